@@ -1,0 +1,17 @@
+//! The vocabulary: keys, values, stamps, node names, the bodies that go over HTTP, the typed trace, and seeds.
+//!
+//! This is the lowest layer. It depends on nothing else in the crate, and everything else may depend on it.
+
+mod key;
+mod node;
+pub mod seed;
+mod stamp;
+pub mod trace;
+mod value;
+pub mod wire;
+
+pub use key::{InvalidKey, Key};
+pub use node::{FollowerId, FollowerSet, NodeId};
+pub use seed::Seed;
+pub use stamp::{Epoch, InvalidVersion, Stamp, Version};
+pub use value::{InvalidValue, Value};

@@ -1,0 +1,143 @@
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The number of a write among all writes of its key: 1 for the first, then one more each time.
+///
+/// Versions fit into the integers that every JSON parser keeps exact, 1 to 2⁵³ ([RFC 8259, section 6]).
+///
+/// [RFC 8259, section 6]: https://www.rfc-editor.org/rfc/rfc8259#section-6
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Version(u64);
+
+/// A number that cannot be a [`Version`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a version is a whole number from 1 to {max}", max = Version::MAX.0)]
+pub struct InvalidVersion;
+
+impl Version {
+    /// The version of a key's first write.
+    pub const FIRST: Self = Self(1);
+    /// The greatest version, 2⁵³.
+    pub const MAX: Self = Self(1 << 53);
+
+    /// Checks the range.
+    ///
+    /// # Errors
+    /// [`InvalidVersion`] for 0 or a number above 2⁵³.
+    pub fn new(number: u64) -> Result<Self, InvalidVersion> {
+        let version = Self(number);
+        if (Self::FIRST..=Self::MAX).contains(&version) { Ok(version) } else { Err(InvalidVersion) }
+    }
+
+    /// The version after this one, or `None` when the key has used them all.
+    pub fn next(self) -> Option<Self> {
+        Self::new(self.0 + 1).ok()
+    }
+
+    /// The version as a number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// Takes whole numbers only and says the same thing about everything else.
+        struct Number;
+
+        impl serde::de::Visitor<'_> for Number {
+            type Value = Version;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 1 to {}", Version::MAX)
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Version, E> {
+                Version::new(number).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
+            }
+        }
+
+        deserializer.deserialize_u64(Number)
+    }
+}
+
+/// A leader's term of office. Every write of one epoch is ordered before every write of the next.
+///
+/// Today there is one epoch, [`Epoch::ZERO`]: a leader does not yet recover what an earlier one wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// The epoch of a leader that has not recovered anything.
+    pub const ZERO: Self = Self(0);
+
+    /// The epoch as a number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// What orders the writes of one key: first by epoch, then by version.
+///
+/// The order is that of the fields, so the derived comparison is the protocol's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Stamp {
+    /// The epoch of the leader that issued the write.
+    pub epoch: Epoch,
+    /// The number of the write among all writes of its key.
+    pub version: Version,
+}
+
+impl Stamp {
+    /// A stamp of the only epoch that exists today.
+    pub fn of_version(version: Version) -> Self {
+        Self { epoch: Epoch::ZERO, version }
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.epoch {
+            Epoch::ZERO => write!(f, "v{}", self.version),
+            epoch => write!(f, "e{}v{}", epoch.get(), self.version),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_bounded() {
+        assert_eq!(Version::new(0), Err(InvalidVersion));
+        assert_eq!(Version::new((1 << 53) + 1), Err(InvalidVersion));
+        assert_eq!(Version::FIRST.next(), Version::new(2).ok());
+        assert_eq!(Version::MAX.next(), None);
+    }
+
+    #[test]
+    fn a_version_is_read_from_a_whole_number_only() {
+        assert_eq!(serde_json::from_str::<Version>("7").unwrap().get(), 7);
+        for text in ["0", "-1", "1.0", "9007199254740993", "18446744073709551616", "true", "\"1\"", "null", "[1]"] {
+            let error = serde_json::from_str::<Version>(text).unwrap_err().to_string();
+            assert!(error.contains("a whole number from 1 to 9007199254740992"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_later_epoch_beats_a_greater_version() {
+        let of = |epoch, version| Stamp { epoch: Epoch(epoch), version: Version(version) };
+        assert!(of(1, 1) > of(0, 9));
+        assert!(of(1, 2) > of(1, 1));
+    }
+}

@@ -1,0 +1,241 @@
+//! The bodies that go over HTTP, exactly as documented, and how they are read.
+//!
+//! Unknown fields are ignored, so that a newer peer can add some.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Value, Version};
+
+/// Names a replication request of a semisync leader, as `<ordinal>`. It ties the two ends of a request together in
+/// traces and logs, and tells a follower that its caller understands [`ReplicateAnswer::version`].
+pub const REQUEST_HEADER: &str = "semisync-request";
+
+/// `POST /set`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(expecting = "an object with the fields `key` and `value`")]
+pub struct SetRequest {
+    /// The key to write.
+    pub key: Key,
+    /// The value, any JSON.
+    pub value: Value,
+}
+
+/// The answer to `POST /set`, with status 200 whether or not the quorum was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAnswer {
+    /// Whether enough followers confirmed in time. `false` does not undo the write: it stays on the leader and goes on
+    /// to the followers.
+    pub ok: bool,
+    /// How many distinct followers had confirmed when the answer was given.
+    pub confirmations: usize,
+    /// How many were needed.
+    pub required: usize,
+    /// The version that the write was given.
+    pub version: Version,
+}
+
+/// One write, as a leader sends it to a follower: the body of `POST /replicate`, or an item of its array form.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(expecting = "an object with the fields `key`, `value` and `version`")]
+pub struct ReplicateRequest {
+    /// The key that was written.
+    pub key: Key,
+    /// Its value.
+    pub value: Value,
+    /// The version of the write.
+    pub version: Version,
+}
+
+/// The body of `POST /replicate`: one write, or several that became due together.
+#[derive(Debug, Clone)]
+pub enum ReplicateBody {
+    /// The documented form.
+    One(ReplicateRequest),
+    /// An array of the documented form, answered by an array in the same order.
+    Batch(Vec<ReplicateRequest>),
+}
+
+/// What a follower did with one write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicateAnswer {
+    /// Whether the follower took the message at all.
+    pub ok: bool,
+    /// Whether the write was greater than what the follower had, and is stored now.
+    pub applied: bool,
+    /// Why it was not applied: `stale_version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version that the follower has instead, told to a caller that sends [`REQUEST_HEADER`]. A leader needs it to
+    /// see that the follower holds something newer of *its own*, and not a write of an earlier life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+impl ReplicateAnswer {
+    /// The answer to a write that was stored.
+    pub fn applied() -> Self {
+        Self { ok: true, applied: true, reason: None, version: None }
+    }
+
+    /// The answer to a write that was not newer than the stored one.
+    pub fn stale(stored: Option<Version>) -> Self {
+        Self { ok: true, applied: false, reason: Some("stale_version".into()), version: stored }
+    }
+}
+
+/// The answer to `GET /get/{key}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The key that was asked for.
+    pub key: Key,
+    /// Its value.
+    pub value: Value,
+    /// Its version.
+    pub version: Version,
+}
+
+/// A key's value and version in `GET /dump`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DumpEntry {
+    /// The value.
+    pub value: Value,
+    /// Its version.
+    pub version: Version,
+}
+
+/// The answer to `GET /dump`: everything that the node stores, sorted by key.
+pub type Dump = BTreeMap<Key, DumpEntry>;
+
+/// The answer to `GET /health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Always `ok`: a node that cannot answer does not.
+    pub status: String,
+    /// `leader` or `follower`.
+    pub role: String,
+}
+
+/// The answer to `GET /ready`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether the node can do its work now. If not, the status is 503.
+    pub ready: bool,
+    /// What the node waits for, or that it waits for nothing.
+    pub detail: String,
+}
+
+/// The body of every answer that is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What is wrong, in a sentence.
+    pub detail: String,
+}
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidBody {
+    /// The text is not JSON at all.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// The text is JSON, but a field is missing or has the wrong type or range. The message names it.
+    #[error("{0}")]
+    WrongShape(String),
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// [`InvalidBody`], which names the field at fault.
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidBody> {
+    serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
+}
+
+/// Reads the body of `POST /replicate` in either form.
+///
+/// # Errors
+/// [`InvalidBody`], which names the item and the field at fault.
+pub fn parse_replicate(body: &[u8]) -> Result<ReplicateBody, InvalidBody> {
+    let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    if is_batch { parse(body).map(ReplicateBody::Batch) } else { parse(body).map(ReplicateBody::One) }
+}
+
+/// Reads the body once more, slower, to learn which field is at fault. Only the rare bad body pays for that.
+fn explain<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> InvalidBody {
+    use serde_json::error::Category;
+    if error.classify() != Category::Data {
+        return InvalidBody::NotJson(error.to_string());
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let message = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Ok(_) => error.to_string(),
+        Err(tracked) if tracked.path().iter().next().is_none() => tracked.into_inner().to_string(),
+        Err(tracked) => format!("field `{}`: {}", tracked.path(), tracked.inner()),
+    };
+    InvalidBody::WrongShape(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong_shape(body: &str) -> String {
+        match parse::<SetRequest>(body.as_bytes()) {
+            Err(InvalidBody::WrongShape(message)) => message,
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (body, field, says) in [
+            (r#"{"value":1}"#, "`key`", "missing field"),
+            (r#"{"key":"a"}"#, "`value`", "missing field"),
+            (r#"{"key":5,"value":1}"#, "`key`", "expected a string"),
+            (r#"{"key":"","value":1}"#, "`key`", "1 to 1024 bytes"),
+            (r#"{"key":null,"value":1}"#, "`key`", "expected a string"),
+            (r#"{"key":"a","key":"b","value":1}"#, "`key`", "duplicate field"),
+        ] {
+            let message = wrong_shape(body);
+            assert!(message.contains(field) && message.contains(says), "{body}: {message}");
+        }
+        assert!(wrong_shape("5").contains("an object with the fields `key` and `value`"));
+        let deep = format!(r#"{{"key":"a","value":{}{}}}"#, "[".repeat(129), "]".repeat(129));
+        let message = wrong_shape(&deep);
+        assert!(message.contains("`value`") && message.contains("128 levels"), "{message}");
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_apart_from_the_wrong_shape() {
+        for body in ["", "{", "{\"key\":\"a\",\"value\":NaN}", "{\"key\":\"a\",\"value\":1}x", "\u{feff}{}"] {
+            assert!(matches!(parse::<SetRequest>(body.as_bytes()), Err(InvalidBody::NotJson(_))), "{body}");
+        }
+        assert!(matches!(parse::<SetRequest>(b"{\"key\":\"\xff\",\"value\":1}"), Err(InvalidBody::NotJson(_))));
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let request: SetRequest = parse(br#"{"key":"a","ttl":5,"value":[1]}"#).unwrap();
+        assert_eq!((request.key.as_str(), request.value.as_json()), ("a", "[1]"));
+    }
+
+    #[test]
+    fn both_forms_of_replicate_are_read() {
+        let one = br#" {"key":"a","value":1,"version":2}"#;
+        assert!(matches!(parse_replicate(one), Ok(ReplicateBody::One(r)) if r.version.get() == 2));
+        let two = br#"[{"key":"a","value":1,"version":2},{"key":"b","value":1,"version":3}]"#;
+        assert!(matches!(parse_replicate(two), Ok(ReplicateBody::Batch(items)) if items.len() == 2));
+        let bad = br#"[{"key":"a","value":1,"version":2},{"key":"b","value":1,"version":0}]"#;
+        let message = parse_replicate(bad).unwrap_err().to_string();
+        assert!(message.contains("`[1].version`"), "{message}");
+    }
+
+    #[test]
+    fn answers_have_the_documented_form() {
+        let text = |answer| serde_json::to_string(&answer).unwrap();
+        assert_eq!(text(ReplicateAnswer::applied()), r#"{"ok":true,"applied":true}"#);
+        assert_eq!(text(ReplicateAnswer::stale(None)), r#"{"ok":true,"applied":false,"reason":"stale_version"}"#);
+    }
+}

@@ -1,0 +1,67 @@
+//! The protocol without I/O.
+//!
+//! A [`Leader`] and a [`Follower`] are state machines. What reaches them (a client's write, a message, an answer, the
+//! passing of time) is a method call that carries `now`, a duration since the node's start; what they want done comes
+//! out as [`Output`] values that the caller polls. They wait for nothing, and hold neither a clock nor a source of
+//! chance, so a driver on real sockets and one in an event loop run the same protocol.
+
+mod follower;
+mod leader;
+mod resend;
+mod store;
+
+#[cfg(test)]
+mod properties;
+
+pub use follower::Follower;
+pub use leader::{Accepted, Completion, FollowerStatus, Leader, LeaderConfig, Output, Rejected, Reply};
+pub use store::{Applied, Entry, Store};
+
+use std::sync::Arc;
+
+use crate::base::trace::{MessageId, WriteId};
+use crate::base::{FollowerId, Key, Stamp, Value};
+
+/// A write as the leader issued it. One allocation serves the messages to all followers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// The leader's number for the write.
+    pub write: WriteId,
+    /// The key.
+    pub key: Key,
+    /// What the key holds from this write on.
+    pub entry: Entry,
+}
+
+/// A replication message on its way to one follower.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The follower that it goes to.
+    pub to: FollowerId,
+    /// 1 for the first delivery; more for resends.
+    pub attempt: u32,
+    /// The write that it carries.
+    pub update: Arc<Update>,
+}
+
+impl Message {
+    /// What names this message in a trace.
+    pub fn id(&self) -> MessageId {
+        MessageId { write: self.update.write, to: self.to, attempt: self.attempt }
+    }
+
+    /// The key that it writes.
+    pub fn key(&self) -> &Key {
+        &self.update.key
+    }
+
+    /// The stamp that it carries.
+    pub fn stamp(&self) -> Stamp {
+        self.update.entry.stamp
+    }
+
+    /// The value that it carries.
+    pub fn value(&self) -> &Value {
+        &self.update.entry.value
+    }
+}

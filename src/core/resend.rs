@@ -1,0 +1,221 @@
+//! What one follower missed, and when to try again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Message, Update};
+use crate::base::trace::WriteId;
+use crate::base::{FollowerId, Key, Seed, Stamp};
+
+/// The pause before the first resend, and the shortest between two rounds that got nowhere.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between rounds, however long the follower has been away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The most messages of one round.
+const LARGEST_ROUND: usize = 256;
+
+/// What one follower missed: the newest stamp for each key, so its size is bounded by the number of keys.
+///
+/// Resends go out in rounds, the next one only after every message of the last was answered or given up. A round that
+/// reached the follower doubles the size of the next (slow start, as in [RFC 5681]); one that did not brings it down to
+/// a single message and doubles the pause. The pauses are drawn with jitter, so that the resends of many followers, or
+/// to one follower of many keys, do not fall into step. This is the retry budget: a follower that is down costs one
+/// message every [`LONGEST_PAUSE`].
+///
+/// [RFC 5681]: https://www.rfc-editor.org/rfc/rfc5681#section-3.1
+#[derive(Debug, Clone)]
+pub(super) struct Resender {
+    to: FollowerId,
+    seed: Seed,
+    missed: BTreeMap<Key, Missed>,
+    /// The messages of the round that is under way and not yet settled: key, write and attempt.
+    round: BTreeMap<Key, (WriteId, u32)>,
+    /// How many messages the next round may have.
+    budget: usize,
+    /// How many rounds in a row got nothing stored; 0 while the follower takes what it is sent.
+    failed_rounds: u32,
+    /// Whether a message of this round reached the follower, and whether one was stored.
+    reached: bool,
+    progress: bool,
+    /// When the next round begins. Invariant: set if something was missed and no round is under way.
+    next_round: Option<Duration>,
+    /// How many pauses were drawn, so that each draw has a key of its own.
+    pauses: u64,
+    /// The key that was sent last. Rounds go on from there, so that one key that the follower refuses holds up no other.
+    cursor: Option<Key>,
+}
+
+/// The newest write of a key that a follower missed.
+#[derive(Debug, Clone)]
+struct Missed {
+    update: Arc<Update>,
+    /// How often the update was sent to this follower.
+    attempts: u32,
+    /// Writes of this key whose clients may still wait. A resend that gets through confirms them too, for what the
+    /// follower then stores is at least as new. Bounded by the writes of the last `repl_timeout`.
+    waiting: VecDeque<WriteId>,
+}
+
+/// What became of a resend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The follower stores this stamp.
+    Stored(Stamp),
+    /// The follower answered, but would not take this message.
+    Refused,
+    /// Nothing is known of it.
+    Lost,
+}
+
+impl Resender {
+    pub(super) fn new(to: FollowerId, seed: Seed) -> Self {
+        Self {
+            to,
+            seed,
+            missed: BTreeMap::new(),
+            round: BTreeMap::new(),
+            budget: 1,
+            failed_rounds: 0,
+            reached: false,
+            progress: false,
+            next_round: None,
+            pauses: 0,
+            cursor: None,
+        }
+    }
+
+    /// How many keys the follower is behind with.
+    pub(super) fn len(&self) -> usize {
+        self.missed.len()
+    }
+
+    /// When [`Resender::start_round`] is to be called.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.next_round
+    }
+
+    /// The follower missed this write; `attempts` messages were spent on it. No client waits for a write before
+    /// `oldest_waiting` any more.
+    pub(super) fn missed(&mut self, now: Duration, update: &Arc<Update>, attempts: u32, oldest_waiting: WriteId) {
+        let missed = self.missed.entry(update.key.clone()).or_insert_with(|| Missed {
+            update: Arc::clone(update),
+            attempts,
+            waiting: VecDeque::new(),
+        });
+        if update.entry.stamp > missed.update.entry.stamp {
+            missed.update = Arc::clone(update);
+            missed.attempts = attempts;
+        }
+        while missed.waiting.front().is_some_and(|&write| write < oldest_waiting) {
+            missed.waiting.pop_front();
+        }
+        if update.write >= oldest_waiting {
+            missed.waiting.push_back(update.write);
+        }
+        self.schedule(now);
+    }
+
+    /// A message, first delivery or resend, found the follower at home: no need to wait out a long pause.
+    pub(super) fn heard(&mut self, now: Duration) {
+        if self.failed_rounds > 0 {
+            self.failed_rounds = 0;
+            if self.next_round.take().is_some() {
+                self.schedule(now);
+            }
+        }
+    }
+
+    /// The follower stores this stamp: what it missed of the key is made good if it is not newer. Returns the writes
+    /// whose clients were waiting for that.
+    pub(super) fn stored(&mut self, key: &Key, stamp: Stamp) -> VecDeque<WriteId> {
+        match self.missed.get(key) {
+            Some(missed) if missed.update.entry.stamp <= stamp => {
+                self.missed.remove(key).map(|missed| missed.waiting).unwrap_or_default()
+            }
+            _ => VecDeque::new(),
+        }
+    }
+
+    /// A message of the round that is under way came to its end. One of an earlier round, or a second answer, is not
+    /// counted.
+    pub(super) fn settle(&mut self, now: Duration, message: &Message, fate: Fate) {
+        if self.round.get(message.key()) != Some(&(message.update.write, message.attempt)) {
+            return;
+        }
+        self.round.remove(message.key());
+        self.reached |= fate != Fate::Lost;
+        self.progress |= matches!(fate, Fate::Stored(_));
+        if !self.round.is_empty() {
+            return;
+        }
+        self.budget = if self.reached { (self.budget * 2).min(LARGEST_ROUND) } else { 1 };
+        self.failed_rounds = if self.progress { 0 } else { self.failed_rounds + 1 };
+        if self.missed.is_empty() {
+            self.next_round = None;
+        } else if self.progress {
+            self.next_round = Some(now);
+        } else {
+            self.schedule(now);
+        }
+    }
+
+    /// Begins a round if it is time: the messages to send.
+    ///
+    /// `on_their_way` are the keys of which a first delivery to this follower is unanswered. They are left for later: a
+    /// resend must not overtake a first delivery that waits out its emulated delay, or a lost message would make a
+    /// write *faster* and bend the distribution of latencies. Of the other keys, either what was missed is the newest
+    /// write, or the follower has a newer one, and its answer will say so.
+    pub(super) fn start_round(&mut self, now: Duration, on_their_way: impl FnOnce() -> BTreeSet<Key>) -> Vec<Message> {
+        if self.next_round.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        self.next_round = None;
+        let on_their_way = on_their_way();
+        let start = self.cursor.take();
+        let (after, up_to) = match &start {
+            Some(key) => (Bound::Excluded(key), Bound::Included(key)),
+            None => (Bound::Unbounded, Bound::Unbounded),
+        };
+        // From the cursor to the end, then from the beginning back to it; without a cursor the second part is empty.
+        let rest = self.missed.range::<Key, _>((after, Bound::Unbounded));
+        let beginning = start.is_some().then(|| self.missed.range::<Key, _>((Bound::Unbounded, up_to)));
+        let due: Vec<Key> = rest
+            .chain(beginning.into_iter().flatten())
+            .map(|(key, _)| key)
+            .filter(|key| !on_their_way.contains(*key))
+            .cloned()
+            .take(self.budget)
+            .collect();
+        self.reached = false;
+        self.progress = false;
+        self.cursor = due.last().cloned();
+        let mut messages = Vec::with_capacity(due.len());
+        for key in due {
+            let missed = self.missed.get_mut(&key).expect("taken from this map");
+            missed.attempts += 1;
+            messages.push(Message { to: self.to, attempt: missed.attempts, update: Arc::clone(&missed.update) });
+            self.round.insert(key, (missed.update.write, missed.attempts));
+        }
+        if messages.is_empty() {
+            self.schedule(now);
+        }
+        messages
+    }
+
+    fn schedule(&mut self, now: Duration) {
+        if self.next_round.is_none() && self.round.is_empty() && !self.missed.is_empty() {
+            self.next_round = Some(now + self.pause());
+        }
+    }
+
+    /// Between half and the whole of an exponentially growing bound.
+    fn pause(&mut self) -> Duration {
+        let bound = FIRST_PAUSE.saturating_mul(1 << self.failed_rounds.min(8)).min(LONGEST_PAUSE);
+        let whole = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+        let draw = self.seed.draw(&[self.to.0.into(), self.pauses]);
+        self.pauses += 1;
+        Duration::from_micros(draw.between(whole / 2, whole))
+    }
+}

@@ -1,0 +1,197 @@
+//! An HTTP/1.1 client over any [`Transport`], with kept connections and a deadline for each request.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{HostPort, Transport};
+
+/// The most connections to one host that are kept while nobody uses them.
+const MAX_IDLE: usize = 256;
+
+/// A body made of pieces that may be shared with other bodies. Its length is known, so it needs no chunked encoding.
+#[derive(Debug, Default)]
+pub struct Body {
+    pieces: VecDeque<Bytes>,
+    length: u64,
+}
+
+impl Body {
+    /// No body.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Adds a piece at the end.
+    pub fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.length += piece.len() as u64;
+            self.pieces.push_back(piece);
+        }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(text: Vec<u8>) -> Self {
+        let mut body = Self::empty();
+        body.push(text.into());
+        body
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.pieces.pop_front();
+        self.length -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.length)
+    }
+}
+
+/// A complete answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// Why a request brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection came about, so the request was never sent.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// The deadline passed after the request was, or may have been, sent.
+    #[error("no answer in {0:?}")]
+    Deadline(Duration),
+    /// The connection ended, or what came over it was not HTTP, after the request was, or may have been, sent.
+    #[error("the connection broke before the answer was complete: {0}")]
+    Disconnect(hyper::Error),
+}
+
+/// Sends requests, each on a connection of its own for as long as it takes. A clone shares the connections.
+#[derive(Debug, Clone)]
+pub struct HttpClient<T> {
+    shared: Arc<Shared<T>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    transport: T,
+    idle: Mutex<BTreeMap<HostPort, Vec<Connection>>>,
+}
+
+/// An open connection. Dropping it closes it, whatever is still under way on it.
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Body>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl<T: Transport> HttpClient<T> {
+    /// A client without any connection yet.
+    pub fn new(transport: T) -> Self {
+        Self { shared: Arc::new(Shared { transport, idle: Mutex::default() }) }
+    }
+
+    /// Sends a request and waits for the whole answer. Past `deadline`, counted from now, the connection is dropped:
+    /// behind a lost segment or a half-open connection nothing would ever come.
+    ///
+    /// # Errors
+    /// [`HttpError`], which tells whether the request can have reached the other side.
+    pub async fn request(
+        &self,
+        to: &HostPort,
+        mut request: Request<Body>,
+        deadline: Duration,
+    ) -> Result<Answer, HttpError> {
+        let at = Instant::now() + deadline;
+        let host = HeaderValue::try_from(to.to_string()).expect("a host name and a port make a header value");
+        request.headers_mut().insert(header::HOST, host);
+        loop {
+            let (mut connection, reused) = match self.take_idle(to).await {
+                Some(connection) => (connection, true),
+                None => (self.connect(to, at).await?, false),
+            };
+            match timeout_at(at, connection.sender.try_send_request(request)).await {
+                Err(_) => return Err(HttpError::Deadline(deadline)),
+                // The other side had closed a kept connection, and nothing was sent: it goes out again on another.
+                Ok(Err(mut error)) if reused && error.message().is_some() => {
+                    request = error.take_message().expect("just seen");
+                }
+                Ok(Err(error)) => return Err(HttpError::Disconnect(error.into_error())),
+                Ok(Ok(response)) => {
+                    let status = response.status();
+                    let body = match timeout_at(at, response.into_body().collect()).await {
+                        Err(_) => return Err(HttpError::Deadline(deadline)),
+                        Ok(body) => body.map_err(HttpError::Disconnect)?.to_bytes(),
+                    };
+                    self.keep(to, connection);
+                    return Ok(Answer { status, body });
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, to: &HostPort, at: Instant) -> Result<Connection, HttpError> {
+        let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let stream = timeout_at(at, self.shared.transport.connect(to)).await.map_err(timed_out);
+        let stream = stream.and_then(|connected| connected).map_err(HttpError::Connect)?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = handshake.map_err(HttpError::Disconnect)?;
+        // An error of the connection reaches us as the error of the request that is under way on it.
+        let driver = tokio::spawn(async move { drop(driver.await) });
+        Ok(Connection { sender, _driver: AbortOnDropHandle::new(driver) })
+    }
+
+    /// The connection that was used last, so that the others grow old and can be closed by the other side.
+    async fn take_idle(&self, to: &HostPort) -> Option<Connection> {
+        loop {
+            let mut connection = self.lock_idle().get_mut(to)?.pop()?;
+            if connection.sender.ready().await.is_ok() {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn keep(&self, to: &HostPort, connection: Connection) {
+        let mut idle = self.lock_idle();
+        if !idle.contains_key(to) {
+            idle.insert(to.clone(), Vec::new());
+        }
+        let kept = idle.get_mut(to).expect("just inserted");
+        if kept.len() < MAX_IDLE && !connection.sender.is_closed() {
+            kept.push(connection);
+        }
+    }
+
+    fn lock_idle(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostPort, Vec<Connection>>> {
+        // Nothing that holds the lock can leave the map half-changed, so a panic elsewhere does not spoil it.
+        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
