@@ -16,11 +16,11 @@
 //! | [`base`] | keys, values, stamps, wire formats, traces, seeds |
 
 pub mod base;
-//pub mod check;
-//pub mod client;
+pub mod check;
+pub mod client;
 pub mod core;
 pub mod net;
-//pub mod node;
-//pub mod report;
-//#[cfg(feature = "sim")]
-//pub mod sim;
+pub mod node;
+pub mod report;
+#[cfg(feature = "sim")]
+pub mod sim;

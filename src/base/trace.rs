@@ -115,8 +115,10 @@ pub enum Event {
     },
     /// Messages that had become due left the leader in one request.
     Dispatch {
-        /// The number of the request among those of the leader.
+        /// The number of the request among those of the leader to this follower.
         request: u64,
+        /// The follower.
+        to: FollowerId,
         /// The messages, in the order in which they stand in the request.
         messages: Vec<MessageId>,
     },
@@ -280,8 +282,8 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Send { message, delay } => {
             encoder.tag(5).message(*message).number(delay.0);
         }
-        Event::Dispatch { request, messages } => {
-            encoder.tag(6).number(*request).number(messages.len() as u64);
+        Event::Dispatch { request, to, messages } => {
+            encoder.tag(6).number(*request).number(to.0.into()).number(messages.len() as u64);
             for message in messages {
                 encoder.message(*message);
             }

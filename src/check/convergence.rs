@@ -1,0 +1,86 @@
+//! Convergence: once nothing is lost any more and enough time has passed, all replicas store the same.
+//!
+//! (Kleppmann, *Designing Data-Intensive Applications*, chapter 5, "Problems with replication lag"; Vogels, *Eventually
+//! Consistent*, 2008.)
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::base::wire::{Dump, DumpEntry};
+use crate::base::{Key, NodeId};
+
+/// A key that a node does not store as the first node does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The key.
+    pub key: Key,
+    /// The first node, which the others are held against, and what it stores.
+    pub reference: (NodeId, Option<DumpEntry>),
+    /// The node that differs and what it stores.
+    pub other: (NodeId, Option<DumpEntry>),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |f: &mut fmt::Formatter<'_>, (node, entry): &(NodeId, Option<DumpEntry>)| match entry {
+            None => write!(f, "{node} has none"),
+            Some(entry) => write!(f, "{node} has version {} = {}", entry.version, entry.value),
+        };
+        write!(f, "key {:?}: ", self.key)?;
+        side(f, &self.reference)?;
+        f.write_str(", ")?;
+        side(f, &self.other)
+    }
+}
+
+/// Every key of every node that differs from the first node's, in the order of the nodes and of the keys.
+pub fn differences(nodes: &[(NodeId, Dump)]) -> Vec<Difference> {
+    let Some(((reference, expected), others)) = nodes.split_first() else { return Vec::new() };
+    let mut differences = Vec::new();
+    for (other, dump) in others {
+        let keys: BTreeSet<&Key> = expected.keys().chain(dump.keys()).collect();
+        differences.extend(keys.into_iter().filter(|key| expected.get(*key) != dump.get(*key)).map(|key| Difference {
+            key: key.clone(),
+            reference: (*reference, expected.get(key).cloned()),
+            other: (*other, dump.get(key).cloned()),
+        }));
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{FollowerId, Value, Version};
+
+    fn dump(entries: &[(&str, &str, u64)]) -> Dump {
+        let entry = |(key, value, version): &(&str, &str, u64)| {
+            let value = Value::from_json(value).unwrap();
+            (Key::new(key).unwrap(), DumpEntry { value, version: Version::new(*version).unwrap() })
+        };
+        entries.iter().map(entry).collect()
+    }
+
+    fn found(leader: Dump, follower: Dump) -> Vec<String> {
+        let nodes = [(NodeId::Leader, leader), (FollowerId(0).into(), follower)];
+        differences(&nodes).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn equal_replicas_are_not_accused() {
+        let all = || dump(&[("a", "1", 1), ("b", "2", 7)]);
+        assert!(found(all(), all()).is_empty());
+        assert!(differences(&[]).is_empty());
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_found() {
+        let leader = || dump(&[("a", "1", 1), ("b", "2", 7)]);
+        assert_eq!(found(leader(), dump(&[("b", "2", 7)])), ["key \"a\": leader has version 1 = 1, f1 has none"]);
+        assert_eq!(found(dump(&[]), dump(&[("z", "0", 1)])), ["key \"z\": leader has none, f1 has version 1 = 0"]);
+        let version = dump(&[("a", "1", 1), ("b", "2", 6)]);
+        assert_eq!(found(leader(), version), ["key \"b\": leader has version 7 = 2, f1 has version 6 = 2"]);
+        let value = dump(&[("a", "1", 1), ("b", "3", 7)]);
+        assert_eq!(found(leader(), value), ["key \"b\": leader has version 7 = 2, f1 has version 7 = 3"]);
+    }
+}

@@ -1,0 +1,83 @@
+//! The commands: arguments in, output out.
+
+mod cluster;
+mod health;
+mod serve;
+#[cfg(feature = "sim")]
+mod sim;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A key-value store with one leader, followers and semi-synchronous replication, and its deterministic simulator.
+#[derive(Debug, Parser)]
+#[command(name = "semisync", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node, configured by environment variables or flags
+    Serve(serve::Args),
+    /// Ask a node whether it lives; exit status 0 or 1
+    Health(health::Args),
+    /// Run a whole cluster on this machine, a process for each node, until Ctrl-C
+    Cluster(cluster::Args),
+    /// Simulate clients racing on few keys while messages overtake one another
+    #[cfg(feature = "sim")]
+    Sim(sim::Args),
+}
+
+/// How a command ended that could not do its work.
+#[derive(Debug)]
+enum Failure {
+    /// What was asked for cannot be: exit status 2.
+    Usage(String),
+    /// It was tried and did not work: exit status 1.
+    Failed(String),
+}
+
+impl Failure {
+    fn usage(error: impl ToString) -> Self {
+        Self::Usage(error.to_string())
+    }
+
+    fn failed(error: impl ToString) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Exit status 1 without a further word, for what has been said already.
+const NO: ExitCode = ExitCode::FAILURE;
+
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Health(args) => health::run(&args),
+        Command::Cluster(args) => cluster::run(args),
+        #[cfg(feature = "sim")]
+        Command::Sim(args) => sim::run(args),
+    };
+    let (message, status) = match result {
+        Ok(status) => return status,
+        Err(Failure::Usage(message)) => (message, 2),
+        Err(Failure::Failed(message)) => (message, 1),
+    };
+    eprintln!("semisync: {message}");
+    ExitCode::from(status)
+}
+
+/// A runtime of one thread. On two cores it serves more requests than one of two threads, for a node's work is many
+/// small steps and each would pay for waking the other thread.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::Failed(format!("cannot start a runtime: {error}")))
+}
+
+/// The value of an environment variable, if it is set and is text.
+fn environment(variable: &'static str) -> Option<String> {
+    std::env::var_os(variable).map(|value| value.to_string_lossy().into_owned())
+}

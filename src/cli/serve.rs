@@ -1,0 +1,70 @@
+use std::process::ExitCode;
+
+use rlimit::Resource;
+use semisync::net::Tcp;
+use semisync::node::{self, Config, Settings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, environment, runtime};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Files that a node needs besides its clients' connections: its own to the followers, and the runtime's.
+const RESERVED_FILES: u64 = 512;
+
+pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let system_seed = getrandom::u64().map_err(|error| Failure::Failed(format!("no seed from the system: {error}")))?;
+    // A seed that is printed and can be typed again; JavaScript and spreadsheets keep 53 bits.
+    let mut config = args.settings.or_from(environment).validate(system_seed >> 11).map_err(Failure::usage)?;
+    init_log();
+    config.max_connections = config.max_connections.min(connections_allowed());
+    runtime()?.block_on(serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
+    let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    node::run(Tcp, config, first_of(terminate, interrupt)).await.map_err(Failure::usage)
+}
+
+/// Completes on the first signal. The second one ends the process at once, for whoever will not wait for the drain.
+async fn first_of(mut terminate: Signal, mut interrupt: Signal) {
+    let mut either = async move || {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    either().await;
+    tokio::spawn(async move {
+        either().await;
+        warn!("stopped at once by a second signal");
+        std::process::exit(1);
+    });
+}
+
+/// Log lines go to the standard error. `RUST_LOG` chooses them as usual.
+fn init_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// How many connections the limit on open files leaves room for, after raising it as far as we may.
+fn connections_allowed() -> usize {
+    let allowed = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => files,
+        Err(error) => {
+            warn!(%error, "cannot raise the limit on open files");
+            Resource::NOFILE.get_soft().unwrap_or(1024)
+        }
+    };
+    usize::try_from(allowed.saturating_sub(RESERVED_FILES).max(64)).unwrap_or(usize::MAX)
+}

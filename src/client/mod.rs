@@ -1,0 +1,124 @@
+//! The typed client of the HTTP interface, over any transport, and a cluster as a client sees it.
+
+mod cluster;
+mod outcome;
+
+pub use cluster::{Cluster, NotConverged};
+pub use outcome::{Failed, Outcome, ReadError, Unknown};
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::wire::{self, Dump, ErrorBody, Found, Health, Ready, SetAnswer, SetRequest};
+use crate::base::{Key, Value};
+use crate::net::http::{Answer, Body, HttpClient, HttpError};
+use crate::net::{HostPort, Transport};
+
+/// What RFC 3986 calls unreserved stays as it is in a path; everything else is percent-encoded, '/' included.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Calls nodes. A clone shares the connections.
+#[derive(Debug, Clone)]
+pub struct Client<T> {
+    http: HttpClient<T>,
+    deadline: Duration,
+}
+
+impl<T: Transport> Client<T> {
+    /// A client that gives every call up after `deadline`.
+    pub fn new(transport: T, deadline: Duration) -> Self {
+        Self { http: HttpClient::new(transport), deadline }
+    }
+
+    /// `POST /set`. Never sent a second time: a write that is [`Outcome::Unknown`] may have taken effect.
+    pub async fn set(&self, node: &HostPort, key: &Key, value: &Value) -> Outcome<SetAnswer> {
+        let body = SetRequest { key: key.clone(), value: value.clone() };
+        let answer = match self.post(node, "/set", &body).await {
+            Ok(answer) => answer,
+            Err(HttpError::Connect(error)) => return Outcome::Failed(Failed::Unreachable(error)),
+            Err(error) => return Outcome::Unknown(Unknown::NoAnswer(error)),
+        };
+        match answer.status {
+            StatusCode::OK => match wire::parse::<SetAnswer>(&answer.body) {
+                Ok(set) if set.ok => Outcome::Ok(set),
+                Ok(set) => Outcome::Unknown(Unknown::QuorumMissed(set)),
+                Err(error) => Outcome::Unknown(Unknown::Unreadable(error.to_string())),
+            },
+            status if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => {
+                Outcome::Failed(Failed::Refused { status, detail: detail(&answer) })
+            }
+            status => Outcome::Unknown(Unknown::Unreadable(format!("status {status}: {}", detail(&answer)))),
+        }
+    }
+
+    /// `GET /get/{key}`; `None` where the node has no such key.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn get(&self, node: &HostPort, key: &Key) -> Result<Option<Found>, ReadError> {
+        let path = format!("/get/{}", utf8_percent_encode(key.as_str(), ENCODED));
+        let answer = self.call(node, Method::GET, &path).await?;
+        if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { read(&answer).map(Some) }
+    }
+
+    /// `GET /dump`: everything that the node stores.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn dump(&self, node: &HostPort) -> Result<Dump, ReadError> {
+        read(&self.call(node, Method::GET, "/dump").await?)
+    }
+
+    /// `GET /health`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn health(&self, node: &HostPort) -> Result<Health, ReadError> {
+        read(&self.call(node, Method::GET, "/health").await?)
+    }
+
+    /// `GET /ready`. A node that is not ready answers with status 503, and is not an error here.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn ready(&self, node: &HostPort) -> Result<Ready, ReadError> {
+        let answer = self.call(node, Method::GET, "/ready").await?;
+        let status = if answer.status == StatusCode::SERVICE_UNAVAILABLE { StatusCode::OK } else { answer.status };
+        read(&Answer { status, ..answer })
+    }
+
+    async fn post(&self, node: &HostPort, path: &str, body: &impl Serialize) -> Result<Answer, HttpError> {
+        let text = serde_json::to_vec(body).expect("our own types can be written as JSON");
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(Body::from(text))
+            .expect("every part is valid");
+        self.http.request(node, request, self.deadline).await
+    }
+
+    async fn call(&self, node: &HostPort, method: Method, path: &str) -> Result<Answer, ReadError> {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("every part is valid");
+        self.http.request(node, request, self.deadline).await.map_err(ReadError::NoAnswer)
+    }
+}
+
+fn read<R: DeserializeOwned>(answer: &Answer) -> Result<R, ReadError> {
+    if answer.status != StatusCode::OK {
+        return Err(ReadError::Refused { status: answer.status, detail: detail(answer) });
+    }
+    wire::parse(&answer.body).map_err(|error| ReadError::Unreadable(error.to_string()))
+}
+
+/// The reason that an error answer gives, or the answer itself if it is not one of ours.
+fn detail(answer: &Answer) -> String {
+    match wire::parse::<ErrorBody>(&answer.body) {
+        Ok(body) => body.detail,
+        Err(_) => String::from_utf8_lossy(&answer.body).chars().take(200).collect(),
+    }
+}

@@ -1,0 +1,87 @@
+use std::io;
+
+use http::StatusCode;
+
+use crate::base::wire::SetAnswer;
+use crate::net::http::HttpError;
+
+/// How a write ended, as far as its client can tell.
+#[derive(Debug)]
+#[must_use]
+pub enum Outcome<T> {
+    /// It took effect, and the quorum confirmed it.
+    Ok(T),
+    /// It was refused before a version was assigned. It has no effect and never will.
+    Failed(Failed),
+    /// It may have taken effect, or may yet.
+    Unknown(Unknown),
+}
+
+/// Why a write had no effect.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// There was no connection, so the write was never sent.
+    #[error("unreachable: {0}")]
+    Unreachable(io::Error),
+    /// The node refused it.
+    #[error("refused with status {status}: {detail}")]
+    Refused {
+        /// The status of the answer.
+        status: StatusCode,
+        /// The reason that it gave.
+        detail: String,
+    },
+}
+
+/// Why it is not known whether a write took effect.
+#[derive(Debug, thiserror::Error)]
+pub enum Unknown {
+    /// The leader stores it, but too few followers confirmed it in time. Replication goes on.
+    #[error("stored by the leader as version {}, but only {} of {} needed followers confirmed in time", .0.version, .0.confirmations, .0.required)]
+    QuorumMissed(SetAnswer),
+    /// It was sent, and nothing came back.
+    #[error(transparent)]
+    NoAnswer(HttpError),
+    /// Something came back that is not an answer to a write.
+    #[error("not an answer to a write: {0}")]
+    Unreadable(String),
+}
+
+/// Why a read brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No answer came.
+    #[error(transparent)]
+    NoAnswer(HttpError),
+    /// The node refused it.
+    #[error("refused with status {status}: {detail}")]
+    Refused {
+        /// The status of the answer.
+        status: StatusCode,
+        /// The reason that it gave.
+        detail: String,
+    },
+    /// What came is not what was asked for.
+    #[error("not the answer of a semisync node: {0}")]
+    Unreadable(String),
+}
+
+impl<T> Outcome<T> {
+    /// The answer, if the write is known to have taken effect.
+    pub fn ok(self) -> Option<T> {
+        match self {
+            Self::Ok(answer) => Some(answer),
+            Self::Failed(_) | Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl Outcome<SetAnswer> {
+    /// The leader's answer, whether or not the quorum was reached.
+    pub fn answer(&self) -> Option<SetAnswer> {
+        match self {
+            Self::Ok(answer) | Self::Unknown(Unknown::QuorumMissed(answer)) => Some(*answer),
+            Self::Failed(_) | Self::Unknown(_) => None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+
+use super::error::ApiError;
+use super::request::json_body;
+use super::{App, Duty, Standby, json};
+use crate::base::Stamp;
+use crate::base::trace::Event;
+use crate::base::wire::{
+    self, REQUEST_HEADER, ReplicateAnswer, ReplicateBody, ReplicateRequest, SetAnswer, SetRequest,
+};
+use crate::core::{Applied, Entry, Follower};
+
+/// `POST /set`. The write goes on whatever becomes of the client: it belongs to the replicator from the moment it has a
+/// version, and this handler only waits for its completion.
+pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
+    let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::NotLeader) };
+    let body = json_body(request, app.max_body).await?;
+    let SetRequest { key, value } = wire::parse(&body)?;
+    drop(body);
+    let accepted_at = app.clock.now();
+    let completion = replicator.set(key, value)?.await.map_err(|_| ApiError::ShuttingDown)?;
+    app.metrics.write(completion.ok, app.clock.now().saturating_sub(accepted_at));
+    let answer = SetAnswer {
+        ok: completion.ok,
+        confirmations: completion.confirmations,
+        required: completion.required,
+        version: completion.stamp.version,
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
+
+/// `POST /replicate`, one write or an array of them.
+pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
+    let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
+    let ordinal = request.headers().get(REQUEST_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = json_body(request, app.max_body).await?;
+    let (answers, is_batch) = match wire::parse_replicate(&body)? {
+        ReplicateBody::One(write) => (apply(&app, standby, vec![write], ordinal), false),
+        ReplicateBody::Batch(writes) => (apply(&app, standby, writes, ordinal), true),
+    };
+    Ok(match answers.as_slice() {
+        [answer] if !is_batch => json(StatusCode::OK, answer),
+        answers => json(StatusCode::OK, &answers),
+    })
+}
+
+/// Applies the writes of one request in their order. A caller that numbers its requests is a semisync leader, and is
+/// told the version that is stored instead of a stale one.
+fn apply(app: &App, standby: &Standby, writes: Vec<ReplicateRequest>, request: Option<u64>) -> Vec<ReplicateAnswer> {
+    let mut follower = standby.lock();
+    let apply = |write| {
+        let (applied, event) = apply_one(&mut follower, write, request);
+        app.metrics.replicated(applied);
+        standby.observe(|| event);
+        match applied {
+            Applied::Yes => ReplicateAnswer::applied(),
+            Applied::Stale { stored } => ReplicateAnswer::stale(request.map(|_| stored.version)),
+        }
+    };
+    writes.into_iter().map(apply).collect()
+}
+
+fn apply_one(follower: &mut Follower, write: ReplicateRequest, request: Option<u64>) -> (Applied, Event) {
+    let ReplicateRequest { key, value, version } = write;
+    let stamp = Stamp::of_version(version);
+    let applied = follower.replicate(&key, Entry { stamp, value });
+    let event = match applied {
+        Applied::Yes => Event::Apply { request, key, stamp },
+        Applied::Stale { stored } => Event::Reject { request, key, stamp, stored },
+    };
+    (applied, event)
+}

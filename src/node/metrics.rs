@@ -1,0 +1,126 @@
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use super::replicator::Delivery;
+use crate::base::FollowerId;
+use crate::core::{Applied, FollowerStatus, Reply};
+
+/// What `GET /metrics` tells.
+pub(super) struct Metrics {
+    registry: Registry,
+    writes: Family<WriteLabels, Counter>,
+    write_latency: Histogram,
+    messages: Family<MessageLabels, Counter>,
+    applied: Family<AppliedLabels, Counter>,
+    missed: Family<FollowerLabels, Gauge>,
+    unanswered: Family<FollowerLabels, Gauge>,
+    keys: Gauge,
+    pub(super) connections: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MessageLabels {
+    follower: FollowerId,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AppliedLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FollowerLabels {
+    follower: FollowerId,
+}
+
+impl EncodeLabelValue for FollowerId {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        fmt::Write::write_fmt(encoder, format_args!("{self}"))
+    }
+}
+
+impl Metrics {
+    /// The metrics of a leader or of a follower; one has no use for the other's.
+    pub(super) fn new(is_leader: bool) -> Self {
+        let mut registry = Registry::with_prefix("semisync");
+        let metrics = Self {
+            writes: Family::default(),
+            // From 50 µs, a round trip on one machine, to 6.5 s, past the default REPL_TIMEOUT.
+            write_latency: Histogram::new(exponential_buckets(50e-6, 2.0, 18)),
+            messages: Family::default(),
+            applied: Family::default(),
+            missed: Family::default(),
+            unanswered: Family::default(),
+            keys: Gauge::default(),
+            connections: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("keys", "Keys that the node stores", metrics.keys.clone());
+        registry.register("connections", "Open HTTP connections", metrics.connections.clone());
+        if is_leader {
+            registry.register("writes", "Writes answered, by outcome", metrics.writes.clone());
+            let latency = metrics.write_latency.clone();
+            registry.register_with_unit("write_latency", "From acceptance to answer", Unit::Seconds, latency);
+            registry.register(
+                "replication_messages",
+                "Messages sent, by follower and result",
+                metrics.messages.clone(),
+            );
+            registry.register("missed_keys", "Keys whose newest write a follower missed", metrics.missed.clone());
+            registry.register("unanswered_messages", "First deliveries without an answer", metrics.unanswered.clone());
+        } else {
+            registry.register("replicated_writes", "Writes that arrived, by result", metrics.applied.clone());
+        }
+        Self { registry, ..metrics }
+    }
+
+    pub(super) fn write(&self, ok: bool, latency: Duration) {
+        let outcome = if ok { "ok" } else { "quorum_missed" };
+        self.writes.get_or_create(&WriteLabels { outcome }).inc();
+        self.write_latency.observe(latency.as_secs_f64());
+    }
+
+    pub(super) fn message(&self, follower: FollowerId, delivery: Delivery) {
+        let result = match delivery {
+            Delivery::Answered(Reply::Stored(_)) => "stored",
+            Delivery::Answered(Reply::Refused) => "refused",
+            Delivery::Answered(Reply::Lost) | Delivery::Lost(_) => "lost",
+        };
+        self.messages.get_or_create(&MessageLabels { follower, result }).inc();
+    }
+
+    pub(super) fn replicated(&self, applied: Applied) {
+        let result = match applied {
+            Applied::Yes => "applied",
+            Applied::Stale { .. } => "stale_version",
+        };
+        self.applied.get_or_create(&AppliedLabels { result }).inc();
+    }
+
+    /// The Prometheus text, with what is counted elsewhere brought up to date first.
+    pub(super) fn text(&self, keys: usize, followers: &[FollowerStatus]) -> String {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.keys.set(gauge(keys));
+        for (follower, status) in FollowerId::first(followers.len()).zip(followers) {
+            self.missed.get_or_create(&FollowerLabels { follower }).set(gauge(status.missed));
+            self.unanswered.get_or_create(&FollowerLabels { follower }).set(gauge(status.unanswered));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to memory cannot fail");
+        text
+    }
+}

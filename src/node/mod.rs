@@ -1,0 +1,169 @@
+//! A node: the protocol driven over a transport, behind the HTTP interface.
+//!
+//! [`run`] is the only place where a node is put together. `semisync serve` calls it with TCP, the simulator with a
+//! simulated network, a test with port 0.
+
+mod api;
+mod clock;
+mod config;
+mod metrics;
+mod outbox;
+mod pipeline;
+mod replicator;
+mod server;
+
+pub use config::{Config, ConfigError, LeaderRole, Role, Settings};
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::base::FollowerId;
+use crate::net::http::HttpClient;
+use crate::net::{Acceptor, Transport};
+use api::{App, Duty, Standby};
+use clock::Clock;
+use metrics::Metrics;
+use pipeline::Pipeline;
+use replicator::Replicator;
+use server::Server;
+
+/// Why a node could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The address could not be bound.
+    #[error("PORT={port}: cannot listen on {address}: {source}", port = address.port())]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs a node until `shutdown` completes and the node has drained: no new connections, every request that is under way
+/// answered, every write's first delivery carried out or given up.
+///
+/// # Errors
+/// [`NodeError`] if the node could not start.
+pub async fn run<T: Transport>(
+    transport: T,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
+    Node::bind(transport, config).await?.serve(shutdown).await;
+    Ok(())
+}
+
+/// A node that has its port but does not answer yet.
+pub struct Node<T: Transport> {
+    transport: T,
+    config: Config,
+    acceptor: T::Acceptor,
+    address: SocketAddr,
+}
+
+impl<T: Transport> Node<T> {
+    /// Takes the port. From here on connections queue up for [`Node::serve`].
+    ///
+    /// # Errors
+    /// [`NodeError::Bind`].
+    pub async fn bind(transport: T, config: Config) -> Result<Self, NodeError> {
+        let failed = |source| NodeError::Bind { address: config.listen, source };
+        let acceptor = transport.bind(config.listen).await.map_err(failed)?;
+        let address = acceptor.local_addr().map_err(failed)?;
+        Ok(Self { transport, config, acceptor, address })
+    }
+
+    /// Where the node listens, with the port that it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs the node, as [`run`] does.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let Self { transport, config, acceptor, address } = self;
+        let clock = Clock::start();
+        let mut background = JoinSet::new();
+        let metrics = Arc::new(Metrics::new(matches!(config.role, Role::Leader(_))));
+        let (duty, longest_write) = match &config.role {
+            Role::Leader(role) => {
+                let replicator = start_replication(transport, role, &config, clock, &metrics, &mut background);
+                let longest = role.netem.max_delay + role.repl_timeout;
+                (Duty::Leader { replicator, write_quorum: role.write_quorum }, longest)
+            }
+            Role::Follower => (Duty::Follower(Standby::new(config.observer.clone())), Duration::ZERO),
+        };
+        info!(role = config.role.name(), %address, seed = %config.seed, "serving");
+        let app = Arc::new(App { duty, clock, metrics: Arc::clone(&metrics), max_body: config.max_body });
+        let stop = CancellationToken::new();
+        let server = Server {
+            router: api::router(Arc::clone(&app)),
+            max_connections: config.max_connections,
+            connections: metrics.connections.clone(),
+            stop: stop.clone(),
+        };
+        let drain = async {
+            shutdown.await;
+            info!("shutting down: finishing what is under way");
+            stop.cancel();
+        };
+        let (connections, ()) = tokio::join!(server.accept(acceptor), drain);
+        // Past this no write can be waiting for anything any more.
+        let grace = longest_write + Duration::from_secs(1);
+        if timeout(grace, connections.finished()).await.is_err() {
+            warn!("some requests were still under way; their connections are closed");
+        }
+        if let Duty::Leader { replicator, .. } = &app.duty {
+            drain_replication(replicator, grace).await;
+        }
+        background.shutdown().await;
+        info!("stopped");
+    }
+}
+
+fn start_replication<T: Transport>(
+    transport: T,
+    role: &LeaderRole,
+    config: &Config,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+    background: &mut JoinSet<()>,
+) -> Arc<Replicator> {
+    let observer = config.observer.clone();
+    let replicator = Arc::new(Replicator::new(role, config.seed, clock, observer, Arc::clone(metrics)));
+    let http = HttpClient::new(transport);
+    for (to, address) in FollowerId::first(role.followers.len()).zip(&role.followers) {
+        let pipeline = Pipeline {
+            to,
+            address: address.clone(),
+            http: http.clone(),
+            replicator: Arc::clone(&replicator),
+            deadline: role.repl_timeout,
+        };
+        background.spawn(pipeline.run());
+    }
+    let timer = Arc::clone(&replicator);
+    background.spawn(async move { timer.run_timer().await });
+    replicator
+}
+
+/// Lets the messages that are on their way arrive, and says what will not.
+async fn drain_replication(replicator: &Replicator, grace: Duration) {
+    if timeout(grace, replicator.settled()).await.is_err() {
+        warn!("some messages were still on their way to followers; they are dropped");
+    }
+    let missed: usize = replicator.status().iter().map(|status| status.missed).sum();
+    if missed > 0 {
+        warn!(
+            missed,
+            "followers that do not answer have not got the newest write of some keys, and will not from here"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::{HeaderValue, Method, Request, header};
+use tracing::{debug, info, warn};
+
+use super::outbox::BatchLimit;
+use super::replicator::{Delivery, Replicator};
+use crate::base::trace::{Event, LossReason};
+use crate::base::wire::{self, REQUEST_HEADER, ReplicateAnswer};
+use crate::base::{FollowerId, Stamp};
+use crate::core::{Message, Reply};
+use crate::net::http::{Answer, Body, HttpClient, HttpError};
+use crate::net::{HostPort, Transport};
+
+/// The most requests to one follower that are under way at a time.
+const MAX_IN_FLIGHT: usize = 8;
+/// While a request is under way, what becomes due waits this long for its answer, and then leaves in a request of its
+/// own. So batches form by themselves under load, and a request that hangs does not hold up the rest.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// What one request carries at the most.
+const BATCH: BatchLimit = BatchLimit { messages: 1024, bytes: 1 << 20 };
+/// After a connection could not be made, the first and the longest time until the next try.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(640);
+/// Values from this size on are not copied into the body but shared with it.
+const SHARE_FROM: usize = 4096;
+
+/// Carries the messages for one follower: those that are due leave together, in a bounded number of requests.
+pub(super) struct Pipeline<T: Transport> {
+    pub(super) to: FollowerId,
+    pub(super) address: HostPort,
+    pub(super) http: HttpClient<T>,
+    pub(super) replicator: Arc<Replicator>,
+    /// The deadline of each request.
+    pub(super) deadline: Duration,
+}
+
+/// What the pipeline has learnt about its follower.
+struct Learnt {
+    /// Whether it takes several writes in one request. Assumed until it refuses.
+    takes_batches: bool,
+    /// Whether it answered last time; kept to log changes only.
+    answers: bool,
+    /// Until when no connection is tried, and how long the last such pause was.
+    paused_until: Option<Duration>,
+    pause: Duration,
+    requests: u64,
+}
+
+/// A request that came to its end.
+struct Exchange {
+    batch: Vec<Message>,
+    result: Result<Answer, HttpError>,
+}
+
+impl<T: Transport> Pipeline<T> {
+    /// Carries messages for as long as the node lives. Never returns.
+    pub(super) async fn run(self) {
+        let clock = self.replicator.clock();
+        let outbox = self.replicator.outbox(self.to);
+        let mut learnt =
+            Learnt { takes_batches: true, answers: true, paused_until: None, pause: Duration::ZERO, requests: 0 };
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            let now = clock.now();
+            let wake_at = loop {
+                match self.next_request_at(&learnt, in_flight.len()) {
+                    Some(at) if at <= now => {
+                        let limit = if learnt.takes_batches { BATCH } else { BatchLimit { messages: 1, ..BATCH } };
+                        let batch = outbox.take_due(now, limit);
+                        in_flight.push(self.exchange(&mut learnt, batch));
+                    }
+                    later => break later,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(exchange) = in_flight.next(), if !in_flight.is_empty() => self.settle(&mut learnt, exchange),
+                () = outbox.head_changed() => {}
+                () = clock.sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// When the next request may leave, as far as is known now.
+    fn next_request_at(&self, learnt: &Learnt, in_flight: usize) -> Option<Duration> {
+        let due = self.replicator.outbox(self.to).next_due()?;
+        let patience = match in_flight {
+            MAX_IN_FLIGHT.. => return None,
+            0 => Duration::ZERO,
+            // Single writes cannot share a request, so there is nothing to wait for.
+            _ if !learnt.takes_batches => Duration::ZERO,
+            _ => PATIENCE,
+        };
+        Some((due + patience).max(learnt.paused_until.unwrap_or_default()))
+    }
+
+    fn exchange(&self, learnt: &mut Learnt, batch: Vec<Message>) -> impl Future<Output = Exchange> + use<'_, T> {
+        learnt.requests += 1;
+        let ordinal = learnt.requests;
+        self.replicator.observe(|| Event::Dispatch {
+            request: ordinal,
+            to: self.to,
+            messages: batch.iter().map(Message::id).collect(),
+        });
+        async move {
+            let request = Request::builder()
+                .method(Method::POST)
+                .uri("/replicate")
+                .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .header(REQUEST_HEADER, ordinal)
+                .body(body(&batch))
+                .expect("every part is valid");
+            let result = self.http.request(&self.address, request, self.deadline).await;
+            Exchange { batch, result }
+        }
+    }
+
+    fn settle(&self, learnt: &mut Learnt, exchange: Exchange) {
+        let Exchange { batch, result } = exchange;
+        let outcome = result.map(|answer| read_answer(&batch, &answer));
+        self.log_change(learnt, &outcome);
+        match outcome {
+            Ok(Some(replies)) => {
+                learnt.paused_until = None;
+                learnt.pause = Duration::ZERO;
+                let deliveries = replies.into_iter().map(Delivery::Answered);
+                self.replicator.delivered(batch.into_iter().zip(deliveries));
+            }
+            // It answered, but will not have several writes in one request. Nothing is lost: they go out one by one.
+            Ok(None) if batch.len() > 1 => {
+                learnt.takes_batches = false;
+                let now = self.replicator.clock().now();
+                batch.into_iter().for_each(|message| self.replicator.outbox(self.to).push(now, message));
+            }
+            Ok(None) => {
+                self.replicator
+                    .delivered(batch.into_iter().map(|message| (message, Delivery::Answered(Reply::Refused))));
+            }
+            Err(error) => {
+                let reason = loss_reason(&error);
+                let mut lost = batch;
+                if reason == LossReason::Connect {
+                    // What else is due would fare no better, and need not find out one connection at a time.
+                    let now = self.replicator.clock().now();
+                    learnt.pause = (learnt.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                    learnt.paused_until = Some(now + learnt.pause);
+                    let all_due = BatchLimit { messages: usize::MAX, bytes: usize::MAX };
+                    lost.extend(self.replicator.outbox(self.to).take_due(now, all_due));
+                }
+                self.replicator.delivered(lost.into_iter().map(|message| (message, Delivery::Lost(reason))));
+            }
+        }
+    }
+
+    fn log_change(&self, learnt: &mut Learnt, outcome: &Result<Option<Vec<Reply>>, HttpError>) {
+        let follower = &self.address;
+        match outcome {
+            Ok(replies) => {
+                if !learnt.answers {
+                    info!(%follower, "the follower answers again; what it missed is sent");
+                }
+                if replies.is_none() && learnt.takes_batches {
+                    warn!(%follower, "the follower refused a replication request; from now on it gets one write a request");
+                }
+                learnt.answers = true;
+            }
+            Err(error) if learnt.answers => {
+                warn!(%follower, %error, "the follower does not answer; what it misses is kept and sent again");
+                learnt.answers = false;
+            }
+            Err(error) => debug!(%follower, %error, "the follower still does not answer"),
+        }
+    }
+}
+
+fn loss_reason(error: &HttpError) -> LossReason {
+    match error {
+        HttpError::Connect(_) => LossReason::Connect,
+        HttpError::Deadline(_) => LossReason::Deadline,
+        HttpError::Disconnect(_) => LossReason::Disconnect,
+    }
+}
+
+/// One message in the documented form; several as an array of it. The values' texts go in as they are.
+fn body(batch: &[Message]) -> Body {
+    let mut body = Body::empty();
+    let mut text = Vec::with_capacity(64 * batch.len());
+    let array = batch.len() > 1;
+    for (place, message) in batch.iter().enumerate() {
+        if array {
+            text.push(if place == 0 { b'[' } else { b',' });
+        }
+        text.extend_from_slice(b"{\"key\":");
+        serde_json::to_writer(&mut text, message.key()).expect("writing to memory cannot fail");
+        text.extend_from_slice(b",\"value\":");
+        let value = message.value();
+        if value.as_json().len() < SHARE_FROM {
+            text.extend_from_slice(value.as_json().as_bytes());
+        } else {
+            body.push(Bytes::from(std::mem::take(&mut text)));
+            body.push(value.to_shared_bytes());
+        }
+        text.extend_from_slice(b",\"version\":");
+        serde_json::to_writer(&mut text, &message.stamp().version).expect("writing to memory cannot fail");
+        text.push(b'}');
+    }
+    if array {
+        text.push(b']');
+    }
+    body.push(Bytes::from(text));
+    body
+}
+
+/// What the follower did with each message, or `None` if it refused the request or answered something else.
+fn read_answer(batch: &[Message], answer: &Answer) -> Option<Vec<Reply>> {
+    if !answer.status.is_success() {
+        return None;
+    }
+    let answers: Vec<ReplicateAnswer> = match batch {
+        [_] => vec![wire::parse(&answer.body).ok()?],
+        _ => wire::parse(&answer.body).ok().filter(|answers: &Vec<_>| answers.len() == batch.len())?,
+    };
+    Some(batch.iter().zip(answers).map(|(message, answer)| reply(message, &answer)).collect())
+}
+
+/// A follower that knows the documented answer only does not say what it has instead of a stale write. It is taken at
+/// its word that this is not older.
+fn reply(message: &Message, answer: &ReplicateAnswer) -> Reply {
+    match (answer.ok, answer.version) {
+        (false, _) => Reply::Refused,
+        (true, Some(stored)) if !answer.applied => Reply::Stored(Stamp::of_version(stored)),
+        (true, _) => Reply::Stored(message.stamp()),
+    }
+}

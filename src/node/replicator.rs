@@ -1,0 +1,195 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::clock::Clock;
+use super::config::LeaderRole;
+use super::metrics::Metrics;
+use super::outbox::Outbox;
+use crate::base::trace::{Event, LossReason, Observer, WriteId};
+use crate::base::{FollowerId, Key, NodeId, Seed, Value};
+use crate::core::{Completion, FollowerStatus, Leader, LeaderConfig, Message, Output, Rejected, Reply, Store};
+use crate::net::Netem;
+
+/// The most first deliveries to one follower that may be unanswered; see [`LeaderConfig::window`]. At 20,000 writes a
+/// second with delays of up to a second, 20,000 are.
+const WINDOW: usize = 65_536;
+
+/// Drives the leader's state machine: hands it what happens, and does what it asks for.
+pub(super) struct Replicator {
+    state: Mutex<State>,
+    outboxes: Vec<Outbox>,
+    netem: Netem,
+    clock: Clock,
+    observer: Option<Arc<dyn Observer>>,
+    metrics: Arc<Metrics>,
+    /// Signalled when the leader wants to be woken earlier than its timer is set to.
+    timer_changed: Notify,
+    /// Signalled when the last open write has settled.
+    settled: Notify,
+}
+
+struct State {
+    leader: Leader,
+    /// Who waits for the completion of which write.
+    waiting: BTreeMap<WriteId, oneshot::Sender<Completion>>,
+    timer: Option<Duration>,
+}
+
+/// What became of a message, as the pipeline that carried it saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    Answered(Reply),
+    Lost(LossReason),
+}
+
+impl Replicator {
+    pub(super) fn new(
+        role: &LeaderRole,
+        seed: Seed,
+        clock: Clock,
+        observer: Option<Arc<dyn Observer>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let config = LeaderConfig {
+            followers: role.followers.len(),
+            write_quorum: role.write_quorum,
+            repl_timeout: role.repl_timeout,
+            window: WINDOW,
+            seed,
+        };
+        Self {
+            state: Mutex::new(State { leader: Leader::new(config), waiting: BTreeMap::new(), timer: None }),
+            outboxes: role.followers.iter().map(|_| Outbox::default()).collect(),
+            netem: Netem::new(role.netem, seed),
+            clock,
+            observer,
+            metrics,
+            timer_changed: Notify::new(),
+            settled: Notify::new(),
+        }
+    }
+
+    /// Takes a write on. Its completion arrives whether or not anybody still waits for it.
+    pub(super) fn set(&self, key: Key, value: Value) -> Result<oneshot::Receiver<Completion>, Rejected> {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let accepted = state.leader.set(now, key.clone(), value)?;
+        self.observe(|| Event::Accept { write: accepted.write, key, stamp: accepted.stamp });
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.insert(accepted.write, sender);
+        self.act(&mut state, now);
+        Ok(receiver)
+    }
+
+    /// Learns what became of a batch of messages.
+    pub(super) fn delivered(&self, results: impl IntoIterator<Item = (Message, Delivery)>) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        for (message, delivery) in results {
+            let reply = match delivery {
+                Delivery::Answered(reply) => reply,
+                Delivery::Lost(_) => Reply::Lost,
+            };
+            self.metrics.message(message.to, delivery);
+            self.observe(|| {
+                let message = message.id();
+                match delivery {
+                    Delivery::Answered(Reply::Stored(stored)) => Event::Ack { message, stored },
+                    Delivery::Answered(_) => Event::Lost { message, reason: LossReason::Refused },
+                    Delivery::Lost(reason) => Event::Lost { message, reason },
+                }
+            });
+            state.leader.handle_reply(now, &message, reply);
+            self.act(&mut state, now);
+        }
+    }
+
+    /// Wakes the leader whenever it wants to be woken. Never returns.
+    pub(super) async fn run_timer(&self) {
+        loop {
+            let at = {
+                let mut state = self.lock();
+                state.timer = state.leader.wake_at();
+                state.timer
+            };
+            tokio::select! {
+                biased;
+                () = self.timer_changed.notified() => continue,
+                () = self.clock.sleep_until(at) => {}
+            }
+            let mut state = self.lock();
+            let now = self.clock.now();
+            state.leader.handle_timeout(now);
+            self.act(&mut state, now);
+        }
+    }
+
+    /// Waits until every client has its answer and every first delivery its result.
+    pub(super) async fn settled(&self) {
+        while self.lock().leader.open_writes() > 0 {
+            self.settled.notified().await;
+        }
+    }
+
+    /// Reads the leader's store.
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Store) -> R) -> R {
+        read(self.lock().leader.store())
+    }
+
+    /// How each follower fares, in order.
+    pub(super) fn status(&self) -> Vec<FollowerStatus> {
+        self.lock().leader.status().collect()
+    }
+
+    /// The messages that wait to be carried to this follower.
+    pub(super) fn outbox(&self, to: FollowerId) -> &Outbox {
+        &self.outboxes[to.index()]
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Tells the observer, if there is one, what happened.
+    pub(super) fn observe(&self, event: impl FnOnce() -> Event) {
+        if let Some(observer) = &self.observer {
+            observer.record(event());
+        }
+    }
+
+    /// Does what the leader asks for.
+    fn act(&self, state: &mut State, now: Duration) {
+        while let Some(output) = state.leader.poll_output() {
+            match output {
+                Output::Send(message) => {
+                    let delay = self.netem.delay(NodeId::Leader, message.id());
+                    self.observe(|| Event::Send { message: message.id(), delay: delay.into() });
+                    self.outboxes[message.to.index()].push(now + delay, message);
+                }
+                Output::Complete(completion) => {
+                    let Completion { write, ok, confirmations, .. } = completion;
+                    self.observe(|| Event::Complete { write, ok, confirmations });
+                    if let Some(waiting) = state.waiting.remove(&write) {
+                        // Nobody listens when the client has gone; its write is none the worse for it.
+                        let _ = waiting.send(completion);
+                    }
+                }
+            }
+        }
+        if state.leader.open_writes() == 0 {
+            self.settled.notify_one();
+        }
+        let wake_at = state.leader.wake_at();
+        if wake_at.is_some_and(|at| state.timer.is_none_or(|timer| at < timer)) {
+            state.timer = wake_at;
+            self.timer_changed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the leader's state machine has panicked; its state cannot be trusted")
+    }
+}

@@ -1,0 +1,144 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::net::Acceptor;
+
+/// How long a client may take for the header of a request, and how long it may leave a connection unused.
+const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// After the system could not give us a connection (too many open files), how long until the next try.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a connection over the limit is told before it is closed.
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+    connection: close\r\ncontent-length: 33\r\n\r\n{\"detail\":\"Too many connections\"}";
+/// How long writing that may take.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Accepts connections and serves HTTP/1.1 on each.
+///
+/// This is not `axum::serve`, which builds its connections inside and leaves no place for a header deadline, a limit of
+/// connections, or leaving the `date` header out (it shows the wall clock, and so would tell two simulations apart).
+pub(super) struct Server {
+    pub(super) router: Router,
+    pub(super) max_connections: usize,
+    pub(super) connections: Gauge,
+    pub(super) stop: CancellationToken,
+}
+
+/// The connections that are still open after the server has stopped.
+pub(super) struct Connections {
+    open: JoinSet<()>,
+}
+
+impl Connections {
+    /// Waits until each has answered what it was asked and is closed. Those that have not by the time this is dropped
+    /// are cut.
+    pub(super) async fn finished(mut self) {
+        while self.open.join_next().await.is_some() {}
+    }
+}
+
+impl Server {
+    /// Accepts until told to stop. Each connection is then told to finish the request that it is at.
+    pub(super) async fn accept<A>(self, mut acceptor: A) -> Connections
+    where
+        A: Acceptor<Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static>,
+    {
+        let places = Arc::new(Semaphore::new(self.max_connections));
+        let mut open = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                Some(_) = open.join_next(), if !open.is_empty() => continue,
+                accepted = acceptor.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            match Arc::clone(&places).try_acquire_owned() {
+                Ok(place) => {
+                    let connection = self.serve(stream);
+                    open.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Err(_) => {
+                    debug!("refused a connection over the limit");
+                    open.spawn(refuse(stream));
+                }
+            }
+        }
+        Connections { open }
+    }
+
+    fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_DEADLINE)
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), service);
+        let stop = self.stop.clone();
+        let connections = self.connections.clone();
+        async move {
+            connections.inc();
+            let mut connection = std::pin::pin!(connection);
+            let served = tokio::select! {
+                biased;
+                served = connection.as_mut() => served,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = served {
+                debug!(%error, "a connection ended early");
+            }
+            connections.dec();
+        }
+    }
+}
+
+async fn refuse<S: AsyncWrite + Unpin>(mut stream: S) {
+    let answer = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await
+    };
+    if !matches!(timeout(REFUSAL_DEADLINE, answer).await, Ok(Ok(()))) {
+        debug!("a refused connection did not take its answer");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+        assert!(serde_json::from_str::<crate::base::wire::ErrorBody>(body).is_ok());
+    }
+}

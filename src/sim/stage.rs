@@ -1,0 +1,149 @@
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::recorder::Recorder;
+use crate::base::trace::{Event, OperationId, Outcome as Returned};
+use crate::base::wire::{Dump, Found, SetAnswer};
+use crate::base::{Key, NodeId, Stamp, Value};
+use crate::client::{Cluster, Outcome, ReadError};
+use crate::net::Turmoil;
+
+/// How long replicas may take to become equal, in virtual time: many times the longest delay and pause between resends.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(300);
+
+/// What a story acts on: the cluster, its clients, and the network between them.
+#[derive(Clone)]
+pub struct Stage {
+    cluster: Cluster<Turmoil>,
+    recorder: Recorder,
+}
+
+impl Stage {
+    pub(super) fn new(cluster: Cluster<Turmoil>, recorder: Recorder) -> Self {
+        Self { cluster, recorder }
+    }
+
+    /// The cluster, to be read and written without being recorded.
+    pub fn cluster(&self) -> &Cluster<Turmoil> {
+        &self.cluster
+    }
+
+    /// A client whose operations are recorded. Clients are told apart by their numbers.
+    pub fn client(&self, number: u16) -> StageClient {
+        StageClient { node: NodeId::Client(number), stage: self.clone(), operations: Cell::new(0) }
+    }
+
+    /// Waits until all replicas are equal and returns what they hold.
+    ///
+    /// # Panics
+    /// If they are not within five virtual minutes.
+    pub async fn settle(&self) -> Dump {
+        match self.cluster.settle(SETTLE_DEADLINE).await {
+            Ok(dump) => dump,
+            Err(error) => panic!("the replicas did not become equal: {error}"),
+        }
+    }
+
+    /// Cuts a node off from all other nodes, both ways. What is on its way is lost, and nobody is told. Clients still
+    /// reach it.
+    pub fn isolate(&self, node: NodeId) {
+        self.fault(format!("isolate {node}"));
+        self.others(node).for_each(|other| turmoil::partition(node.to_string(), other.to_string()));
+    }
+
+    /// Ends [`Stage::isolate`].
+    pub fn reconnect(&self, node: NodeId) {
+        self.fault(format!("reconnect {node}"));
+        self.others(node).for_each(|other| turmoil::repair(node.to_string(), other.to_string()));
+    }
+
+    /// Loses everything that `from` sends to `to` from now on; the other direction stays.
+    pub fn cut(&self, from: NodeId, to: NodeId) {
+        self.fault(format!("cut {from} to {to}"));
+        turmoil::partition_oneway(from.to_string(), to.to_string());
+    }
+
+    /// Ends [`Stage::cut`].
+    pub fn mend(&self, from: NodeId, to: NodeId) {
+        self.fault(format!("mend {from} to {to}"));
+        turmoil::repair_oneway(from.to_string(), to.to_string());
+    }
+
+    /// Virtual time since the simulation began.
+    pub fn now(&self) -> Duration {
+        turmoil::sim_elapsed().expect("a stage exists inside a simulation")
+    }
+
+    fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
+        self.cluster.nodes().filter(move |other| *other != node)
+    }
+
+    /// A fault is recorded where it strikes nobody in particular: as the first client's doing.
+    fn fault(&self, what: String) {
+        self.recorder.record(NodeId::Client(0), Event::Fault { what });
+    }
+}
+
+/// A client in a simulation. It does one thing after another; for concurrency there are several.
+pub struct StageClient {
+    node: NodeId,
+    stage: Stage,
+    operations: Cell<OperationId>,
+}
+
+impl StageClient {
+    /// Writes a key through the leader; the value is a JSON text.
+    ///
+    /// # Panics
+    /// If the key or the value is not one.
+    pub async fn set(&self, key: &str, json: &str) -> Outcome<SetAnswer> {
+        let (key, value) = (make_key(key), Value::from_json(json).expect("a story writes JSON"));
+        let operation = self.next_operation();
+        let cluster = &self.stage.cluster;
+        self.record(Event::InvokeSet { operation, node: NodeId::Leader, key: key.clone(), value: value.clone() });
+        let outcome = cluster.set(&key, &value).await;
+        let stamp = outcome.answer().map(|answer| Stamp::of_version(answer.version));
+        let returned = match &outcome {
+            Outcome::Ok(_) => Returned::Ok,
+            Outcome::Failed(_) => Returned::Failed,
+            Outcome::Unknown(_) => Returned::Unknown,
+        };
+        self.record(Event::Return { operation, outcome: returned, stamp });
+        outcome
+    }
+
+    /// Reads a key from a node.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Panics
+    /// If the key is not one.
+    pub async fn get(&self, node: NodeId, key: &str) -> Result<Option<Found>, ReadError> {
+        let key = make_key(key);
+        let operation = self.next_operation();
+        let cluster = &self.stage.cluster;
+        self.record(Event::InvokeGet { operation, node, key: key.clone() });
+        let found = cluster.client().get(cluster.address(node), &key).await;
+        let (outcome, stamp) = match &found {
+            Ok(Some(found)) => (Returned::Ok, Some(Stamp::of_version(found.version))),
+            Ok(None) => (Returned::Absent, None),
+            Err(_) => (Returned::Failed, None),
+        };
+        self.record(Event::Return { operation, outcome, stamp });
+        found
+    }
+
+    fn next_operation(&self) -> OperationId {
+        self.operations.set(self.operations.get() + 1);
+        self.operations.get()
+    }
+
+    fn record(&self, event: Event) {
+        self.stage.recorder.record(self.node, event);
+    }
+}
+
+fn make_key(text: &str) -> Key {
+    Key::new(text).expect("a story uses valid keys")
+}
