@@ -45,10 +45,6 @@ impl Failure {
         Self::Usage(error.to_string())
     }
 
-    fn failed(error: impl ToString) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
 
 /// Exit status 1 without a further word, for what has been said already.
 const NO: ExitCode = ExitCode::FAILURE;

@@ -1,1 +1,8 @@
-//! A recorded run, as text.
+//! A recorded run, as text for people: pure functions from what was recorded to what is printed.
+
+mod diagram;
+mod race;
+mod table;
+
+pub use diagram::{Diagram, MOST_FOLLOWERS, MOST_WRITES};
+pub use race::RaceReport;

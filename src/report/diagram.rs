@@ -1,0 +1,189 @@
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use crate::base::trace::{Event, LossReason, MessageId, Micros, Record, Trace, WriteId};
+use crate::base::{FollowerId, Key, NodeId, Stamp};
+
+/// Up to how many followers a diagram fits a terminal.
+pub const MOST_FOLLOWERS: usize = 8;
+/// Up to how many writes a diagram can be read.
+pub const MOST_WRITES: usize = 12;
+
+/// Columns of a lane.
+const LANE: usize = 13;
+
+/// The messages of a trace, drawn from the leader's lane to the followers', one line for each thing that happened.
+/// Printed by its `Display`.
+#[derive(Debug)]
+pub struct Diagram<'a> {
+    trace: &'a Trace,
+    followers: usize,
+}
+
+impl<'a> Diagram<'a> {
+    /// The diagram of a trace of a cluster with this many followers; `None` where it would be too large to be read.
+    pub fn new(trace: &'a Trace, followers: usize) -> Option<Self> {
+        let accepted = trace.records().iter().filter(|record| matches!(record.event, Event::Accept { .. }));
+        let fits = followers <= MOST_FOLLOWERS && accepted.count() <= MOST_WRITES;
+        fits.then_some(Self { trace, followers })
+    }
+}
+
+impl fmt::Display for Diagram<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lanes = format!("{:>10}  {:<LANE$}", "ms", "leader");
+        for follower in FollowerId::first(self.followers) {
+            write!(lanes, "{:<LANE$}", follower.to_string())?;
+        }
+        writeln!(f, "{}", lanes.trim_end())?;
+        let mut reader = Reader::default();
+        for record in self.trace.records() {
+            if let Some(line) = reader.line(record, self.followers) {
+                writeln!(f, "{:>10.1}  {}", record.at.0 as f64 / 1e3, line.trim_end())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What has been learnt from the records so far, to put names to what comes later.
+#[derive(Default)]
+struct Reader {
+    writes: BTreeMap<WriteId, (Key, Stamp)>,
+    delays: BTreeMap<MessageId, Micros>,
+    /// The messages of each request that have not been seen to arrive, last one first.
+    requests: BTreeMap<(FollowerId, u64), Vec<MessageId>>,
+}
+
+impl Reader {
+    /// The line of a record, if it has one.
+    fn line(&mut self, record: &Record, followers: usize) -> Option<String> {
+        match &record.event {
+            Event::Accept { write, key, stamp } => {
+                self.writes.insert(*write, (key.clone(), *stamp));
+                Some(own_lane(&format!("● {key} {stamp}"), followers, "accepted"))
+            }
+            Event::Send { message, delay } => {
+                self.delays.insert(*message, *delay);
+                None
+            }
+            Event::Dispatch { request, to, messages } => {
+                self.requests.insert((*to, *request), messages.iter().rev().copied().collect());
+                None
+            }
+            Event::Apply { request, key, stamp } => {
+                let note = format!("applied{}", self.arrival(record.node, *request));
+                Some(arrow(key, *stamp, record.node, "▶✓", followers, &note))
+            }
+            Event::Reject { request, key, stamp, stored } => {
+                let note = format!("rejected as stale, has {stored}{}", self.arrival(record.node, *request));
+                Some(arrow(key, *stamp, record.node, "▶✗", followers, &note))
+            }
+            Event::Lost { message, reason } => {
+                let (key, stamp) = self.writes.get(&message.write)?;
+                Some(arrow(key, *stamp, message.to.into(), "╳", followers, lost(*reason)))
+            }
+            Event::Complete { write, ok, confirmations } => {
+                let (key, stamp) = self.writes.get(write)?;
+                let note = if *ok { "acknowledged" } else { "quorum missed" };
+                let note = format!("{note} with {confirmations} confirmations");
+                Some(own_lane(&format!("■ {key} {stamp}"), followers, &note))
+            }
+            Event::Fault { what } => Some(own_lane("", followers, &format!("FAULT: {what}"))),
+            Event::InvokeSet { .. } | Event::InvokeGet { .. } | Event::Return { .. } | Event::Ack { .. } => None,
+        }
+    }
+
+    /// How the message that a follower handles next came to it.
+    fn arrival(&mut self, node: NodeId, request: Option<u64>) -> String {
+        let message = match (node, request) {
+            (NodeId::Follower(id), Some(request)) => self.requests.get_mut(&(id, request)).and_then(Vec::pop),
+            _ => None,
+        };
+        let Some(message) = message else { return " (sent by hand)".to_owned() };
+        let delay = self.delays.get(&message).map_or(0, |delay| delay.0);
+        let again = if message.attempt > 1 { format!(", attempt {}", message.attempt) } else { String::new() };
+        format!(" (delayed {:.0} ms{again})", delay as f64 / 1e3)
+    }
+}
+
+fn lost(reason: LossReason) -> &'static str {
+    match reason {
+        LossReason::Connect => "no connection",
+        LossReason::Deadline => "no answer by the deadline",
+        LossReason::Disconnect => "connection lost",
+        LossReason::Refused => "refused",
+    }
+}
+
+/// Something that happens on the leader alone.
+fn own_lane(text: &str, followers: usize, note: &str) -> String {
+    let mut line = pad(text, LANE);
+    for _ in 0..followers {
+        line.push_str(&pad("│", LANE));
+    }
+    line + note
+}
+
+/// A message from the leader to a follower.
+fn arrow(key: &Key, stamp: Stamp, to: NodeId, head: &str, followers: usize, note: &str) -> String {
+    let lane = match to {
+        NodeId::Follower(id) => id.index() + 1,
+        NodeId::Leader | NodeId::Client(_) => 0,
+    };
+    let mut line = format!("├─ {key} {stamp} ");
+    let width = (lane * LANE).saturating_sub(line.chars().count() + head.chars().count() - 1);
+    line.push_str(&"─".repeat(width));
+    line.push_str(head);
+    let mut line = pad(&line, (lane + 1) * LANE);
+    for _ in lane..followers {
+        line.push_str(&pad("│", LANE));
+    }
+    line + note
+}
+
+fn pad(text: &str, width: usize) -> String {
+    format!("{text:<width$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Value, Version};
+
+    fn trace() -> Trace {
+        let mut trace = Trace::default();
+        let mut at = 0;
+        let mut push = |node, event| {
+            at += 1500;
+            trace.push(Record { at: Micros(at), node, event });
+        };
+        let (leader, f1, f2) = (NodeId::Leader, FollowerId(0), FollowerId(1));
+        let key = || Key::new("x").unwrap();
+        let stamp = |version| Stamp::of_version(Version::new(version).unwrap());
+        let message = |write, to, attempt| MessageId { write, to, attempt };
+        let value = Value::from_json("1").unwrap();
+        push(NodeId::Client(0), Event::InvokeSet { operation: 1, node: leader, key: key(), value });
+        for write in 1..=2 {
+            push(leader, Event::Accept { write, key: key(), stamp: stamp(write) });
+            push(leader, Event::Send { message: message(write, f1, 1), delay: Micros(9000 / write) });
+        }
+        push(leader, Event::Dispatch { request: 1, to: f1, messages: vec![message(2, f1, 1), message(1, f1, 1)] });
+        push(f1.into(), Event::Apply { request: Some(1), key: key(), stamp: stamp(2) });
+        push(f1.into(), Event::Reject { request: Some(1), key: key(), stamp: stamp(1), stored: stamp(2) });
+        push(leader, Event::Complete { write: 2, ok: true, confirmations: 1 });
+        push(leader, Event::Lost { message: message(2, f2, 1), reason: LossReason::Deadline });
+        push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7) });
+        trace
+    }
+
+    #[test]
+    fn a_small_trace_drawn() {
+        insta::assert_snapshot!(Diagram::new(&trace(), 2).unwrap());
+    }
+
+    #[test]
+    fn what_would_not_fit_is_not_drawn() {
+        assert!(Diagram::new(&trace(), MOST_FOLLOWERS + 1).is_none());
+    }
+}
