@@ -1,1 +1,18 @@
-fn main() {}
+//! The tests of whole clusters: in the simulator over many seeds, and the same stories on loopback TCP.
+
+mod http;
+mod interop;
+mod lifecycle;
+mod parity;
+mod stories;
+mod support;
+mod tidy;
+
+#[cfg(feature = "sim")]
+mod determinism;
+#[cfg(feature = "sim")]
+mod faults;
+#[cfg(feature = "sim")]
+mod latency;
+#[cfg(feature = "sim")]
+mod races;

@@ -72,7 +72,7 @@ pub enum Event {
         /// The client's number for it.
         operation: OperationId,
         /// The node that was called.
-        node: NodeId,
+        target: NodeId,
         /// The key.
         key: Key,
         /// The value, as JSON text.
@@ -83,7 +83,7 @@ pub enum Event {
         /// The client's number for it.
         operation: OperationId,
         /// The node that was called.
-        node: NodeId,
+        target: NodeId,
         /// The key.
         key: Key,
     },
@@ -267,11 +267,11 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
     encoder.number(record.at.0);
     encoder.number(record.node.code());
     match &record.event {
-        Event::InvokeSet { operation, node, key, value } => {
-            encoder.tag(1).number(*operation).number(node.code()).text(key.as_str()).text(value.as_json());
+        Event::InvokeSet { operation, target, key, value } => {
+            encoder.tag(1).number(*operation).number(target.code()).text(key.as_str()).text(value.as_json());
         }
-        Event::InvokeGet { operation, node, key } => {
-            encoder.tag(2).number(*operation).number(node.code()).text(key.as_str());
+        Event::InvokeGet { operation, target, key } => {
+            encoder.tag(2).number(*operation).number(target.code()).text(key.as_str());
         }
         Event::Return { operation, outcome, stamp } => {
             encoder.tag(3).number(*operation).number(*outcome as u64).option(*stamp, Encoder::stamp);

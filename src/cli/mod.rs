@@ -44,7 +44,7 @@ impl Failure {
     fn usage(error: impl ToString) -> Self {
         Self::Usage(error.to_string())
     }
-
+}
 
 /// Exit status 1 without a further word, for what has been said already.
 const NO: ExitCode = ExitCode::FAILURE;

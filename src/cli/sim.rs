@@ -67,11 +67,15 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     // A path that cannot be written is found out before the run, not after it.
     let file = match &args.trace {
-        Some(path) => Some(File::create(path).map_err(|error| Failure::Usage(format!("--trace {}: {error}", path.display())))?),
+        Some(path) => {
+            Some(File::create(path).map_err(|error| Failure::Usage(format!("--trace {}: {error}", path.display())))?)
+        }
         None => None,
     };
     let Race { writes, clients, keys, followers, write_quorum, delay_ms: (min, max), seed } = &race;
-    println!("Race: {writes} writes by {clients} clients on {keys} keys, {followers} followers, quorum {write_quorum}, delays {min}..{max} ms, seed {seed}\n");
+    println!(
+        "Race: {writes} writes by {clients} clients on {keys} keys, {followers} followers, quorum {write_quorum}, delays {min}..{max} ms, seed {seed}\n"
+    );
     let run = run_with_progress(&race).map_err(|error| match error {
         SimError::NotDeterministic | SimError::Impossible(_) => Failure::Usage(error.to_string()),
         SimError::Failed(_) => Failure::Failed(error.to_string()),

@@ -163,7 +163,7 @@ mod tests {
         let stamp = |version| Stamp::of_version(Version::new(version).unwrap());
         let message = |write, to, attempt| MessageId { write, to, attempt };
         let value = Value::from_json("1").unwrap();
-        push(NodeId::Client(0), Event::InvokeSet { operation: 1, node: leader, key: key(), value });
+        push(NodeId::Client(0), Event::InvokeSet { operation: 1, target: leader, key: key(), value });
         for write in 1..=2 {
             push(leader, Event::Accept { write, key: key(), stamp: stamp(write) });
             push(leader, Event::Send { message: message(write, f1, 1), delay: Micros(9000 / write) });

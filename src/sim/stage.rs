@@ -100,7 +100,7 @@ impl StageClient {
         let (key, value) = (make_key(key), Value::from_json(json).expect("a story writes JSON"));
         let operation = self.next_operation();
         let cluster = &self.stage.cluster;
-        self.record(Event::InvokeSet { operation, node: NodeId::Leader, key: key.clone(), value: value.clone() });
+        self.record(Event::InvokeSet { operation, target: NodeId::Leader, key: key.clone(), value: value.clone() });
         let outcome = cluster.set(&key, &value).await;
         let stamp = outcome.answer().map(|answer| Stamp::of_version(answer.version));
         let returned = match &outcome {
@@ -123,7 +123,7 @@ impl StageClient {
         let key = make_key(key);
         let operation = self.next_operation();
         let cluster = &self.stage.cluster;
-        self.record(Event::InvokeGet { operation, node, key: key.clone() });
+        self.record(Event::InvokeGet { operation, target: node, key: key.clone() });
         let found = cluster.client().get(cluster.address(node), &key).await;
         let (outcome, stamp) = match &found {
             Ok(Some(found)) => (Returned::Ok, Some(Stamp::of_version(found.version))),

@@ -1,0 +1,59 @@
+//! HTTP as bytes, for requests that no client library would send.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Far beyond what any answer takes; a node that does not answer fails the test instead of hanging it.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A status and a body.
+pub type RawAnswer = (u16, String);
+
+/// Sends these bytes on a connection of their own and reads until the node closes it.
+pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> RawAnswer {
+    let mut stream = TcpStream::connect(to).await.expect("the node listens");
+    stream.write_all(bytes).await.expect("the node reads");
+    read_answer(&mut stream).await
+}
+
+/// Reads one answer, up to the end of the connection.
+pub async fn read_answer(stream: &mut TcpStream) -> RawAnswer {
+    let mut answer = Vec::new();
+    timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("an answer in time").expect("a clean end");
+    let answer = String::from_utf8(answer).expect("answers are UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an answer: {answer:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+    let body = if head.contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
+    (status, body)
+}
+
+/// A request with a body.
+pub fn request(method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    )
+    .into_bytes()
+}
+
+pub async fn get(to: SocketAddr, path: &str) -> RawAnswer {
+    exchange(to, &request("GET", path, "", "")).await
+}
+
+pub async fn post_json(to: SocketAddr, path: &str, body: &str) -> RawAnswer {
+    exchange(to, &request("POST", path, "content-type: application/json\r\n", body)).await
+}
+
+fn unchunk(mut text: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, rest)) = text.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("a chunk begins with its length");
+        body.push_str(&rest[..length]);
+        text = &rest[length + 2..];
+    }
+    body
+}
