@@ -1,1 +1,314 @@
+//! The HTTP interface, to the letter: what is documented, and every kind of bad input. After each the node goes on.
 
+use std::time::Duration;
+
+use semisync::node::Config;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::raw::{self, RawAnswer, exchange, get, post_json, request};
+use crate::support::tcp::{Running, TcpCluster, follower_config, leader_config};
+
+/// The `detail` of an error answer, which has no other field.
+fn detail(answer: &RawAnswer) -> String {
+    let fields: serde_json::Map<String, Value> = serde_json::from_str(&answer.1).expect("an object");
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["detail"], "{answer:?}");
+    fields["detail"].as_str().expect("a text").to_owned()
+}
+
+async fn lone_leader() -> Running {
+    Running::start(leader_config(Vec::new(), 0, (0, 0))).await
+}
+
+#[tokio::test]
+async fn the_documented_answers() {
+    let nodes = TcpCluster::start(2, 2, (0, 0)).await;
+    let (leader, follower) = (nodes.leader.address, nodes.followers[0].address);
+    let set = post_json(leader, "/set", r#"{"key":"x","value":{"a":[1,2]}}"#).await;
+    assert_eq!(set, (200, r#"{"ok":true,"confirmations":2,"required":2,"version":1}"#.into()));
+    for node in [leader, follower] {
+        let found = (200, r#"{"key":"x","value":{"a":[1,2]},"version":1}"#.to_owned());
+        assert_eq!(get(node, "/get/x").await, found);
+        assert_eq!(get(node, "/dump").await, (200, r#"{"x":{"value":{"a":[1,2]},"version":1}}"#.into()));
+        assert_eq!(get(node, "/get/y").await, (404, r#"{"detail":"Not found"}"#.into()));
+    }
+    let refused = post_json(follower, "/set", r#"{"key":"x","value":1}"#).await;
+    assert_eq!(refused, (403, r#"{"detail":"Only leader accepts writes"}"#.into()));
+    let refused = post_json(leader, "/replicate", r#"{"key":"x","value":1,"version":1}"#).await;
+    assert_eq!(refused.0, 403);
+    assert_eq!(detail(&refused), "Only followers accept replication");
+    let by_hand = r#"{"key":"hand","value":"v","version":3}"#;
+    assert_eq!(post_json(follower, "/replicate", by_hand).await, (200, r#"{"ok":true,"applied":true}"#.into()));
+    let stale = (200, r#"{"ok":true,"applied":false,"reason":"stale_version"}"#.to_owned());
+    assert_eq!(post_json(follower, "/replicate", by_hand).await, stale);
+    let older = r#"{"key":"hand","value":"w","version":2}"#;
+    assert_eq!(post_json(follower, "/replicate", older).await, stale);
+    assert_eq!(get(follower, "/get/hand").await.1, r#"{"key":"hand","value":"v","version":3}"#);
+    assert_eq!(get(leader, "/health").await, (200, r#"{"status":"ok","role":"leader"}"#.into()));
+    assert_eq!(get(follower, "/health").await, (200, r#"{"status":"ok","role":"follower"}"#.into()));
+    assert_eq!(get(follower, "/ready").await.0, 200);
+    assert_eq!(get(leader, "/ready").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_array_form_of_replicate() {
+    let follower = Running::follower().await;
+    let batch =
+        r#"[{"key":"a","value":1,"version":2},{"key":"a","value":0,"version":1},{"key":"b","value":1,"version":1}]"#;
+    let answer = post_json(follower.address, "/replicate", batch).await;
+    let stale = r#"{"ok":true,"applied":false,"reason":"stale_version"}"#;
+    let applied = r#"{"ok":true,"applied":true}"#;
+    assert_eq!(answer, (200, format!("[{applied},{stale},{applied}]")));
+    assert_eq!(post_json(follower.address, "/replicate", "[]").await, (200, "[]".into()));
+    // One bad item, and nothing of the batch is applied.
+    let bad = r#"[{"key":"c","value":1,"version":1},{"key":"c","value":1,"version":0}]"#;
+    let answer = post_json(follower.address, "/replicate", bad).await;
+    assert_eq!(answer.0, 422);
+    assert!(detail(&answer).contains("[1].version"), "{answer:?}");
+    assert_eq!(get(follower.address, "/get/c").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_semisync_leader_is_told_what_is_stored_instead_of_a_stale_write() {
+    let follower = Running::follower().await;
+    let with_ordinal = "content-type: application/json\r\nsemisync-request: 1\r\n";
+    post_json(follower.address, "/replicate", r#"{"key":"a","value":1,"version":5}"#).await;
+    let stale = r#"{"key":"a","value":0,"version":4}"#;
+    let answer = exchange(follower.address, &request("POST", "/replicate", with_ordinal, stale)).await;
+    assert_eq!(answer.1, r#"{"ok":true,"applied":false,"reason":"stale_version","version":5}"#);
+}
+
+#[tokio::test]
+async fn bad_bodies() {
+    let leader = lone_leader().await;
+    for (body, status, says) in [
+        ("", 400, "not JSON"),
+        ("{", 400, "not JSON"),
+        ("nonsense", 400, "not JSON"),
+        (r#"{"key":"x","value":NaN}"#, 400, "not JSON"),
+        (r#"{"key":"x","value":Infinity}"#, 400, "not JSON"),
+        (r#"{"key":"x","value":-Infinity}"#, 400, "not JSON"),
+        (r#"{"key":"x","value":1} 2"#, 400, "not JSON"),
+        ("[]", 422, "`key`"),
+        ("5", 422, "an object with the fields `key` and `value`"),
+        ("{}", 422, "`key`"),
+        (r#"{"value":1}"#, 422, "`key`"),
+        (r#"{"key":"x"}"#, 422, "`value`"),
+        (r#"{"key":1,"value":1}"#, 422, "`key`"),
+        (r#"{"key":null,"value":1}"#, 422, "`key`"),
+        (r#"{"key":["x"],"value":1}"#, 422, "`key`"),
+        (r#"{"key":"","value":1}"#, 422, "`key`"),
+        (r#"{"key":"x","key":"y","value":1}"#, 422, "`key`"),
+    ] {
+        let answer = post_json(leader.address, "/set", body).await;
+        assert_eq!(answer.0, status, "{body}: {answer:?}");
+        assert!(detail(&answer).contains(says), "{body}: {answer:?}");
+    }
+    let too_long = format!(r#"{{"key":"{}","value":1}}"#, "k".repeat(1025));
+    assert!(detail(&post_json(leader.address, "/set", &too_long).await).contains("1 to 1024 bytes"));
+    assert_eq!(get(leader.address, "/dump").await, (200, "{}".into()), "a refused write left something behind");
+}
+
+#[tokio::test]
+async fn bad_versions() {
+    let follower = Running::follower().await;
+    for version in ["0", "-1", "9007199254740993", "1e3", "1.0", "\"1\"", "null", "true", "18446744073709551616"] {
+        let body = format!(r#"{{"key":"x","value":1,"version":{version}}}"#);
+        let answer = post_json(follower.address, "/replicate", &body).await;
+        assert_eq!(answer.0, 422, "{body}: {answer:?}");
+        let detail = detail(&answer);
+        assert!(detail.contains("`version`") && detail.contains("1 to 9007199254740992"), "{detail}");
+    }
+    let greatest = r#"{"key":"x","value":1,"version":9007199254740992}"#;
+    assert_eq!(post_json(follower.address, "/replicate", greatest).await.1, r#"{"ok":true,"applied":true}"#);
+}
+
+#[tokio::test]
+async fn values_come_back_as_they_went_in() {
+    let nodes = TcpCluster::start(1, 1, (0, 0)).await;
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let values = [
+        "null",
+        "1e400",
+        "9007199254740993",
+        r#""\ud800""#,
+        r#"{"a":1,"a":2}"#,
+        "[ 1 , 2 ]",
+        r#""\u00e9é\/""#,
+        "-0",
+        &deep,
+    ];
+    for value in values {
+        let set = post_json(nodes.leader.address, "/set", &format!(r#"{{"key":"v","value":{value}}}"#)).await;
+        assert_eq!(set.0, 200, "{value}: {set:?}");
+        for node in [nodes.leader.address, nodes.followers[0].address] {
+            let found = get(node, "/get/v").await.1;
+            assert!(found.starts_with(&format!(r#"{{"key":"v","value":{value},"version":"#)), "{found}");
+            let dump = get(node, "/dump").await.1;
+            assert!(dump.contains(value));
+            serde_json::from_str::<Box<serde_json::value::RawValue>>(&dump).expect("a dump is JSON");
+        }
+    }
+    let too_deep = format!(r#"{{"key":"v","value":{}{}}}"#, "[".repeat(129), "]".repeat(129));
+    let answer = post_json(nodes.leader.address, "/set", &too_deep).await;
+    assert_eq!(answer.0, 422);
+    assert!(detail(&answer).contains("128 levels"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn unknown_fields_are_ignored() {
+    let leader = lone_leader().await;
+    let answer = post_json(leader.address, "/set", r#"{"ttl":{"a":[]},"key":"x","value":1,"version":9}"#).await;
+    assert_eq!(answer.1, r#"{"ok":true,"confirmations":0,"required":0,"version":1}"#);
+}
+
+#[tokio::test]
+async fn keys_of_every_kind() {
+    let leader = lone_leader().await;
+    let longest = "k".repeat(1024);
+    for (in_json, in_path) in [
+        ("plain", "plain"),
+        ("a/b//c", "a/b//c"),
+        ("a/b//c", "a%2Fb%2F%2Fc"),
+        ("é ü 漢", "%C3%A9%20%C3%BC%20%E6%BC%A2"),
+        ("é", "é"),
+        ("100%", "100%25"),
+        ("?#&=+", "%3F%23%26%3D+"),
+        ("\\u0000\\n\\\"", "%00%0A%22"),
+        (".", "%2E"),
+        (longest.as_str(), longest.as_str()),
+    ] {
+        let set = post_json(leader.address, "/set", &format!(r#"{{"key":"{in_json}","value":"{in_path}"}}"#)).await;
+        assert_eq!(set.0, 200, "{in_json}: {set:?}");
+        let found = get(leader.address, &format!("/get/{in_path}")).await;
+        assert_eq!(found.0, 200, "{in_path}: {found:?}");
+        assert!(found.1.contains(&format!(r#""value":"{in_path}""#)), "{found:?}");
+    }
+    assert_eq!(get(leader.address, &format!("/get/{}", "k".repeat(1025))).await.0, 422);
+    assert_eq!(get(leader.address, "/get/%ff").await.0, 400);
+    assert_eq!(get(leader.address, "/get/").await.0, 404);
+    let dump: serde_json::Map<String, Value> = serde_json::from_str(&get(leader.address, "/dump").await.1).unwrap();
+    assert!(dump.keys().is_sorted());
+}
+
+#[tokio::test]
+async fn wrong_methods_paths_and_types() {
+    let leader = lone_leader().await;
+    for (method, path, status) in [
+        ("GET", "/set", 405),
+        ("PUT", "/set", 405),
+        ("POST", "/get/x", 405),
+        ("DELETE", "/dump", 405),
+        ("GET", "/", 404),
+        ("POST", "/sets", 404),
+        ("GET", "/set/", 404),
+    ] {
+        let answer = exchange(leader.address, &request(method, path, "content-type: application/json\r\n", "{}")).await;
+        assert_eq!(answer.0, status, "{method} {path}: {answer:?}");
+        assert!(!detail(&answer).is_empty());
+    }
+    for content_type in ["", "content-type: text/plain\r\n", "content-type: application/x-www-form-urlencoded\r\n"] {
+        let body = r#"{"key":"x","value":1}"#;
+        let answer = exchange(leader.address, &request("POST", "/set", content_type, body)).await;
+        assert_eq!(answer.0, 415, "{content_type}: {answer:?}");
+        assert!(detail(&answer).contains("application/json"));
+    }
+    // On a follower the role comes first: whatever the body is, it is not the leader.
+    let follower = Running::follower().await;
+    assert_eq!(post_json(follower.address, "/set", "nonsense").await.0, 403);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit() {
+    let leader = Running::start(Config { max_body: 2048, ..leader_config(Vec::new(), 0, (0, 0)) }).await;
+    let body = |length: usize| format!(r#"{{"key":"x","value":"{}"}}"#, "v".repeat(length - 22));
+    assert_eq!(body(2048).len(), 2048);
+    assert_eq!(post_json(leader.address, "/set", &body(2048)).await.0, 200);
+    let answer = post_json(leader.address, "/set", &body(2049)).await;
+    assert_eq!(answer.0, 413);
+    assert!(detail(&answer).contains("2048 bytes"), "{answer:?}");
+    // Without an announced length it is found out on the way.
+    let head = "POST /set HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let chunked = format!("{head}{:x}\r\n{}\r\n0\r\n\r\n", 2049, body(2049));
+    assert_eq!(exchange(leader.address, chunked.as_bytes()).await.0, 413);
+    assert_eq!(get(leader.address, "/get/x").await.0, 200);
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_keep_others_out_below_the_limit() {
+    let follower = Running::start(Config { max_connections: 200, ..follower_config(0) }).await;
+    let mut idle = Vec::new();
+    for _ in 0..199 {
+        idle.push(TcpStream::connect(follower.address).await.expect("a place"));
+    }
+    assert_eq!(get(follower.address, "/health").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_connection_over_the_limit_is_told_so() {
+    let follower = Running::start(Config { max_connections: 2, ..follower_config(0) }).await;
+    let mut first = TcpStream::connect(follower.address).await.expect("a place");
+    let mut second = TcpStream::connect(follower.address).await.expect("a place");
+    let mut third = TcpStream::connect(follower.address).await.expect("the kernel takes it");
+    let refused = timeout(Duration::from_secs(30), raw::read_answer(&mut third)).await.expect("an answer in time");
+    assert_eq!(refused, (503, r#"{"detail":"Too many connections"}"#.into()));
+    // The two that have a place keep it, and a place that is given back is taken again.
+    for stream in [&mut first, &mut second] {
+        stream.write_all(&request("GET", "/health", "", "")).await.expect("it is open");
+        assert_eq!(raw::read_answer(stream).await.0, 200);
+    }
+    let next = crate::support::until(async || {
+        let mut stream = TcpStream::connect(follower.address).await.ok()?;
+        stream.write_all(&request("GET", "/health", "", "")).await.ok()?;
+        Some(raw::read_answer(&mut stream).await.0).filter(|status| *status == 200)
+    });
+    assert_eq!(next.await, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_turned_away() {
+    let follower = Running::follower().await;
+    let (status, _) = exchange(follower.address, b"\x16\x03\x01\x02\x00 not a request\r\n\r\n").await;
+    assert_eq!(status, 400);
+    let huge_header = format!("GET /health HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(1 << 20));
+    let mut stream = TcpStream::connect(follower.address).await.expect("it listens");
+    // It may close before it has read all of that.
+    let _ = stream.write_all(huge_header.as_bytes()).await;
+    assert_eq!(get(follower.address, "/health").await.0, 200);
+}
+
+#[tokio::test]
+async fn metrics_are_openmetrics() {
+    let nodes = TcpCluster::start(2, 1, (0, 0)).await;
+    post_json(nodes.leader.address, "/set", r#"{"key":"x","value":1}"#).await;
+    crate::stories::settle(&nodes.cluster).await;
+    let of_leader = get(nodes.leader.address, "/metrics").await.1;
+    for line in [
+        "semisync_keys 1",
+        r#"semisync_writes_total{outcome="ok"} 1"#,
+        r#"semisync_replication_messages_total{follower="f2",result="stored"} 1"#,
+        r#"semisync_missed_keys{follower="f1"} 0"#,
+        "semisync_write_latency_seconds_count 1",
+        "# EOF",
+    ] {
+        assert!(of_leader.lines().any(|other| other == line), "no line {line:?} in\n{of_leader}");
+    }
+    let of_follower = get(nodes.followers[0].address, "/metrics").await.1;
+    assert!(of_follower.contains(r#"semisync_replicated_writes_total{result="applied"} 1"#), "{of_follower}");
+}
+
+#[tokio::test]
+async fn a_dump_of_many_keys_is_whole_and_sorted() {
+    let follower = Running::follower().await;
+    let value = "v".repeat(500);
+    let item = |n: usize| format!(r#"{{"key":"k{n:05}","value":"{value}","version":1}}"#);
+    let batch: Vec<String> = (0..2000).map(item).collect();
+    let answer = post_json(follower.address, "/replicate", &format!("[{}]", batch.join(","))).await;
+    assert_eq!(answer.0, 200);
+    let dump = get(follower.address, "/dump").await.1;
+    let expected: Vec<String> = (0..2000).map(|n| format!(r#""k{n:05}":{{"value":"{value}","version":1}}"#)).collect();
+    assert_eq!(dump, format!("{{{}}}", expected.join(",")));
+}

@@ -1,1 +1,114 @@
+//! A follower that speaks the documented interface and nothing else, as somebody else's server would.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use semisync::client::{Client, Cluster};
+use semisync::net::Tcp;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::tcp::{CLIENT_DEADLINE, Running, leader_config};
+use crate::support::{self, key, until};
+
+/// A server of the documented `/replicate`, written without any of our code.
+#[derive(Default)]
+struct Foreign {
+    stored: BTreeMap<String, (u64, Value)>,
+    /// The bodies that came, in order.
+    bodies: Vec<Value>,
+}
+
+impl Foreign {
+    async fn start() -> (SocketAddr, Arc<Mutex<Self>>) {
+        let state = Arc::new(Mutex::new(Self::default()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        (address, state)
+    }
+
+    fn replicate(&mut self, body: &Value) -> (StatusCode, Value) {
+        self.bodies.push(body.clone());
+        let Some((key, value, version)) = documented_form(body) else {
+            return (StatusCode::UNPROCESSABLE_ENTITY, json!({"detail": "not the documented form"}));
+        };
+        let stored = self.stored.get(&key).map_or(0, |(version, _)| *version);
+        if version <= stored {
+            return (StatusCode::OK, json!({"ok": true, "applied": false, "reason": "stale_version"}));
+        }
+        self.stored.insert(key, (version, value));
+        (StatusCode::OK, json!({"ok": true, "applied": true}))
+    }
+}
+
+/// Exactly the documented fields, and no other.
+fn documented_form(body: &Value) -> Option<(String, Value, u64)> {
+    let fields: &Map<String, Value> = body.as_object().filter(|fields| fields.len() == 3)?;
+    Some((fields.get("key")?.as_str()?.to_owned(), fields.get("value")?.clone(), fields.get("version")?.as_u64()?))
+}
+
+async fn answer(state: Arc<Mutex<Foreign>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/replicate"));
+    let body = request.into_body().collect().await.expect("a whole body").to_bytes();
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    let (status, answer) = state.lock().expect("no panic").replicate(&body);
+    let response = Response::builder().status(status).header("content-type", "application/json");
+    Ok(response.body(Full::from(answer.to_string())).expect("every part is valid"))
+}
+
+#[tokio::test]
+async fn any_server_of_the_documented_interface_can_follow() {
+    let (address, foreign) = Foreign::start().await;
+    let leader = Running::start(leader_config(vec![address.into()], 1, (0, 30))).await;
+    let cluster = Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), leader.address.into(), Vec::new());
+    let writes = (0..100).map(|n| {
+        let cluster = &cluster;
+        async move { cluster.set(&key(&format!("k{}", n % 7)), &support::json(&n.to_string())).await.ok() }
+    });
+    let answers: Vec<_> = join_all(writes).await.into_iter().flatten().collect();
+    assert_eq!(answers.len(), 100, "every write was confirmed");
+    let leader = cluster.dump(semisync::base::NodeId::Leader).await.expect("the leader answers");
+    let leader: BTreeMap<String, u64> =
+        leader.iter().map(|(key, entry)| (key.to_string(), entry.version.get())).collect();
+    until(async || {
+        let foreign = foreign.lock().expect("no panic");
+        let stored: BTreeMap<String, u64> = foreign.stored.iter().map(|(key, (v, _))| (key.clone(), *v)).collect();
+        (stored == leader).then_some(())
+    })
+    .await;
+    let foreign = foreign.lock().expect("no panic");
+    let arrays: Vec<usize> = (0..foreign.bodies.len()).filter(|at| foreign.bodies[*at].is_array()).collect();
+    assert!(!arrays.is_empty(), "no two writes became due together, so nothing was shown");
+    let singles_after = foreign.bodies.len() - arrays[0] - arrays.len();
+    assert!(arrays.len() <= 8 && singles_after > 50, "arrays at {arrays:?} of {}", foreign.bodies.len());
+}
+
+#[tokio::test]
+async fn a_lone_message_has_the_documented_form() {
+    let (address, foreign) = Foreign::start().await;
+    let leader = Running::start(leader_config(vec![address.into()], 1, (0, 0))).await;
+    let cluster = Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), leader.address.into(), Vec::new());
+    for n in 0..3 {
+        cluster.set(&key("x"), &support::json(&n.to_string())).await.ok().expect("the follower confirms");
+    }
+    let expected: Vec<Value> = (0..3).map(|n| json!({"key": "x", "value": n, "version": n + 1})).collect();
+    assert_eq!(foreign.lock().expect("no panic").bodies, expected);
+}

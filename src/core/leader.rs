@@ -221,10 +221,9 @@ impl Leader {
             Reply::Refused => Fate::Refused,
             Reply::Lost => Fate::Lost,
         };
-        if message.attempt == 1 && self.settle_first_delivery(message) {
-            if !matches!(fate, Fate::Stored(_)) {
-                self.note_missed(now, message);
-            }
+        let first_ended = message.attempt == 1 && self.settle_first_delivery(message);
+        if first_ended && !matches!(fate, Fate::Stored(_)) {
+            self.note_missed(now, message);
         }
         if let Fate::Stored(stored) = fate {
             let made_good = self.peers[message.to.index()].resender.stored(message.key(), stored);

@@ -185,8 +185,8 @@ impl Resender {
             .chain(beginning.into_iter().flatten())
             .map(|(key, _)| key)
             .filter(|key| !on_their_way.contains(*key))
-            .cloned()
             .take(self.budget)
+            .cloned()
             .collect();
         self.reached = false;
         self.progress = false;
