@@ -111,6 +111,27 @@ fn a_lost_reply_is_no_confirmation() {
     });
 }
 
+/// The reply is lost, so the message is sent again, though the follower has it. It is applied once.
+#[test]
+fn a_duplicate_is_applied_once() {
+    for_each_seed(0..20, |seed| {
+        let world = World::new(seed).followers(1).write_quorum(1).delay_ms(0, 100).repl_timeout_ms(1000);
+        let run = world.run(async |stage| {
+            stage.cut(f(1), NodeId::Leader);
+            misses_quorum(&stage, "1", 0, 1).await;
+            stage.mend(f(1), NodeId::Leader);
+            // Long enough for the request's deadline, the pause after it, and the resend's own delay.
+            sleep(Duration::from_millis(2000)).await;
+            stage.settle().await
+        });
+        let run = run.expect("a simulation");
+        let count = |wanted: fn(&Event) -> bool| run.trace.records().iter().filter(|r| wanted(&r.event)).count();
+        assert_eq!(count(|event| matches!(event, Event::Apply { .. })), 1);
+        assert!(count(|event| matches!(event, Event::Reject { stamp, stored, .. } if stamp == stored)) > 0);
+        assert!(count(|event| matches!(event, Event::Ack { message, .. } if message.attempt > 1)) > 0);
+    });
+}
+
 /// A resend never overtakes a first delivery to the same follower of the same key: what was missed of `x` waits until
 /// the newer write has arrived, while `y` is sent again at once.
 #[test]

@@ -16,3 +16,5 @@ mod faults;
 mod latency;
 #[cfg(feature = "sim")]
 mod races;
+#[cfg(feature = "sim")]
+mod slow_clients;
