@@ -3,8 +3,8 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 
-# The dependencies are a layer of their own, which lives as long as these three files stay the same. They are built for an
-# empty program, from a manifest without tests, benchmarks and examples: their sources are not sent here.
+# The dependencies are a layer of their own, which lives as long as these files stay the same. They are built for an empty
+# program, from a manifest without tests, benchmarks and examples, whose sources are not sent here.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 RUN awk '/^\[/ { drop = /^\[\[(test|bench|example)\]\]/ } !drop' Cargo.toml > manifest && mv manifest Cargo.toml \

@@ -1,0 +1,95 @@
+"""Checks that report in a line each, and what they are written with."""
+
+import time
+
+
+class Suite:
+    """Checks of one subject. Each is a function whose first argument is the cluster."""
+
+    def __init__(self, subject):
+        self.subject = subject
+        self.checks = []  # (name, function, arguments after the cluster)
+
+    def check(self, name):
+        """Registers a function as a check."""
+
+        def register(function):
+            self.checks.append((name, function, ()))
+            return function
+
+        return register
+
+    def check_each(self, name, rows):
+        """Registers a function as a check for each row: the first item is its label, the rest are arguments."""
+
+        def register(function):
+            for label, *arguments in rows:
+                self.checks.append((f"{name}: {label}", function, tuple(arguments)))
+            return function
+
+        return register
+
+
+class Report:
+    """Runs suites, prints a line for each check and counts."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+
+    def run_suite(self, suite, cluster, *arguments):
+        title = " ".join([suite.subject, *map(str, arguments)]) if arguments else suite.subject
+        print(f"-- {title}, on {cluster}", flush=True)
+        for name, function, row in suite.checks:
+            self._run(name, function, (cluster, *arguments, *row))
+
+    def _run(self, name, function, arguments):
+        began = time.monotonic()
+        try:
+            note = function(*arguments)
+        except Exception as error:  # whatever goes wrong in one check, the others still run
+            self.failed += 1
+            verdict, note = "FAIL", f"{type(error).__name__}: {error}"
+        else:
+            self.passed += 1
+            verdict = "ok  "
+        seconds = time.monotonic() - began
+        print(f"{verdict} {name}" + (f": {note}" if note else "") + f"  ({seconds:.1f} s)", flush=True)
+
+    def failed_outside(self, error):
+        """Counts what went wrong between the checks."""
+        self.failed += 1
+        print(f"FAIL the test could not go on: {type(error).__name__}: {error}", flush=True)
+
+    def close(self):
+        print(f"{self.passed} passed, {self.failed} failed", flush=True)
+        return 1 if self.failed or not self.passed else 0
+
+
+def expect(condition, otherwise):
+    """Fails a check with this text. Unlike `assert` it does its work under `python3 -O` too."""
+    if not condition:
+        raise AssertionError(otherwise)
+
+
+def expect_same(actual, expected, what="answer"):
+    # 1 == 1.0 == True in Python, but not in JSON.
+    if actual != expected or repr(actual) != repr(expected):
+        raise AssertionError(f"{what} is {clip(actual)} instead of {clip(expected)}")
+
+
+def clip(value, longest=300):
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
+
+
+def eventually(probe, *arguments, seconds=30.0):
+    """Tries `probe` until it does not raise, or the time is up. Its last error is then the reason given."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return probe(*arguments)
+        except Exception as error:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {seconds:g} s: {error}") from error
+        time.sleep(0.05)

@@ -1,0 +1,112 @@
+"""Clients that take their time, or leave early."""
+
+import contextlib
+import resource
+import select
+import socket
+import threading
+import time
+
+from .harness import Suite, eventually, expect, expect_same
+from .node import set_head
+
+suite = Suite("slow, idle and impatient clients")
+
+IDLE = 2000
+# A node gives a client 30 s for the header of a request, and leaves an unused connection open as long.
+HEADER_DEADLINE = 30
+# What a single write or read may take beside them; the emulated delays are far shorter.
+AT_ONCE = 3.0
+
+
+def expect_prompt(cluster, key):
+    """The node takes a write and reads it back in no more than the usual time."""
+    began = time.monotonic()
+    expect_same(cluster.leader.set(key, 1).json["ok"], True, "ok")
+    expect_same(cluster.leader.get(key).status, 200, "status")
+    seconds = time.monotonic() - began
+    expect(seconds < AT_ONCE, f"a write and a read took {seconds:.1f} s")
+    return seconds
+
+
+class Dribbler(threading.Thread):
+    """Sends a header one byte a second until the node has had enough of it."""
+
+    def __init__(self, node):
+        super().__init__(daemon=True)
+        self.connection = node.open()
+        self.began = time.monotonic()
+        self.seconds = None  # how long the node bore it
+
+    def run(self):
+        with self.connection:
+            for byte in b"GET /health HTTP/1.1\r\nx-slow: " + b"z" * 60:
+                try:
+                    self.connection.send(bytes([byte]))
+                except OSError:
+                    break
+                if select.select([self.connection], [], [], 1)[0]:
+                    break  # an answer or the end
+            else:
+                return
+        self.seconds = time.monotonic() - self.began
+
+
+@suite.check(f"a header at one byte a second and {IDLE} idle connections hold up nobody, and are cut off in the end")
+def slow_and_idle(cluster):
+    dribbler = Dribbler(cluster.leader)
+    dribbler.start()
+    slowest = max(expect_prompt(cluster, "patience/slow") for _ in range(5))
+    with contextlib.ExitStack() as opened:
+        began = time.monotonic()
+        idle = [opened.enter_context(cluster.leader.open()) for _ in range(idle_connections())]
+        slowest = max([slowest, *(expect_prompt(cluster, "patience/idle") for _ in range(5))])
+        expect(not dribbler.seconds, f"the slow client was cut off after {dribbler.seconds} s already")
+        expect(open_connections(cluster.leader) >= len(idle), "the node does not hold the connections")
+        dribbler.join(2 * HEADER_DEADLINE)
+        expect(dribbler.seconds, "the slow client was never cut off")
+        eventually(expect_closed, idle, seconds=2 * HEADER_DEADLINE)
+        seconds = time.monotonic() - began
+    note = f"slowest write and read {slowest:.2f} s; the slow client was cut off after {dribbler.seconds:.0f} s"
+    return f"{note}, {len(idle)} idle ones within {seconds:.0f} s"
+
+
+def idle_connections():
+    """As many as we want, or as this process may open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return IDLE if hard == resource.RLIM_INFINITY else min(IDLE, hard - 100)
+
+
+def open_connections(node):
+    lines = node.request("GET", "/metrics").text.splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("semisync_connections "))
+
+
+def expect_closed(connections):
+    poll = select.poll()
+    for connection in connections:
+        poll.register(connection, select.POLLIN)
+    closed = sum(1 for _ in poll.poll(0))
+    expect_same(closed, len(connections), "the number of idle connections that the node closed")
+
+
+@suite.check_each(
+    "a client that leaves right after its set has not stopped it: the write reaches every node",
+    [("at once", 0.0), ("after 1 ms", 0.001), ("after 10 ms", 0.01)],
+)
+def leaving_clients(cluster, patience):
+    keys = [f"patience/left/{patience}/{i}" for i in range(10)]
+    for key in keys:
+        body = f'{{"key":"{key}","value":"left"}}'.encode()
+        with cluster.leader.open() as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(set_head(len(body)) + body)
+            time.sleep(patience)
+
+    def probe(node):
+        found = [key for key in keys if node.get(key).status == 200]
+        expect_same(len(found), len(keys), f"the number of these writes on {node}")
+
+    for node in cluster.nodes:
+        eventually(probe, node)
