@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub struct Leader {
     /// The writes of which anything is still open: the client's answer, or the first delivery to a follower.
     open: BTreeMap<WriteId, Open>,
     /// The deadlines of the writes in `open` whose client still waits, and of some whose client does not any more.
-    /// Invariant: in order, for the timeout is the same for all.
+    /// Invariants: in order, for the timeout is the same for all; the client of the first one waits.
     deadlines: VecDeque<(Duration, WriteId)>,
     peers: Vec<Peer>,
     outputs: VecDeque<Output>,
@@ -205,7 +206,9 @@ impl Leader {
             }
         }
         self.open.insert(write, open);
-        self.complete_if_confirmed(write);
+        if self.config.write_quorum == 0 {
+            self.complete(write, true);
+        }
         Ok(Accepted { write, stamp })
     }
 
@@ -240,15 +243,8 @@ impl Leader {
     /// Acts on the passing of time: answers the clients of writes whose deadline has come, and sends again what
     /// followers missed.
     pub fn handle_timeout(&mut self, now: Duration) {
-        while let Some(&(deadline, write)) = self.deadlines.front() {
-            let waiting = self.open.get(&write).is_some_and(|open| open.waiting);
-            if waiting && deadline > now {
-                break;
-            }
-            self.deadlines.pop_front();
-            if waiting {
-                self.complete(write, false);
-            }
+        while let Some(&(_, write)) = self.deadlines.front().filter(|(deadline, _)| *deadline <= now) {
+            self.complete(write, false);
         }
         let open = &self.open;
         for (to, peer) in FollowerId::first(self.config.followers).zip(&mut self.peers) {
@@ -288,23 +284,22 @@ impl Leader {
     }
 
     /// Whether what the follower stores is the message's write or a later one that this leader issued. Anything greater
-    /// than the leader's own stamp comes from an earlier life of the leader and says nothing about this write.
+    /// than the leader's own stamp comes from an earlier life of the leader and says nothing about this write. The
+    /// message's own stamp, the usual answer, needs no look into the store.
     fn is_own(&self, message: &Message, stored: Stamp) -> bool {
-        stored >= message.stamp() && self.store.stamp(message.key()).is_some_and(|newest| stored <= newest)
+        match stored.cmp(&message.stamp()) {
+            Ordering::Less => false,
+            Ordering::Equal => true,
+            Ordering::Greater => self.store.stamp(message.key()).is_some_and(|newest| stored <= newest),
+        }
     }
 
     fn confirm(&mut self, write: WriteId, by: FollowerId) {
         if let Some(open) = self.open.get_mut(&write) {
             open.confirmed.insert(by);
-            self.complete_if_confirmed(write);
-            self.forget_if_settled(write);
-        }
-    }
-
-    fn complete_if_confirmed(&mut self, write: WriteId) {
-        let quorum = self.config.write_quorum;
-        if self.open.get(&write).is_some_and(|open| open.waiting && open.confirmed.len() >= quorum) {
-            self.complete(write, true);
+            if open.waiting && open.confirmed.len() >= self.config.write_quorum {
+                self.complete(write, true);
+            }
         }
     }
 
@@ -319,6 +314,13 @@ impl Leader {
             required: self.config.write_quorum,
         }));
         self.forget_if_settled(write);
+        while self.deadlines.front().is_some_and(|(_, write)| !self.is_waiting(*write)) {
+            self.deadlines.pop_front();
+        }
+    }
+
+    fn is_waiting(&self, write: WriteId) -> bool {
+        self.open.get(&write).is_some_and(|open| open.waiting)
     }
 
     fn forget_if_settled(&mut self, write: WriteId) {
