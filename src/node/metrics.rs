@@ -11,7 +11,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::replicator::Delivery;
 use crate::base::FollowerId;
-use crate::core::{Applied, FollowerStatus, Reply};
+use crate::base::wire::ReplicateAnswer;
+use crate::core::{FollowerStatus, Reply};
 
 /// What `GET /metrics` tells.
 pub(super) struct Metrics {
@@ -45,6 +46,24 @@ struct AppliedLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FollowerLabels {
     follower: FollowerId,
+}
+
+/// How many messages ended how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    stored: u64,
+    refused: u64,
+    lost: u64,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, delivery: Delivery) {
+        *match delivery {
+            Delivery::Answered(Reply::Stored(_)) => &mut self.stored,
+            Delivery::Answered(Reply::Refused) => &mut self.refused,
+            Delivery::Answered(Reply::Lost) | Delivery::Lost(_) => &mut self.lost,
+        } += 1;
+    }
 }
 
 impl EncodeLabelValue for FollowerId {
@@ -94,21 +113,22 @@ impl Metrics {
         self.write_latency.observe(latency.as_secs_f64());
     }
 
-    pub(super) fn message(&self, follower: FollowerId, delivery: Delivery) {
-        let result = match delivery {
-            Delivery::Answered(Reply::Stored(_)) => "stored",
-            Delivery::Answered(Reply::Refused) => "refused",
-            Delivery::Answered(Reply::Lost) | Delivery::Lost(_) => "lost",
-        };
-        self.messages.get_or_create(&MessageLabels { follower, result }).inc();
+    /// The messages of one request, counted together: to find a counter by its labels costs more than to raise it.
+    pub(super) fn messages(&self, follower: FollowerId, Tally { stored, refused, lost }: Tally) {
+        for (result, count) in [("stored", stored), ("refused", refused), ("lost", lost)] {
+            if count > 0 {
+                self.messages.get_or_create(&MessageLabels { follower, result }).inc_by(count);
+            }
+        }
     }
 
-    pub(super) fn replicated(&self, applied: Applied) {
-        let result = match applied {
-            Applied::Yes => "applied",
-            Applied::Stale { .. } => "stale_version",
-        };
-        self.applied.get_or_create(&AppliedLabels { result }).inc();
+    pub(super) fn replicated(&self, answers: &[ReplicateAnswer]) {
+        let applied = answers.iter().filter(|answer| answer.applied).count();
+        for (result, count) in [("applied", applied), ("stale_version", answers.len() - applied)] {
+            if count > 0 {
+                self.applied.get_or_create(&AppliedLabels { result }).inc_by(count as u64);
+            }
+        }
     }
 
     /// The Prometheus text, with what is counted elsewhere brought up to date first.

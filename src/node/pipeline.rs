@@ -129,7 +129,7 @@ impl<T: Transport> Pipeline<T> {
                 learnt.paused_until = None;
                 learnt.pause = Duration::ZERO;
                 let deliveries = replies.into_iter().map(Delivery::Answered);
-                self.replicator.delivered(batch.into_iter().zip(deliveries));
+                self.replicator.delivered(self.to, batch.into_iter().zip(deliveries));
             }
             // It answered, but will not have several writes in one request. Nothing is lost: they go out one by one.
             Ok(None) if batch.len() > 1 => {
@@ -138,8 +138,8 @@ impl<T: Transport> Pipeline<T> {
                 batch.into_iter().for_each(|message| self.replicator.outbox(self.to).push(now, message));
             }
             Ok(None) => {
-                self.replicator
-                    .delivered(batch.into_iter().map(|message| (message, Delivery::Answered(Reply::Refused))));
+                let refused = batch.into_iter().map(|message| (message, Delivery::Answered(Reply::Refused)));
+                self.replicator.delivered(self.to, refused);
             }
             Err(error) => {
                 let reason = loss_reason(&error);
@@ -152,7 +152,7 @@ impl<T: Transport> Pipeline<T> {
                     let all_due = BatchLimit { messages: usize::MAX, bytes: usize::MAX };
                     lost.extend(self.replicator.outbox(self.to).take_due(now, all_due));
                 }
-                self.replicator.delivered(lost.into_iter().map(|message| (message, Delivery::Lost(reason))));
+                self.replicator.delivered(self.to, lost.into_iter().map(|message| (message, Delivery::Lost(reason))));
             }
         }
     }

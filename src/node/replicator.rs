@@ -6,7 +6,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
 use super::config::LeaderRole;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Tally};
 use super::outbox::Outbox;
 use crate::base::trace::{Event, LossReason, Observer, WriteId};
 use crate::base::{FollowerId, Key, NodeId, Seed, Value};
@@ -81,19 +81,21 @@ impl Replicator {
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(accepted.write, sender);
         self.act(&mut state, now);
+        self.arrange_wake_up(&mut state);
         Ok(receiver)
     }
 
-    /// Learns what became of a batch of messages.
-    pub(super) fn delivered(&self, results: impl IntoIterator<Item = (Message, Delivery)>) {
+    /// Learns what became of a batch of messages to one follower.
+    pub(super) fn delivered(&self, to: FollowerId, results: impl IntoIterator<Item = (Message, Delivery)>) {
         let mut state = self.lock();
         let now = self.clock.now();
+        let mut tally = Tally::default();
         for (message, delivery) in results {
             let reply = match delivery {
                 Delivery::Answered(reply) => reply,
                 Delivery::Lost(_) => Reply::Lost,
             };
-            self.metrics.message(message.to, delivery);
+            tally.count(delivery);
             self.observe(|| {
                 let message = message.id();
                 match delivery {
@@ -105,6 +107,8 @@ impl Replicator {
             state.leader.handle_reply(now, &message, reply);
             self.act(&mut state, now);
         }
+        self.arrange_wake_up(&mut state);
+        self.metrics.messages(to, tally);
     }
 
     /// Wakes the leader whenever it wants to be woken. Never returns.
@@ -124,6 +128,7 @@ impl Replicator {
             let now = self.clock.now();
             state.leader.handle_timeout(now);
             self.act(&mut state, now);
+            self.arrange_wake_up(&mut state);
         }
     }
 
@@ -179,6 +184,11 @@ impl Replicator {
                 }
             }
         }
+    }
+
+    /// Once the leader has been told all that there is to tell: wakes who waits for it to settle, and its timer if that
+    /// is set too late.
+    fn arrange_wake_up(&self, state: &mut State) {
         if state.leader.open_writes() == 0 {
             self.settled.notify_one();
         }

@@ -55,14 +55,15 @@ fn apply(app: &App, standby: &Standby, writes: Vec<ReplicateRequest>, request: O
     let mut follower = standby.lock();
     let apply = |write| {
         let (applied, event) = apply_one(&mut follower, write, request);
-        app.metrics.replicated(applied);
         standby.observe(|| event);
         match applied {
             Applied::Yes => ReplicateAnswer::applied(),
             Applied::Stale { stored } => ReplicateAnswer::stale(request.map(|_| stored.version)),
         }
     };
-    writes.into_iter().map(apply).collect()
+    let answers: Vec<ReplicateAnswer> = writes.into_iter().map(apply).collect();
+    app.metrics.replicated(&answers);
+    answers
 }
 
 fn apply_one(follower: &mut Follower, write: ReplicateRequest, request: Option<u64>) -> (Applied, Event) {
