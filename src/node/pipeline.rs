@@ -29,6 +29,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 /// Values from this size on are not copied into the body but shared with it.
 const SHARE_FROM: usize = 4096;
 
+/// How a follower of this program says that it stored a write.
+const APPLIED: &[u8] = br#"{"ok":true,"applied":true}"#;
+
 /// Carries the messages for one follower: those that are due leave together, in a bounded number of requests.
 pub(super) struct Pipeline<T: Transport> {
     pub(super) to: FollowerId,
@@ -221,11 +224,21 @@ fn read_answer(batch: &[Message], answer: &Answer) -> Option<Vec<Reply>> {
     if !answer.status.is_success() {
         return None;
     }
+    if batch.len() > 1 && answer.body == all_applied(batch.len()) {
+        return Some(batch.iter().map(|message| Reply::Stored(message.stamp())).collect());
+    }
     let answers: Vec<ReplicateAnswer> = match batch {
         [_] => vec![wire::parse(&answer.body).ok()?],
         _ => wire::parse(&answer.body).ok().filter(|answers: &Vec<_>| answers.len() == batch.len())?,
     };
     Some(batch.iter().zip(answers).map(|(message, answer)| reply(message, &answer)).collect())
+}
+
+/// The answer to a batch of which everything was new: nearly every answer. To compare it is ten times cheaper than to
+/// parse it, which took a tenth of the leader's own instructions.
+fn all_applied(count: usize) -> Vec<u8> {
+    let items = vec![APPLIED; count].join(&b","[..]);
+    [b"[", items.as_slice(), b"]"].concat()
 }
 
 /// A follower that knows the documented answer only does not say what it has instead of a stale write. It is taken at
@@ -235,5 +248,16 @@ fn reply(message: &Message, answer: &ReplicateAnswer) -> Reply {
         (false, _) => Reply::Refused,
         (true, Some(stored)) if !answer.applied => Reply::Stored(Stamp::of_version(stored)),
         (true, _) => Reply::Stored(message.stamp()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_expected_answer_is_what_a_follower_sends() {
+        let answers = vec![ReplicateAnswer::applied(); 3];
+        assert_eq!(all_applied(3), serde_json::to_vec(&answers).unwrap());
     }
 }
