@@ -99,7 +99,7 @@ class ClusterCommand(Cluster):
         return self
 
     def stop(self):
-        status = end(self.process, 30)
+        status = end(self.process, 60)
         expect_same(status, 0, "the exit status of `semisync cluster` after SIGTERM")
         expect_free(node.port for node in self.nodes)
 

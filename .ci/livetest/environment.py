@@ -56,14 +56,16 @@ def expect_one_line(result, *words):
         for variable, values in {
             "ROLE": ["boss", "Leader", " "],
             "PORT": ["http", "-1", "65536", "80.5", "0x50"],
-            "HOST": ["somewhere", "1.2.3", "127.0.0.1:80"],
-            "FOLLOWERS": ["a", "a:b", "a:0", "a:65536", "a:1;b:2", "https://a:1", "a:1/x", "a:1,A:1", "a:1,http://a:1"],
+            # The last one is an address for documentation, which no machine has.
+            "HOST": ["somewhere", "1.2.3", "127.0.0.1:80", "192.0.2.1"],
+            "FOLLOWERS": ["a", "a:b", "a:0", "a:65536", "a:1;b:2", "https://a:1", "a:1/x", "a:1,A:1", "::1:1"],
             "WRITE_QUORUM": ["0", "3", "-1", "two", "1.5"],
             "MIN_DELAY": ["1001", "-1", "1s", "0.5"],
             "MAX_DELAY": ["-1", "1s", "3600001"],
             "REPL_TIMEOUT": ["0", "-1", "NaN", "inf", "5s", "1e999", "3601"],
             "MAX_BODY": ["lots", "0", "-1", "2GiB", "16 XiB"],
             "SEED": ["abc", "-1", "1.5", "18446744073709551616", "1\n2"],
+            "RUST_LOG": ["semisync=loud"],
         }.items()
         for value in values
     ],
@@ -86,6 +88,14 @@ def quorum_of_nobody(binary):
 def own_follower(binary):
     followers = f"a:1,127.0.0.1:{binary.port}"
     expect_one_line(binary.run({"ROLE": "leader", "FOLLOWERS": followers}), "FOLLOWERS", str(binary.port))
+
+
+@suite.check_each(
+    "a follower that is listed twice: the line says so",
+    [(f"{followers!r}", followers) for followers in ("a:1,b:2,a:1", "a:1,http://a:1/", "localhost:1,127.0.0.1:1")],
+)
+def listed_twice(binary, followers):
+    expect_one_line(binary.run({"ROLE": "leader", "FOLLOWERS": followers}), "FOLLOWERS", "twice")
 
 
 @suite.check("PORT in use: the line names it")
@@ -113,6 +123,20 @@ def serves(binary, settings, port=None):
     finally:
         process.kill()
         process.wait()
+
+
+@suite.check("`semisync health` asks the node at PORT: exit status 0 while it serves, 1 and one line when it does not")
+def health(binary):
+    command = [binary.path, "health"]
+    env = clusters.environment({"PORT": str(binary.port)})
+    process = binary.start({})
+    try:
+        eventually(clusters.run, command, env)
+    finally:
+        clusters.end(process, 20)
+        process.communicate()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=20)
+    expect_same((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), f"result ({done.stderr!r})")
 
 
 @suite.check("variables that are set but empty count as not set")

@@ -45,5 +45,5 @@ def idle_clients(cluster):
     cluster.start(follower)
     cluster.wait_until_healthy()
     expect_same(status, 0, "exit status")
-    expect(seconds < 5, f"it took {seconds:.1f} s")
+    expect(seconds < 8, f"it took {seconds:.1f} s")
     return f"it stopped in {seconds:.1f} s"
