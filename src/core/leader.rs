@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::resend::{Fate, Resender};
+use super::resend::Resender;
 use super::store::{Entry, Store};
 use super::{Message, Update};
 use crate::base::trace::WriteId;
@@ -21,6 +21,8 @@ pub struct LeaderConfig {
     /// The most first deliveries to one follower that may be unanswered. A write past it goes to the follower as
     /// something missed, so that a follower which does not answer costs memory for its keys, not for its writes.
     pub window: usize,
+    /// The most bytes of keys and values that they may hold. A single write may be larger.
+    pub window_bytes: usize,
     /// Where the jitter of resends comes from.
     pub seed: Seed,
 }
@@ -51,9 +53,10 @@ pub struct Leader {
 /// What the leader keeps for one follower.
 #[derive(Debug, Clone)]
 struct Peer {
-    /// First deliveries without an answer.
+    /// First deliveries without an answer, and the bytes that they hold.
     unanswered: usize,
-    /// Whether its last answer was one, rather than silence.
+    unanswered_bytes: usize,
+    /// False from a message that it did not take until one that it did.
     reachable: bool,
     resender: Resender,
 }
@@ -129,7 +132,7 @@ pub enum Reply {
 /// How a follower fares, as the leader sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowerStatus {
-    /// False from a message without an answer until the next answer.
+    /// False from a message that it did not take until one that it did. True before the first.
     pub reachable: bool,
     /// First deliveries without an answer yet.
     pub unanswered: usize,
@@ -146,7 +149,7 @@ impl Leader {
         assert!(config.followers <= FollowerSet::CAPACITY, "too many followers: {}", config.followers);
         assert!(config.write_quorum <= config.followers, "a quorum of {} cannot be met", config.write_quorum);
         let seed = config.seed.fork("resend");
-        let peer = |to| Peer { unanswered: 0, reachable: true, resender: Resender::new(to, seed) };
+        let peer = |to| Peer { unanswered: 0, unanswered_bytes: 0, reachable: true, resender: Resender::new(to, seed) };
         Self {
             peers: FollowerId::first(config.followers).map(peer).collect(),
             config,
@@ -196,9 +199,12 @@ impl Leader {
             Open { key, stamp, unanswered: FollowerSet::default(), confirmed: FollowerSet::default(), waiting: true };
         self.deadlines.push_back((now + self.config.repl_timeout, write));
         let oldest_waiting = self.oldest_waiting();
+        let size = update.size();
         for (to, peer) in FollowerId::first(self.config.followers).zip(&mut self.peers) {
-            if peer.unanswered < self.config.window {
+            let fits = peer.unanswered_bytes + size <= self.config.window_bytes || peer.unanswered == 0;
+            if peer.unanswered < self.config.window && fits {
                 peer.unanswered += 1;
+                peer.unanswered_bytes += size;
                 open.unanswered.insert(to);
                 self.outputs.push_back(Output::Send(Message { to, attempt: 1, update: Arc::clone(&update) }));
             } else {
@@ -214,21 +220,16 @@ impl Leader {
 
     /// Learns what became of a message.
     pub fn handle_reply(&mut self, now: Duration, message: &Message, reply: Reply) {
-        let peer = &mut self.peers[message.to.index()];
-        peer.reachable = reply != Reply::Lost;
-        let fate = match reply {
-            Reply::Stored(stored) => {
-                peer.resender.heard(now);
-                Fate::Stored(stored)
-            }
-            Reply::Refused => Fate::Refused,
-            Reply::Lost => Fate::Lost,
-        };
+        if let Reply::Stored(_) = reply {
+            let peer = &mut self.peers[message.to.index()];
+            peer.reachable = true;
+            peer.resender.heard(now);
+        }
         let first_ended = message.attempt == 1 && self.settle_first_delivery(message);
-        if first_ended && !matches!(fate, Fate::Stored(_)) {
+        if first_ended && !matches!(reply, Reply::Stored(_)) {
             self.note_missed(now, message);
         }
-        if let Fate::Stored(stored) = fate {
+        if let Reply::Stored(stored) = reply {
             let made_good = self.peers[message.to.index()].resender.stored(message.key(), stored);
             if self.is_own(message, stored) {
                 for write in made_good.into_iter().chain([message.update.write]) {
@@ -236,7 +237,12 @@ impl Leader {
                 }
             }
         }
-        self.peers[message.to.index()].resender.settle(now, message, fate);
+        let peer = &mut self.peers[message.to.index()];
+        peer.resender.settle(now, message, reply);
+        // A late end of a message that has been made good since says nothing: the follower has answered for its key.
+        if !matches!(reply, Reply::Stored(_)) && peer.resender.len() > 0 {
+            peer.reachable = false;
+        }
         self.forget_if_settled(message.update.write);
     }
 
@@ -268,7 +274,9 @@ impl Leader {
     fn settle_first_delivery(&mut self, message: &Message) -> bool {
         let is_first = self.open.get_mut(&message.update.write).is_some_and(|open| open.unanswered.remove(message.to));
         if is_first {
-            self.peers[message.to.index()].unanswered -= 1;
+            let peer = &mut self.peers[message.to.index()];
+            peer.unanswered -= 1;
+            peer.unanswered_bytes -= message.update.size();
         }
         is_first
     }

@@ -44,6 +44,13 @@ pub struct Message {
     pub update: Arc<Update>,
 }
 
+impl Update {
+    /// What it holds in memory, in bytes of key and value.
+    pub fn size(&self) -> usize {
+        self.key.as_str().len() + self.entry.value.as_json().len()
+    }
+}
+
 impl Message {
     /// What names this message in a trace.
     pub fn id(&self) -> MessageId {

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Message, Update};
+use super::{Message, Reply, Update};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, Key, Seed, Stamp};
 
@@ -39,6 +39,8 @@ pub(super) struct Resender {
     /// Whether a message of this round reached the follower, and whether one was stored.
     reached: bool,
     progress: bool,
+    /// Whether the last round got nothing stored because the follower refused it, rather than because it was away.
+    refused: bool,
     /// When the next round begins. Invariant: set if something was missed and no round is under way.
     next_round: Option<Duration>,
     /// How many pauses were drawn, so that each draw has a key of its own.
@@ -58,17 +60,6 @@ struct Missed {
     waiting: VecDeque<WriteId>,
 }
 
-/// What became of a resend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// The follower stores this stamp.
-    Stored(Stamp),
-    /// The follower answered, but would not take this message.
-    Refused,
-    /// Nothing is known of it.
-    Lost,
-}
-
 impl Resender {
     pub(super) fn new(to: FollowerId, seed: Seed) -> Self {
         Self {
@@ -80,6 +71,7 @@ impl Resender {
             failed_rounds: 0,
             reached: false,
             progress: false,
+            refused: false,
             next_round: None,
             pauses: 0,
             cursor: None,
@@ -117,9 +109,10 @@ impl Resender {
         self.schedule(now);
     }
 
-    /// A message, first delivery or resend, found the follower at home: no need to wait out a long pause.
+    /// A message, first delivery or resend, found the follower at home: no need to wait out a long pause, unless what is
+    /// left is what it refuses.
     pub(super) fn heard(&mut self, now: Duration) {
-        if self.failed_rounds > 0 {
+        if self.failed_rounds > 0 && !self.refused {
             self.failed_rounds = 0;
             if self.next_round.take().is_some() {
                 self.schedule(now);
@@ -140,17 +133,18 @@ impl Resender {
 
     /// A message of the round that is under way came to its end. One of an earlier round, or a second answer, is not
     /// counted.
-    pub(super) fn settle(&mut self, now: Duration, message: &Message, fate: Fate) {
+    pub(super) fn settle(&mut self, now: Duration, message: &Message, reply: Reply) {
         if self.round.get(message.key()) != Some(&(message.update.write, message.attempt)) {
             return;
         }
         self.round.remove(message.key());
-        self.reached |= fate != Fate::Lost;
-        self.progress |= matches!(fate, Fate::Stored(_));
+        self.reached |= reply != Reply::Lost;
+        self.progress |= matches!(reply, Reply::Stored(_));
         if !self.round.is_empty() {
             return;
         }
         self.budget = if self.reached { (self.budget * 2).min(LARGEST_ROUND) } else { 1 };
+        self.refused = self.reached && !self.progress;
         self.failed_rounds = if self.progress { 0 } else { self.failed_rounds + 1 };
         if self.missed.is_empty() {
             self.next_round = None;

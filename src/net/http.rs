@@ -21,6 +21,9 @@ use super::{HostPort, Transport};
 
 /// The most connections to one host that are kept while nobody uses them.
 const MAX_IDLE: usize = 256;
+/// How long an unused connection is kept. Half of what our own server allows, so that no request is sent on a connection
+/// which the other side is about to close.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(15);
 
 /// A body made of pieces that may be shared with other bodies. Its length is known, so it needs no chunked encoding.
 #[derive(Debug, Default)]
@@ -110,6 +113,7 @@ struct Shared<T> {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<Body>,
+    last_used: Instant,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -134,7 +138,7 @@ impl<T: Transport> HttpClient<T> {
         let host = HeaderValue::try_from(to.to_string()).expect("a host name and a port make a header value");
         request.headers_mut().insert(header::HOST, host);
         loop {
-            let (mut connection, reused) = match self.take_idle(to).await {
+            let (mut connection, reused) = match self.take_idle(to, at).await {
                 Some(connection) => (connection, true),
                 None => (self.connect(to, at).await?, false),
             };
@@ -166,20 +170,23 @@ impl<T: Transport> HttpClient<T> {
         let (sender, driver) = handshake.map_err(HttpError::Disconnect)?;
         // An error of the connection reaches us as the error of the request that is under way on it.
         let driver = tokio::spawn(async move { drop(driver.await) });
-        Ok(Connection { sender, _driver: AbortOnDropHandle::new(driver) })
+        Ok(Connection { sender, last_used: Instant::now(), _driver: AbortOnDropHandle::new(driver) })
     }
 
-    /// The connection that was used last, so that the others grow old and can be closed by the other side.
-    async fn take_idle(&self, to: &HostPort) -> Option<Connection> {
+    /// The connection that was used last, so that the others grow old and are closed. One that is still busy with a body
+    /// which the other side never read does not become ready, and is dropped at the deadline.
+    async fn take_idle(&self, to: &HostPort, at: Instant) -> Option<Connection> {
         loop {
             let mut connection = self.lock_idle().get_mut(to)?.pop()?;
-            if connection.sender.ready().await.is_ok() {
+            let is_fresh = connection.last_used.elapsed() < MAX_IDLE_TIME;
+            if is_fresh && matches!(timeout_at(at, connection.sender.ready()).await, Ok(Ok(()))) {
                 return Some(connection);
             }
         }
     }
 
-    fn keep(&self, to: &HostPort, connection: Connection) {
+    fn keep(&self, to: &HostPort, mut connection: Connection) {
+        connection.last_used = Instant::now();
         let mut idle = self.lock_idle();
         if !idle.contains_key(to) {
             idle.insert(to.clone(), Vec::new());

@@ -41,7 +41,8 @@ impl Acceptor for TcpAcceptor {
 
     async fn accept(&mut self) -> io::Result<TcpStream> {
         let (stream, _) = self.0.accept().await?;
-        stream.set_nodelay(true)?;
+        // It fails if the client has gone already, which whoever reads next will find out.
+        let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 

@@ -61,7 +61,7 @@ impl Outbox {
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(Reverse(head)) = queue.heap.peek().filter(|Reverse(head)| head.due <= now) {
-            bytes += head.message.key().as_str().len() + head.message.value().as_json().len();
+            bytes += head.message.update.size();
             if batch.len() == limit.messages || (bytes > limit.bytes && !batch.is_empty()) {
                 break;
             }

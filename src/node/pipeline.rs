@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use tracing::{debug, info, warn};
 
 use super::outbox::BatchLimit;
@@ -126,21 +126,21 @@ impl<T: Transport> Pipeline<T> {
     fn settle(&self, learnt: &mut Learnt, exchange: Exchange) {
         let Exchange { batch, result } = exchange;
         let outcome = result.map(|answer| read_answer(&batch, &answer));
-        self.log_change(learnt, &outcome);
+        self.log_change(learnt, batch.len(), &outcome);
         match outcome {
-            Ok(Some(replies)) => {
+            Ok(Verdict::Replies(replies)) => {
                 learnt.paused_until = None;
                 learnt.pause = Duration::ZERO;
                 let deliveries = replies.into_iter().map(Delivery::Answered);
                 self.replicator.delivered(self.to, batch.into_iter().zip(deliveries));
             }
             // It answered, but will not have several writes in one request. Nothing is lost: they go out one by one.
-            Ok(None) if batch.len() > 1 => {
+            Ok(Verdict::WrongForm) if batch.len() > 1 => {
                 learnt.takes_batches = false;
                 let now = self.replicator.clock().now();
                 batch.into_iter().for_each(|message| self.replicator.outbox(self.to).push(now, message));
             }
-            Ok(None) => {
+            Ok(Verdict::WrongForm | Verdict::Refused) => {
                 let refused = batch.into_iter().map(|message| (message, Delivery::Answered(Reply::Refused)));
                 self.replicator.delivered(self.to, refused);
             }
@@ -152,6 +152,8 @@ impl<T: Transport> Pipeline<T> {
                     let now = self.replicator.clock().now();
                     learnt.pause = (learnt.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                     learnt.paused_until = Some(now + learnt.pause);
+                    // Whoever listens there next may be another server.
+                    learnt.takes_batches = true;
                     let all_due = BatchLimit { messages: usize::MAX, bytes: usize::MAX };
                     lost.extend(self.replicator.outbox(self.to).take_due(now, all_due));
                 }
@@ -160,15 +162,21 @@ impl<T: Transport> Pipeline<T> {
         }
     }
 
-    fn log_change(&self, learnt: &mut Learnt, outcome: &Result<Option<Vec<Reply>>, HttpError>) {
+    fn log_change(&self, learnt: &mut Learnt, batch: usize, outcome: &Result<Verdict, HttpError>) {
         let follower = &self.address;
         match outcome {
-            Ok(replies) => {
+            Ok(verdict) => {
                 if !learnt.answers {
                     info!(%follower, "the follower answers again; what it missed is sent");
                 }
-                if replies.is_none() && learnt.takes_batches {
-                    warn!(%follower, "the follower refused a replication request; from now on it gets one write a request");
+                match verdict {
+                    Verdict::WrongForm if batch > 1 => {
+                        warn!(%follower, "the follower does not take several writes in a request; it gets them one by one");
+                    }
+                    Verdict::WrongForm | Verdict::Refused => {
+                        debug!(%follower, writes = batch, "the follower refused a request; its writes are sent again");
+                    }
+                    Verdict::Replies(_) => {}
                 }
                 learnt.answers = true;
             }
@@ -219,19 +227,40 @@ fn body(batch: &[Message]) -> Body {
     body
 }
 
-/// What the follower did with each message, or `None` if it refused the request or answered something else.
-fn read_answer(batch: &[Message], answer: &Answer) -> Option<Vec<Reply>> {
-    if !answer.status.is_success() {
-        return None;
+/// What a follower made of a request.
+enum Verdict {
+    /// What it did with each message.
+    Replies(Vec<Reply>),
+    /// It does not understand the request.
+    WrongForm,
+    /// It understands, but would not or could not.
+    Refused,
+}
+
+fn read_answer(batch: &[Message], answer: &Answer) -> Verdict {
+    match answer.status {
+        StatusCode::BAD_REQUEST
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY => return Verdict::WrongForm,
+        status if !status.is_success() => return Verdict::Refused,
+        _ => {}
     }
     if batch.len() > 1 && answer.body == all_applied(batch.len()) {
-        return Some(batch.iter().map(|message| Reply::Stored(message.stamp())).collect());
+        return Verdict::Replies(batch.iter().map(|message| Reply::Stored(message.stamp())).collect());
     }
-    let answers: Vec<ReplicateAnswer> = match batch {
-        [_] => vec![wire::parse(&answer.body).ok()?],
-        _ => wire::parse(&answer.body).ok().filter(|answers: &Vec<_>| answers.len() == batch.len())?,
+    let answers: Option<Vec<ReplicateAnswer>> = match batch {
+        [_] => wire::parse(&answer.body).ok().map(|answer| vec![answer]),
+        _ => wire::parse(&answer.body).ok().filter(|answers: &Vec<_>| answers.len() == batch.len()),
     };
-    Some(batch.iter().zip(answers).map(|(message, answer)| reply(message, &answer)).collect())
+    match answers {
+        Some(answers) => {
+            Verdict::Replies(batch.iter().zip(answers).map(|(message, answer)| reply(message, &answer)).collect())
+        }
+        None => Verdict::WrongForm,
+    }
 }
 
 /// The answer to a batch of which everything was new: nearly every answer. To compare it is ten times cheaper than to

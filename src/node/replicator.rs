@@ -16,6 +16,8 @@ use crate::net::Netem;
 /// The most first deliveries to one follower that may be unanswered; see [`LeaderConfig::window`]. At 20,000 writes a
 /// second with delays of up to a second, 20,000 are.
 const WINDOW: usize = 65_536;
+/// The most bytes that they may hold; see [`LeaderConfig::window_bytes`].
+const WINDOW_BYTES: usize = 64 << 20;
 
 /// Drives the leader's state machine: hands it what happens, and does what it asks for.
 pub(super) struct Replicator {
@@ -58,6 +60,7 @@ impl Replicator {
             write_quorum: role.write_quorum,
             repl_timeout: role.repl_timeout,
             window: WINDOW,
+            window_bytes: WINDOW_BYTES,
             seed,
         };
         Self {
