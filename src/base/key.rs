@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +36,13 @@ impl Key {
     /// The text of the key.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A map by keys can be asked for a text. Both compare byte for byte.
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 

@@ -379,6 +379,80 @@ mod tests {
     }
 
     #[test]
+    fn the_digest_sees_every_field_of_every_event() {
+        let stamp = |version| Stamp::of_version(crate::base::Version::new(version).unwrap());
+        let message = |write, to, attempt| MessageId { write, to: FollowerId(to), attempt };
+        let key = |text| Key::new(text).unwrap();
+        let value = |text| Value::from_json(text).unwrap();
+        let set = |operation, target, k, v| Event::InvokeSet { operation, target, key: key(k), value: value(v) };
+        let get = |operation, target, k| Event::InvokeGet { operation, target, key: key(k) };
+        let apply = |request, k, v| Event::Apply { request, key: key(k), stamp: stamp(v) };
+        let reject = |request, k, v, w| Event::Reject { request, key: key(k), stamp: stamp(v), stored: stamp(w) };
+        let dispatch = |request, to, messages: &[MessageId]| Event::Dispatch {
+            request,
+            to: FollowerId(to),
+            messages: messages.to_vec(),
+        };
+        let complete = |write, ok, confirmations| Event::Complete { write, ok, confirmations };
+        let (leader, f1) = (NodeId::Leader, NodeId::Follower(FollowerId(0)));
+        let events = [
+            set(1, leader, "x", "1"),
+            set(2, leader, "x", "1"),
+            set(1, f1, "x", "1"),
+            set(1, leader, "y", "1"),
+            set(1, leader, "x", "2"),
+            get(1, leader, "x"),
+            get(2, leader, "x"),
+            get(1, f1, "x"),
+            get(1, leader, "y"),
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None },
+            Event::Return { operation: 2, outcome: Outcome::Ok, stamp: None },
+            Event::Return { operation: 1, outcome: Outcome::Unknown, stamp: None },
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: Some(stamp(1)) },
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: Some(stamp(2)) },
+            Event::Accept { write: 1, key: key("x"), stamp: stamp(1) },
+            Event::Accept { write: 2, key: key("x"), stamp: stamp(1) },
+            Event::Accept { write: 1, key: key("y"), stamp: stamp(1) },
+            Event::Accept { write: 1, key: key("x"), stamp: stamp(2) },
+            Event::Send { message: message(1, 0, 1), delay: Micros(1) },
+            Event::Send { message: message(2, 0, 1), delay: Micros(1) },
+            Event::Send { message: message(1, 1, 1), delay: Micros(1) },
+            Event::Send { message: message(1, 0, 2), delay: Micros(1) },
+            Event::Send { message: message(1, 0, 1), delay: Micros(2) },
+            dispatch(1, 0, &[message(1, 0, 1)]),
+            dispatch(2, 0, &[message(1, 0, 1)]),
+            dispatch(1, 1, &[message(1, 0, 1)]),
+            dispatch(1, 0, &[]),
+            dispatch(1, 0, &[message(2, 0, 1)]),
+            apply(None, "x", 1),
+            apply(Some(1), "x", 1),
+            apply(Some(2), "x", 1),
+            apply(None, "y", 1),
+            apply(None, "x", 2),
+            reject(None, "x", 1, 2),
+            reject(Some(1), "x", 1, 2),
+            reject(None, "y", 1, 2),
+            reject(None, "x", 2, 2),
+            reject(None, "x", 1, 3),
+            Event::Ack { message: message(1, 0, 1), stored: stamp(1) },
+            Event::Ack { message: message(1, 1, 1), stored: stamp(1) },
+            Event::Ack { message: message(1, 0, 1), stored: stamp(2) },
+            Event::Lost { message: message(1, 0, 1), reason: LossReason::Connect },
+            Event::Lost { message: message(1, 0, 2), reason: LossReason::Connect },
+            Event::Lost { message: message(1, 0, 1), reason: LossReason::Deadline },
+            complete(1, true, 1),
+            complete(2, true, 1),
+            complete(1, false, 1),
+            complete(1, true, 2),
+            fault("a"),
+            fault("b"),
+        ];
+        let digests: std::collections::BTreeSet<String> =
+            events.iter().map(|event| digest(&[record(1, event.clone())]).to_string()).collect();
+        assert_eq!(digests.len(), events.len());
+    }
+
+    #[test]
     fn a_line_of_the_file_is_one_flat_object() {
         let mut trace = Trace::default();
         let message = MessageId { write: 1, to: FollowerId(2), attempt: 1 };

@@ -3,9 +3,12 @@
 //! Unknown fields are ignored, so that a newer peer can add some.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Key, Value, Version};
 
@@ -15,7 +18,6 @@ pub const REQUEST_HEADER: &str = "semisync-request";
 
 /// `POST /set`
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(expecting = "an object with the fields `key` and `value`")]
 pub struct SetRequest {
     /// The key to write.
     pub key: Key,
@@ -39,7 +41,6 @@ pub struct SetAnswer {
 
 /// One write, as a leader sends it to a follower: the body of `POST /replicate`, or an item of its array form.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(expecting = "an object with the fields `key`, `value` and `version`")]
 pub struct ReplicateRequest {
     /// The key that was written.
     pub key: Key,
@@ -145,6 +146,37 @@ pub enum InvalidBody {
     WrongShape(String),
 }
 
+/// Takes a JSON object only. A derived reader would take an array of the fields in their order as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// Reads a body that is an object.
+///
+/// # Errors
+/// [`InvalidBody`], which names the field at fault.
+pub fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidBody> {
+    parse::<Object<T>>(body).map(|Object(object)| object)
+}
+
 /// Reads a body.
 ///
 /// # Errors
@@ -159,7 +191,11 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidBody> {
 /// [`InvalidBody`], which names the item and the field at fault.
 pub fn parse_replicate(body: &[u8]) -> Result<ReplicateBody, InvalidBody> {
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    if is_batch { parse(body).map(ReplicateBody::Batch) } else { parse(body).map(ReplicateBody::One) }
+    if !is_batch {
+        return parse_object(body).map(ReplicateBody::One);
+    }
+    let batch = parse::<Vec<Object<ReplicateRequest>>>(body)?;
+    Ok(ReplicateBody::Batch(batch.into_iter().map(|Object(item)| item).collect()))
 }
 
 /// Reads the body once more, slower, to learn which field is at fault. Only the rare bad body pays for that.
@@ -182,7 +218,7 @@ mod tests {
     use super::*;
 
     fn wrong_shape(body: &str) -> String {
-        match parse::<SetRequest>(body.as_bytes()) {
+        match parse_object::<SetRequest>(body.as_bytes()) {
             Err(InvalidBody::WrongShape(message)) => message,
             other => panic!("{body}: {other:?}"),
         }
@@ -201,7 +237,9 @@ mod tests {
             let message = wrong_shape(body);
             assert!(message.contains(field) && message.contains(says), "{body}: {message}");
         }
-        assert!(wrong_shape("5").contains("an object with the fields `key` and `value`"));
+        for body in ["5", "[]", r#"["a",1]"#, "null", "\"a\""] {
+            assert!(wrong_shape(body).contains("expected an object"), "{body}: {}", wrong_shape(body));
+        }
         let deep = format!(r#"{{"key":"a","value":{}{}}}"#, "[".repeat(129), "]".repeat(129));
         let message = wrong_shape(&deep);
         assert!(message.contains("`value`") && message.contains("128 levels"), "{message}");
@@ -210,14 +248,14 @@ mod tests {
     #[test]
     fn what_is_not_json_is_told_apart_from_the_wrong_shape() {
         for body in ["", "{", "{\"key\":\"a\",\"value\":NaN}", "{\"key\":\"a\",\"value\":1}x", "\u{feff}{}"] {
-            assert!(matches!(parse::<SetRequest>(body.as_bytes()), Err(InvalidBody::NotJson(_))), "{body}");
+            assert!(matches!(parse_object::<SetRequest>(body.as_bytes()), Err(InvalidBody::NotJson(_))), "{body}");
         }
-        assert!(matches!(parse::<SetRequest>(b"{\"key\":\"\xff\",\"value\":1}"), Err(InvalidBody::NotJson(_))));
+        assert!(matches!(parse_object::<SetRequest>(b"{\"key\":\"\xff\",\"value\":1}"), Err(InvalidBody::NotJson(_))));
     }
 
     #[test]
     fn unknown_fields_are_ignored() {
-        let request: SetRequest = parse(br#"{"key":"a","ttl":5,"value":[1]}"#).unwrap();
+        let request: SetRequest = parse_object(br#"{"key":"a","ttl":5,"value":[1]}"#).unwrap();
         assert_eq!((request.key.as_str(), request.value.as_json()), ("a", "[1]"));
     }
 
@@ -227,6 +265,7 @@ mod tests {
         assert!(matches!(parse_replicate(one), Ok(ReplicateBody::One(r)) if r.version.get() == 2));
         let two = br#"[{"key":"a","value":1,"version":2},{"key":"b","value":1,"version":3}]"#;
         assert!(matches!(parse_replicate(two), Ok(ReplicateBody::Batch(items)) if items.len() == 2));
+        assert!(parse_replicate(br#"[["a",1,2]]"#).unwrap_err().to_string().contains("expected an object"));
         let bad = br#"[{"key":"a","value":1,"version":2},{"key":"b","value":1,"version":0}]"#;
         let message = parse_replicate(bad).unwrap_err().to_string();
         assert!(message.contains("`[1].version`"), "{message}");

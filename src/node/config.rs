@@ -73,7 +73,7 @@ impl Config {
     }
 }
 
-/// The settings of a node as texts, by the names of [`VARIABLES`]. `None` where one is not set.
+/// The settings of a node as texts, named as the environment variables are. `None` where one is not set.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Settings {
     /// What the node does: leader or follower [env: ROLE] [default: follower]
@@ -156,14 +156,14 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`] for the first setting that cannot be used.
     pub fn validate(&self, system_seed: u64) -> Result<Config, ConfigError> {
-        let is_leader = match self.role.as_deref().unwrap_or("follower") {
+        let is_leader = match self.role.as_deref().unwrap_or("follower").trim() {
             "leader" => true,
             "follower" => false,
             other => return Err(ConfigError::new("ROLE", other, "must be leader or follower")),
         };
         let port: u16 = whole_number("PORT", &self.port, 8000, 0..=u16::MAX.into())? as u16;
         let host: IpAddr = parse("HOST", &self.host, "0.0.0.0", "must be an IP address to listen on, such as 0.0.0.0")?;
-        let followers = self.followers(host, port)?;
+        let followers = self.followers(is_leader.then_some((host, port)))?;
         let write_quorum = self.write_quorum(is_leader, followers.len())?;
         let role = LeaderRole { followers, write_quorum, netem: self.netem()?, repl_timeout: self.repl_timeout()? };
         Ok(Config {
@@ -176,18 +176,23 @@ impl Settings {
         })
     }
 
-    fn followers(&self, host: IpAddr, port: u16) -> Result<Vec<HostPort>, ConfigError> {
+    /// `leader` is where the node listens, if it is the leader: a list that all nodes share names the followers too.
+    fn followers(&self, leader: Option<(IpAddr, u16)>) -> Result<Vec<HostPort>, ConfigError> {
         let list = self.followers.as_deref().unwrap_or_default();
         let error = |problem: String| ConfigError::new("FOLLOWERS", list, problem);
         let mut followers = Vec::new();
         let mut seen = BTreeSet::new();
         for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let follower: HostPort = item.parse().map_err(|e| error(format!("{e}; items are separated by commas")))?;
-            let listens_here = [host.to_string().as_str(), "localhost", "127.0.0.1", "::1"].contains(&follower.host());
-            if listens_here && follower.port() == port {
+            let address = address_of(&follower);
+            if let (Some((host, port)), Some(ip)) = (leader, address)
+                && port == follower.port()
+                && (ip == host || (ip.is_loopback() && host.is_unspecified()))
+            {
                 return Err(error(format!("{follower} is this node itself; a leader is not its own follower")));
             }
-            if !seen.insert(follower.clone()) {
+            let name = address.map_or_else(|| follower.host().to_owned(), |ip| ip.to_string());
+            if !seen.insert((name, follower.port())) {
                 return Err(error(format!("{follower} is listed twice; its confirmation would count once only")));
             }
             followers.push(follower);
@@ -249,6 +254,14 @@ impl Settings {
             return Err(ConfigError::new("MAX_BODY", size, allowed));
         }
         Ok(size.as_u64() as usize)
+    }
+}
+
+/// The address, where the name says it: the same one can be written in several ways.
+fn address_of(follower: &HostPort) -> Option<IpAddr> {
+    match follower.host() {
+        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+        host => host.parse().ok(),
     }
 }
 
@@ -333,6 +346,8 @@ mod tests {
             ("FOLLOWERS", "a:1;b:2", "separated by commas"),
             ("FOLLOWERS", "a:1,A:1", "listed twice"),
             ("FOLLOWERS", "localhost:8000", "this node itself"),
+            ("FOLLOWERS", "localhost:1,127.0.0.1:1", "listed twice"),
+            ("FOLLOWERS", "[::1]:1,[0:0:0:0:0:0:0:1]:1", "listed twice"),
             ("WRITE_QUORUM", "0", "1 to 2"),
             ("WRITE_QUORUM", "3", "1 to 2"),
             ("WRITE_QUORUM", "two", "whole number"),
@@ -366,6 +381,13 @@ mod tests {
     fn a_mistake_shows_on_a_follower_too() {
         assert!(config(&[("MAX_DELAY", "x")]).is_err());
         assert!(config(&[("FOLLOWERS", "a:1"), ("WRITE_QUORUM", "3")]).is_ok());
+        assert!(config(&[("FOLLOWERS", "localhost:8000"), ("PORT", "8000")]).is_ok(), "the list names this follower");
+    }
+
+    #[test]
+    fn another_loopback_address_is_another_node() {
+        let pairs = [("ROLE", "leader"), ("HOST", "127.0.0.2"), ("FOLLOWERS", "127.0.0.1:8000")];
+        assert!(config(&pairs).is_ok());
     }
 
     #[test]

@@ -14,12 +14,12 @@ mod server;
 
 pub use config::{Config, ConfigError, LeaderRole, Role, Settings};
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, panic};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -38,13 +38,21 @@ use server::Server;
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The address could not be bound.
-    #[error("PORT={port}: cannot listen on {address}: {source}", port = address.port())]
+    #[error("{}: cannot listen on {address}: {source}", culprit(address, source))]
     Bind {
         /// The address.
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// The variable to change: an address that this machine does not have is no fault of the port.
+fn culprit(address: &SocketAddr, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrNotAvailable => format!("HOST={}", address.ip()),
+        _ => format!("PORT={}", address.port()),
+    }
 }
 
 /// Runs a node until `shutdown` completes and the node has drained: no new connections, every request that is under way
@@ -114,9 +122,14 @@ impl<T: Transport> Node<T> {
             info!("shutting down: finishing what is under way");
             stop.cancel();
         };
-        let (connections, ()) = tokio::join!(server.accept(acceptor), drain);
+        let running = async { tokio::join!(server.accept(acceptor), drain).0 };
+        let connections = tokio::select! {
+            biased;
+            connections = running => connections,
+            ended = background.join_next(), if !background.is_empty() => give_up(ended),
+        };
         // Past this no write can be waiting for anything any more.
-        let grace = longest_write + Duration::from_secs(1);
+        let grace = (longest_write + Duration::from_secs(1)).max(SHORTEST_GRACE);
         if timeout(grace, connections.finished()).await.is_err() {
             warn!("some requests were still under way; their connections are closed");
         }
@@ -125,6 +138,18 @@ impl<T: Transport> Node<T> {
         }
         background.shutdown().await;
         info!("stopped");
+    }
+}
+
+/// How long requests that are under way at shutdown have to come to their end, at the least.
+const SHORTEST_GRACE: Duration = Duration::from_secs(5);
+
+/// A task that should run as long as the node has panicked. A node that goes on without it would look alive and replicate
+/// nothing.
+fn give_up(ended: Option<Result<(), JoinError>>) -> ! {
+    match ended {
+        Some(Err(error)) if error.is_panic() => panic::resume_unwind(error.into_panic()),
+        other => panic!("a task of the node ended by itself: {other:?}"),
     }
 }
 

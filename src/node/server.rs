@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ impl Server {
             };
             let stream = match accepted {
                 Ok(stream) => stream,
+                // The client was gone before it was accepted; the next one is none the worse for it.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
                     warn!(%error, "cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -98,6 +101,9 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_DEADLINE)
             .auto_date_header(false)
+            // A client may have said all it will say, and have closed its side, before its request is looked at. The
+            // request counts all the same.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let stop = self.stop.clone();
         let connections = self.connections.clone();

@@ -33,8 +33,8 @@ pub(super) enum ApiError {
     Key(#[from] InvalidKey),
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    #[error("the node is shutting down")]
-    ShuttingDown,
+    #[error("the node stopped before the write was answered; it may have taken effect")]
+    Abandoned,
 }
 
 impl ApiError {
@@ -49,7 +49,7 @@ impl ApiError {
             Self::BodyLost | Self::KeyNotUtf8 | Self::Body(InvalidBody::NotJson(_)) => StatusCode::BAD_REQUEST,
             Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Rejected(Rejected::VersionsUsedUp { .. }) => StatusCode::CONFLICT,
-            Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Abandoned => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

@@ -20,10 +20,10 @@ use crate::core::{Applied, Entry, Follower};
 pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::NotLeader) };
     let body = json_body(request, app.max_body).await?;
-    let SetRequest { key, value } = wire::parse(&body)?;
+    let SetRequest { key, value } = wire::parse_object(&body)?;
     drop(body);
     let accepted_at = app.clock.now();
-    let completion = replicator.set(key, value)?.await.map_err(|_| ApiError::ShuttingDown)?;
+    let completion = replicator.set(key, value)?.await.map_err(|_| ApiError::Abandoned)?;
     app.metrics.write(completion.ok, app.clock.now().saturating_sub(accepted_at));
     let answer = SetAnswer {
         ok: completion.ok,
@@ -34,11 +34,15 @@ pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> 
     Ok(json(StatusCode::OK, &answer))
 }
 
+/// How much larger than a client's body a leader's may be: it carries the same key and value and a version, or a batch of
+/// up to 1 MiB of keys and values, in which escapes can make six bytes of one.
+const REPLICATION_ALLOWANCE: usize = 8 << 20;
+
 /// `POST /replicate`, one write or an array of them.
 pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
     let ordinal = request.headers().get(REQUEST_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = json_body(request, app.max_body).await?;
+    let body = json_body(request, app.max_body + REPLICATION_ALLOWANCE).await?;
     let (answers, is_batch) = match wire::parse_replicate(&body)? {
         ReplicateBody::One(write) => (apply(&app, standby, vec![write], ordinal), false),
         ReplicateBody::Batch(writes) => (apply(&app, standby, writes, ordinal), true),
