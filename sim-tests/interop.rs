@@ -112,3 +112,82 @@ async fn a_lone_message_has_the_documented_form() {
     let expected: Vec<Value> = (0..3).map(|n| json!({"key": "x", "value": n, "version": n + 1})).collect();
     assert_eq!(foreign.lock().expect("no panic").bodies, expected);
 }
+
+/// A follower that answers before it has read the whole request and then reads no more: the next request must not wait on
+/// that connection for ever, and the write that it carries is sent again.
+#[tokio::test]
+async fn a_follower_that_stops_reading_costs_no_more_than_a_deadline() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).await;
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 26\r\n\r\n{\"ok\":true,\"applied\":true}";
+            let _ = stream.write_all(answer.as_bytes()).await;
+            open.push(stream);
+        }
+    });
+    let mut config = leader_config(vec![address.into()], 1, (0, 0));
+    if let semisync::node::Role::Leader(role) = &mut config.role {
+        role.repl_timeout = std::time::Duration::from_secs(1);
+    }
+    let leader = Running::start(config).await;
+    let client = Client::new(Tcp, CLIENT_DEADLINE);
+    let cluster = Cluster::new(client, leader.address.into(), Vec::new());
+    let large = support::json(&format!("\"{}\"", "v".repeat(8 << 20)));
+    for n in 0..3 {
+        let _ = cluster.set(&key(&format!("k{n}")), &large).await;
+    }
+    // Each message comes to an end, whichever it is.
+    until(async || {
+        let (_, metrics) = support::raw::get(leader.address, "/metrics").await;
+        metrics.contains("semisync_unanswered_messages{follower=\"f1\"} 0").then_some(())
+    })
+    .await;
+}
+
+/// A server that is overloaded for a moment is not one that does not understand.
+#[tokio::test]
+async fn one_answer_503_does_not_end_batches() {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let seen = Arc::clone(&bodies);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&seen);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    let body = request.into_body().collect().await.expect("a whole body").to_bytes();
+                    let body: Value = serde_json::from_slice(&body).expect("JSON");
+                    let applied = json!({"ok": true, "applied": true});
+                    let mut seen = seen.lock().expect("no panic");
+                    let first_array = body.is_array() && !seen.iter().any(Value::is_array);
+                    let answer = match &body {
+                        Value::Array(items) => Value::Array(vec![applied; items.len()]),
+                        _ => applied,
+                    };
+                    seen.push(body);
+                    let status = if first_array { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+                    let response = Response::builder().status(status).body(Full::<Bytes>::from(answer.to_string()));
+                    Ok::<_, Infallible>(response.expect("every part is valid"))
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let leader = Running::start(leader_config(vec![address.into()], 1, (0, 30))).await;
+    let cluster = Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), leader.address.into(), Vec::new());
+    let writes = (0..200).map(|n| {
+        let cluster = &cluster;
+        async move { cluster.set(&key(&format!("k{n}")), &support::json("1")).await.ok() }
+    });
+    assert_eq!(join_all(writes).await.into_iter().flatten().count(), 200, "every write was confirmed in the end");
+    let arrays = bodies.lock().expect("no panic").iter().filter(|body| body.is_array()).count();
+    assert!(arrays > 1, "after one 503 there were no more batches");
+}

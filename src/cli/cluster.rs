@@ -1,14 +1,14 @@
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 use semisync::client::Client;
 use semisync::net::{HostPort, Tcp};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Failure, NO, runtime};
+use super::{Failure, NO, runtime, say};
 
 /// The nodes listen on 127.0.0.1: the leader on PORT, the followers on the ports after it.
 #[derive(Debug, clap::Args)]
@@ -39,8 +39,8 @@ pub(super) struct Args {
 /// How long the nodes may take to answer after their start, and one to answer a question.
 const START_DEADLINE: Duration = Duration::from_secs(15);
 const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a node may take to drain before it is killed: past the longest delay and deadline by default.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a node may take to drain before it is killed: past what the default delays and deadlines can need.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.port.checked_add(args.followers).is_none() {
@@ -59,15 +59,20 @@ struct NodeProcess {
 
 async fn run_cluster(args: &Args) -> Result<ExitCode, Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut signals =
+        [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];
     let mut nodes = start(args)?;
     let ended = tokio::select! {
         biased;
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = any_of(&mut signals) => None,
         ended = watch(&mut nodes) => Some(ended),
     };
-    stop(nodes).await;
+    tokio::select! {
+        biased;
+        () = stop(nodes) => {}
+        // The processes are killed as they are dropped.
+        () = any_of(&mut signals) => eprintln!("semisync: stopped at once by a second signal"),
+    }
     match ended {
         None => Ok(ExitCode::SUCCESS),
         Some(Failure::Failed(message)) => {
@@ -78,6 +83,16 @@ async fn run_cluster(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The next signal of any kind.
+async fn any_of([a, b, c]: &mut [Signal; 3]) {
+    tokio::select! {
+        biased;
+        _ = a.recv() => {}
+        _ = b.recv() => {}
+        _ = c.recv() => {}
+    }
+}
+
 fn start(args: &Args) -> Result<Vec<NodeProcess>, Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::Failed(format!("where am I? {error}")))?;
     let address = |place: u16| HostPort::new("127.0.0.1", args.port + place);
@@ -85,6 +100,8 @@ fn start(args: &Args) -> Result<Vec<NodeProcess>, Failure> {
         let port = (args.port + place).to_string();
         let mut command = Command::new(&program);
         command.args(["serve", "--host", "127.0.0.1", "--port", &port]).args(flags);
+        // The list is ours to make, whatever the shell has exported.
+        command.env_remove("FOLLOWERS");
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "warn");
         }
@@ -148,17 +165,24 @@ async fn watch(nodes: &mut [NodeProcess]) -> Failure {
 
 fn announce(nodes: &[NodeProcess]) {
     for node in nodes {
-        println!("{:<8}http://{}  pid {}", node.name, node.address, node.child.id().unwrap_or_default());
+        say(format_args!("{:<8}http://{}  pid {}", node.name, node.address, node.child.id().unwrap_or_default()));
     }
-    println!("ready; Ctrl-C stops all of them");
+    say(format_args!("ready; Ctrl-C stops all of them"));
 }
 
-/// Asks every node to stop, and kills those that take too long.
+/// Asks the leader to stop and, once it has delivered what was on its way, the followers. Those that take too long are
+/// killed.
 async fn stop(nodes: Vec<NodeProcess>) {
+    let mut nodes = nodes.into_iter();
+    stop_together(nodes.by_ref().take(1).collect()).await;
+    stop_together(nodes.collect()).await;
+}
+
+async fn stop_together(nodes: Vec<NodeProcess>) {
     for node in &nodes {
         if let Some(pid) = node.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
             // It may have ended by itself.
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process(pid, rustix::process::Signal::TERM);
         }
     }
     for mut node in nodes {

@@ -4,11 +4,11 @@ use std::time::Duration;
 use semisync::client::Client;
 use semisync::net::{HostPort, Tcp};
 
-use super::{Failure, environment, runtime};
+use super::{Failure, environment, runtime, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The node to ask, host:port [default: 127.0.0.1 and the port in the environment variable PORT, or 8000]
+    /// The node to ask, host:port [default: this machine, at the HOST and PORT of the environment, or port 8000]
     #[arg(value_name = "NODE")]
     node: Option<HostPort>,
     /// Seconds to wait for its answer
@@ -21,12 +21,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let timeout = timeout.ok_or_else(|| Failure::Usage(format!("--timeout {}: must be above 0", args.timeout)))?;
     let node = match &args.node {
         Some(node) => node.clone(),
-        None => HostPort::new("127.0.0.1", own_port()?),
+        None => HostPort::new(&own_host(), own_port()?),
     };
     let health = runtime()?.block_on(Client::new(Tcp, timeout).health(&node));
     let health = health.map_err(|error| Failure::Failed(format!("{node}: {error}")))?;
-    println!("{node}: {} ({})", health.status, health.role);
+    say(format_args!("{node}: {} ({})", health.status, health.role));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the node on this machine listens: everywhere, unless HOST says otherwise.
+fn own_host() -> String {
+    let host = environment("HOST").filter(|host| !host.is_empty() && host != "0.0.0.0" && host != "::");
+    host.unwrap_or_else(|| "127.0.0.1".into())
 }
 
 fn own_port() -> Result<u16, Failure> {

@@ -66,6 +66,13 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
+/// Prints to the standard output. Nobody may be reading it any more, as behind `| head -1`: what was asked for is done all
+/// the same, and the exit status tells how it ended.
+fn say(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// A runtime of one thread. On two cores it serves more requests than one of two threads, for a node's work is many
 /// small steps and each would pay for waking the other thread.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

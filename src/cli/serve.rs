@@ -1,3 +1,4 @@
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use rlimit::Resource;
@@ -22,7 +23,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let system_seed = getrandom::u64().map_err(|error| Failure::Failed(format!("no seed from the system: {error}")))?;
     // A seed that is printed and can be typed again; JavaScript and spreadsheets keep 53 bits.
     let mut config = args.settings.or_from(environment).validate(system_seed >> 11).map_err(Failure::usage)?;
-    init_log();
+    init_log()?;
     config.max_connections = config.max_connections.min(connections_allowed());
     runtime()?.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
@@ -52,9 +53,17 @@ async fn first_of(mut terminate: Signal, mut interrupt: Signal) {
 }
 
 /// Log lines go to the standard error. `RUST_LOG` chooses them as usual.
-fn init_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+fn init_log() -> Result<(), Failure> {
+    let text = environment("RUST_LOG").filter(|text| !text.is_empty()).unwrap_or_else(|| "info".into());
+    let allowed = "must be a level such as info or debug, or a filter of tracing's EnvFilter";
+    let filter = EnvFilter::builder().parse(&text);
+    let filter = filter.map_err(|error| Failure::Usage(format!("RUST_LOG={text:?}: {error}; {allowed}")))?;
+    // Colours are for people; a file or a container's log is searched.
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written must not take the node down.
+    log.with_ansi(colours).with_target(false).log_internal_errors(false).init();
+    Ok(())
 }
 
 /// How many connections the limit on open files leaves room for, after raising it as far as we may.

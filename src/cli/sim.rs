@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
+use std::{panic, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::report::{Diagram, RaceReport};
 use semisync::sim::{Race, RaceRun, SimError};
 
-use super::{Failure, NO};
+use super::{Failure, NO, say};
 
 /// The same arguments and the same binary give the same run, event for event: compare the lines "digest".
 #[derive(Debug, clap::Args)]
@@ -73,9 +73,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         None => None,
     };
     let Race { writes, clients, keys, followers, write_quorum, delay_ms: (min, max), seed } = &race;
-    println!(
+    say(format_args!(
         "Race: {writes} writes by {clients} clients on {keys} keys, {followers} followers, quorum {write_quorum}, delays {min}..{max} ms, seed {seed}\n"
-    );
+    ));
     let run = run_with_progress(&race).map_err(|error| match error {
         SimError::NotDeterministic | SimError::Impossible(_) => Failure::Usage(error.to_string()),
         SimError::Failed(_) => Failure::Failed(error.to_string()),
@@ -89,7 +89,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn print(run: &RaceRun) -> ExitCode {
     if let Some(diagram) = Diagram::new(&run.trace, run.race.followers) {
-        println!("{diagram}");
+        say(format_args!("{diagram}"));
     }
     let differences = run.differences();
     let report = RaceReport {
@@ -101,17 +101,17 @@ fn print(run: &RaceRun) -> ExitCode {
         differences: &differences,
         virtual_time: run.virtual_time,
     };
-    println!("{report}");
-    println!("digest {}", run.trace.digest());
+    say(format_args!("{report}"));
+    say(format_args!("digest {}", run.trace.digest()));
     if differences.is_empty() {
         return ExitCode::SUCCESS;
     }
     let Race { seed, followers, write_quorum, delay_ms: (min, max), writes, clients, keys } = &run.race;
-    println!("The replicas differ. To repeat the run:");
-    println!(
+    say(format_args!("The replicas differ. To repeat the run:"));
+    say(format_args!(
         "semisync sim --seed {seed} --followers {followers} --write-quorum {write_quorum} --delay-ms {min}..{max} \
          --writes {writes} --clients {clients} --keys {keys}"
-    );
+    ));
     NO
 }
 
@@ -121,24 +121,24 @@ fn run_with_progress(race: &Race) -> Result<RaceRun, SimError> {
     const REDRAW: Duration = Duration::from_millis(100);
     let returned = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {
-        let (done, is_done) = mpsc::channel();
+        // Nothing is sent: the end of the run closes the channel.
+        let (done, is_done) = mpsc::channel::<()>();
         let counter = Arc::clone(&returned);
-        scope.spawn(move || done.send(race.run(counter)).expect("the other end waits for it"));
-        if let Ok(result) = is_done.recv_timeout(PATIENCE) {
-            return result;
+        let run = scope.spawn(move || {
+            let result = race.run(counter);
+            drop(done);
+            result
+        });
+        let finish = || run.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
+        if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
+            return finish();
         }
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} writes, {elapsed}, {eta} left");
         let bar = ProgressBar::new(race.writes as u64).with_style(style.expect("the template is valid"));
-        loop {
+        while is_done.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
             bar.set_position(returned.load(Ordering::Relaxed) as u64);
-            match is_done.recv_timeout(REDRAW) {
-                Ok(result) => {
-                    bar.finish_and_clear();
-                    return result;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => unreachable!("a panic of the run ends the scope first"),
-            }
         }
+        bar.finish_and_clear();
+        finish()
     })
 }

@@ -15,7 +15,8 @@ use crate::check::convergence::{self, Difference};
 use crate::check::latency_law::LatencyLaw;
 use crate::client::NotConverged;
 
-/// How long the replicas may take to become equal after the last write, in virtual time.
+/// How long the replicas may take to become equal after the last write, in virtual time and beyond a few times the
+/// longest delay.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(300);
 
 /// The built-in scenario: clients race on a few keys while every replication message takes its own time, so that later
@@ -89,7 +90,8 @@ impl Race {
         clients.await;
         let virtual_time = stage.now();
         // Not converging is a result, not a reason to throw the run away: the states below will show it.
-        match stage.cluster().settle(SETTLE_DEADLINE).await {
+        let deadline = SETTLE_DEADLINE + 4 * Duration::from_millis(self.delay_ms.1);
+        match stage.cluster().settle(deadline).await {
             Ok(_) | Err(NotConverged::Different { .. }) => {}
             Err(error) => return Err(error),
         }

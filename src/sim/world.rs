@@ -19,6 +19,9 @@ const TCP_CAPACITY: usize = 65_536;
 /// How long the client of a story waits for an answer. Longer than any deadline of a node, so that the node's shows.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(60);
 
+/// A bound on virtual time that only a story which never ends runs into.
+const LONGEST_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A cluster to be simulated. The defaults are the lab's: five followers, a quorum of 3, delays from 0 to 1000 ms.
 ///
 /// ```
@@ -83,7 +86,7 @@ impl World {
             repl_timeout: Duration::from_secs(5),
             tick: Duration::from_millis(1),
             link_latency: Duration::from_millis(1),
-            limit: Duration::from_secs(3600),
+            limit: LONGEST_RUN,
             returned: Arc::default(),
         }
     }
