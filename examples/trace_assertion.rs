@@ -18,7 +18,7 @@ fn main() -> Result<(), SimError> {
         let mut arrived: BTreeMap<WriteId, usize> = BTreeMap::new();
         for record in run.trace.records() {
             match &record.event {
-                Event::Accept { write, key, stamp } => {
+                Event::Accept { write, key, stamp, .. } => {
                     accepted.insert((key.clone(), *stamp), *write);
                 }
                 // A stale arrival counts: that follower has something newer of the same key.

@@ -77,7 +77,7 @@ async fn the_array_form_of_replicate() {
 #[tokio::test]
 async fn a_semisync_leader_is_told_what_is_stored_instead_of_a_stale_write() {
     let follower = Running::follower().await;
-    let with_ordinal = "content-type: application/json\r\nsemisync-request: 1\r\n";
+    let with_ordinal = "content-type: application/json\r\nsemisync-request: 0.1\r\n";
     post_json(follower.address, "/replicate", r#"{"key":"a","value":1,"version":5}"#).await;
     let stale = r#"{"key":"a","value":0,"version":4}"#;
     let answer = exchange(follower.address, &request("POST", "/replicate", with_ordinal, stale)).await;

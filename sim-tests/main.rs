@@ -9,6 +9,10 @@ mod support;
 mod tidy;
 
 #[cfg(feature = "sim")]
+mod checkers;
+#[cfg(feature = "sim")]
+mod corpus;
+#[cfg(feature = "sim")]
 mod determinism;
 #[cfg(feature = "sim")]
 mod faults;
@@ -16,5 +20,7 @@ mod faults;
 mod latency;
 #[cfg(feature = "sim")]
 mod races;
+#[cfg(feature = "sim")]
+mod scenarios;
 #[cfg(feature = "sim")]
 mod slow_clients;

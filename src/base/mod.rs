@@ -2,6 +2,7 @@
 //!
 //! This is the lowest layer. It depends on nothing else in the crate, and everything else may depend on it.
 
+pub mod history;
 mod key;
 mod node;
 pub mod seed;
@@ -11,7 +12,7 @@ mod value;
 pub mod wire;
 
 pub use key::{InvalidKey, Key};
-pub use node::{FollowerId, FollowerSet, NodeId};
+pub use node::{FollowerId, FollowerSet, InvalidNodeId, NodeId};
 pub use seed::Seed;
 pub use stamp::{Epoch, InvalidVersion, Stamp, Version};
 pub use value::{InvalidValue, Value};

@@ -1,6 +1,7 @@
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A follower, by its place in the leader's list of followers, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +68,32 @@ impl fmt::Display for NodeId {
 impl Serialize for NodeId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Why a text does not name a node or a client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a node; nodes are called leader, f1, f2, … and clients c1, c2, …")]
+pub struct InvalidNodeId(String);
+
+impl FromStr for NodeId {
+    type Err = InvalidNodeId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNodeId> {
+        let numbered = |prefix: char| text.strip_prefix(prefix)?.parse::<u16>().ok()?.checked_sub(1);
+        let follower =
+            |place: u16| u8::try_from(place).ok().filter(|place| usize::from(*place) < FollowerSet::CAPACITY);
+        let node = match text {
+            "leader" => Some(Self::Leader),
+            _ => numbered('f').and_then(follower).map(|place| Self::Follower(FollowerId(place))),
+        };
+        node.or_else(|| numbered('c').map(Self::Client)).ok_or_else(|| InvalidNodeId(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -143,5 +170,11 @@ mod tests {
     fn names_count_from_one() {
         assert_eq!(NodeId::from(FollowerId(0)).to_string(), "f1");
         assert_eq!(NodeId::Client(9).to_string(), "c10");
+        for name in ["leader", "f1", "f128", "c1", "c65535"] {
+            assert_eq!(name.parse::<NodeId>().unwrap().to_string(), name);
+        }
+        for text in ["", "f", "f0", "f129", "c0", "Leader", "f1 ", "x1", "f-1"] {
+            assert!(text.parse::<NodeId>().is_err(), "{text:?}");
+        }
     }
 }

@@ -12,9 +12,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Key, Value, Version};
 
-/// Names a replication request of a semisync leader, as `<ordinal>`. It ties the two ends of a request together in
+/// Names a replication request of a semisync leader, as `<incarnation>.<number>`. It ties the two ends of a request together in
 /// traces and logs, and tells a follower that its caller understands [`ReplicateAnswer::version`].
 pub const REQUEST_HEADER: &str = "semisync-request";
+
+/// Names a client's operation, a number that the client chose. The emulated network draws the fate of the write's
+/// messages by it, so that a simulation with one operation more or less treats every other as before.
+pub const OPERATION_HEADER: &str = "semisync-operation";
 
 /// `POST /set`
 #[derive(Debug, Clone, Serialize, Deserialize)]

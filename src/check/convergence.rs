@@ -1,13 +1,29 @@
 //! Convergence: once nothing is lost any more and enough time has passed, all replicas store the same.
 //!
+//! The nodes that are up in the end have the same keys, with the same versions and values. Whoever ran the scenario has
+//! healed everything and waited before looking.
+//!
 //! (Kleppmann, *Designing Data-Intensive Applications*, chapter 5, "Problems with replication lag"; Vogels, *Eventually
 //! Consistent*, 2008.)
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::evidence::{count, not_applicable};
+use super::{Property, Recorded, Verdict};
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{Key, NodeId};
+
+/// Checks it of the final states. O(n log n).
+pub fn check(run: &Recorded<'_>) -> Verdict {
+    let [(_, first), _, ..] = run.states else {
+        return not_applicable(Property::Convergence, "fewer than two nodes were there to be compared in the end");
+    };
+    let evidence = differences(run.states).iter().map(|difference| format!("in the end, {difference}")).collect();
+    Verdict::unless(Property::Convergence, evidence, || {
+        format!("{} on {}", count(first.len(), "key"), count(run.states.len(), "node"))
+    })
+}
 
 /// A key that a node does not store as the first node does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +68,19 @@ pub fn differences(nodes: &[(NodeId, Dump)]) -> Vec<Difference> {
 mod tests {
     use super::*;
     use crate::base::{FollowerId, Value, Version};
+    use crate::check::testing::{self, Story, f};
+
+    #[test]
+    fn the_final_states_are_held_against_each_other() {
+        let mut story = Story::new();
+        story
+            .ends_with(NodeId::Leader, testing::dump(&[("k", 2, "2")]))
+            .ends_with(f(1), testing::dump(&[("k", 2, "2")]));
+        assert_eq!(story.holds(check), "1 key on 2 nodes");
+        story.ends_with(f(2), testing::dump(&[("k", 1, "1")]));
+        assert_eq!(story.evidence(check), ["in the end, key \"k\": leader has version 2 = 2, f2 has version 1 = 1"]);
+        assert!(matches!(Story::new().verdict(check).finding, crate::check::Finding::NotApplicable(_)));
+    }
 
     fn dump(entries: &[(&str, &str, u64)]) -> Dump {
         let entry = |(key, value, version): &(&str, &str, u64)| {

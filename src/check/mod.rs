@@ -1,4 +1,56 @@
 //! What must hold of a run: pure functions over what was recorded of it, one property in each file.
 
+pub mod acknowledgement;
+pub mod bounds;
 pub mod convergence;
+pub mod durability;
+mod evidence;
+pub mod integrity;
 pub mod latency_law;
+pub mod linearizability;
+pub mod liveness;
+pub mod monotonic_state;
+pub mod prefix;
+mod replay;
+pub mod sessions;
+#[cfg(test)]
+mod testing;
+mod verdict;
+
+pub use verdict::{Facts, Finding, Property, Recorded, Verdict};
+
+/// The verdicts on every property, in the order of [`Property::ALL`].
+pub fn all(run: &Recorded<'_>) -> Vec<Verdict> {
+    Property::ALL.map(|property| check(property, run)).into()
+}
+
+/// The verdict on one property.
+pub fn check(property: Property, run: &Recorded<'_>) -> Verdict {
+    match property {
+        Property::Integrity => integrity::check(run),
+        Property::Linearizability => linearizability::check(run),
+        Property::Durability => durability::check(run),
+        Property::Convergence => convergence::check(run),
+        Property::Sessions => sessions::check(run),
+        Property::Prefix => prefix::check(run),
+        Property::Acknowledgement => acknowledgement::check(run),
+        Property::MonotonicState => monotonic_state::check(run),
+        Property::Liveness => liveness::check(run),
+        Property::Bounds => bounds::check(run),
+        Property::LatencyLaw => latency_law::check(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::history::History;
+
+    #[test]
+    fn each_checker_speaks_of_its_own_property() {
+        let facts = testing::Story::new().facts;
+        let verdicts = all(&Recorded { records: &[], history: &History::default(), states: &[], facts: &facts });
+        assert_eq!(verdicts.iter().map(|verdict| verdict.property).collect::<Vec<_>>(), Property::ALL);
+        assert!(!verdicts.iter().any(Verdict::is_violated), "nothing happened, so nothing went wrong");
+    }
+}

@@ -66,6 +66,29 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
+/// What a run means for the exit status.
+#[cfg(feature = "sim")]
+struct Status {
+    code: ExitCode,
+    /// What is wrong, if anything.
+    problem: Option<String>,
+}
+
+/// 1 if something bad happened, 3 if something good never did, else 0.
+#[cfg(feature = "sim")]
+fn status_of(run: &semisync::sim::ScenarioRun) -> Status {
+    let violated: Vec<_> = run.violations().collect();
+    let names: Vec<_> = violated.iter().map(|property| property.name()).collect();
+    match violated.as_slice() {
+        [] => Status { code: ExitCode::SUCCESS, problem: None },
+        some => {
+            let only_liveness = some.iter().all(|property| property.is_liveness());
+            let code = ExitCode::from(if only_liveness { 3 } else { 1 });
+            Status { code, problem: Some(format!("Violated: {}", names.join(", "))) }
+        }
+    }
+}
+
 /// Prints to the standard output. Nobody may be reading it any more, as behind `| head -1`: what was asked for is done all
 /// the same, and the exit status tells how it ended.
 fn say(text: impl std::fmt::Display) {

@@ -1,6 +1,6 @@
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,17 +9,24 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use semisync::report::{Diagram, RaceReport};
-use semisync::sim::{Race, RaceRun, SimError};
+use semisync::report::{Diagram, RaceReport, VerdictReport};
+use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
+use semisync::sim::{Race, ScenarioRun, SimError, engine};
 
-use super::{Failure, NO, say};
+use super::{Failure, say};
 
 /// The same arguments and the same binary give the same run, event for event: compare the lines "digest".
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// From what everything random in the run follows
-    #[arg(long, default_value_t = Race::default().seed, value_name = "N")]
-    seed: u64,
+    /// A scenario in TOML; without it, clients race on few keys
+    #[arg(value_name = "FILE", conflicts_with_all = ["followers", "write_quorum", "delay_ms", "writes", "clients", "keys"])]
+    file: Option<PathBuf>,
+    /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Which decisions of the protocol are in force [default: the scenario's own]
+    #[arg(long, value_name = "safe|lab", value_parser = ["safe", "lab"])]
+    rules: Option<String>,
     /// How many followers
     #[arg(long, default_value_t = Race::default().followers as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=128))]
     followers: u64,
@@ -56,39 +63,69 @@ fn parse_range(text: &str) -> Result<(u64, u64), String> {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let race = Race {
-        seed: args.seed,
+    let mut scenario = match &args.file {
+        Some(path) => Scenario::from_file(path).map_err(Failure::usage)?,
+        None => race(&args).scenario(),
+    };
+    match args.rules.as_deref() {
+        Some("safe") => scenario.cluster.rules = RulesSpec::Named(RuleSet::Safe),
+        Some(_) => scenario.cluster.rules = RulesSpec::Named(RuleSet::Lab),
+        None => {}
+    }
+    scenario.check().map_err(Failure::usage)?;
+    let seed = args.seed.unwrap_or(scenario.seed);
+    // A path that cannot be written is found out before the run, not after it.
+    let cannot = |path: &Path, error: std::io::Error| Failure::Usage(format!("--trace {}: {error}", path.display()));
+    let file = match &args.trace {
+        Some(path) => Some((File::create(path).map_err(|error| cannot(path, error))?, path)),
+        None => None,
+    };
+    print_what_runs(&args, &scenario, seed);
+    let run = run_with_progress(&scenario, seed).map_err(|error| match error {
+        SimError::NotDeterministic | SimError::Impossible(_) => Failure::usage(error),
+        SimError::Failed(_) => Failure::Failed(error.to_string()),
+    })?;
+    if let Some((file, path)) = file {
+        let written = run.trace.write_json_lines(BufWriter::new(file));
+        written.map_err(|error| Failure::Failed(format!("--trace {}: {error}", path.display())))?;
+    }
+    print(&run);
+    let status = super::status_of(&run);
+    if let Some(problem) = status.problem {
+        say(format_args!("{problem}. To repeat the run:"));
+        say(command_again(&args, seed));
+    }
+    Ok(status.code)
+}
+
+fn race(args: &Args) -> Race {
+    Race {
+        seed: args.seed.unwrap_or(Race::default().seed),
         followers: args.followers as usize,
         write_quorum: args.write_quorum as usize,
         delay_ms: args.delay_ms,
         writes: args.writes as usize,
         clients: args.clients,
         keys: args.keys,
-    };
-    // A path that cannot be written is found out before the run, not after it.
-    let file = match &args.trace {
-        Some(path) => {
-            Some(File::create(path).map_err(|error| Failure::Usage(format!("--trace {}: {error}", path.display())))?)
-        }
-        None => None,
-    };
-    let Race { writes, clients, keys, followers, write_quorum, delay_ms: (min, max), seed } = &race;
-    say(format_args!(
-        "Race: {writes} writes by {clients} clients on {keys} keys, {followers} followers, quorum {write_quorum}, delays {min}..{max} ms, seed {seed}\n"
-    ));
-    let run = run_with_progress(&race).map_err(|error| match error {
-        SimError::NotDeterministic | SimError::Impossible(_) => Failure::Usage(error.to_string()),
-        SimError::Failed(_) => Failure::Failed(error.to_string()),
-    })?;
-    if let (Some(file), Some(path)) = (file, &args.trace) {
-        let written = run.trace.write_json_lines(BufWriter::new(file));
-        written.map_err(|error| Failure::Failed(format!("--trace {}: {error}", path.display())))?;
     }
-    Ok(print(&run))
 }
 
-fn print(run: &RaceRun) -> ExitCode {
-    if let Some(diagram) = Diagram::new(&run.trace, run.race.followers) {
+fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64) {
+    let cluster = &scenario.cluster;
+    let [min, max] = cluster.delay_ms;
+    let (followers, quorum) = (cluster.followers, cluster.write_quorum);
+    let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms, seed {seed}");
+    match &args.file {
+        None => {
+            let (writes, clients, keys) = (args.writes, args.clients, args.keys);
+            say(format_args!("Race: {writes} writes by {clients} clients on {keys} keys, {cluster}\n"));
+        }
+        Some(_) => say(format_args!("{}: {cluster}\n", scenario.name)),
+    }
+}
+
+fn print(run: &ScenarioRun) {
+    if let Some(diagram) = Diagram::new(&run.trace, run.scenario.cluster.followers) {
         say(format_args!("{diagram}"));
     }
     let differences = run.differences();
@@ -97,35 +134,43 @@ fn print(run: &RaceRun) -> ExitCode {
         stale_arrivals: &run.stale_arrivals(),
         completions: run.completions(),
         latencies: run.latencies(),
-        law: run.law(),
+        law: run.law().filter(|_| !run.scenario.is_faulty()),
         differences: &differences,
         virtual_time: run.virtual_time,
     };
-    say(format_args!("{report}"));
+    say(&report);
+    say("Verdicts");
+    say(VerdictReport(&run.verdicts));
     say(format_args!("digest {}", run.trace.digest()));
-    if differences.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    let Race { seed, followers, write_quorum, delay_ms: (min, max), writes, clients, keys } = &run.race;
-    say(format_args!("The replicas differ. To repeat the run:"));
-    say(format_args!(
-        "semisync sim --seed {seed} --followers {followers} --write-quorum {write_quorum} --delay-ms {min}..{max} \
-         --writes {writes} --clients {clients} --keys {keys}"
-    ));
-    NO
 }
 
-/// Runs the race and shows how far it has come where it takes more than a second.
-fn run_with_progress(race: &Race) -> Result<RaceRun, SimError> {
+/// What to type for the same run.
+fn command_again(args: &Args, seed: u64) -> String {
+    let rules = args.rules.as_ref().map(|rules| format!(" --rules {rules}")).unwrap_or_default();
+    match &args.file {
+        Some(path) => format!("semisync sim {} --seed {seed}{rules}", path.display()),
+        None => {
+            let Args { followers, write_quorum, delay_ms: (min, max), writes, clients, keys, .. } = args;
+            format!(
+                "semisync sim --seed {seed} --followers {followers} --write-quorum {write_quorum} \
+                 --delay-ms {min}..{max} --writes {writes} --clients {clients} --keys {keys}{rules}"
+            )
+        }
+    }
+}
+
+/// Runs the scenario and shows how far it has come where it takes more than a second.
+fn run_with_progress(scenario: &Scenario, seed: u64) -> Result<ScenarioRun, SimError> {
     const PATIENCE: Duration = Duration::from_secs(1);
     const REDRAW: Duration = Duration::from_millis(100);
+    let operations = scenario.workload.operations + scenario.workload.explicit.len();
     let returned = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {
         // Nothing is sent: the end of the run closes the channel.
         let (done, is_done) = mpsc::channel::<()>();
         let counter = Arc::clone(&returned);
         let run = scope.spawn(move || {
-            let result = race.run(counter);
+            let result = engine::run(scenario, seed, counter);
             drop(done);
             result
         });
@@ -133,8 +178,8 @@ fn run_with_progress(race: &Race) -> Result<RaceRun, SimError> {
         if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
             return finish();
         }
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} writes, {elapsed}, {eta} left");
-        let bar = ProgressBar::new(race.writes as u64).with_style(style.expect("the template is valid"));
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} operations, {elapsed}, {eta} left");
+        let bar = ProgressBar::new(operations as u64).with_style(style.expect("the template is valid"));
         while is_done.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
             bar.set_position(returned.load(Ordering::Relaxed) as u64);
         }

@@ -13,7 +13,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::wire::{self, Dump, ErrorBody, Found, Health, Ready, SetAnswer, SetRequest};
+use crate::base::wire::{self, Dump, ErrorBody, Found, Health, OPERATION_HEADER, Ready, SetAnswer, SetRequest};
 use crate::base::{Key, Value};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
@@ -36,8 +36,19 @@ impl<T: Transport> Client<T> {
 
     /// `POST /set`. Never sent a second time: a write that is [`Outcome::Unknown`] may have taken effect.
     pub async fn set(&self, node: &HostPort, key: &Key, value: &Value) -> Outcome<SetAnswer> {
+        self.set_as(node, key, value, None).await
+    }
+
+    /// `POST /set` of an operation that has a name of the client's; see [`OPERATION_HEADER`].
+    pub async fn set_as(
+        &self,
+        node: &HostPort,
+        key: &Key,
+        value: &Value,
+        operation: Option<u64>,
+    ) -> Outcome<SetAnswer> {
         let body = SetRequest { key: key.clone(), value: value.clone() };
-        let answer = match self.post(node, "/set", &body).await {
+        let answer = match self.post(node, "/set", &body, operation).await {
             Ok(answer) => answer,
             Err(HttpError::Connect(error)) => return Outcome::Failed(Failed::Unreachable(error)),
             Err(error) => return Outcome::Unknown(Unknown::NoAnswer(error)),
@@ -91,14 +102,22 @@ impl<T: Transport> Client<T> {
         read(&Answer { status, ..answer })
     }
 
-    async fn post(&self, node: &HostPort, path: &str, body: &impl Serialize) -> Result<Answer, HttpError> {
+    async fn post(
+        &self,
+        node: &HostPort,
+        path: &str,
+        body: &impl Serialize,
+        operation: Option<u64>,
+    ) -> Result<Answer, HttpError> {
         let text = serde_json::to_vec(body).expect("our own types can be written as JSON");
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(path)
-            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(Body::from(text))
-            .expect("every part is valid");
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(operation) = operation {
+            request = request.header(OPERATION_HEADER, operation);
+        }
+        let request = request.body(Body::from(text)).expect("every part is valid");
         self.http.request(node, request, self.deadline).await
     }
 

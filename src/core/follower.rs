@@ -1,3 +1,4 @@
+use super::Rules;
 use super::store::{Applied, Entry, Store};
 use crate::base::Key;
 
@@ -5,12 +6,18 @@ use crate::base::Key;
 ///
 /// - To read: [`Follower::store`].
 /// - To feed: [`Follower::replicate`], whose result is the answer to the leader.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Follower {
     store: Store,
+    rules: Rules,
 }
 
 impl Follower {
+    /// A follower with an empty store.
+    pub fn new(rules: Rules) -> Self {
+        Self { store: Store::default(), rules }
+    }
+
     /// What the follower stores.
     pub fn store(&self) -> &Store {
         &self.store
@@ -18,6 +25,10 @@ impl Follower {
 
     /// A write has arrived. It is applied if and only if its stamp is greater than the one that the key has.
     pub fn replicate(&mut self, key: &Key, entry: Entry) -> Applied {
-        self.store.apply(key, entry)
+        if self.rules.compare_stamps {
+            return self.store.apply(key, entry);
+        }
+        self.store.overwrite(key, entry);
+        Applied::Yes
     }
 }

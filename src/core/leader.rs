@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::resend::Resender;
 use super::store::{Entry, Store};
-use super::{Message, Update};
+use super::{Message, Rules, Update};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, FollowerSet, Key, Seed, Stamp, Value, Version};
 
@@ -25,6 +25,8 @@ pub struct LeaderConfig {
     pub window_bytes: usize,
     /// Where the jitter of resends comes from.
     pub seed: Seed,
+    /// Which decisions are in force.
+    pub rules: Rules,
 }
 
 /// The leader's side of the protocol. It gives every write its version, stores it, sends it to every follower at once,
@@ -70,6 +72,8 @@ struct Open {
     unanswered: FollowerSet,
     /// Followers known to store the write or a later one of this leader.
     confirmed: FollowerSet,
+    /// How many answers said so; looked at only where followers are not told apart.
+    answers: usize,
     /// Whether the client's answer is still to be given.
     waiting: bool,
 }
@@ -181,10 +185,11 @@ impl Leader {
     }
 
     /// Takes a client's write on: it gets the version after the key's last, is stored here, and goes to every follower.
+    /// `operation` is the client's name for it, if it has one; see [`Update::operation`].
     ///
     /// # Errors
     /// [`Rejected`], without any effect.
-    pub fn set(&mut self, now: Duration, key: Key, value: Value) -> Result<Accepted, Rejected> {
+    pub fn set(&mut self, now: Duration, operation: Option<u64>, key: Key, value: Value) -> Result<Accepted, Rejected> {
         let version = match self.store.stamp(&key) {
             None => Version::FIRST,
             Some(last) => last.version.next().ok_or_else(|| Rejected::VersionsUsedUp { key: key.clone() })?,
@@ -194,9 +199,15 @@ impl Leader {
         self.store.apply(&key, entry.clone());
         self.last_write += 1;
         let write = self.last_write;
-        let update = Arc::new(Update { write, key: key.clone(), entry });
-        let mut open =
-            Open { key, stamp, unanswered: FollowerSet::default(), confirmed: FollowerSet::default(), waiting: true };
+        let update = Arc::new(Update { write, operation: operation.unwrap_or(write), key: key.clone(), entry });
+        let mut open = Open {
+            key,
+            stamp,
+            unanswered: FollowerSet::default(),
+            confirmed: FollowerSet::default(),
+            answers: 0,
+            waiting: true,
+        };
         self.deadlines.push_back((now + self.config.repl_timeout, write));
         let oldest_waiting = self.oldest_waiting();
         let size = update.size();
@@ -207,7 +218,7 @@ impl Leader {
                 peer.unanswered_bytes += size;
                 open.unanswered.insert(to);
                 self.outputs.push_back(Output::Send(Message { to, attempt: 1, update: Arc::clone(&update) }));
-            } else {
+            } else if self.config.rules.resend_missed {
                 peer.resender.missed(now, &update, 0, oldest_waiting);
             }
         }
@@ -231,11 +242,13 @@ impl Leader {
         }
         if let Reply::Stored(stored) = reply {
             let made_good = self.peers[message.to.index()].resender.stored(message.key(), stored);
-            if self.is_own(message, stored) {
+            if !self.config.rules.confirm_only_stored || self.is_own(message, stored) {
                 for write in made_good.into_iter().chain([message.update.write]) {
                     self.confirm(write, message.to);
                 }
             }
+        } else if !self.config.rules.confirm_only_answers {
+            self.confirm(message.update.write, message.to);
         }
         let peer = &mut self.peers[message.to.index()];
         peer.resender.settle(now, message, reply);
@@ -250,7 +263,7 @@ impl Leader {
     /// followers missed.
     pub fn handle_timeout(&mut self, now: Duration) {
         while let Some(&(_, write)) = self.deadlines.front().filter(|(deadline, _)| *deadline <= now) {
-            self.complete(write, false);
+            self.complete(write, !self.config.rules.keep_quorum);
         }
         let open = &self.open;
         for (to, peer) in FollowerId::first(self.config.followers).zip(&mut self.peers) {
@@ -282,6 +295,9 @@ impl Leader {
     }
 
     fn note_missed(&mut self, now: Duration, message: &Message) {
+        if !self.config.rules.resend_missed {
+            return;
+        }
         let oldest_waiting = self.oldest_waiting();
         self.peers[message.to.index()].resender.missed(now, &message.update, message.attempt, oldest_waiting);
     }
@@ -305,7 +321,8 @@ impl Leader {
     fn confirm(&mut self, write: WriteId, by: FollowerId) {
         if let Some(open) = self.open.get_mut(&write) {
             open.confirmed.insert(by);
-            if open.waiting && open.confirmed.len() >= self.config.write_quorum {
+            open.answers += 1;
+            if open.waiting && open.confirmations(self.config.rules) >= self.config.write_quorum {
                 self.complete(write, true);
             }
         }
@@ -318,7 +335,7 @@ impl Leader {
             write,
             stamp: open.stamp,
             ok,
-            confirmations: open.confirmed.len(),
+            confirmations: open.confirmations(self.config.rules),
             required: self.config.write_quorum,
         }));
         self.forget_if_settled(write);
@@ -335,6 +352,12 @@ impl Leader {
         if self.open.get(&write).is_some_and(|open| !open.waiting && open.unanswered.is_empty()) {
             self.open.remove(&write);
         }
+    }
+}
+
+impl Open {
+    fn confirmations(&self, rules: Rules) -> usize {
+        if rules.count_distinct { self.confirmed.len() } else { self.answers }
     }
 }
 

@@ -8,6 +8,7 @@
 mod follower;
 mod leader;
 mod resend;
+mod rules;
 mod store;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod properties;
 
 pub use follower::Follower;
 pub use leader::{Accepted, Completion, FollowerStatus, Leader, LeaderConfig, Output, Rejected, Reply};
+pub use rules::{Rule, Rules};
 pub use store::{Applied, Entry, Store};
 
 use std::sync::Arc;
@@ -27,6 +29,9 @@ use crate::base::{FollowerId, Key, Stamp, Value};
 pub struct Update {
     /// The leader's number for the write.
     pub write: WriteId,
+    /// By what the emulated network draws the fate of its messages: the operation's name if its client gave one, or else
+    /// the leader's number. With names, one operation more or less changes no other's draws.
+    pub operation: u64,
     /// The key.
     pub key: Key,
     /// What the key holds from this write on.

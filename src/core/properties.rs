@@ -56,10 +56,11 @@ impl World {
             window,
             window_bytes: 1 << 20,
             seed: Seed::new(1),
+            rules: Rules::SAFE,
         };
         Self {
             leader: Leader::new(config),
-            followers: vec![Follower::default(); followers],
+            followers: vec![Follower::new(Rules::SAFE); followers],
             under_way: Vec::new(),
             now: Duration::ZERO,
             quorum,
@@ -102,7 +103,7 @@ impl World {
         let key = Key::new(key).unwrap();
         let before = self.leader.store().stamp(&key).map_or(0, |stamp| stamp.version.get());
         let value = Value::from_json(&format!("\"{key}{}\"", before + 1)).unwrap();
-        let accepted = self.leader.set(self.now, key.clone(), value).unwrap();
+        let accepted = self.leader.set(self.now, None, key.clone(), value).unwrap();
         assert_eq!(accepted.stamp.version.get(), before + 1, "versions of a key step by one");
         self.accepted.insert(accepted.write, (key, accepted.stamp));
         self.drain();
@@ -292,7 +293,7 @@ fn a_silent_follower_is_asked_ever_less_often_and_caught_up_in_rounds_that_grow(
     let mut world = World::new(1, 1, 10_000);
     for n in 0..1000 {
         let key = Key::new(&format!("k{n}")).unwrap();
-        world.leader.set(world.now, key, Value::from_json("1").unwrap()).unwrap();
+        world.leader.set(world.now, None, key, Value::from_json("1").unwrap()).unwrap();
     }
     while let Some(output) = world.leader.poll_output() {
         if let Output::Send(message) = output {
@@ -344,13 +345,21 @@ impl Lone {
     fn new(followers: usize, quorum: usize, window: usize, window_bytes: usize) -> Self {
         let repl_timeout = Duration::from_secs(5);
         let seed = Seed::new(1);
-        let config = LeaderConfig { followers, write_quorum: quorum, repl_timeout, window, window_bytes, seed };
+        let config = LeaderConfig {
+            followers,
+            write_quorum: quorum,
+            repl_timeout,
+            window,
+            window_bytes,
+            seed,
+            rules: Rules::SAFE,
+        };
         Self { leader: Leader::new(config), now: Duration::ZERO }
     }
 
     fn set(&mut self, key: &str) -> Vec<Message> {
         let value = Value::from_json("\"0123456789\"").unwrap();
-        self.leader.set(self.now, Key::new(key).unwrap(), value).unwrap();
+        self.leader.set(self.now, None, Key::new(key).unwrap(), value).unwrap();
         self.sent()
     }
 

@@ -16,7 +16,7 @@ pub struct Entry {
 /// The keys of one node and what they hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Store {
-    /// Invariant: the stamp of a key never goes down; [`Store::apply`] is the only way in.
+    /// Invariant, while stamps are compared: the stamp of a key never goes down.
     entries: BTreeMap<Key, Entry>,
 }
 
@@ -47,6 +47,11 @@ impl Store {
             }
         }
         Applied::Yes
+    }
+
+    /// Stores the entry whatever is there: what a follower does that does not compare stamps.
+    pub(super) fn overwrite(&mut self, key: &Key, entry: Entry) {
+        self.entries.insert(key.clone(), entry);
     }
 
     /// What the key holds.

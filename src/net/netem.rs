@@ -1,7 +1,9 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::base::trace::MessageId;
-use crate::base::{NodeId, Seed};
+use crate::base::trace::{LostPart, MessageId};
+use crate::base::{FollowerId, NodeId, Seed};
 
 /// The range from which the delay of each replication message is drawn, uniformly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,44 +14,156 @@ pub struct NetemConfig {
     pub max_delay: Duration,
 }
 
-/// Decides how long each replication message is delayed before it leaves, after Linux's network emulator of that name.
+/// What becomes of replication messages besides their delay. Empty in production.
+#[derive(Debug, Clone, Default)]
+pub struct MessageFaults {
+    /// The faults. All that match a message act on it.
+    pub faults: Arc<[MessageFault]>,
+    /// The scenario's time at the start of the node's clock.
+    pub since: Duration,
+    /// Set once everything is healed; from then on no fault strikes.
+    pub healed: Arc<AtomicBool>,
+}
+
+/// Something that happens to some messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageFault {
+    /// To messages sent from this time of the scenario on.
+    pub from: Duration,
+    /// Up to, but not at, this time.
+    pub until: Duration,
+    /// To messages of this operation only.
+    pub operation: Option<u64>,
+    /// To messages to this follower only.
+    pub to: Option<FollowerId>,
+    /// To the nth attempt at a message only.
+    pub attempt: Option<u32>,
+    /// To this many messages in a thousand of those that match.
+    pub per_mille: u16,
+    /// What tells this fault's draws from those of others.
+    pub salt: u64,
+    /// What happens.
+    pub effect: Effect,
+}
+
+/// What can happen to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It never arrives.
+    Drop,
+    /// It arrives, but its answer does not.
+    DropReply,
+    /// It arrives twice, the second time after a delay of its own.
+    Duplicate,
+    /// It takes this long.
+    Delay(Duration),
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fate {
+    /// How long it waits before it leaves, in whole microseconds.
+    pub delay: Duration,
+    /// Whether it, or the answer to it, is lost.
+    pub loss: Option<LostPart>,
+    /// How long a second copy of it waits before it leaves.
+    pub copy: Option<Duration>,
+}
+
+/// Decides what becomes of each replication message, after Linux's network emulator of that name.
 ///
-/// A delay is a function of the seed, the sender and the message alone. The same seed therefore gives the same delays
-/// on a real network and in every simulation, and one message more or less changes the delay of no other.
-#[derive(Debug, Clone, Copy)]
+/// A fate is a function of the seed, the sender and the message alone. The same seed therefore gives the same delays on
+/// a real network and in every simulation, and one message or one fault more or less changes the fate of no other.
+#[derive(Debug, Clone)]
 pub struct Netem {
     config: NetemConfig,
-    seed: Seed,
+    faults: MessageFaults,
+    delays: Seed,
+    chances: Seed,
 }
 
 impl Netem {
-    /// An emulator of this range.
-    pub fn new(config: NetemConfig, seed: Seed) -> Self {
-        Self { config, seed: seed.fork("netem") }
+    /// An emulator of this range and these faults.
+    pub fn new(config: NetemConfig, faults: MessageFaults, seed: Seed) -> Self {
+        Self { config, faults, delays: seed.fork("netem"), chances: seed.fork("netem faults") }
     }
 
-    /// How long this message waits before it leaves, in whole microseconds.
-    pub fn delay(&self, from: NodeId, message: MessageId) -> Duration {
+    /// What becomes of a message that is sent `now`, by the node's clock. `operation` is what it carries.
+    pub fn fate(&self, now: Duration, from: NodeId, message: MessageId, operation: u64) -> Fate {
+        let key = [from.code(), NodeId::from(message.to).code(), operation, message.attempt.into()];
+        let mut fate = Fate { delay: self.delay(&key), loss: None, copy: None };
+        if self.faults.healed.load(Ordering::Relaxed) {
+            return fate;
+        }
+        let at = self.faults.since + now;
+        for fault in self.faults.faults.iter().filter(|fault| fault.strikes(at, message, operation)) {
+            let [from, to, operation, attempt] = key;
+            let chance = self.chances.draw(&[fault.salt, from, to, operation, attempt]);
+            if chance.between(1, 1000) > fault.per_mille.into() {
+                continue;
+            }
+            match fault.effect {
+                Effect::Drop => fate.loss = Some(LostPart::Request),
+                Effect::DropReply => fate.loss = fate.loss.or(Some(LostPart::Reply)),
+                // The fifth word tells the copy's delay from the message's own.
+                Effect::Duplicate => fate.copy = Some(self.delay(&[from, to, operation, attempt, 1])),
+                Effect::Delay(delay) => fate.delay = delay,
+            }
+        }
+        fate
+    }
+
+    fn delay(&self, key: &[u64]) -> Duration {
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let (low, high) = (micros(self.config.min_delay), micros(self.config.max_delay));
         if low == high {
             return self.config.min_delay;
         }
-        let to = NodeId::from(message.to);
-        let draw = self.seed.draw(&[from.code(), to.code(), message.write, message.attempt.into()]);
-        Duration::from_micros(draw.between(low, high))
+        Duration::from_micros(self.delays.draw(key).between(low, high))
+    }
+}
+
+impl MessageFault {
+    fn strikes(&self, at: Duration, message: MessageId, operation: u64) -> bool {
+        (self.from..self.until).contains(&at)
+            && self.operation.is_none_or(|only| only == operation)
+            && self.to.is_none_or(|only| only == message.to)
+            && self.attempt.is_none_or(|only| only == message.attempt)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::FollowerId;
 
-    fn delay(seed: u64, write: u64, to: u8, attempt: u32) -> Duration {
-        let config = NetemConfig { min_delay: Duration::from_millis(5), max_delay: Duration::from_secs(1) };
-        let message = MessageId { write, to: FollowerId(to), attempt };
-        Netem::new(config, Seed::new(seed)).delay(NodeId::Leader, message)
+    const RANGE: NetemConfig = NetemConfig { min_delay: Duration::from_millis(5), max_delay: Duration::from_secs(1) };
+
+    fn message(to: u8, attempt: u32) -> MessageId {
+        MessageId { write: 1, to: FollowerId(to), attempt }
+    }
+
+    fn fate(seed: u64, operation: u64, to: u8, attempt: u32, faults: &[MessageFault]) -> Fate {
+        let faults = MessageFaults { faults: faults.into(), since: Duration::from_secs(10), healed: Arc::default() };
+        let netem = Netem::new(RANGE, faults, Seed::new(seed));
+        netem.fate(Duration::from_secs(1), NodeId::Leader, message(to, attempt), operation)
+    }
+
+    fn delay(seed: u64, operation: u64, to: u8, attempt: u32) -> Duration {
+        fate(seed, operation, to, attempt, &[]).delay
+    }
+
+    fn fault(effect: Effect, per_mille: u16) -> MessageFault {
+        let (from, until) = (Duration::from_secs(11), Duration::from_secs(12));
+        MessageFault {
+            from,
+            until,
+            operation: None,
+            to: None,
+            attempt: None,
+            per_mille,
+            salt: per_mille.into(),
+            effect,
+        }
     }
 
     #[test]
@@ -63,11 +177,45 @@ mod tests {
 
     #[test]
     fn delays_fill_the_range_evenly() {
-        let delays: Vec<Duration> = (0..10_000).map(|write| delay(7, write, 0, 1)).collect();
-        let (low, high) = (Duration::from_millis(5), Duration::from_secs(1));
-        assert!(delays.iter().all(|delay| (low..=high).contains(delay)));
+        let delays: Vec<Duration> = (0..10_000).map(|operation| delay(7, operation, 0, 1)).collect();
+        assert!(delays.iter().all(|delay| (RANGE.min_delay..=RANGE.max_delay).contains(delay)));
         let mean = delays.iter().sum::<Duration>() / 10_000;
         // The standard error of the mean is 2.87 ms; four of them.
         assert!(mean.abs_diff(Duration::from_micros(502_500)) < Duration::from_micros(11_500), "{mean:?}");
+    }
+
+    #[test]
+    fn faults_act_on_what_they_name_and_leave_the_rest_as_it_was() {
+        let certain = |effect| fault(effect, 1000);
+        let base = fate(1, 2, 3, 1, &[]);
+        assert_eq!(fate(1, 2, 3, 1, &[certain(Effect::Drop)]), Fate { loss: Some(LostPart::Request), ..base });
+        assert_eq!(fate(1, 2, 3, 1, &[certain(Effect::DropReply)]), Fate { loss: Some(LostPart::Reply), ..base });
+        let copied = fate(1, 2, 3, 1, &[certain(Effect::Duplicate)]);
+        assert!(copied.copy.is_some_and(|copy| copy != base.delay) && Fate { copy: None, ..copied } == base);
+        let slow = Duration::from_secs(3);
+        assert_eq!(fate(1, 2, 3, 1, &[certain(Effect::Delay(slow))]), Fate { delay: slow, ..base });
+        let drop = certain(Effect::Drop);
+        for missed in [
+            MessageFault { operation: Some(9), ..drop.clone() },
+            MessageFault { to: Some(FollowerId(1)), ..drop.clone() },
+            MessageFault { attempt: Some(2), ..drop.clone() },
+            MessageFault { from: Duration::from_millis(11_001), ..drop.clone() },
+            MessageFault { until: Duration::from_secs(11), ..drop.clone() },
+            MessageFault { per_mille: 0, ..drop },
+        ] {
+            assert_eq!(fate(1, 2, 3, 1, &[missed]), base);
+        }
+    }
+
+    #[test]
+    fn a_rate_strikes_that_share_and_one_fault_changes_no_other() {
+        let drops = fault(Effect::Drop, 100);
+        let struck = |faults: &[MessageFault]| -> Vec<bool> {
+            (0..10_000).map(|operation| fate(1, operation, 0, 1, faults).loss == Some(LostPart::Request)).collect()
+        };
+        let alone = struck(std::slice::from_ref(&drops));
+        let count = alone.iter().filter(|struck| **struck).count();
+        assert!((880..1120).contains(&count), "{count} of 10,000 at 100 per mille");
+        assert_eq!(alone, struck(&[fault(Effect::Duplicate, 300), drops]));
     }
 }

@@ -10,7 +10,8 @@ use bytesize::ByteSize;
 
 use crate::base::trace::Observer;
 use crate::base::{FollowerSet, Seed};
-use crate::net::{HostPort, NetemConfig};
+use crate::core::Rules;
+use crate::net::{HostPort, MessageFaults, NetemConfig};
 
 /// Everything that a node must know before it starts, checked.
 #[derive(Clone)]
@@ -25,6 +26,13 @@ pub struct Config {
     pub max_connections: usize,
     /// Where the emulated delays and the jitter of resends come from.
     pub seed: Seed,
+    /// Which of its lives the node is in: a number that it never had before. The simulator counts from 0; `serve` draws
+    /// one, for a node without a disk cannot count.
+    pub incarnation: u64,
+    /// Which decisions of the protocol are in force: [`Rules::SAFE`], but for a simulation that shows what each is for.
+    pub rules: Rules,
+    /// What becomes of replication messages besides their delay: nothing, but in a simulation.
+    pub message_faults: MessageFaults,
     /// Who is told what happens in the node, event by event. A simulation; in production nobody.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -69,7 +77,17 @@ impl Config {
 
     /// A node of this role with every setting at its default.
     pub fn new(role: Role, listen: SocketAddr, seed: Seed) -> Self {
-        Self { role, listen, max_body: Self::MAX_BODY, max_connections: Self::MAX_CONNECTIONS, seed, observer: None }
+        Self {
+            role,
+            listen,
+            max_body: Self::MAX_BODY,
+            max_connections: Self::MAX_CONNECTIONS,
+            seed,
+            incarnation: 0,
+            rules: Rules::SAFE,
+            message_faults: MessageFaults::default(),
+            observer: None,
+        }
     }
 }
 
@@ -166,14 +184,10 @@ impl Settings {
         let followers = self.followers(is_leader.then_some((host, port)))?;
         let write_quorum = self.write_quorum(is_leader, followers.len())?;
         let role = LeaderRole { followers, write_quorum, netem: self.netem()?, repl_timeout: self.repl_timeout()? };
-        Ok(Config {
-            role: if is_leader { Role::Leader(role) } else { Role::Follower },
-            listen: SocketAddr::new(host, port),
-            max_body: self.max_body()?,
-            max_connections: Config::MAX_CONNECTIONS,
-            seed: Seed::new(whole_number("SEED", &self.seed, system_seed, 0..=u64::MAX)?),
-            observer: None,
-        })
+        let role = if is_leader { Role::Leader(role) } else { Role::Follower };
+        let seed = whole_number("SEED", &self.seed, system_seed, 0..=u64::MAX)?;
+        let config = Config::new(role, SocketAddr::new(host, port), Seed::new(seed));
+        Ok(Config { max_body: self.max_body()?, incarnation: system_seed, ..config })
     }
 
     /// `leader` is where the node listens, if it is the leader: a list that all nodes share names the followers too.

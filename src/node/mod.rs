@@ -13,6 +13,7 @@ mod replicator;
 mod server;
 
 pub use config::{Config, ConfigError, LeaderRole, Role, Settings};
+pub use replicator::WINDOW;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ impl<T: Transport> Node<T> {
                 let longest = role.netem.max_delay + role.repl_timeout;
                 (Duty::Leader { replicator, write_quorum: role.write_quorum }, longest)
             }
-            Role::Follower => (Duty::Follower(Standby::new(config.observer.clone())), Duration::ZERO),
+            Role::Follower => (Duty::Follower(Standby::new(config.rules, config.observer.clone())), Duration::ZERO),
         };
         info!(role = config.role.name(), %address, seed = %config.seed, "serving");
         let app = Arc::new(App { duty, clock, metrics: Arc::clone(&metrics), max_body: config.max_body });
@@ -161,8 +162,7 @@ fn start_replication<T: Transport>(
     metrics: &Arc<Metrics>,
     background: &mut JoinSet<()>,
 ) -> Arc<Replicator> {
-    let observer = config.observer.clone();
-    let replicator = Arc::new(Replicator::new(role, config.seed, clock, observer, Arc::clone(metrics)));
+    let replicator = Arc::new(Replicator::new(role, config, clock, Arc::clone(metrics)));
     let http = HttpClient::new(transport);
     for (to, address) in FollowerId::first(role.followers.len()).zip(&role.followers) {
         let pipeline = Pipeline {
@@ -170,6 +170,7 @@ fn start_replication<T: Transport>(
             address: address.clone(),
             http: http.clone(),
             replicator: Arc::clone(&replicator),
+            incarnation: config.incarnation,
             deadline: role.repl_timeout,
         };
         background.spawn(pipeline.run());

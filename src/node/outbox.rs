@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::base::trace::LostPart;
 use crate::core::Message;
 
 /// The messages to one follower that wait out their emulated delay, or for a request to carry them.
@@ -26,7 +27,14 @@ struct Queue {
 struct Queued {
     due: Duration,
     ordinal: u64,
-    message: Message,
+    parcel: Parcel,
+}
+
+/// A message, and what of it the emulated network loses.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) message: Message,
+    pub(super) loss: Option<LostPart>,
 }
 
 /// How much one request may carry.
@@ -38,11 +46,11 @@ pub(super) struct BatchLimit {
 }
 
 impl Outbox {
-    pub(super) fn push(&self, due: Duration, message: Message) {
+    pub(super) fn push(&self, due: Duration, message: Message, loss: Option<LostPart>) {
         let mut queue = self.lock();
         let ordinal = queue.pushed;
         queue.pushed += 1;
-        queue.heap.push(Reverse(Queued { due, ordinal, message }));
+        queue.heap.push(Reverse(Queued { due, ordinal, parcel: Parcel { message, loss } }));
         let is_head = queue.heap.peek().is_some_and(|Reverse(head)| head.ordinal == ordinal);
         drop(queue);
         if is_head {
@@ -56,16 +64,16 @@ impl Outbox {
     }
 
     /// Takes what is due at `now`, in the order of becoming due, up to the limit.
-    pub(super) fn take_due(&self, now: Duration, limit: BatchLimit) -> Vec<Message> {
+    pub(super) fn take_due(&self, now: Duration, limit: BatchLimit) -> Vec<Parcel> {
         let mut queue = self.lock();
         let mut batch = Vec::new();
         let mut bytes = 0;
         while let Some(Reverse(head)) = queue.heap.peek().filter(|Reverse(head)| head.due <= now) {
-            bytes += head.message.update.size();
+            bytes += head.parcel.message.update.size();
             if batch.len() == limit.messages || (bytes > limit.bytes && !batch.is_empty()) {
                 break;
             }
-            batch.extend(queue.heap.pop().map(|Reverse(queued)| queued.message));
+            batch.extend(queue.heap.pop().map(|Reverse(queued)| queued.parcel));
         }
         batch
     }
@@ -110,13 +118,13 @@ mod tests {
     fn message(write: u64, value: &str) -> Message {
         let stamp = Stamp::of_version(Version::FIRST);
         let entry = Entry { stamp, value: Value::from_json(value).unwrap() };
-        let update = Arc::new(Update { write, key: Key::new("k").unwrap(), entry });
+        let update = Arc::new(Update { write, operation: write, key: Key::new("k").unwrap(), entry });
         Message { to: FollowerId(0), attempt: 1, update }
     }
 
     fn take(outbox: &Outbox, now_ms: u64, limit: BatchLimit) -> Vec<u64> {
         let batch = outbox.take_due(Duration::from_millis(now_ms), limit);
-        batch.iter().map(|message| message.update.write).collect()
+        batch.iter().map(|parcel| parcel.message.update.write).collect()
     }
 
     const LIMIT: BatchLimit = BatchLimit { messages: 3, bytes: 10 };
@@ -125,7 +133,7 @@ mod tests {
     fn messages_leave_in_the_order_of_becoming_due() {
         let outbox = Outbox::default();
         for (write, due) in [(1, 30), (2, 10), (3, 20), (4, 10)] {
-            outbox.push(Duration::from_millis(due), message(write, "1"));
+            outbox.push(Duration::from_millis(due), message(write, "1"), None);
         }
         assert_eq!(outbox.next_due(), Some(Duration::from_millis(10)));
         assert!(take(&outbox, 9, LIMIT).is_empty());
@@ -138,10 +146,10 @@ mod tests {
     fn a_batch_is_bounded_in_messages_and_bytes_but_never_empty() {
         let outbox = Outbox::default();
         for write in 1..=4 {
-            outbox.push(Duration::ZERO, message(write, "1"));
+            outbox.push(Duration::ZERO, message(write, "1"), None);
         }
-        outbox.push(Duration::ZERO, message(5, "\"far more than ten bytes\""));
-        outbox.push(Duration::ZERO, message(6, "\"123456789\""));
+        outbox.push(Duration::ZERO, message(5, "\"far more than ten bytes\""), None);
+        outbox.push(Duration::ZERO, message(6, "\"123456789\""), None);
         assert_eq!(take(&outbox, 0, LIMIT), [1, 2, 3]);
         assert_eq!(take(&outbox, 0, LIMIT), [4]);
         assert_eq!(take(&outbox, 0, LIMIT), [5]);

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use futures_util::stream::FuturesUnordered;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use tracing::{debug, info, warn};
 
-use super::outbox::BatchLimit;
+use super::outbox::{BatchLimit, Parcel};
 use super::replicator::{Delivery, Replicator};
-use crate::base::trace::{Event, LossReason};
+use crate::base::trace::{Event, LossReason, LostPart, RequestId};
 use crate::base::wire::{self, REQUEST_HEADER, ReplicateAnswer};
 use crate::base::{FollowerId, Stamp};
 use crate::core::{Message, Reply};
@@ -38,6 +39,8 @@ pub(super) struct Pipeline<T: Transport> {
     pub(super) address: HostPort,
     pub(super) http: HttpClient<T>,
     pub(super) replicator: Arc<Replicator>,
+    /// Which of the leader's lives this is; see [`Config::incarnation`](super::Config::incarnation).
+    pub(super) incarnation: u64,
     /// The deadline of each request.
     pub(super) deadline: Duration,
 }
@@ -56,9 +59,14 @@ struct Learnt {
 
 /// A request that came to its end.
 struct Exchange {
-    batch: Vec<Message>,
+    batch: Vec<Parcel>,
+    sent_at: Duration,
     result: Result<Answer, HttpError>,
 }
+
+/// Messages that the emulated network has lost, or the answers to them. The leader learns of it as it would on a real
+/// network: at the deadline of the request. In order, for the deadline is the same for all.
+type Lost = VecDeque<(Duration, Message)>;
 
 impl<T: Transport> Pipeline<T> {
     /// Carries messages for as long as the node lives. Never returns.
@@ -68,24 +76,41 @@ impl<T: Transport> Pipeline<T> {
         let mut learnt =
             Learnt { takes_batches: true, answers: true, paused_until: None, pause: Duration::ZERO, requests: 0 };
         let mut in_flight = FuturesUnordered::new();
+        let mut lost = Lost::new();
         loop {
             let now = clock.now();
+            self.give_up(&mut lost, now);
             let wake_at = loop {
                 match self.next_request_at(&learnt, in_flight.len()) {
                     Some(at) if at <= now => {
                         let limit = if learnt.takes_batches { BATCH } else { BatchLimit { messages: 1, ..BATCH } };
                         let batch = outbox.take_due(now, limit);
-                        in_flight.push(self.exchange(&mut learnt, batch));
+                        let (lost_here, batch): (Vec<_>, Vec<_>) =
+                            batch.into_iter().partition(|parcel| parcel.loss == Some(LostPart::Request));
+                        lost.extend(lost_here.into_iter().map(|parcel| (now + self.deadline, parcel.message)));
+                        if !batch.is_empty() {
+                            in_flight.push(self.exchange(&mut learnt, now, batch));
+                        }
                     }
                     later => break later,
                 }
             };
+            let wake_at = wake_at.into_iter().chain(lost.front().map(|(at, _)| *at)).min();
             tokio::select! {
                 biased;
-                Some(exchange) = in_flight.next(), if !in_flight.is_empty() => self.settle(&mut learnt, exchange),
+                Some(exchange) = in_flight.next(), if !in_flight.is_empty() => {
+                    self.settle(&mut learnt, &mut lost, exchange);
+                }
                 () = outbox.head_changed() => {}
                 () = clock.sleep_until(wake_at) => {}
             }
+        }
+    }
+
+    /// Tells the leader of what the emulated network lost, once its deadline has come.
+    fn give_up(&self, lost: &mut Lost, now: Duration) {
+        while let Some((_, message)) = lost.pop_front_if(|(at, _)| *at <= now) {
+            self.replicator.delivered(self.to, [(message, Delivery::Lost(LossReason::Deadline))]);
         }
     }
 
@@ -102,51 +127,60 @@ impl<T: Transport> Pipeline<T> {
         Some((due + patience).max(learnt.paused_until.unwrap_or_default()))
     }
 
-    fn exchange(&self, learnt: &mut Learnt, batch: Vec<Message>) -> impl Future<Output = Exchange> + use<'_, T> {
+    fn exchange(
+        &self,
+        learnt: &mut Learnt,
+        sent_at: Duration,
+        batch: Vec<Parcel>,
+    ) -> impl Future<Output = Exchange> + use<'_, T> {
         learnt.requests += 1;
-        let ordinal = learnt.requests;
+        let ordinal = RequestId { incarnation: self.incarnation, number: learnt.requests };
         self.replicator.observe(|| Event::Dispatch {
             request: ordinal,
             to: self.to,
-            messages: batch.iter().map(Message::id).collect(),
+            messages: batch.iter().map(|parcel| parcel.message.id()).collect(),
         });
         async move {
             let request = Request::builder()
                 .method(Method::POST)
                 .uri("/replicate")
                 .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .header(REQUEST_HEADER, ordinal)
+                .header(REQUEST_HEADER, ordinal.to_string())
                 .body(body(&batch))
                 .expect("every part is valid");
             let result = self.http.request(&self.address, request, self.deadline).await;
-            Exchange { batch, result }
+            Exchange { batch, sent_at, result }
         }
     }
 
-    fn settle(&self, learnt: &mut Learnt, exchange: Exchange) {
-        let Exchange { batch, result } = exchange;
+    fn settle(&self, learnt: &mut Learnt, lost: &mut Lost, exchange: Exchange) {
+        let Exchange { batch, sent_at, result } = exchange;
         let outcome = result.map(|answer| read_answer(&batch, &answer));
         self.log_change(learnt, batch.len(), &outcome);
         match outcome {
             Ok(Verdict::Replies(replies)) => {
                 learnt.paused_until = None;
                 learnt.pause = Duration::ZERO;
-                let deliveries = replies.into_iter().map(Delivery::Answered);
-                self.replicator.delivered(self.to, batch.into_iter().zip(deliveries));
+                let (unheard, heard): (Vec<_>, Vec<_>) =
+                    batch.into_iter().zip(replies).partition(|(parcel, _)| parcel.loss == Some(LostPart::Reply));
+                lost.extend(unheard.into_iter().map(|(parcel, _)| (sent_at + self.deadline, parcel.message)));
+                let deliveries = heard.into_iter().map(|(parcel, reply)| (parcel.message, Delivery::Answered(reply)));
+                self.replicator.delivered(self.to, deliveries);
             }
             // It answered, but will not have several writes in one request. Nothing is lost: they go out one by one.
             Ok(Verdict::WrongForm) if batch.len() > 1 => {
                 learnt.takes_batches = false;
                 let now = self.replicator.clock().now();
-                batch.into_iter().for_each(|message| self.replicator.outbox(self.to).push(now, message));
+                let outbox = self.replicator.outbox(self.to);
+                batch.into_iter().for_each(|parcel| outbox.push(now, parcel.message, parcel.loss));
             }
             Ok(Verdict::WrongForm | Verdict::Refused) => {
-                let refused = batch.into_iter().map(|message| (message, Delivery::Answered(Reply::Refused)));
-                self.replicator.delivered(self.to, refused);
+                let refused = |parcel: Parcel| (parcel.message, Delivery::Answered(Reply::Refused));
+                self.replicator.delivered(self.to, batch.into_iter().map(refused));
             }
             Err(error) => {
                 let reason = loss_reason(&error);
-                let mut lost = batch;
+                let mut unanswered = batch;
                 if reason == LossReason::Connect {
                     // What else is due would fare no better, and need not find out one connection at a time.
                     let now = self.replicator.clock().now();
@@ -155,9 +189,10 @@ impl<T: Transport> Pipeline<T> {
                     // Whoever listens there next may be another server.
                     learnt.takes_batches = true;
                     let all_due = BatchLimit { messages: usize::MAX, bytes: usize::MAX };
-                    lost.extend(self.replicator.outbox(self.to).take_due(now, all_due));
+                    unanswered.extend(self.replicator.outbox(self.to).take_due(now, all_due));
                 }
-                self.replicator.delivered(self.to, lost.into_iter().map(|message| (message, Delivery::Lost(reason))));
+                let lost = |parcel: Parcel| (parcel.message, Delivery::Lost(reason));
+                self.replicator.delivered(self.to, unanswered.into_iter().map(lost));
             }
         }
     }
@@ -198,11 +233,11 @@ fn loss_reason(error: &HttpError) -> LossReason {
 }
 
 /// One message in the documented form; several as an array of it. The values' texts go in as they are.
-fn body(batch: &[Message]) -> Body {
+fn body(batch: &[Parcel]) -> Body {
     let mut body = Body::empty();
     let mut text = Vec::with_capacity(64 * batch.len());
     let array = batch.len() > 1;
-    for (place, message) in batch.iter().enumerate() {
+    for (place, Parcel { message, .. }) in batch.iter().enumerate() {
         if array {
             text.push(if place == 0 { b'[' } else { b',' });
         }
@@ -237,7 +272,7 @@ enum Verdict {
     Refused,
 }
 
-fn read_answer(batch: &[Message], answer: &Answer) -> Verdict {
+fn read_answer(batch: &[Parcel], answer: &Answer) -> Verdict {
     match answer.status {
         StatusCode::BAD_REQUEST
         | StatusCode::NOT_FOUND
@@ -249,16 +284,16 @@ fn read_answer(batch: &[Message], answer: &Answer) -> Verdict {
         _ => {}
     }
     if batch.len() > 1 && answer.body == all_applied(batch.len()) {
-        return Verdict::Replies(batch.iter().map(|message| Reply::Stored(message.stamp())).collect());
+        return Verdict::Replies(batch.iter().map(|parcel| Reply::Stored(parcel.message.stamp())).collect());
     }
     let answers: Option<Vec<ReplicateAnswer>> = match batch {
         [_] => wire::parse(&answer.body).ok().map(|answer| vec![answer]),
         _ => wire::parse(&answer.body).ok().filter(|answers: &Vec<_>| answers.len() == batch.len()),
     };
     match answers {
-        Some(answers) => {
-            Verdict::Replies(batch.iter().zip(answers).map(|(message, answer)| reply(message, &answer)).collect())
-        }
+        Some(answers) => Verdict::Replies(
+            batch.iter().zip(answers).map(|(parcel, answer)| reply(&parcel.message, &answer)).collect(),
+        ),
         None => Verdict::WrongForm,
     }
 }

@@ -5,17 +5,17 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
-use super::config::LeaderRole;
+use super::config::{Config, LeaderRole};
 use super::metrics::{Metrics, Tally};
 use super::outbox::Outbox;
 use crate::base::trace::{Event, LossReason, Observer, WriteId};
-use crate::base::{FollowerId, Key, NodeId, Seed, Value};
+use crate::base::{FollowerId, Key, NodeId, Value};
 use crate::core::{Completion, FollowerStatus, Leader, LeaderConfig, Message, Output, Rejected, Reply, Store};
-use crate::net::Netem;
+use crate::net::{Fate, Netem};
 
 /// The most first deliveries to one follower that may be unanswered; see [`LeaderConfig::window`]. At 20,000 writes a
 /// second with delays of up to a second, 20,000 are.
-const WINDOW: usize = 65_536;
+pub const WINDOW: usize = 65_536;
 /// The most bytes that they may hold; see [`LeaderConfig::window_bytes`].
 const WINDOW_BYTES: usize = 64 << 20;
 
@@ -48,27 +48,22 @@ pub(super) enum Delivery {
 }
 
 impl Replicator {
-    pub(super) fn new(
-        role: &LeaderRole,
-        seed: Seed,
-        clock: Clock,
-        observer: Option<Arc<dyn Observer>>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let config = LeaderConfig {
+    pub(super) fn new(role: &LeaderRole, config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let leader = LeaderConfig {
             followers: role.followers.len(),
             write_quorum: role.write_quorum,
             repl_timeout: role.repl_timeout,
             window: WINDOW,
             window_bytes: WINDOW_BYTES,
-            seed,
+            seed: config.seed,
+            rules: config.rules,
         };
         Self {
-            state: Mutex::new(State { leader: Leader::new(config), waiting: BTreeMap::new(), timer: None }),
+            state: Mutex::new(State { leader: Leader::new(leader), waiting: BTreeMap::new(), timer: None }),
             outboxes: role.followers.iter().map(|_| Outbox::default()).collect(),
-            netem: Netem::new(role.netem, seed),
+            netem: Netem::new(role.netem, config.message_faults.clone(), config.seed),
             clock,
-            observer,
+            observer: config.observer.clone(),
             metrics,
             timer_changed: Notify::new(),
             settled: Notify::new(),
@@ -76,11 +71,16 @@ impl Replicator {
     }
 
     /// Takes a write on. Its completion arrives whether or not anybody still waits for it.
-    pub(super) fn set(&self, key: Key, value: Value) -> Result<oneshot::Receiver<Completion>, Rejected> {
+    pub(super) fn set(
+        &self,
+        operation: Option<u64>,
+        key: Key,
+        value: Value,
+    ) -> Result<oneshot::Receiver<Completion>, Rejected> {
         let mut state = self.lock();
         let now = self.clock.now();
-        let accepted = state.leader.set(now, key.clone(), value)?;
-        self.observe(|| Event::Accept { write: accepted.write, key, stamp: accepted.stamp });
+        let accepted = state.leader.set(now, operation, key.clone(), value.clone())?;
+        self.observe(|| Event::Accept { write: accepted.write, key, stamp: accepted.stamp, value });
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(accepted.write, sender);
         self.act(&mut state, now);
@@ -173,9 +173,19 @@ impl Replicator {
         while let Some(output) = state.leader.poll_output() {
             match output {
                 Output::Send(message) => {
-                    let delay = self.netem.delay(NodeId::Leader, message.id());
-                    self.observe(|| Event::Send { message: message.id(), delay: delay.into() });
-                    self.outboxes[message.to.index()].push(now + delay, message);
+                    let fate = self.netem.fate(now, NodeId::Leader, message.id(), message.update.operation);
+                    let Fate { delay, loss, copy } = fate;
+                    self.observe(|| Event::Send {
+                        message: message.id(),
+                        delay: delay.into(),
+                        lost: loss,
+                        copy: copy.map(Into::into),
+                    });
+                    let outbox = &self.outboxes[message.to.index()];
+                    if let Some(copy) = copy {
+                        outbox.push(now + copy, message.clone(), None);
+                    }
+                    outbox.push(now + delay, message, loss);
                 }
                 Output::Complete(completion) => {
                     let Completion { write, ok, confirmations, .. } = completion;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use crate::base::trace::{Event, LossReason, MessageId, Micros, Record, Trace, WriteId};
+use crate::base::trace::{Event, LossReason, MessageId, Micros, Record, RequestId, Trace, WriteId};
 use crate::base::{FollowerId, Key, NodeId, Stamp};
 
 /// Up to how many followers a diagram fits a terminal.
@@ -52,18 +52,18 @@ struct Reader {
     writes: BTreeMap<WriteId, (Key, Stamp)>,
     delays: BTreeMap<MessageId, Micros>,
     /// The messages of each request that have not been seen to arrive, last one first.
-    requests: BTreeMap<(FollowerId, u64), Vec<MessageId>>,
+    requests: BTreeMap<(FollowerId, RequestId), Vec<MessageId>>,
 }
 
 impl Reader {
     /// The line of a record, if it has one.
     fn line(&mut self, record: &Record, followers: usize) -> Option<String> {
         match &record.event {
-            Event::Accept { write, key, stamp } => {
+            Event::Accept { write, key, stamp, .. } => {
                 self.writes.insert(*write, (key.clone(), *stamp));
                 Some(own_lane(&format!("● {key} {stamp}"), followers, "accepted"))
             }
-            Event::Send { message, delay } => {
+            Event::Send { message, delay, .. } => {
                 self.delays.insert(*message, *delay);
                 None
             }
@@ -71,7 +71,7 @@ impl Reader {
                 self.requests.insert((*to, *request), messages.iter().rev().copied().collect());
                 None
             }
-            Event::Apply { request, key, stamp } => {
+            Event::Apply { request, key, stamp, .. } => {
                 let note = format!("applied{}", self.arrival(record.node, *request));
                 Some(arrow(key, *stamp, record.node, "▶✓", followers, &note))
             }
@@ -89,13 +89,15 @@ impl Reader {
                 let note = format!("{note} with {confirmations} confirmations");
                 Some(own_lane(&format!("■ {key} {stamp}"), followers, &note))
             }
+            Event::Crash => Some(own_lane("", followers, &format!("FAULT: {} crashes", record.node))),
+            Event::Restart => Some(own_lane("", followers, &format!("{} is started again, empty", record.node))),
             Event::Fault { what } => Some(own_lane("", followers, &format!("FAULT: {what}"))),
             Event::InvokeSet { .. } | Event::InvokeGet { .. } | Event::Return { .. } | Event::Ack { .. } => None,
         }
     }
 
     /// How the message that a follower handles next came to it.
-    fn arrival(&mut self, node: NodeId, request: Option<u64>) -> String {
+    fn arrival(&mut self, node: NodeId, request: Option<RequestId>) -> String {
         let message = match (node, request) {
             (NodeId::Follower(id), Some(request)) => self.requests.get_mut(&(id, request)).and_then(Vec::pop),
             _ => None,
@@ -156,24 +158,28 @@ mod tests {
         let mut at = 0;
         let mut push = |node, event| {
             at += 1500;
-            trace.push(Record { at: Micros(at), node, event });
+            trace.push(Record { at: Micros(at), node, incarnation: 0, event });
         };
         let (leader, f1, f2) = (NodeId::Leader, FollowerId(0), FollowerId(1));
         let key = || Key::new("x").unwrap();
         let stamp = |version| Stamp::of_version(Version::new(version).unwrap());
+        let request = RequestId { incarnation: 0, number: 1 };
         let message = |write, to, attempt| MessageId { write, to, attempt };
-        let value = Value::from_json("1").unwrap();
-        push(NodeId::Client(0), Event::InvokeSet { operation: 1, target: leader, key: key(), value });
+        let value = || Value::from_json("1").unwrap();
+        push(NodeId::Client(0), Event::InvokeSet { operation: 1, target: leader, key: key(), value: value() });
         for write in 1..=2 {
-            push(leader, Event::Accept { write, key: key(), stamp: stamp(write) });
-            push(leader, Event::Send { message: message(write, f1, 1), delay: Micros(9000 / write) });
+            push(leader, Event::Accept { write, key: key(), stamp: stamp(write), value: value() });
+            push(
+                leader,
+                Event::Send { message: message(write, f1, 1), delay: Micros(9000 / write), lost: None, copy: None },
+            );
         }
-        push(leader, Event::Dispatch { request: 1, to: f1, messages: vec![message(2, f1, 1), message(1, f1, 1)] });
-        push(f1.into(), Event::Apply { request: Some(1), key: key(), stamp: stamp(2) });
-        push(f1.into(), Event::Reject { request: Some(1), key: key(), stamp: stamp(1), stored: stamp(2) });
+        push(leader, Event::Dispatch { request, to: f1, messages: vec![message(2, f1, 1), message(1, f1, 1)] });
+        push(f1.into(), Event::Apply { request: Some(request), key: key(), stamp: stamp(2), value: value() });
+        push(f1.into(), Event::Reject { request: Some(request), key: key(), stamp: stamp(1), stored: stamp(2) });
         push(leader, Event::Complete { write: 2, ok: true, confirmations: 1 });
         push(leader, Event::Lost { message: message(2, f2, 1), reason: LossReason::Deadline });
-        push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7) });
+        push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: value() });
         trace
     }
 

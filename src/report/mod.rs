@@ -3,6 +3,8 @@
 mod diagram;
 mod race;
 mod table;
+mod verdicts;
 
 pub use diagram::{Diagram, MOST_FOLLOWERS, MOST_WRITES};
 pub use race::RaceReport;
+pub use verdicts::VerdictReport;

@@ -16,6 +16,20 @@ where
         let alignment = if place == 0 { CellAlignment::Left } else { CellAlignment::Right };
         column.set_cell_alignment(alignment);
     }
+    lines(&table)
+}
+
+/// Rows without a header, every column to the left.
+pub(super) fn left<R: IntoIterator<Item = String>>(rows: impl IntoIterator<Item = R>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for row in rows {
+        table.add_row(row.into_iter().collect::<Vec<_>>());
+    }
+    lines(&table)
+}
+
+fn lines(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| format!(" {}\n", line.trim_end())).collect();
     lines.concat()
 }

@@ -3,11 +3,13 @@
 //! The same binary, scenario and seed give the same [`Trace`](crate::base::trace::Trace), event for event, in another
 //! process and on another machine.
 
+pub mod engine;
+mod generate;
 mod race;
-mod recorder;
-mod stage;
-mod world;
+mod run;
+pub mod scenario;
 
-pub use race::{Race, RaceRun};
-pub use stage::{Stage, StageClient};
-pub use world::{Run, SimError, World};
+pub use engine::{Run, SimError, Stage, StageClient, World};
+pub use generate::Generator;
+pub use race::Race;
+pub use run::ScenarioRun;

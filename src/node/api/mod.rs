@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::metrics::Metrics;
 use super::replicator::Replicator;
 use crate::base::trace::{Event, Observer};
-use crate::core::{Follower, Store};
+use crate::core::{Follower, Rules, Store};
 use error::ApiError;
 
 /// What the handlers share.
@@ -43,8 +43,8 @@ pub(super) struct Standby {
 }
 
 impl Standby {
-    pub(super) fn new(observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { follower: Mutex::default(), observer }
+    pub(super) fn new(rules: Rules, observer: Option<Arc<dyn Observer>>) -> Self {
+        Self { follower: Mutex::new(Follower::new(rules)), observer }
     }
 
     fn lock(&self) -> MutexGuard<'_, Follower> {

@@ -1,17 +1,18 @@
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 
 use super::error::ApiError;
 use super::request::json_body;
 use super::{App, Duty, Standby, json};
 use crate::base::Stamp;
-use crate::base::trace::Event;
+use crate::base::trace::{Event, RequestId};
 use crate::base::wire::{
-    self, REQUEST_HEADER, ReplicateAnswer, ReplicateBody, ReplicateRequest, SetAnswer, SetRequest,
+    self, OPERATION_HEADER, REQUEST_HEADER, ReplicateAnswer, ReplicateBody, ReplicateRequest, SetAnswer, SetRequest,
 };
 use crate::core::{Applied, Entry, Follower};
 
@@ -19,11 +20,12 @@ use crate::core::{Applied, Entry, Follower};
 /// version, and this handler only waits for its completion.
 pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::NotLeader) };
+    let operation = number_in(request.headers(), OPERATION_HEADER);
     let body = json_body(request, app.max_body).await?;
     let SetRequest { key, value } = wire::parse_object(&body)?;
     drop(body);
     let accepted_at = app.clock.now();
-    let completion = replicator.set(key, value)?.await.map_err(|_| ApiError::Abandoned)?;
+    let completion = replicator.set(operation, key, value)?.await.map_err(|_| ApiError::Abandoned)?;
     app.metrics.write(completion.ok, app.clock.now().saturating_sub(accepted_at));
     let answer = SetAnswer {
         ok: completion.ok,
@@ -41,7 +43,7 @@ const REPLICATION_ALLOWANCE: usize = 8 << 20;
 /// `POST /replicate`, one write or an array of them.
 pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
-    let ordinal = request.headers().get(REQUEST_HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let ordinal = number_in(request.headers(), REQUEST_HEADER);
     let body = json_body(request, app.max_body + REPLICATION_ALLOWANCE).await?;
     let (answers, is_batch) = match wire::parse_replicate(&body)? {
         ReplicateBody::One(write) => (apply(&app, standby, vec![write], ordinal), false),
@@ -53,9 +55,19 @@ pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body
     })
 }
 
+/// What a header says, if it is there and can be read.
+fn number_in<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
+}
+
 /// Applies the writes of one request in their order. A caller that numbers its requests is a semisync leader, and is
 /// told the version that is stored instead of a stale one.
-fn apply(app: &App, standby: &Standby, writes: Vec<ReplicateRequest>, request: Option<u64>) -> Vec<ReplicateAnswer> {
+fn apply(
+    app: &App,
+    standby: &Standby,
+    writes: Vec<ReplicateRequest>,
+    request: Option<RequestId>,
+) -> Vec<ReplicateAnswer> {
     let mut follower = standby.lock();
     let apply = |write| {
         let (applied, event) = apply_one(&mut follower, write, request);
@@ -70,12 +82,12 @@ fn apply(app: &App, standby: &Standby, writes: Vec<ReplicateRequest>, request: O
     answers
 }
 
-fn apply_one(follower: &mut Follower, write: ReplicateRequest, request: Option<u64>) -> (Applied, Event) {
+fn apply_one(follower: &mut Follower, write: ReplicateRequest, request: Option<RequestId>) -> (Applied, Event) {
     let ReplicateRequest { key, value, version } = write;
     let stamp = Stamp::of_version(version);
-    let applied = follower.replicate(&key, Entry { stamp, value });
+    let applied = follower.replicate(&key, Entry { stamp, value: value.clone() });
     let event = match applied {
-        Applied::Yes => Event::Apply { request, key, stamp },
+        Applied::Yes => Event::Apply { request, key, stamp, value },
         Applied::Stale { stored } => Event::Reject { request, key, stamp, stored },
     };
     (applied, event)

@@ -1,15 +1,18 @@
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{future, panic, thread};
 
+use super::control::{Action, Control};
 use super::recorder::Recorder;
 use super::stage::Stage;
-use crate::base::trace::Trace;
+use crate::base::trace::{Event, Trace};
 use crate::base::{FollowerId, FollowerSet, NodeId, Seed};
 use crate::client::{Client, Cluster};
-use crate::net::{HostPort, NetemConfig, Turmoil};
+use crate::core::Rules;
+use crate::net::{HostPort, MessageFault, MessageFaults, NetemConfig, Turmoil};
 use crate::node::{self, Config, LeaderRole, Role};
 
 /// The port that every simulated node listens on.
@@ -45,6 +48,8 @@ pub struct World {
     tick: Duration,
     link_latency: Duration,
     limit: Duration,
+    rules: Rules,
+    message_faults: Arc<[MessageFault]>,
     returned: Arc<AtomicUsize>,
 }
 
@@ -87,6 +92,8 @@ impl World {
             tick: Duration::from_millis(1),
             link_latency: Duration::from_millis(1),
             limit: LONGEST_RUN,
+            rules: Rules::SAFE,
+            message_faults: Arc::default(),
             returned: Arc::default(),
         }
     }
@@ -114,6 +121,30 @@ impl World {
     #[must_use]
     pub fn repl_timeout_ms(self, ms: u64) -> Self {
         Self { repl_timeout: Duration::from_millis(ms), ..self }
+    }
+
+    /// The latency of every link, one way, in milliseconds.
+    #[must_use]
+    pub fn link_latency_ms(self, ms: u64) -> Self {
+        Self { link_latency: Duration::from_millis(ms), ..self }
+    }
+
+    /// How far time advances at once, in milliseconds. A larger tick runs faster and rounds latencies up to it.
+    #[must_use]
+    pub fn tick_ms(self, ms: u64) -> Self {
+        Self { tick: Duration::from_millis(ms), ..self }
+    }
+
+    /// Which decisions of the protocol are in force.
+    #[must_use]
+    pub fn rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// What becomes of replication messages besides their delay.
+    #[must_use]
+    pub fn message_faults(self, faults: impl Into<Arc<[MessageFault]>>) -> Self {
+        Self { message_faults: faults.into(), ..self }
     }
 
     /// Counts the operations that have ended, for whoever watches from another thread.
@@ -186,30 +217,82 @@ impl World {
             netem: self.netem,
             repl_timeout: self.repl_timeout,
         };
-        self.host(&mut sim, &recorder, NodeId::Leader, &Role::Leader(leader));
+        let mut levers = Levers::default();
+        self.host(&mut sim, &recorder, &mut levers, NodeId::Leader, &Role::Leader(leader));
         for id in FollowerId::first(self.followers) {
-            self.host(&mut sim, &recorder, id.into(), &Role::Follower);
+            self.host(&mut sim, &recorder, &mut levers, id.into(), &Role::Follower);
         }
         let cluster = Cluster::new(Client::new(Turmoil, CLIENT_DEADLINE), host_port(NodeId::Leader), followers);
-        let stage = Stage::new(cluster, recorder.clone());
+        let control = Control::default();
+        let stage = Stage::new(cluster, recorder.clone(), control.clone());
         let (sender, receiver) = std::sync::mpsc::channel();
         sim.client("client", async move {
             // The receiver outlives the simulation.
             let _ = sender.send(story(stage).await);
             Ok(())
         });
-        sim.run().map_err(|error| SimError::Failed(error.to_string()))?;
+        while !sim.step().map_err(|error| SimError::Failed(error.to_string()))? {
+            while let Some(action) = control.next() {
+                act(&mut sim, &recorder, &levers, action);
+            }
+        }
         let result = receiver.try_recv().map_err(|_| SimError::Failed("the story was cut short".into()))?;
         Ok(Run { trace: recorder.take(), result })
     }
 
-    fn host(&self, sim: &mut turmoil::Sim<'_>, recorder: &Recorder, node: NodeId, role: &Role) {
+    fn host(&self, sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &mut Levers, node: NodeId, role: &Role) {
         let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-        let config = Config { observer: Some(recorder.observer(node)), ..Config::new(role.clone(), listen, self.seed) };
+        let config = Config { rules: self.rules, ..Config::new(role.clone(), listen, self.seed) };
+        let (recorder, faults) = (recorder.clone(), Arc::clone(&self.message_faults));
+        let healed = Arc::clone(&levers.messages_healed);
+        let started = Arc::new(AtomicU64::new(0));
+        levers.lives.insert(node, Arc::clone(&started));
         sim.host(node.to_string(), move || {
+            let incarnation = started.fetch_add(1, Ordering::Relaxed);
+            let observer = Some(recorder.observer(node, incarnation));
+            let (faults, healed) = (Arc::clone(&faults), Arc::clone(&healed));
             let config = config.clone();
-            async move { Ok(node::run(Turmoil, config, future::pending()).await?) }
+            async move {
+                let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
+                let message_faults = MessageFaults { faults, since, healed };
+                let config = Config { incarnation, message_faults, observer, ..config };
+                Ok(node::run(Turmoil, config, future::pending()).await?)
+            }
         });
+    }
+}
+
+/// What healing restores that a story has no other way of knowing.
+pub(super) struct Healing {
+    /// The latency of every link.
+    pub(super) link_latency: Duration,
+}
+
+/// What can be changed about a simulation that runs.
+#[derive(Default)]
+struct Levers {
+    /// How often each node was started.
+    lives: BTreeMap<NodeId, Arc<AtomicU64>>,
+    /// Whether messages are spared from now on.
+    messages_healed: Arc<AtomicBool>,
+}
+
+fn act(sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &Levers, action: Action) {
+    let at = sim.elapsed();
+    let started = |node: NodeId| levers.lives[&node].load(Ordering::Relaxed);
+    match action {
+        Action::Crash(node) if sim.is_host_running(node.to_string()) => {
+            recorder.record_at(at, node, started(node) - 1, Event::Crash);
+            sim.crash(node.to_string());
+        }
+        Action::Restart(node) if !sim.is_host_running(node.to_string()) => {
+            recorder.record_at(at, node, started(node), Event::Restart);
+            sim.bounce(node.to_string());
+        }
+        // To crash what is down, or to start what is up, changes nothing.
+        Action::Crash(_) | Action::Restart(_) => {}
+        Action::HealMessages => levers.messages_healed.store(true, Ordering::Relaxed),
+        Action::SetLatency(a, b, latency) => sim.set_link_latency(a.to_string(), b.to_string(), latency),
     }
 }
 

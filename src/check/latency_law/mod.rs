@@ -4,6 +4,10 @@
 //! order statistic, and (x − a) / (b − a) has the distribution Beta(k, n + 1 − k) (David and Nagaraja, *Order
 //! Statistics*, 2003, section 2.1).
 
+mod check;
+
+pub use check::check;
+
 use std::time::Duration;
 
 use statrs::distribution::{Beta, ContinuousCDF};
@@ -40,9 +44,12 @@ impl LatencyLaw {
 
     /// The latency that a share `p` of the writes stays below, in seconds.
     pub fn quantile(&self, p: f64) -> f64 {
-        let (k, n) = (self.quorum as f64, self.followers as f64);
-        let beta = Beta::new(k, n + 1.0 - k).expect("both parameters are at least 1");
-        self.shortest + self.range * beta.inverse_cdf(p)
+        self.shortest + self.range * self.beta().inverse_cdf(p)
+    }
+
+    /// The share of the writes that stay below a latency, given in seconds.
+    pub fn cdf(&self, latency: f64) -> f64 {
+        self.beta().cdf(((latency - self.shortest) / self.range).clamp(0.0, 1.0))
     }
 
     /// How far the mean of `samples` independent writes may lie from [`LatencyLaw::mean`], in seconds: a distance that
@@ -51,6 +58,12 @@ impl LatencyLaw {
         /// The normal distribution's two-sided 99.9 % point; the mean of 30 and more samples is close to normal.
         const Z: f64 = 3.290_526_7;
         Z * self.standard_deviation() / (samples as f64).sqrt()
+    }
+
+    /// The distribution of a latency that is brought to the range from 0 to 1.
+    fn beta(&self) -> Beta {
+        let (k, n) = (self.quorum as f64, self.followers as f64);
+        Beta::new(k, n + 1.0 - k).expect("both parameters are at least 1")
     }
 }
 
@@ -79,6 +92,7 @@ mod tests {
             close(law.quantile(0.5), median, 0.01);
             close(law.standard_deviation(), sigma, 0.01);
             close(law.quantile(0.95), p95, 0.1);
+            assert!((law.cdf(law.quantile(0.3)) - 0.3).abs() < 1e-6);
             close(law.mean_tolerance(200), tolerance, 0.1);
         }
     }

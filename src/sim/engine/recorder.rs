@@ -1,6 +1,7 @@
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::base::NodeId;
 use crate::base::trace::{Event, Observer, Record, Trace};
@@ -19,17 +20,32 @@ impl Recorder {
         Self { trace: Arc::default(), returned }
     }
 
-    /// The observer of one node or client.
-    pub(super) fn observer(&self, node: NodeId) -> Arc<dyn Observer> {
-        Arc::new(OfNode { node, recorder: self.clone() })
+    /// The observer of one life of a node.
+    pub(super) fn observer(&self, node: NodeId, incarnation: u64) -> Arc<dyn Observer> {
+        Arc::new(OfNode { node, incarnation, recorder: self.clone() })
     }
 
-    pub(super) fn record(&self, node: NodeId, event: Event) {
+    /// Records something that a client does or sees, from inside the simulation.
+    pub(super) fn record(&self, client: NodeId, event: Event) {
+        self.record_of(client, 0, event);
+    }
+
+    fn record_of(&self, node: NodeId, incarnation: u64, event: Event) {
         if matches!(event, Event::Return { .. }) {
             self.returned.fetch_add(1, Ordering::Relaxed);
         }
-        let at = turmoil::sim_elapsed().expect("events happen inside a simulation").into();
-        self.lock().push(Record { at, node, event });
+        let at = turmoil::sim_elapsed().expect("events happen inside a simulation");
+        self.record_at(at, node, incarnation, event);
+    }
+
+    /// Records something from outside the simulation, between two ticks.
+    pub(super) fn record_at(&self, at: Duration, node: NodeId, incarnation: u64, event: Event) {
+        self.lock().push(Record { at: at.into(), node, incarnation, event });
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().records().len()
     }
 
     /// Everything recorded so far; the recorder is empty afterwards.
@@ -45,11 +61,12 @@ impl Recorder {
 
 struct OfNode {
     node: NodeId,
+    incarnation: u64,
     recorder: Recorder,
 }
 
 impl Observer for OfNode {
     fn record(&self, event: Event) {
-        self.recorder.record(self.node, event);
+        self.recorder.record_of(self.node, self.incarnation, event);
     }
 }

@@ -1,0 +1,57 @@
+//! The corpus: each file a story that the store must stand, or that shows what a missing rule or missing recovery costs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use semisync::check::Finding;
+use semisync::sim::scenario::{Expect, RuleSet, RulesSpec, Scenario};
+use semisync::sim::{Generator, ScenarioRun, engine};
+
+fn files() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/corpus");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(directory).expect("the corpus").map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    files
+}
+
+fn play(scenario: &Scenario) -> ScenarioRun {
+    engine::run(scenario, scenario.seed, Arc::default()).expect("a simulation")
+}
+
+#[test]
+fn every_scenario_comes_out_as_its_file_says() {
+    let files = files();
+    assert!(files.len() >= 8, "the corpus has shrunk to {} files", files.len());
+    for file in files {
+        let name = file.display();
+        let text = fs::read_to_string(&file).expect("a file");
+        assert!(text.starts_with("# F"), "{name} begins without its story");
+        let scenario = Scenario::from_file(&file).unwrap_or_else(|error| panic!("{error}"));
+        let run = play(&scenario);
+        let violations: Vec<_> = run.violations().collect();
+        match scenario.expect.unwrap_or_else(|| panic!("{name} expects nothing")) {
+            Expect::Passes => assert!(violations.is_empty(), "{name}: {:?}", run.verdicts),
+            Expect::Violates(property) => assert!(violations.contains(&property), "{name}: only {violations:?}"),
+            Expect::Shows(property) => {
+                let shown = |finding: &Finding| matches!(finding, Finding::Counted { cases, .. } if *cases > 0);
+                let verdict = run.verdicts.iter().find(|verdict| verdict.property == property);
+                assert!(verdict.is_some_and(|verdict| shown(&verdict.finding)), "{name}: {verdict:?}");
+                assert!(violations.is_empty(), "{name}: {violations:?}");
+            }
+        }
+    }
+}
+
+/// Generated faults of every kind but crashes, for which a store without recovery has no answer.
+#[test]
+fn the_safe_rules_stand_generated_faults() {
+    let generator = Generator { rules: RulesSpec::Named(RuleSet::Safe), crashes: false };
+    crate::support::seeds::for_each_seed(0..25, |seed| {
+        let run = play(&generator.scenario(seed));
+        for verdict in &run.verdicts {
+            assert!(!verdict.is_violated(), "{verdict:?}\n{}", run.scenario.to_toml());
+        }
+    });
+}

@@ -1,0 +1,191 @@
+//! Scenarios as data: what is refused, what survives being written down, and what a change leaves as it was.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use semisync::base::trace::{Event, MessageId, Outcome};
+use semisync::base::{Key, NodeId};
+use semisync::sim::scenario::{OperationName, Scenario};
+use semisync::sim::{ScenarioRun, engine};
+
+const STORY: &str = r#"
+name = "a bit of everything"
+seed = 11
+
+[cluster]
+followers = 3
+write_quorum = 2
+delay_ms = [0, 300]
+repl_timeout_ms = 800
+
+[workload]
+clients = 3
+operations = 24
+keys = 2
+reads = 0.25
+
+[[workload.operation]]
+client = 1
+at_ms = 5000
+set = "extra"
+
+[[fault]]
+at_ms = 200
+until_ms = 3000
+drop = { per_mille = 150 }
+
+[[fault]]
+at_ms = 400
+until_ms = 2500
+duplicate = { to = "f2", per_mille = 300 }
+
+[[fault]]
+at_ms = 600
+hold = "f1"
+
+[[fault]]
+at_ms = 1600
+release = "f1"
+
+[[fault]]
+disconnect = { operation = "c2#3", after_ms = 15 }
+"#;
+
+fn story() -> Scenario {
+    Scenario::from_toml(STORY).expect("a scenario")
+}
+
+fn run(scenario: &Scenario) -> ScenarioRun {
+    engine::run(scenario, scenario.seed, Arc::default()).expect("a simulation")
+}
+
+fn refused(text: &str) -> String {
+    Scenario::from_toml(text).map(|scenario| panic!("it was taken: {scenario:?}")).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_written_down_is_read_back() {
+    let scenario = story();
+    assert_eq!(Scenario::from_toml(&scenario.to_toml()).expect("its own text"), scenario);
+}
+
+#[test]
+fn an_unknown_field_is_refused_with_its_line() {
+    for (field, line) in [("followers = 3", 6), ("keys = 2", 14), ("set = \"extra\"", 20), ("hold = \"f1\"", 31)] {
+        let message = refused(&STORY.replace(field, &format!("{field}\nfolowers = 4")));
+        assert!(message.contains("folowers") || message.contains("exactly one"), "{message}");
+        assert!(message.contains(&format!("line {}", line + 1)) || message.contains("line "), "{message}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_named() {
+    for (from, to, says) in [
+        ("followers = 3", "followers = 0", "cluster.followers = 0: must be 1 to 128"),
+        ("write_quorum = 2", "write_quorum = 4", "cluster.write_quorum = 4: must be 1 to 3"),
+        ("delay_ms = [0, 300]", "delay_ms = [5, 3]", "cluster.delay_ms = [5, 3]"),
+        ("repl_timeout_ms = 800", "repl_timeout_ms = 0", "cluster.repl_timeout_ms = 0"),
+        ("reads = 0.25", "reads = 1.5", "workload.reads = 1.5"),
+        ("clients = 3", "clients = 0", "workload.clients = 0"),
+        ("keys = 2", "keys = 0", "workload.keys = 0"),
+        ("to = \"f2\"", "to = \"f4\"", "there is no node f4"),
+        ("to = \"f2\"", "to = \"leader\"", "go to followers"),
+        ("hold = \"f1\"", "hold = \"f0\"", "\"f0\" is not a node"),
+        ("hold = \"f1\"", "hold = \"f1\"\ncrash = \"f1\"", "exactly one of crash"),
+        ("hold = \"f1\"", "until_ms = 900\nhold = \"f1\"", "until_ms goes with faults of messages"),
+        ("until_ms = 3000", "until_ms = 100", "is not after at_ms"),
+        ("\"c2#3\"", "\"c0#3\"", "does not name an operation"),
+        ("set = \"extra\"", "set = \"extra\"\nget = \"extra\"", "exactly one of set"),
+        ("set = \"extra\"", "set = \"\"", "1 to 1024 bytes"),
+    ] {
+        assert!(STORY.contains(from), "{from}");
+        let message = refused(&STORY.replacen(from, to, 1));
+        assert!(message.contains(says), "{to}: {message}");
+    }
+    assert!(refused("name = \"x\"\n[workload]\n").contains("nothing to do"));
+}
+
+#[test]
+fn the_turmoil_engine_refuses_what_it_cannot_do() {
+    for (kind, why) in [("pause = \"f1\"", "clock"), ("clock = { node = \"f1\", rate_per_mille = 900 }", "one clock")] {
+        let scenario = Scenario::from_toml(&STORY.replace("hold = \"f1\"", kind)).expect("the format has it");
+        let error = engine::run(&scenario, 1, Arc::default()).expect_err("it was run").to_string();
+        assert!(error.contains("turmoil engine") && error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn every_kind_of_fault_happens() {
+    let run = run(&story());
+    let count = |wanted: &dyn Fn(&Event) -> bool| run.trace.records().iter().filter(|r| wanted(&r.event)).count();
+    assert!(count(&|e| matches!(e, Event::Send { lost: Some(_), .. })) > 0, "nothing was dropped");
+    assert!(count(&|e| matches!(e, Event::Send { copy: Some(_), .. })) > 0, "nothing was doubled");
+    assert!(count(&|e| matches!(e, Event::Lost { .. })) > 0, "the leader lost nothing");
+    assert_eq!(count(&|e| matches!(e, Event::Fault { what } if what.ends_with("hold f1"))), 1);
+    let hung_up = run.history.operations.iter().find(|operation| operation.name() == "c2#3").expect("it was invoked");
+    assert_eq!((hung_up.outcome, hung_up.stamp), (Outcome::Unknown, None), "{hung_up:?}");
+    assert!(run.history.operations.iter().any(|operation| operation.key == Key::new("extra").unwrap()));
+    assert!(run.differences().is_empty());
+}
+
+/// The fate of each message, by the operation that it carries: delay, loss and copy.
+fn fates(run: &ScenarioRun) -> BTreeMap<(String, MessageId), String> {
+    let mut names = BTreeMap::new();
+    let mut fates = BTreeMap::new();
+    for record in run.trace.records() {
+        match &record.event {
+            // Every write writes its own name.
+            Event::Accept { write, value, .. } => drop(names.insert(*write, value.to_string())),
+            // Whether a fault strikes depends on the time, so only what is drawn is held against the other run.
+            Event::Send { message, delay, .. } if message.attempt == 1 => {
+                let anonymous = MessageId { write: 0, ..*message };
+                fates.insert((names[&message.write].clone(), anonymous), format!("{delay:?}"));
+            }
+            _ => {}
+        }
+    }
+    fates
+}
+
+/// Of the operations that both runs have, how many messages there are, and how many were treated differently.
+fn compare(a: &ScenarioRun, b: &ScenarioRun) -> (usize, usize) {
+    let (a, b) = (fates(a), fates(b));
+    let both: Vec<_> = a.iter().filter_map(|(message, fate)| Some((fate, b.get(message)?))).collect();
+    (both.len(), both.iter().filter(|(a, b)| a != b).count())
+}
+
+#[test]
+fn taking_one_operation_away_changes_no_other_draw() {
+    let whole = run(&story());
+    let mut scenario = story();
+    scenario.workload.without = vec![OperationName { client: 1, number: 2 }];
+    let part = run(&scenario);
+    let names = |run: &ScenarioRun| run.history.operations.iter().map(|o| o.name()).collect::<Vec<_>>();
+    assert!(names(&whole).contains(&"c2#2".to_owned()) && !names(&part).contains(&"c2#2".to_owned()));
+    let plan = |run: &ScenarioRun| -> BTreeMap<String, (Key, NodeId, bool)> {
+        let what = |o: &semisync::base::history::Operation| (o.name(), (o.key.clone(), o.target, o.is_write()));
+        run.history.operations.iter().map(what).collect()
+    };
+    let (all, rest) = (plan(&whole), plan(&part));
+    assert!(rest.iter().all(|(name, operation)| all.get(name) == Some(operation)));
+    let (compared, different) = compare(&whole, &part);
+    assert!(compared > 40 && different == 0, "{different} of {compared} messages");
+}
+
+#[test]
+fn taking_one_fault_away_changes_no_other_draw() {
+    let whole = run(&story());
+    for place in 0..story().faults.len() {
+        let mut scenario = story();
+        scenario.faults.remove(place);
+        let (compared, different) = compare(&whole, &run(&scenario));
+        assert!(compared > 40 && different == 0, "without fault {}: {different} of {compared} messages", place + 1);
+    }
+}
+
+#[test]
+fn the_same_scenario_gives_the_same_run() {
+    assert_eq!(run(&story()).trace.digest(), run(&story()).trace.digest());
+    let other = engine::run(&story(), 12, Arc::default()).expect("a simulation");
+    assert_ne!(run(&story()).trace.digest(), other.trace.digest());
+}

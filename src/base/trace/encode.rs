@@ -1,0 +1,100 @@
+use super::{Event, MessageId, Record, RequestId};
+use crate::base::Stamp;
+
+/// The canonical encoding: a tag for the event, then its fields in their declared order. Numbers are 8 bytes,
+/// little-endian; texts and lists are preceded by their length, so that no two events encode alike.
+pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
+    let mut encoder = Encoder(out);
+    encoder.number(record.at.0);
+    encoder.number(record.node.code()).number(record.incarnation);
+    match &record.event {
+        Event::InvokeSet { operation, target, key, value } => {
+            encoder.tag(1).number(*operation).number(target.code()).text(key.as_str()).text(value.as_json());
+        }
+        Event::InvokeGet { operation, target, key } => {
+            encoder.tag(2).number(*operation).number(target.code()).text(key.as_str());
+        }
+        Event::Return { operation, outcome, stamp, value, confirmed } => {
+            encoder.tag(3).number(*operation).number(*outcome as u64).option(*stamp, Encoder::stamp);
+            encoder.option(value.as_ref(), |encoder, value| encoder.text(value.as_json()));
+            encoder.option(*confirmed, |encoder, (n, of)| encoder.number(n as u64).number(of as u64));
+        }
+        Event::Accept { write, key, stamp, value } => {
+            encoder.tag(4).number(*write).text(key.as_str()).stamp(*stamp).text(value.as_json());
+        }
+        Event::Send { message, delay, lost, copy } => {
+            encoder.tag(5).message(*message).number(delay.0);
+            encoder.option(*lost, |encoder, lost| encoder.number(lost as u64));
+            encoder.option(*copy, |encoder, copy| encoder.number(copy.0));
+        }
+        Event::Dispatch { request, to, messages } => {
+            encoder.tag(6).request(*request).number(to.0.into()).number(messages.len() as u64);
+            for message in messages {
+                encoder.message(*message);
+            }
+        }
+        Event::Apply { request, key, stamp, value } => {
+            encoder.tag(7).option(*request, Encoder::request).text(key.as_str()).stamp(*stamp).text(value.as_json());
+        }
+        Event::Reject { request, key, stamp, stored } => {
+            encoder.tag(8).option(*request, Encoder::request).text(key.as_str()).stamp(*stamp).stamp(*stored);
+        }
+        Event::Ack { message, stored } => {
+            encoder.tag(9).message(*message).stamp(*stored);
+        }
+        Event::Lost { message, reason } => {
+            encoder.tag(10).message(*message).number(*reason as u64);
+        }
+        Event::Complete { write, ok, confirmations } => {
+            encoder.tag(11).number(*write).number(u64::from(*ok)).number(*confirmations as u64);
+        }
+        Event::Fault { what } => {
+            encoder.tag(12).text(what);
+        }
+        Event::Crash => {
+            encoder.tag(13);
+        }
+        Event::Restart => {
+            encoder.tag(14);
+        }
+    }
+}
+
+struct Encoder<'a>(&'a mut Vec<u8>);
+
+impl Encoder<'_> {
+    fn tag(&mut self, tag: u8) -> &mut Self {
+        self.0.push(tag);
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.number(text.len() as u64);
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn stamp(&mut self, stamp: Stamp) -> &mut Self {
+        self.number(stamp.epoch.get()).number(stamp.version.get())
+    }
+
+    fn message(&mut self, message: MessageId) -> &mut Self {
+        self.number(message.write).number(message.to.0.into()).number(message.attempt.into())
+    }
+
+    fn request(&mut self, request: RequestId) -> &mut Self {
+        self.number(request.incarnation).number(request.number)
+    }
+
+    fn option<T>(&mut self, option: Option<T>, some: impl Fn(&mut Self, T) -> &mut Self) -> &mut Self {
+        match option {
+            None => self.tag(0),
+            Some(value) => some(self.tag(1), value),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use super::Micros;
+use crate::base::{FollowerId, Key, NodeId, Stamp, Value};
+
+/// The number of an operation among those of its client, counted from 1.
+pub type OperationId = u64;
+
+/// The number of a write among those of its leader, counted from 1.
+pub type WriteId = u64;
+
+/// A replication request: one life of the leader, and the number of the request among those of this life to this
+/// follower. Written as `life.number`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId {
+    /// The leader's incarnation.
+    pub incarnation: u64,
+    /// The number of the request, counted from 1.
+    pub number: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.incarnation, self.number)
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (incarnation, number) = text.split_once('.').unwrap_or((text, ""));
+        Ok(Self { incarnation: incarnation.parse()?, number: number.parse()? })
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A message: this write, to this follower, for the nth time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct MessageId {
+    /// The write that the message carries.
+    pub write: WriteId,
+    /// The follower that it goes to.
+    pub to: FollowerId,
+    /// 1 for the first delivery; more for resends.
+    pub attempt: u32,
+}
+
+/// How a client's operation ended, as its client saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It took effect. A write: enough followers confirmed. A read: the key was there.
+    Ok,
+    /// A read found nothing.
+    Absent,
+    /// It was refused before a version was assigned, and has no effect.
+    Failed,
+    /// It may have taken effect, or may yet.
+    Unknown,
+}
+
+/// What of a message the emulated network loses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostPart {
+    /// The message itself.
+    Request,
+    /// The answer to it.
+    Reply,
+}
+
+/// Why a message brought no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossReason {
+    /// No connection to the follower.
+    Connect,
+    /// The deadline passed.
+    Deadline,
+    /// The connection ended before the answer.
+    Disconnect,
+    /// The follower answered with an error.
+    Refused,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A client called a node to write.
+    InvokeSet {
+        /// The client's number for it.
+        operation: OperationId,
+        /// The node that was called.
+        target: NodeId,
+        /// The key.
+        key: Key,
+        /// The value, as JSON text.
+        value: Value,
+    },
+    /// A client called a node to read.
+    InvokeGet {
+        /// The client's number for it.
+        operation: OperationId,
+        /// The node that was called.
+        target: NodeId,
+        /// The key.
+        key: Key,
+    },
+    /// A client's call ended.
+    Return {
+        /// The client's number for it.
+        operation: OperationId,
+        /// How it ended.
+        outcome: Outcome,
+        /// The stamp that was written or read, where one is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stamp: Option<Stamp>,
+        /// A read: the value that was found.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
+        /// A write that the leader answered: the confirmations that it told, and how many it said were required.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        confirmed: Option<(usize, usize)>,
+    },
+    /// The leader gave a write its stamp and applied it.
+    Accept {
+        /// The leader's number for the write.
+        write: WriteId,
+        /// The key.
+        key: Key,
+        /// Its stamp.
+        stamp: Stamp,
+        /// Its value.
+        value: Value,
+    },
+    /// The leader handed a message to the emulated network.
+    Send {
+        /// The message.
+        message: MessageId,
+        /// How long the emulated network keeps it before it leaves.
+        #[serde(rename = "delay_us")]
+        delay: Micros,
+        /// What of it the emulated network loses.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lost: Option<LostPart>,
+        /// How long it keeps a second copy, if it makes one.
+        #[serde(rename = "copy_delay_us", skip_serializing_if = "Option::is_none")]
+        copy: Option<Micros>,
+    },
+    /// Messages that had become due left the leader in one request.
+    Dispatch {
+        /// The request.
+        request: RequestId,
+        /// The follower.
+        to: FollowerId,
+        /// The messages, in the order in which they stand in the request.
+        messages: Vec<MessageId>,
+    },
+    /// A follower applied a write.
+    Apply {
+        /// The request that brought it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+        /// The key.
+        key: Key,
+        /// The stamp that it stores from now on.
+        stamp: Stamp,
+        /// The value that it stores from now on.
+        value: Value,
+    },
+    /// A follower did not apply a write, for it was not newer than what it had.
+    Reject {
+        /// The request that brought it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+        /// The key.
+        key: Key,
+        /// The stamp of the write.
+        stamp: Stamp,
+        /// The stamp that the follower has.
+        stored: Stamp,
+    },
+    /// The leader learnt what a follower did with a message.
+    Ack {
+        /// The message.
+        message: MessageId,
+        /// The stamp that the follower now stores.
+        stored: Stamp,
+    },
+    /// The leader gave a message up. It goes on by resending the key's newest write.
+    Lost {
+        /// The message.
+        message: MessageId,
+        /// Why.
+        reason: LossReason,
+    },
+    /// The leader answered a write's client, or would have if it were still there.
+    Complete {
+        /// The write.
+        write: WriteId,
+        /// Whether the quorum was reached in time.
+        ok: bool,
+        /// The distinct followers that had confirmed.
+        confirmations: usize,
+    },
+    /// The node was killed, with everything that it had in memory.
+    Crash,
+    /// The node was started again, empty.
+    Restart,
+    /// A fault of the network began or ended.
+    Fault {
+        /// What was done, in words that the scenario uses too.
+        what: String,
+    },
+}

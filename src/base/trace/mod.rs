@@ -1,0 +1,265 @@
+//! What happened, as typed events: the record that checkers and reports read, and nothing else.
+//!
+//! A node reports through an [`Observer`]; who observes (a simulation, or nobody) knows which node it is and what time
+//! it is. A [`Trace`] is the events of all nodes and clients in the order in which they happened. Its [`Digest`] is a
+//! hash chain over a canonical encoding: two runs are the same run if and only if their digests are equal.
+
+mod encode;
+mod event;
+
+pub use event::{Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId};
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::NodeId;
+
+/// Takes the events of one node. Called at the moment they happen, in their order.
+pub trait Observer: Send + Sync {
+    /// Takes one event.
+    fn record(&self, event: Event);
+}
+
+/// A duration in whole microseconds, the resolution of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Micros(pub u64);
+
+impl From<Duration> for Micros {
+    fn from(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Micros> for Duration {
+    fn from(micros: Micros) -> Self {
+        Self::from_micros(micros.0)
+    }
+}
+
+/// An event, when and where it happened. One line of a trace file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Record {
+    /// Virtual time since the simulation began, in microseconds.
+    #[serde(rename = "at_us")]
+    pub at: Micros,
+    /// The node or client.
+    pub node: NodeId,
+    /// Which of the node's lives it was: 0 until its first crash.
+    #[serde(skip_serializing_if = "is_first")]
+    pub incarnation: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The events of a run in the order in which they happened, with their running digest.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    records: Vec<Record>,
+    digest: Digest,
+    encoding: Vec<u8>,
+}
+
+impl Trace {
+    /// Adds what happened last.
+    pub fn push(&mut self, record: Record) {
+        self.encoding.clear();
+        self.encoding.extend_from_slice(&self.digest.0.to_le_bytes());
+        encode::encode(&record, &mut self.encoding);
+        self.digest = Digest(xxh3_128(&self.encoding));
+        self.records.push(record);
+    }
+
+    /// The events, first to last.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The digest of everything so far.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Writes the trace as JSON Lines, one [`Record`] a line.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    pub fn write_json_lines(&self, mut out: impl std::io::Write) -> std::io::Result<()> {
+        for record in &self.records {
+            serde_json::to_writer(&mut out, record)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    }
+}
+
+/// The hash of a trace: 128 bits of XXH3, chained from event to event. It tells runs apart; it is no defence against
+/// someone who wants two runs to look alike.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Digest(u128);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn is_first(incarnation: &u64) -> bool {
+    *incarnation == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{FollowerId, Key, Stamp, Value};
+
+    fn record(at: u64, event: Event) -> Record {
+        Record { at: Micros(at), node: NodeId::Leader, incarnation: 0, event }
+    }
+
+    fn fault(what: &str) -> Event {
+        Event::Fault { what: what.into() }
+    }
+
+    fn digest(records: &[Record]) -> Digest {
+        let mut trace = Trace::default();
+        records.iter().cloned().for_each(|record| trace.push(record));
+        trace.digest()
+    }
+
+    #[test]
+    fn the_digest_sees_time_place_content_and_order() {
+        let base = digest(&[record(1, fault("a")), record(2, fault("b"))]);
+        assert_eq!(base, digest(&[record(1, fault("a")), record(2, fault("b"))]));
+        let in_another_life = Record { incarnation: 1, ..record(1, fault("a")) };
+        let elsewhere = Record { node: NodeId::Client(0), ..record(1, fault("a")) };
+        for other in [
+            vec![record(1, fault("a")), record(3, fault("b"))],
+            vec![elsewhere, record(2, fault("b"))],
+            vec![in_another_life, record(2, fault("b"))],
+            vec![record(1, fault("a")), record(2, fault("c"))],
+            vec![record(2, fault("b")), record(1, fault("a"))],
+            vec![record(1, fault("a"))],
+        ] {
+            assert_ne!(base, digest(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_digest_sees_every_field_of_every_event() {
+        let stamp = |version| Stamp::of_version(crate::base::Version::new(version).unwrap());
+        let message = |write, to, attempt| MessageId { write, to: FollowerId(to), attempt };
+        let key = |text| Key::new(text).unwrap();
+        let value = |text| Value::from_json(text).unwrap();
+        let set = |operation, target, k, v| Event::InvokeSet { operation, target, key: key(k), value: value(v) };
+        let get = |operation, target, k| Event::InvokeGet { operation, target, key: key(k) };
+        let id = |number| RequestId { incarnation: 0, number };
+        let apply = |request: Option<u64>, k, v| Event::Apply {
+            request: request.map(id),
+            key: key(k),
+            stamp: stamp(v),
+            value: value("1"),
+        };
+        let reject = |request: Option<u64>, k, v, w| Event::Reject {
+            request: request.map(id),
+            key: key(k),
+            stamp: stamp(v),
+            stored: stamp(w),
+        };
+        let dispatch = |request: u64, to, messages: &[MessageId]| Event::Dispatch {
+            request: id(request),
+            to: FollowerId(to),
+            messages: messages.to_vec(),
+        };
+        let complete = |write, ok, confirmations| Event::Complete { write, ok, confirmations };
+        let (leader, f1) = (NodeId::Leader, NodeId::Follower(FollowerId(0)));
+        let events = [
+            set(1, leader, "x", "1"),
+            set(2, leader, "x", "1"),
+            set(1, f1, "x", "1"),
+            set(1, leader, "y", "1"),
+            set(1, leader, "x", "2"),
+            get(1, leader, "x"),
+            get(2, leader, "x"),
+            get(1, f1, "x"),
+            get(1, leader, "y"),
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value: None, confirmed: None },
+            Event::Return { operation: 2, outcome: Outcome::Ok, stamp: None, value: None, confirmed: None },
+            Event::Return { operation: 1, outcome: Outcome::Unknown, stamp: None, value: None, confirmed: None },
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: Some(stamp(1)), value: None, confirmed: None },
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: Some(stamp(2)), value: None, confirmed: None },
+            Event::Accept { write: 1, key: key("x"), stamp: stamp(1), value: value("1") },
+            Event::Accept { write: 2, key: key("x"), stamp: stamp(1), value: value("1") },
+            Event::Accept { write: 1, key: key("y"), stamp: stamp(1), value: value("1") },
+            Event::Accept { write: 1, key: key("x"), stamp: stamp(2), value: value("1") },
+            Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: None, copy: None },
+            Event::Send { message: message(2, 0, 1), delay: Micros(1), lost: None, copy: None },
+            Event::Send { message: message(1, 1, 1), delay: Micros(1), lost: None, copy: None },
+            Event::Send { message: message(1, 0, 2), delay: Micros(1), lost: None, copy: None },
+            Event::Send { message: message(1, 0, 1), delay: Micros(2), lost: None, copy: None },
+            dispatch(1, 0, &[message(1, 0, 1)]),
+            dispatch(2, 0, &[message(1, 0, 1)]),
+            dispatch(1, 1, &[message(1, 0, 1)]),
+            dispatch(1, 0, &[]),
+            dispatch(1, 0, &[message(2, 0, 1)]),
+            apply(None, "x", 1),
+            apply(Some(1), "x", 1),
+            apply(Some(2), "x", 1),
+            apply(None, "y", 1),
+            apply(None, "x", 2),
+            reject(None, "x", 1, 2),
+            reject(Some(1), "x", 1, 2),
+            reject(None, "y", 1, 2),
+            reject(None, "x", 2, 2),
+            reject(None, "x", 1, 3),
+            Event::Ack { message: message(1, 0, 1), stored: stamp(1) },
+            Event::Ack { message: message(1, 1, 1), stored: stamp(1) },
+            Event::Ack { message: message(1, 0, 1), stored: stamp(2) },
+            Event::Lost { message: message(1, 0, 1), reason: LossReason::Connect },
+            Event::Lost { message: message(1, 0, 2), reason: LossReason::Connect },
+            Event::Lost { message: message(1, 0, 1), reason: LossReason::Deadline },
+            complete(1, true, 1),
+            complete(2, true, 1),
+            complete(1, false, 1),
+            complete(1, true, 2),
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value: Some(value("1")), confirmed: None },
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value: None, confirmed: Some((1, 1)) },
+            Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value: None, confirmed: Some((1, 2)) },
+            Event::Accept { write: 1, key: key("x"), stamp: stamp(1), value: value("2") },
+            Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: Some(LostPart::Request), copy: None },
+            Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: Some(LostPart::Reply), copy: None },
+            Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: None, copy: Some(Micros(1)) },
+            Event::Crash,
+            Event::Restart,
+            fault("a"),
+            fault("b"),
+        ];
+        let digests: std::collections::BTreeSet<String> =
+            events.iter().map(|event| digest(&[record(1, event.clone())]).to_string()).collect();
+        assert_eq!(digests.len(), events.len());
+    }
+
+    #[test]
+    fn a_line_of_the_file_is_one_flat_object() {
+        let mut trace = Trace::default();
+        let message = MessageId { write: 1, to: FollowerId(2), attempt: 1 };
+        trace.push(record(1500, Event::Send { message, delay: Micros(7), lost: None, copy: None }));
+        let mut out = Vec::new();
+        trace.write_json_lines(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"at_us\":1500,\"node\":\"leader\",\"event\":\"send\",\
+             \"message\":{\"write\":1,\"to\":\"f3\",\"attempt\":1},\"delay_us\":7}\n"
+        );
+    }
+}

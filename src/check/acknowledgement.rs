@@ -1,0 +1,221 @@
+//! Acknowledgement: what a client is told of a write's replication is true.
+//!
+//! Whenever the leader answers a write:
+//!
+//! 1. `ok` means that at least W, the configured quorum, distinct followers had stored the write.
+//! 2. The confirmations that are told are at most as many as the distinct followers that had stored it, hence never more
+//!    than there are followers; with `ok` they are at least W.
+//! 3. A client is told `ok` only of a write that the leader completed so, and is told W as what was required.
+//!
+//! A follower had stored a write if in its present life it applied the write, or a later one of the key that the same life
+//! of the leader issued: a greater stamp of an earlier leader says nothing. One that stored it and crashed less than a
+//! link's latency before the answer counts still, for no news of it can have reached the leader.
+//!
+//! This is the contract of semi-synchronous replication as MySQL words it: the source waits until replicas "have received
+//! and logged" the events (MySQL Reference Manual, "Semisynchronous Replication"); the failures that it rules out are
+//! F8 and F13 to F15 of the project's catalogue.
+
+use std::collections::BTreeMap;
+
+use super::evidence::{At, count, names};
+use super::replay::{Replay, Write, Writes};
+use super::{Property, Recorded, Verdict};
+use crate::base::history::{Kind, Operation};
+use crate::base::trace::{Event, Micros, Outcome};
+use crate::base::{Key, Stamp};
+
+/// Checks it. O(n log n), times the number of followers.
+pub fn check(run: &Recorded<'_>) -> Verdict {
+    let writes = Writes::of(run);
+    let mut replay = Replay::new(run);
+    let returns: BTreeMap<usize, &Operation> =
+        run.history.operations.iter().filter_map(|operation| Some((operation.returned?.index, operation))).collect();
+    let mut completed: BTreeMap<(&Key, Stamp, &str), bool> = BTreeMap::new();
+    let mut evidence = Vec::new();
+    let mut answers = 0;
+    for (index, record) in run.records.iter().enumerate() {
+        replay.follow(&writes, record);
+        match &record.event {
+            Event::Complete { write, ok, confirmations } => {
+                let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
+                answers += 1;
+                completed.insert((write.key, write.stamp, write.value.as_json()), *ok);
+                let answer = Answer { write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
+                answer.check(run, &replay, record.at, &mut evidence);
+            }
+            Event::Return { .. } => {
+                let Some(operation) = returns.get(&index) else { continue };
+                evidence.extend(told(run, &writes, &completed, operation).map(|what| {
+                    format!("{} ({}) was told at {} {what}", operation.name(), operation.key, At(record.at))
+                }));
+            }
+            _ => {}
+        }
+    }
+    Verdict::unless(Property::Acknowledgement, evidence, || count(answers, "answered write"))
+}
+
+/// What the leader says of a write.
+struct Answer<'a> {
+    write: &'a Write<'a>,
+    ok: bool,
+    confirmations: usize,
+    at: At,
+}
+
+impl Answer<'_> {
+    fn check(&self, run: &Recorded<'_>, replay: &Replay<'_>, now: Micros, evidence: &mut Vec<String>) {
+        let Self { write, ok, confirmations, at } = self;
+        let quorum = run.facts.write_quorum;
+        let stored = replay.reached(write, now);
+        let told = format!(
+            "leader {} {write} at {at} with {}",
+            if *ok { "acknowledged" } else { "answered without the quorum for" },
+            count(*confirmations, "confirmation")
+        );
+        if *confirmations > stored.len() || (*ok && stored.len() < quorum) {
+            let only = if stored.is_empty() { "" } else { "only " };
+            let forgot = replay.forgot(write);
+            let forgot: Vec<String> =
+                forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
+            let must = if *ok { format!(", where {quorum} must") } else { String::new() };
+            evidence.push(format!("{told}, but {only}{} had stored it{must}{}", names(&stored), forgot.concat()));
+        } else if *ok && *confirmations < quorum {
+            evidence.push(format!("{told}, but {quorum} are required"));
+        }
+    }
+}
+
+/// What is wrong with what a client was told.
+fn told(
+    run: &Recorded<'_>,
+    writes: &Writes<'_>,
+    completed: &BTreeMap<(&Key, Stamp, &str), bool>,
+    operation: &Operation,
+) -> Option<String> {
+    let Kind::Write(value) = &operation.kind else { return None };
+    let ok = operation.outcome == Outcome::Ok;
+    let quorum = run.facts.write_quorum;
+    if let Some((confirmations, required)) = operation.confirmed {
+        if required != quorum {
+            return Some(format!("that it takes {}; the quorum is {quorum}", count(required, "confirmation")));
+        }
+        if confirmations > run.facts.followers {
+            let followers = count(run.facts.followers, "follower");
+            return Some(format!("of {confirmations} confirmations; there are {followers}"));
+        }
+        if ok && confirmations < required {
+            return Some(format!("ok with {confirmations} of {required} confirmations"));
+        }
+    }
+    let stamp = operation.stamp.filter(|_| ok)?;
+    // Where no node was recorded, nothing is known of its side.
+    writes.that_says(&operation.key, stamp, value)?;
+    match completed.get(&(&operation.key, stamp, value.as_json())) {
+        Some(true) => None,
+        Some(false) => Some("ok, but the leader had not reached the quorum".into()),
+        None => Some("ok, but the leader had not completed the write".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::NodeId;
+    use crate::check::testing::{Story, c, f};
+
+    /// A quorum of 2 of 3, and a write that only f1 stores.
+    fn stored_once() -> Story {
+        let mut story = Story::new();
+        story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"").at(5).apply(f(1), "k1", 1, "\"a\"");
+        story
+    }
+
+    #[test]
+    fn a_right_run_is_not_accused() {
+        let mut story = stored_once();
+        story.at(7).invoke_set(c(1), 1, "k1", "\"b\"").accept(2, "k1", 2, "\"b\"").apply(f(3), "k1", 2, "\"b\"");
+        story.at(9).complete(1, true, 2).wrote(c(3), 2, Outcome::Ok, 1).complete(2, false, 1);
+        assert_eq!(story.holds(check), "2 answered writes", "the later write of f3 counts for the first");
+    }
+
+    #[test]
+    fn an_acknowledgement_of_what_was_not_stored() {
+        let mut story = stored_once();
+        story.at(1512).complete(1, true, 3);
+        assert_eq!(
+            story.evidence(check),
+            [
+                "leader acknowledged k1 v1 (c3#2) at 1512 ms with 3 confirmations, but only f1 had stored it, where 2 must"
+            ]
+        );
+        let mut story = stored_once();
+        story.at(9).complete(1, false, 2);
+        assert_eq!(
+            story.evidence(check),
+            [
+                "leader answered without the quorum for k1 v1 (c3#2) at 9 ms with 2 confirmations, but only f1 had stored it"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lowered_quorum() {
+        let mut story = stored_once();
+        story.at(9).apply(f(2), "k1", 1, "\"a\"").complete(1, true, 1);
+        assert_eq!(
+            story.evidence(check),
+            ["leader acknowledged k1 v1 (c3#2) at 9 ms with 1 confirmation, but 2 are required"]
+        );
+    }
+
+    /// The greater stamp of a leader that was forgotten does not contain the write of its successor.
+    #[test]
+    fn a_stale_answer_counted() {
+        let mut story = Story::new();
+        for n in 1..=2 {
+            let value = n.to_string();
+            story.at(n).invoke_set(c(1), n, "k", &value).accept(n, "k", n, &value);
+            story.apply(f(1), "k", n, &value).apply(f(2), "k", n, &value).complete(n, true, 2);
+        }
+        story.at(5).crash(NodeId::Leader).restart(NodeId::Leader);
+        story.at(7).invoke_set(c(1), 3, "k", "3").accept(1, "k", 1, "3").at(8).complete(1, true, 2);
+        assert_eq!(
+            story.evidence(check),
+            ["leader acknowledged k v1 (c1#3) at 8 ms with 2 confirmations, but nobody had stored it, where 2 must"]
+        );
+    }
+
+    #[test]
+    fn a_follower_that_forgot() {
+        let crashed_at = |ms| {
+            let mut story = stored_once();
+            story.apply(f(2), "k1", 1, "\"a\"").at(ms).crash(f(2)).at(20).complete(1, true, 2);
+            story
+        };
+        assert_eq!(
+            crashed_at(10).evidence(check),
+            ["leader acknowledged k1 v1 (c3#2) at 20 ms with 2 confirmations, but only f1 had stored it, where 2 \
+              must; f2 had, but crashed at 10 ms"]
+        );
+        assert_eq!(crashed_at(19).holds(check), "1 answered write", "nobody could know");
+    }
+
+    #[test]
+    fn a_client_that_is_told_something_else() {
+        let told = |outcome, confirmed| {
+            let mut story = stored_once();
+            story.at(8).apply(f(2), "k1", 1, "\"a\"").complete(1, false, 2);
+            let (stamp, value) = (Some(crate::check::testing::stamp(1)), None);
+            story.at(9).event(c(3), Event::Return { operation: 2, outcome, stamp, value, confirmed: Some(confirmed) });
+            story.evidence(check).concat()
+        };
+        assert_eq!(
+            told(Outcome::Ok, (2, 2)),
+            "c3#2 (k1) was told at 9 ms ok, but the leader had not reached the quorum"
+        );
+        assert_eq!(told(Outcome::Ok, (1, 2)), "c3#2 (k1) was told at 9 ms ok with 1 of 2 confirmations");
+        assert!(told(Outcome::Unknown, (0, 1)).ends_with("that it takes 1 confirmation; the quorum is 2"));
+        assert!(told(Outcome::Unknown, (4, 2)).ends_with("of 4 confirmations; there are 3 followers"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Bounds: what the leader has under way to a follower is limited, however long the follower does not answer. A queue
+//! without a bound turns a slow consumer into an outage of the producer (Nygard, *Release It!*, 2007, "Unbounded Result
+//! Sets" and "Slow Responses").
+//!
+//! For each follower, in each life of the leader:
+//!
+//! 1. The first deliveries that were sent, and neither answered nor given up, are never more than the window.
+//! 2. What it missed is kept by key, and only the newest write of each, so the resends that are under way at a time are
+//!    never more than the keys that were written.
+//!
+//! A first delivery is sent in the same step in which its write is accepted; everything else is a resend, also the first
+//! message of a write that found the window full. Sockets, tasks and bytes are not events, and not seen here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::evidence::{At, count};
+use super::{Property, Recorded, Verdict};
+use crate::base::trace::{Event, MessageId, WriteId};
+use crate::base::{FollowerId, Key, NodeId};
+
+/// Checks it. O(n log n).
+pub fn check(run: &Recorded<'_>) -> Verdict {
+    let mut under_way: BTreeMap<FollowerId, UnderWay> = BTreeMap::new();
+    let mut keys: BTreeSet<&Key> = BTreeSet::new();
+    let mut just_accepted: Option<WriteId> = None;
+    let mut evidence = Vec::new();
+    // The most that there ever were of each kind.
+    let (mut most_first, mut most_resent) = (0, 0);
+    for record in run.records.iter().filter(|record| record.node == NodeId::Leader) {
+        match &record.event {
+            Event::Accept { write, key, .. } => {
+                just_accepted = Some(*write);
+                keys.insert(key);
+            }
+            Event::Send { message, .. } => {
+                let to = message.to;
+                let UnderWay { first, resent, accused } = under_way.entry(to).or_default();
+                let (kind, number, limit) = if message.attempt == 1 && just_accepted == Some(message.write) {
+                    first.insert(*message);
+                    most_first = most_first.max(first.len());
+                    ("first deliveries", first.len(), run.facts.window)
+                } else {
+                    resent.insert(*message);
+                    most_resent = most_resent.max(resent.len());
+                    ("resends", resent.len(), keys.len())
+                };
+                if number > limit && !*accused {
+                    *accused = true;
+                    let at = At(record.at);
+                    evidence
+                        .push(format!("leader had {number} {kind} to {to} under way at {at}; at most {limit} may be"));
+                }
+            }
+            Event::Ack { message, .. } | Event::Lost { message, .. } => {
+                just_accepted = None;
+                let UnderWay { first, resent, .. } = under_way.entry(message.to).or_default();
+                if !first.remove(message) {
+                    resent.remove(message);
+                }
+            }
+            Event::Crash => {
+                just_accepted = None;
+                under_way.clear();
+                keys.clear();
+            }
+            _ => just_accepted = None,
+        }
+    }
+    Verdict::unless(Property::Bounds, evidence, || {
+        let first = match most_first {
+            1 => "1 first delivery".into(),
+            number => format!("{number} first deliveries"),
+        };
+        format!("at most {first} and {} to one follower at a time", count(most_resent, "resend"))
+    })
+}
+
+/// What is under way to one follower.
+#[derive(Default)]
+struct UnderWay {
+    first: BTreeSet<MessageId>,
+    resent: BTreeSet<MessageId>,
+    /// One complaint about a follower is enough.
+    accused: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{Story, f};
+
+    fn story() -> Story {
+        let mut story = Story::new();
+        story.facts.window = 2;
+        story.at(1).accept(1, "k", 1, "1").send(1, f(1), 1).send(1, f(2), 1);
+        story.at(2).accept(2, "k", 2, "2").send(2, f(1), 1).send(2, f(2), 1);
+        story
+    }
+
+    #[test]
+    fn a_right_run_is_not_accused() {
+        let mut story = story();
+        story.at(3).ack(1, f(1), 1, 1).accept(3, "k", 3, "3").send(3, f(1), 1);
+        story.at(4).lost(1, f(2), 1).send(1, f(2), 2).at(5).lost(1, f(2), 2).send(3, f(2), 1);
+        story.at(6).crash(NodeId::Leader).restart(NodeId::Leader).accept(1, "k", 1, "4").send(1, f(1), 1);
+        assert_eq!(story.holds(check), "at most 2 first deliveries and 1 resend to one follower at a time");
+    }
+
+    #[test]
+    fn a_window_that_is_exceeded() {
+        let mut story = story();
+        story.at(3).ack(1, f(1), 1, 1).accept(3, "k", 3, "3").send(3, f(1), 1).send(3, f(2), 1);
+        assert_eq!(story.evidence(check), ["leader had 3 first deliveries to f2 under way at 3 ms; at most 2 may be"]);
+    }
+
+    #[test]
+    fn resends_that_pile_up() {
+        let mut story = story();
+        story.at(3).lost(1, f(2), 1).send(1, f(2), 2).at(9).send(1, f(2), 3);
+        assert_eq!(story.evidence(check), ["leader had 2 resends to f2 under way at 9 ms; at most 1 may be"]);
+    }
+}

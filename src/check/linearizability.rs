@@ -1,0 +1,274 @@
+//! Linearizability: the leader behaves like a single copy, on which each operation takes effect at one instant between
+//! its invocation and its return (Herlihy and Wing, *Linearizability: A Correctness Condition for Concurrent Objects*,
+//! 1990). It is checked for each key alone, which is enough, for linearizability is local (the same paper, theorem 1).
+//!
+//! Deciding it for histories in general is NP-complete (Gibbons and Korach, *Testing Shared Memories*, 1997), and general
+//! checkers search (Wing and Gong, *Testing and Verifying Concurrent Objects*, 1993). Here the writes of a key are ordered
+//! already: by their stamps, in which order they must take effect. With the order of the writes given, Gibbons and Korach
+//! show that O(n log n) suffices, and the check is a walk through invocations and returns, in the order in which they were
+//! recorded. M is the greatest stamp of the operations that have returned.
+//!
+//! - On an invocation, a write must have a stamp greater than M, a read one that is not less than M.
+//! - On a return, M becomes the greater of M and the operation's stamp.
+//! - No two writes have one stamp, and the write that a read saw was invoked before the read returned.
+//!
+//! What has no answer: a write whose outcome is unknown may take effect at any time after its invocation, or never. One
+//! that a read saw did take effect, and never returns; one that nobody saw is left out. A write that was refused has no
+//! effect, so nobody may see its value. A read that found nothing has a stamp less than any.
+//!
+//! **Covered** are operations on the leader. Reads at followers are local by contract, may be stale, and are counted in
+//! [`sessions`](super::sessions) instead. Values of one key must be unique, so that a value names its write.
+
+use std::collections::BTreeMap;
+
+use super::evidence::{At, count};
+use super::{Property, Recorded, Verdict};
+use crate::base::history::{Kind, Moment, Operation};
+use crate::base::trace::Outcome;
+use crate::base::{Key, NodeId, Stamp, Value};
+
+/// Checks it. O(n log n).
+pub fn check(run: &Recorded<'_>) -> Verdict {
+    let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
+    let at_leader = run.history.operations.iter().filter(|operation| operation.target == NodeId::Leader);
+    at_leader.for_each(|operation| keys.entry(&operation.key).or_default().push(operation));
+    let mut evidence = Vec::new();
+    let mut checked = 0;
+    for operations in keys.values() {
+        match steps(operations) {
+            Err(why) => evidence.push(why),
+            Ok(steps) => {
+                checked += steps.len();
+                evidence.extend(walk(steps).err());
+            }
+        }
+    }
+    Verdict::unless(Property::Linearizability, evidence, || {
+        format!("{} on {} at the leader", count(checked, "operation"), count(keys.len(), "key"))
+    })
+}
+
+/// An operation that took effect.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    operation: &'a Operation,
+    /// `None` for a read that found nothing.
+    stamp: Option<Stamp>,
+    /// `None` for a write that took effect, but when is unknown.
+    returned: Option<Moment>,
+}
+
+/// The operations of one key that took effect, with their stamps.
+fn steps<'a>(operations: &[&'a Operation]) -> Result<Vec<Step<'a>>, String> {
+    let mut writers: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    let mut effective = Effective::default();
+    let mut steps = Vec::new();
+    for write in operations {
+        let Kind::Write(value) = &write.kind else { continue };
+        writers.entry(value.as_json()).or_default().push(write);
+        if let (Outcome::Ok, Some(stamp)) = (write.outcome, write.stamp) {
+            effective.note(stamp, write)?;
+            steps.push(Step { operation: write, stamp: Some(stamp), returned: write.returned });
+        }
+    }
+    for read in operations {
+        let stamp = match (&read.kind, read.outcome, read.stamp) {
+            (Kind::Read(_), Outcome::Absent, _) => None,
+            (Kind::Read(Some(value)), Outcome::Ok, Some(stamp)) => {
+                let writers = writers.get(value.as_json()).map_or(&[][..], Vec::as_slice);
+                let write = writer(writers, read, stamp, value)?;
+                if effective.note(stamp, write)? {
+                    steps.push(Step { operation: write, stamp: Some(stamp), returned: None });
+                }
+                if read.returned.is_some_and(|returned| write.invoked > returned) {
+                    return Err(format!(
+                        "{}, which {} was to write only at {}",
+                        describe(read),
+                        write.name(),
+                        At(write.invoked.at)
+                    ));
+                }
+                Some(stamp)
+            }
+            _ => continue,
+        };
+        steps.push(Step { operation: read, stamp, returned: read.returned });
+    }
+    Ok(steps)
+}
+
+/// The writes of one key that took effect.
+#[derive(Default)]
+struct Effective<'a> {
+    by_stamp: BTreeMap<Stamp, &'a Operation>,
+    stamps: BTreeMap<Moment, Stamp>,
+}
+
+impl<'a> Effective<'a> {
+    /// Notes that a write took effect with this stamp; true if that is new.
+    fn note(&mut self, stamp: Stamp, write: &'a Operation) -> Result<bool, String> {
+        let (key, name) = (&write.key, write.name());
+        match self.stamps.insert(write.invoked, stamp) {
+            Some(same) if same == stamp => return Ok(false),
+            Some(other) => return Err(format!("{name} wrote {key} both as {other} and as {stamp}")),
+            None => {}
+        }
+        match self.by_stamp.insert(stamp, write) {
+            None => Ok(true),
+            Some(other) => Err(format!("{} and {name} both wrote {key} {stamp}", other.name())),
+        }
+    }
+}
+
+/// The write that a read saw.
+fn writer<'a>(
+    writers: &[&'a Operation],
+    read: &Operation,
+    stamp: Stamp,
+    value: &Value,
+) -> Result<&'a Operation, String> {
+    let may_be = |write: &Operation| match write.outcome {
+        Outcome::Ok => write.stamp == Some(stamp),
+        Outcome::Unknown => write.stamp.is_none_or(|known| known == stamp),
+        Outcome::Failed | Outcome::Absent => false,
+    };
+    // With unique values there is one at most; otherwise the one whose stamp is known is the better guess.
+    let mut candidates = writers.iter().filter(|write| may_be(write));
+    let known = candidates.clone().find(|write| write.stamp.is_some());
+    if let Some(write) = known.or_else(|| candidates.next()) {
+        return Ok(write);
+    }
+    Err(match writers.first() {
+        None => format!("{} = {value}, which nobody wrote", describe(read)),
+        Some(write) if write.outcome == Outcome::Failed => {
+            format!("{} = {value}, but {}, which was to write it, was refused", describe(read), write.name())
+        }
+        Some(write) => {
+            let got = write.stamp.map_or_else(|| "no stamp".into(), |stamp| stamp.to_string());
+            format!("{} = {value}, but {}, which wrote it, got {got}", describe(read), write.name())
+        }
+    })
+}
+
+/// Walks through the invocations and returns of one key.
+fn walk(steps: Vec<Step<'_>>) -> Result<(), String> {
+    let mut moments: Vec<(Moment, bool, Step<'_>)> = Vec::with_capacity(steps.len() * 2);
+    for step in steps {
+        moments.push((step.operation.invoked, false, step));
+        moments.extend(step.returned.map(|returned| (returned, true, step)));
+    }
+    moments.sort_by_key(|(moment, is_return, _)| (*moment, *is_return));
+    let mut seen_at_invocation: Option<Step<'_>> = None;
+    for (_, is_return, step) in moments {
+        let greatest = seen_at_invocation.and_then(|seen| seen.stamp);
+        if is_return {
+            if step.stamp > greatest {
+                seen_at_invocation = Some(step);
+            }
+            continue;
+        }
+        let may = if step.operation.is_write() { step.stamp > greatest } else { step.stamp >= greatest };
+        if let (false, Some(before)) = (may, seen_at_invocation) {
+            let at = before.returned.map(|returned| format!(" at {}", At(returned.at))).unwrap_or_default();
+            return Err(format!(
+                "{}, though before that {} had ended{at}",
+                describe_step(&step),
+                describe_step(&before)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `c2#5, from 1200 to 1203 ms, read k1 v3`
+fn describe(operation: &Operation) -> String {
+    describe_step(&Step { operation, stamp: operation.stamp, returned: operation.returned })
+}
+
+fn describe_step(step: &Step<'_>) -> String {
+    let operation = step.operation;
+    let key = &operation.key;
+    let from = operation.invoked.at.0 as f64 / 1e3;
+    let span = match operation.returned {
+        Some(returned) => format!("from {from} to {}", At(returned.at)),
+        None => format!("from {from} ms on"),
+    };
+    let did = match (operation.is_write(), step.stamp) {
+        (true, Some(stamp)) => format!("wrote {key} {stamp}"),
+        (true, None) => format!("wrote {key}"),
+        (false, Some(stamp)) => format!("read {key} {stamp}"),
+        (false, None) => format!("found no {key}"),
+    };
+    format!("{}, {span}, {did}", operation.name())
+}
+
+#[cfg(test)]
+mod brute_force;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{Story, c, f};
+
+    const LEADER: NodeId = NodeId::Leader;
+
+    /// c1 writes v1 from 1 to 5 ms.
+    fn written() -> Story {
+        let mut story = Story::new();
+        story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 1);
+        story
+    }
+
+    #[test]
+    fn a_right_run_is_not_accused() {
+        let mut story = written();
+        story.at(6).invoke_get(c(2), 1, LEADER, "k").invoke_set(c(1), 2, "k", "2").found(c(2), 1, 2, "2");
+        story.at(7).invoke_get(c(3), 1, LEADER, "k").found(c(3), 1, 2, "2").wrote(c(1), 2, Outcome::Unknown, 2);
+        story.at(8).invoke_get(c(2), 2, f(1).into(), "k").found(c(2), 2, 1, "1").invoke_set(c(1), 3, "k", "3");
+        assert_eq!(story.holds(check), "4 operations on 1 key at the leader", "the follower's is not covered");
+    }
+
+    #[test]
+    fn a_stale_read() {
+        let mut story = written();
+        story.at(6).invoke_get(c(2), 1, LEADER, "k").at(7).found(c(2), 1, 0, "");
+        assert_eq!(
+            story.evidence(check),
+            ["c2#1, from 6 to 7 ms, found no k, though before that c1#1, from 1 to 5 ms, wrote k v1 had ended at 5 ms"]
+        );
+    }
+
+    #[test]
+    fn a_write_behind_one_that_had_ended() {
+        let mut story = written();
+        story.at(6).invoke_set(c(2), 1, "k", "2").at(8).wrote(c(2), 1, Outcome::Ok, 1);
+        assert_eq!(story.evidence(check), ["c1#1 and c2#1 both wrote k v1"]);
+    }
+
+    /// What a read saw of an unknown write cannot be unseen.
+    #[test]
+    fn a_value_that_was_seen_vanishes() {
+        let mut story = written();
+        story.at(6).invoke_set(c(2), 1, "k", "2").at(7).invoke_get(c(3), 1, LEADER, "k").at(8).found(c(3), 1, 2, "2");
+        story.at(9).wrote(c(2), 1, Outcome::Unknown, 0).invoke_get(c(3), 2, LEADER, "k").at(10).found(c(3), 2, 1, "1");
+        assert_eq!(
+            story.evidence(check),
+            ["c3#2, from 9 to 10 ms, read k v1, though before that c3#1, from 7 to 8 ms, read k v2 had ended at 8 ms"]
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_not_there() {
+        let read = |outcome, version, json: &str| {
+            let mut story = written();
+            story.at(6).invoke_set(c(2), 1, "k", "2").at(7).wrote(c(2), 1, outcome, 0);
+            story.at(8).invoke_get(c(3), 1, LEADER, "k").found(c(3), 1, version, json);
+            story.at(9).invoke_set(c(2), 2, "k", "3").wrote(c(2), 2, Outcome::Ok, 9);
+            story.evidence(check).concat()
+        };
+        assert_eq!(read(Outcome::Unknown, 2, "7"), "c3#1, from 8 to 8 ms, read k v2 = 7, which nobody wrote");
+        assert!(read(Outcome::Failed, 2, "2").ends_with("= 2, but c2#1, which was to write it, was refused"));
+        assert!(read(Outcome::Unknown, 2, "1").ends_with("= 1, but c1#1, which wrote it, got v1"));
+        assert!(read(Outcome::Unknown, 9, "3").ends_with("read k v9, which c2#2 was to write only at 9 ms"));
+    }
+}

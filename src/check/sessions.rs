@@ -1,0 +1,178 @@
+//! Session guarantees: how the store looks to one client that goes from node to node (Terry, Demers, Petersen, Spreitzer,
+//! Theimer and Welch, *Session Guarantees for Weakly Consistent Replicated Data*, 1994). For one client and one key, of
+//! two operations of which the first had returned when the second was invoked:
+//!
+//! - *read your writes*: a read finds the stamp of an acknowledged write before it, or a greater one;
+//! - *monotonic reads*: a read finds no smaller stamp than a read before it;
+//! - *monotonic writes*: a write has a greater stamp than an acknowledged write before it;
+//! - *writes follow reads*: a write has a greater stamp than a read before it found.
+//!
+//! Reads at followers are local and promise none of this, so it is counted, not judged: as the number of operations that
+//! broke a guarantee, of those that could have. What they measure is staleness (Bailis, Venkataraman, Franklin,
+//! Hellerstein and Stoica, *Probabilistically Bounded Staleness for Practical Partial Quorums*, 2012).
+
+use std::collections::BTreeMap;
+
+use super::evidence::{At, count, counted};
+use super::{Property, Recorded, Verdict};
+use crate::base::history::{Kind, Operation};
+use crate::base::trace::Outcome;
+use crate::base::{Key, NodeId, Stamp};
+
+/// Counts it. O(n log n).
+pub fn check(run: &Recorded<'_>) -> Verdict {
+    let mut moments = Vec::new();
+    for operation in run.history.operations.iter().filter(|operation| took_place(operation)) {
+        moments.push((operation.invoked, operation));
+        moments.extend(operation.returned.map(|returned| (returned, operation)));
+    }
+    moments.sort_by_key(|(moment, _)| *moment);
+    let mut sessions: BTreeMap<(NodeId, &Key), Session<'_>> = BTreeMap::new();
+    let mut tallies: [Tally; 4] = Default::default();
+    for (moment, operation) in moments {
+        let session = sessions.entry((operation.client, &operation.key)).or_default();
+        if moment == operation.invoked {
+            session.held_against(operation, &mut tallies);
+        } else {
+            session.has(operation);
+        }
+    }
+    let [ryw, mr, mw, wfr] = &tallies;
+    let rate = format!(
+        "{} went back behind a write of the same client, {} behind a read; {} came before a write of the same client, {} \
+         before what it had read",
+        ryw.of("read"),
+        mr.of("read"),
+        mw.of("write"),
+        wfr.of("write")
+    );
+    counted(Property::Sessions, rate, tallies.into_iter().flat_map(|tally| tally.cases).collect())
+}
+
+fn took_place(operation: &Operation) -> bool {
+    match operation.kind {
+        Kind::Write(_) => operation.outcome == Outcome::Ok,
+        Kind::Read(_) => matches!(operation.outcome, Outcome::Ok | Outcome::Absent),
+    }
+}
+
+/// The newest that a client has written and read of a key.
+#[derive(Default)]
+struct Session<'a> {
+    wrote: Option<&'a Operation>,
+    read: Option<&'a Operation>,
+}
+
+/// How often a guarantee could be broken, and was.
+#[derive(Default)]
+struct Tally {
+    chances: usize,
+    cases: Vec<String>,
+}
+
+impl Tally {
+    /// `12 of 87 reads`
+    fn of(&self, noun: &str) -> String {
+        format!("{} of {}", self.cases.len(), count(self.chances, noun))
+    }
+}
+
+impl<'a> Session<'a> {
+    fn has(&mut self, operation: &'a Operation) {
+        let newest = if operation.is_write() { &mut self.wrote } else { &mut self.read };
+        if newest.is_none_or(|newest| newest.stamp < operation.stamp) {
+            *newest = Some(operation);
+        }
+    }
+
+    fn held_against(&self, operation: &Operation, [ryw, mr, mw, wfr]: &mut [Tally; 4]) {
+        let (after_write, after_read) = if operation.is_write() { (mw, wfr) } else { (ryw, mr) };
+        for (before, tally) in [(self.wrote, after_write), (self.read, after_read)] {
+            let Some(before) = before else { continue };
+            tally.chances += 1;
+            let broken = match operation.stamp.cmp(&before.stamp) {
+                std::cmp::Ordering::Less => true,
+                std::cmp::Ordering::Equal => operation.is_write(),
+                std::cmp::Ordering::Greater => false,
+            };
+            if broken {
+                tally.cases.push(format!("{}, after {}", tell(operation), tell(before)));
+            }
+        }
+    }
+}
+
+/// `c1#2 read k1 v3 from f2 at 1203 ms`
+fn tell(operation: &Operation) -> String {
+    let key = &operation.key;
+    let what = |stamp: Option<Stamp>| stamp.map_or_else(|| format!("no {key}"), |stamp| format!("{key} {stamp}"));
+    let at = operation.returned.map(|returned| format!(" at {}", At(returned.at))).unwrap_or_default();
+    let (did, preposition) = if operation.is_write() { ("wrote", "to") } else { ("read", "from") };
+    format!("{} {did} {} {preposition} {}{at}", operation.name(), what(operation.stamp), operation.target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Finding;
+    use crate::check::testing::{Story, c, f};
+
+    fn counted(story: &Story) -> (String, usize, Vec<String>) {
+        match story.verdict(check).finding {
+            Finding::Counted { rate, cases, examples } => (rate, cases, examples),
+            other => panic!("not counted: {other:?}"),
+        }
+    }
+
+    /// c1 writes v2 and reads it from f1.
+    fn begun() -> Story {
+        let mut story = Story::new();
+        story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 2);
+        story.at(6).invoke_get(c(1), 2, f(1).into(), "k").at(7).found(c(1), 2, 2, "1");
+        story
+    }
+
+    #[test]
+    fn a_right_session_has_no_cases() {
+        let mut story = begun();
+        story.at(8).invoke_get(c(2), 1, f(2).into(), "k").found(c(2), 1, 0, "");
+        story.at(9).invoke_get(c(1), 3, f(2).into(), "j").found(c(1), 3, 0, "");
+        story.at(10).invoke_set(c(1), 4, "k", "3").wrote(c(1), 4, Outcome::Ok, 3);
+        assert_eq!(
+            counted(&story),
+            (
+                "0 of 1 read went back behind a write of the same client, 0 of 0 reads behind a read; 0 of 1 write came \
+                 before a write of the same client, 0 of 1 write before what it had read"
+                    .into(),
+                0,
+                Vec::new()
+            ),
+            "another client and another key are another matter"
+        );
+    }
+
+    #[test]
+    fn going_back_is_counted() {
+        let mut story = begun();
+        story.at(8).invoke_get(c(1), 3, f(2).into(), "k").at(9).found(c(1), 3, 0, "");
+        story.at(10).invoke_set(c(1), 4, "k", "3").at(11).wrote(c(1), 4, Outcome::Ok, 2);
+        let (rate, cases, examples) = counted(&story);
+        assert_eq!(
+            rate,
+            "1 of 2 reads went back behind a write of the same client, 1 of 1 read behind a read; 1 of 1 write came \
+             before a write of the same client, 1 of 1 write before what it had read"
+        );
+        assert_eq!(cases, 4);
+        assert_eq!(examples[0], "c1#3 read no k from f2 at 9 ms, after c1#1 wrote k v2 to leader at 5 ms");
+        assert_eq!(examples[1], "c1#3 read no k from f2 at 9 ms, after c1#2 read k v2 from f1 at 7 ms");
+        assert_eq!(examples[2], "c1#4 wrote k v2 to leader at 11 ms, after c1#1 wrote k v2 to leader at 5 ms");
+    }
+
+    #[test]
+    fn operations_that_overlap_are_not_one_after_the_other() {
+        let mut story = Story::new();
+        story.at(1).invoke_set(c(1), 1, "k", "1").invoke_get(c(1), 2, f(1).into(), "k");
+        story.at(5).wrote(c(1), 1, Outcome::Ok, 2).found(c(1), 2, 0, "");
+        assert_eq!(counted(&story).1, 0);
+    }
+}

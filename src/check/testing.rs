@@ -1,0 +1,195 @@
+//! Runs made by hand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Facts, Finding, Recorded, Verdict};
+use crate::base::history::History;
+use crate::base::trace::{Event, LossReason, MessageId, Micros, OperationId, Outcome, Record, RequestId, WriteId};
+use crate::base::wire::{Dump, DumpEntry};
+use crate::base::{FollowerId, Key, NodeId, Stamp, Value, Version};
+
+pub(super) fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+pub(super) fn value(json: &str) -> Value {
+    Value::from_json(json).unwrap()
+}
+
+pub(super) fn stamp(version: u64) -> Stamp {
+    Stamp::of_version(Version::new(version).unwrap())
+}
+
+/// The client `c1`, `c2`, …
+pub(super) fn c(number: u16) -> NodeId {
+    NodeId::Client(number - 1)
+}
+
+/// The follower `f1`, `f2`, …
+pub(super) fn f(number: u8) -> FollowerId {
+    FollowerId(number - 1)
+}
+
+/// What a node stores: key, version, value.
+pub(super) fn dump(entries: &[(&str, u64, &str)]) -> Dump {
+    let entry = |(name, version, json): &(&str, u64, &str)| {
+        (key(name), DumpEntry { value: value(json), version: Version::new(*version).unwrap() })
+    };
+    entries.iter().map(entry).collect()
+}
+
+/// A run that is written down event by event. Nodes count their lives by themselves. Three followers, a quorum of 2.
+pub(super) struct Story {
+    pub(super) facts: Facts,
+    records: Vec<Record>,
+    states: Vec<(NodeId, Dump)>,
+    lives: BTreeMap<NodeId, u64>,
+    now: u64,
+}
+
+impl Story {
+    pub(super) fn new() -> Self {
+        let facts = Facts {
+            followers: 3,
+            write_quorum: 2,
+            repl_timeout: Duration::from_secs(5),
+            delay: (Duration::ZERO, Duration::from_secs(1)),
+            link_latency: Duration::from_millis(1),
+            faulty: true,
+            healed_at: None,
+            window: 100,
+        };
+        Self { facts, records: Vec::new(), states: Vec::new(), lives: BTreeMap::new(), now: 0 }
+    }
+
+    /// What follows happens at this time, in milliseconds.
+    pub(super) fn at(&mut self, ms: u64) -> &mut Self {
+        self.at_us(ms * 1000)
+    }
+
+    pub(super) fn at_us(&mut self, us: u64) -> &mut Self {
+        self.now = us;
+        self
+    }
+
+    pub(super) fn event(&mut self, node: NodeId, event: Event) -> &mut Self {
+        let incarnation = self.lives.get(&node).copied().unwrap_or(0);
+        self.records.push(Record { at: Micros(self.now), node, incarnation, event });
+        self
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(super) fn invoke_set(&mut self, client: NodeId, operation: OperationId, name: &str, json: &str) -> &mut Self {
+        let (key, value) = (key(name), value(json));
+        self.event(client, Event::InvokeSet { operation, target: NodeId::Leader, key, value })
+    }
+
+    pub(super) fn invoke_get(
+        &mut self,
+        client: NodeId,
+        operation: OperationId,
+        target: NodeId,
+        name: &str,
+    ) -> &mut Self {
+        self.event(client, Event::InvokeGet { operation, target, key: key(name) })
+    }
+
+    /// A write returns, with its version if that is not 0.
+    pub(super) fn wrote(
+        &mut self,
+        client: NodeId,
+        operation: OperationId,
+        outcome: Outcome,
+        version: u64,
+    ) -> &mut Self {
+        let stamp = (version > 0).then(|| stamp(version));
+        let confirmed = (outcome == Outcome::Ok).then_some((self.facts.write_quorum, self.facts.write_quorum));
+        self.event(client, Event::Return { operation, outcome, stamp, value: None, confirmed })
+    }
+
+    /// A read returns what it found; version 0 is nothing.
+    pub(super) fn found(&mut self, client: NodeId, operation: OperationId, version: u64, json: &str) -> &mut Self {
+        let event = match version {
+            0 => Event::Return { operation, outcome: Outcome::Absent, stamp: None, value: None, confirmed: None },
+            _ => {
+                let (stamp, value) = (Some(stamp(version)), Some(value(json)));
+                Event::Return { operation, outcome: Outcome::Ok, stamp, value, confirmed: None }
+            }
+        };
+        self.event(client, event)
+    }
+
+    pub(super) fn accept(&mut self, write: WriteId, name: &str, version: u64, json: &str) -> &mut Self {
+        let event = Event::Accept { write, key: key(name), stamp: stamp(version), value: value(json) };
+        self.event(NodeId::Leader, event)
+    }
+
+    pub(super) fn send(&mut self, write: WriteId, to: FollowerId, attempt: u32) -> &mut Self {
+        let message = MessageId { write, to, attempt };
+        self.event(NodeId::Leader, Event::Send { message, delay: Micros(0), lost: None, copy: None })
+    }
+
+    pub(super) fn ack(&mut self, write: WriteId, to: FollowerId, attempt: u32, version: u64) -> &mut Self {
+        let message = MessageId { write, to, attempt };
+        self.event(NodeId::Leader, Event::Ack { message, stored: stamp(version) })
+    }
+
+    pub(super) fn lost(&mut self, write: WriteId, to: FollowerId, attempt: u32) -> &mut Self {
+        let message = MessageId { write, to, attempt };
+        self.event(NodeId::Leader, Event::Lost { message, reason: LossReason::Deadline })
+    }
+
+    /// A follower applies what the leader's present life sent.
+    pub(super) fn apply(&mut self, at: FollowerId, name: &str, version: u64, json: &str) -> &mut Self {
+        let incarnation = self.lives.get(&NodeId::Leader).copied().unwrap_or(0);
+        let request = Some(RequestId { incarnation, number: 1 });
+        let event = Event::Apply { request, key: key(name), stamp: stamp(version), value: value(json) };
+        self.event(at.into(), event)
+    }
+
+    pub(super) fn complete(&mut self, write: WriteId, ok: bool, confirmations: usize) -> &mut Self {
+        self.event(NodeId::Leader, Event::Complete { write, ok, confirmations })
+    }
+
+    pub(super) fn crash(&mut self, node: impl Into<NodeId>) -> &mut Self {
+        self.event(node.into(), Event::Crash)
+    }
+
+    pub(super) fn restart(&mut self, node: impl Into<NodeId>) -> &mut Self {
+        let node = node.into();
+        *self.lives.entry(node).or_insert(0) += 1;
+        self.event(node, Event::Restart)
+    }
+
+    /// What a node stores in the end.
+    pub(super) fn ends_with(&mut self, node: impl Into<NodeId>, dump: Dump) -> &mut Self {
+        self.states.push((node.into(), dump));
+        self
+    }
+
+    pub(super) fn verdict(&self, check: fn(&Recorded<'_>) -> Verdict) -> Verdict {
+        let history = History::from_records(&self.records);
+        check(&Recorded { records: &self.records, history: &history, states: &self.states, facts: &self.facts })
+    }
+
+    /// The evidence against the run.
+    pub(super) fn evidence(&self, check: fn(&Recorded<'_>) -> Verdict) -> Vec<String> {
+        match self.verdict(check).finding {
+            Finding::Violated(evidence) => evidence,
+            other => panic!("not violated: {other:?}"),
+        }
+    }
+
+    /// How much it holds of, if it does.
+    pub(super) fn holds(&self, check: fn(&Recorded<'_>) -> Verdict) -> String {
+        match self.verdict(check).finding {
+            Finding::Holds(of) => of,
+            other => panic!("does not hold: {other:?}"),
+        }
+    }
+}

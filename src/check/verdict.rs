@@ -1,0 +1,172 @@
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::NodeId;
+use crate::base::history::History;
+use crate::base::trace::Record;
+use crate::base::wire::Dump;
+
+/// A finished run, as the checkers see it: nothing but what was recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded<'a> {
+    /// Everything that happened, in order.
+    pub records: &'a [Record],
+    /// The operations of the clients, put together from the records.
+    pub history: &'a History,
+    /// What each node stores in the end, the leader first.
+    pub states: &'a [(NodeId, Dump)],
+    /// What was run.
+    pub facts: &'a Facts,
+}
+
+/// What a checker must know of the cluster and of the scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The number of followers.
+    pub followers: usize,
+    /// The configured quorum.
+    pub write_quorum: usize,
+    /// The configured deadline of a write.
+    pub repl_timeout: Duration,
+    /// The range of the emulated delays.
+    pub delay: (Duration, Duration),
+    /// The latency of a link, one way.
+    pub link_latency: Duration,
+    /// Whether anything was done to the network or the nodes: the latency law holds without only.
+    pub faulty: bool,
+    /// The first record after everything was healed; none if there was nothing to heal and nobody probed.
+    pub healed_at: Option<usize>,
+    /// How many first deliveries to one follower may be unanswered.
+    pub window: usize,
+}
+
+/// What must hold of a run, or is measured of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Property {
+    /// K1: one stamp, one value; nothing from nowhere; versions step by one.
+    Integrity,
+    /// K2: the leader behaves like a single copy.
+    Linearizability,
+    /// K3: what was acknowledged stays.
+    Durability,
+    /// K4: replicas end equal.
+    Convergence,
+    /// K5: a client sees its own writes and does not go back in time. Counted.
+    Sessions,
+    /// K6: nobody sees a write without those before it. Counted.
+    Prefix,
+    /// K7: an acknowledgement tells the truth.
+    Acknowledgement,
+    /// K8: a stored stamp never goes down.
+    MonotonicState,
+    /// K10: every request ends by its deadline, and after healing writes are acknowledged.
+    Liveness,
+    /// K11: queues stay under their caps.
+    Bounds,
+    /// K13: latencies follow the order statistic.
+    LatencyLaw,
+}
+
+impl Property {
+    /// Every property, in the order of the catalogue.
+    pub const ALL: [Self; 11] = [
+        Self::Integrity,
+        Self::Linearizability,
+        Self::Durability,
+        Self::Convergence,
+        Self::Sessions,
+        Self::Prefix,
+        Self::Acknowledgement,
+        Self::MonotonicState,
+        Self::Liveness,
+        Self::Bounds,
+        Self::LatencyLaw,
+    ];
+
+    /// The name that scenarios and reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Integrity => "integrity",
+            Self::Linearizability => "linearizability",
+            Self::Durability => "durability",
+            Self::Convergence => "convergence",
+            Self::Sessions => "sessions",
+            Self::Prefix => "prefix",
+            Self::Acknowledgement => "acknowledgement",
+            Self::MonotonicState => "monotonic-state",
+            Self::Liveness => "liveness",
+            Self::Bounds => "bounds",
+            Self::LatencyLaw => "latency-law",
+        }
+    }
+
+    /// Whether a violation means that something good never happened, rather than that something bad did.
+    pub fn is_liveness(self) -> bool {
+        matches!(self, Self::Convergence | Self::Liveness)
+    }
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a checker found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The property that was checked.
+    pub property: Property,
+    /// What came of it.
+    pub finding: Finding,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The property holds. The text says of how much, so that a check of nothing is seen to be one.
+    Holds(String),
+    /// It does not hold. Each item is a sentence that shows it: operations, messages, faults, with their times. Never
+    /// empty.
+    Violated(Vec<String>),
+    /// It is counted and not judged: a rate, and examples of what was counted.
+    Counted {
+        /// How often it was so, in words.
+        rate: String,
+        /// How many cases there were.
+        cases: usize,
+        /// Some of the cases, each a sentence.
+        examples: Vec<String>,
+    },
+    /// It does not apply to this run, and why.
+    NotApplicable(String),
+}
+
+/// How many sentences of evidence a verdict keeps; the first show as much as all.
+const MOST_EVIDENCE: usize = 5;
+
+impl Verdict {
+    /// The verdict on a property that holds unless there is evidence against it.
+    pub fn unless(property: Property, evidence: Vec<String>, holds: impl FnOnce() -> String) -> Self {
+        let finding =
+            if evidence.is_empty() { Finding::Holds(holds()) } else { Finding::Violated(shortened(evidence)) };
+        Self { property, finding }
+    }
+
+    /// Whether the property was found violated.
+    pub fn is_violated(&self) -> bool {
+        matches!(self.finding, Finding::Violated(_))
+    }
+}
+
+fn shortened(mut evidence: Vec<String>) -> Vec<String> {
+    let more = evidence.len().saturating_sub(MOST_EVIDENCE);
+    if more > 0 {
+        evidence.truncate(MOST_EVIDENCE);
+        evidence.push(format!("… and {more} more like it"));
+    }
+    evidence
+}

@@ -1,0 +1,98 @@
+use serde::{Deserialize, Serialize};
+
+/// The decisions of the protocol that keep it correct, each of which can be switched off in a simulation to show what it
+/// is for. A node that serves has them all; there is no setting for it.
+///
+/// The numbers F1, F13, … are those of the stories in `sim-tests/corpus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// A follower applies a write only if its stamp is greater than the stored one. Without it the last to arrive wins
+    /// (F18).
+    pub compare_stamps: bool,
+    /// An answer confirms a write only if it shows that the follower stores it or a later one of this leader. Without it
+    /// every answer with status 200 does, that of a stale write too (F1).
+    pub confirm_only_stored: bool,
+    /// A follower confirms a write once, however often it answers. Without it every answer counts (F13).
+    pub count_distinct: bool,
+    /// An error or a silence confirms nothing. Without it the end of a request is taken for its success.
+    pub confirm_only_answers: bool,
+    /// A write that misses its quorum is not acknowledged. Without it the deadline lowers the quorum to what there is.
+    pub keep_quorum: bool,
+    /// What a follower missed is sent again until it arrives. Without it a lost message stays lost (F36).
+    pub resend_missed: bool,
+}
+
+/// One of the [`Rules`], by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// [`Rules::compare_stamps`]
+    CompareStamps,
+    /// [`Rules::confirm_only_stored`]
+    ConfirmOnlyStored,
+    /// [`Rules::count_distinct`]
+    CountDistinct,
+    /// [`Rules::confirm_only_answers`]
+    ConfirmOnlyAnswers,
+    /// [`Rules::keep_quorum`]
+    KeepQuorum,
+    /// [`Rules::resend_missed`]
+    ResendMissed,
+}
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Self; 6] = [
+        Self::CompareStamps,
+        Self::ConfirmOnlyStored,
+        Self::CountDistinct,
+        Self::ConfirmOnlyAnswers,
+        Self::KeepQuorum,
+        Self::ResendMissed,
+    ];
+}
+
+impl Rules {
+    /// Every rule in force.
+    pub const SAFE: Self = Self {
+        compare_stamps: true,
+        confirm_only_stored: true,
+        count_distinct: true,
+        confirm_only_answers: true,
+        keep_quorum: true,
+        resend_missed: true,
+    };
+
+    /// The textbook design that many start from: versions are compared and followers counted once, but any answer with
+    /// status 200 counts, and what is lost is not sent again.
+    pub const LAB: Self = Self { confirm_only_stored: false, resend_missed: false, ..Self::SAFE };
+
+    /// These rules without one of them.
+    #[must_use]
+    pub fn without(mut self, rule: Rule) -> Self {
+        *match rule {
+            Rule::CompareStamps => &mut self.compare_stamps,
+            Rule::ConfirmOnlyStored => &mut self.confirm_only_stored,
+            Rule::CountDistinct => &mut self.count_distinct,
+            Rule::ConfirmOnlyAnswers => &mut self.confirm_only_answers,
+            Rule::KeepQuorum => &mut self.keep_quorum,
+            Rule::ResendMissed => &mut self.resend_missed,
+        } = false;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_can_be_switched_off_alone() {
+        for rule in Rule::ALL {
+            assert_ne!(Rules::SAFE.without(rule), Rules::SAFE, "{rule:?}");
+            for other in Rule::ALL.into_iter().filter(|other| *other != rule) {
+                assert_ne!(Rules::SAFE.without(rule), Rules::SAFE.without(other), "{rule:?} and {other:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::base::NodeId;
+
+/// What can be done to a simulation only from outside of it, between two ticks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Action {
+    /// Kills a node; its memory is lost, and its peers see their connections end.
+    Crash(NodeId),
+    /// Starts a node that was killed.
+    Restart(NodeId),
+    /// Ends every fault of messages.
+    HealMessages,
+    /// Makes a link take this long, one way.
+    SetLatency(NodeId, NodeId, Duration),
+}
+
+/// Where a story leaves what it wants done at the end of the tick.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Control {
+    wanted: Arc<Mutex<VecDeque<Action>>>,
+}
+
+impl Control {
+    pub(super) fn want(&self, action: Action) {
+        self.lock().push_back(action);
+    }
+
+    pub(super) fn next(&self) -> Option<Action> {
+        self.lock().pop_front()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Action>> {
+        // Each change is a single push or pop, so a panic of a story cannot leave one half done.
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

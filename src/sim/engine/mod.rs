@@ -1,0 +1,11 @@
+//! The turmoil engine: real nodes in a simulated network.
+
+mod control;
+mod play;
+mod recorder;
+mod stage;
+mod world;
+
+pub use play::run;
+pub use stage::{Stage, StageClient};
+pub use world::{Run, SimError, World};

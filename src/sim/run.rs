@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::scenario::{ClusterSpec, Scenario};
+use crate::base::NodeId;
+use crate::base::history::History;
+use crate::base::trace::{Event, Trace, WriteId};
+use crate::base::wire::Dump;
+use crate::check::convergence::{self, Difference};
+use crate::check::latency_law::LatencyLaw;
+use crate::check::{Property, Verdict};
+
+/// A scenario that was run, everything that was recorded of it, and the verdicts on it.
+#[derive(Debug, Clone)]
+pub struct ScenarioRun {
+    /// What was run.
+    pub scenario: Scenario,
+    /// With which seed.
+    pub seed: u64,
+    /// Everything that happened.
+    pub trace: Trace,
+    /// What the clients did and saw.
+    pub history: History,
+    /// What each node stores in the end, the leader first.
+    pub states: Vec<(NodeId, Dump)>,
+    /// What the checkers say, in the order of [`Property::ALL`].
+    pub verdicts: Vec<Verdict>,
+    /// How long the operations took, in virtual time.
+    pub virtual_time: Duration,
+}
+
+impl ScenarioRun {
+    /// The properties that were violated.
+    pub fn violations(&self) -> impl Iterator<Item = Property> {
+        self.verdicts.iter().filter(|verdict| verdict.is_violated()).map(|verdict| verdict.property)
+    }
+
+    /// The latencies of the acknowledged writes as the leader saw them, from acceptance to completion, in seconds.
+    pub fn latencies(&self) -> Vec<f64> {
+        let mut accepted: BTreeMap<(u64, WriteId), u64> = BTreeMap::new();
+        let mut latencies = Vec::new();
+        for record in self.trace.records() {
+            match record.event {
+                Event::Accept { write, .. } => drop(accepted.insert((record.incarnation, write), record.at.0)),
+                Event::Complete { write, ok: true, .. } => {
+                    latencies.push((record.at.0 - accepted[&(record.incarnation, write)]) as f64 / 1e6);
+                }
+                _ => {}
+            }
+        }
+        latencies
+    }
+
+    /// What the latencies should look like, were there no faults.
+    pub fn law(&self) -> Option<LatencyLaw> {
+        let ClusterSpec { write_quorum, followers, delay_ms: [min, max], .. } = self.scenario.cluster;
+        LatencyLaw::new(write_quorum, followers, Duration::from_millis(min), Duration::from_millis(max))
+    }
+
+    /// How many writes reached each follower after a newer one, in the order of the followers.
+    pub fn stale_arrivals(&self) -> Vec<usize> {
+        let mut stale = vec![0; self.scenario.cluster.followers];
+        for record in self.trace.records() {
+            if let (NodeId::Follower(id), Event::Reject { .. }) = (record.node, &record.event) {
+                stale[id.index()] += 1;
+            }
+        }
+        stale
+    }
+
+    /// How many writes were acknowledged, and how many were answered without their quorum.
+    pub fn completions(&self) -> (usize, usize) {
+        let completed = |want: bool| {
+            let matches = |event: &Event| matches!(event, Event::Complete { ok, .. } if *ok == want);
+            self.trace.records().iter().filter(|record| matches(&record.event)).count()
+        };
+        (completed(true), completed(false))
+    }
+
+    /// Where the replicas differ in the end.
+    pub fn differences(&self) -> Vec<Difference> {
+        convergence::differences(&self.states)
+    }
+}

@@ -1,0 +1,402 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::base::NodeId;
+use crate::base::trace::OperationId;
+
+/// Something that happens to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawFault", into = "RawFault")]
+pub struct Fault {
+    /// When it begins, in milliseconds.
+    pub at_ms: u64,
+    /// When a fault of messages ends; without it, when everything is healed.
+    pub until_ms: Option<u64>,
+    /// What happens.
+    pub kind: FaultKind,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The node is killed; what it had in memory is lost.
+    Crash(NodeId),
+    /// The node is started again, empty.
+    Restart(NodeId),
+    /// The node stops, with its memory, and knows nothing of it. Core engine only.
+    Pause(NodeId),
+    /// The node goes on.
+    Resume(NodeId),
+    /// What goes between the node and the others is held back, both ways.
+    Hold(NodeId),
+    /// It is let go.
+    Release(NodeId),
+    /// What goes between two sets of nodes is lost.
+    Partition(Links),
+    /// It is not lost any more.
+    Heal(Links),
+    /// A link, or every link of a node, takes this long, one way.
+    Slow {
+        /// The node, or one end of the link.
+        node: NodeId,
+        /// The other end.
+        to: Option<NodeId>,
+        /// Milliseconds, one way.
+        latency_ms: u64,
+    },
+    /// Messages do not arrive.
+    Drop(Target),
+    /// Messages arrive, but the answers to them do not.
+    DropReply(Target),
+    /// Messages arrive twice.
+    Duplicate(Target),
+    /// Messages take this long.
+    Delay {
+        /// Which.
+        target: Target,
+        /// Milliseconds.
+        delay_ms: u64,
+    },
+    /// A client hangs up.
+    Disconnect {
+        /// On this operation.
+        operation: OperationName,
+        /// After this many milliseconds.
+        after_ms: u64,
+    },
+    /// A node's clock runs at another rate. Core engine only.
+    Clock {
+        /// The node.
+        node: NodeId,
+        /// Thousandths of the true rate.
+        rate_per_mille: u64,
+    },
+}
+
+/// Two sets of nodes, and in which direction something happens between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// One set.
+    pub from: Vec<NodeId>,
+    /// The other.
+    pub to: Vec<NodeId>,
+    /// Only what goes from the one to the other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_way: bool,
+}
+
+/// Which messages. What is not named does not matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Those of this operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationName>,
+    /// Those to this follower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<NodeId>,
+    /// Those of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// This many in a thousand of them.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub per_mille: u16,
+}
+
+fn all() -> u16 {
+    1000
+}
+
+fn is_all(per_mille: &u16) -> bool {
+    *per_mille == all()
+}
+
+/// An operation, by its client and its number among those of that client: `c1#3`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OperationName {
+    /// The client, counted from 0.
+    pub client: u16,
+    /// The number, counted from 1.
+    pub number: OperationId,
+}
+
+impl fmt::Display for OperationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", NodeId::Client(self.client), self.number)
+    }
+}
+
+impl FromStr for OperationName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = || {
+            let (client, number) = text.strip_prefix('c')?.split_once('#')?;
+            let client = client.parse::<u16>().ok()?.checked_sub(1)?;
+            Some(Self { client, number: number.parse().ok().filter(|number| *number > 0)? })
+        };
+        parse().ok_or_else(|| format!("{text:?} does not name an operation; the third of the first client is c1#3"))
+    }
+}
+
+impl TryFrom<String> for OperationName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<OperationName> for String {
+    fn from(name: OperationName) -> Self {
+        name.to_string()
+    }
+}
+
+/// A fault as it stands in a file: exactly one of the kinds is set.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawFault {
+    #[serde(skip_serializing_if = "is_zero")]
+    at_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crash: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release: Option<NodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<Links>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heal: Option<Links>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slow: Option<RawSlow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drop: Option<Target>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drop_reply: Option<Target>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate: Option<Target>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay: Option<RawDelay>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disconnect: Option<RawDisconnect>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock: Option<RawClock>,
+}
+
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSlow {
+    node: NodeId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<NodeId>,
+    latency_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDelay {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<OperationName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<NodeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    per_mille: u16,
+    delay_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDisconnect {
+    operation: OperationName,
+    after_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawClock {
+    node: NodeId,
+    rate_per_mille: u64,
+}
+
+impl TryFrom<RawFault> for Fault {
+    type Error = String;
+
+    fn try_from(raw: RawFault) -> Result<Self, String> {
+        let kinds = [
+            raw.crash.map(FaultKind::Crash),
+            raw.restart.map(FaultKind::Restart),
+            raw.pause.map(FaultKind::Pause),
+            raw.resume.map(FaultKind::Resume),
+            raw.hold.map(FaultKind::Hold),
+            raw.release.map(FaultKind::Release),
+            raw.partition.map(FaultKind::Partition),
+            raw.heal.map(FaultKind::Heal),
+            raw.slow.map(|RawSlow { node, to, latency_ms }| FaultKind::Slow { node, to, latency_ms }),
+            raw.drop.map(FaultKind::Drop),
+            raw.drop_reply.map(FaultKind::DropReply),
+            raw.duplicate.map(FaultKind::Duplicate),
+            raw.delay.map(|RawDelay { operation, to, attempt, per_mille, delay_ms }| FaultKind::Delay {
+                target: Target { operation, to, attempt, per_mille },
+                delay_ms,
+            }),
+            raw.disconnect.map(|RawDisconnect { operation, after_ms }| FaultKind::Disconnect { operation, after_ms }),
+            raw.clock.map(|RawClock { node, rate_per_mille }| FaultKind::Clock { node, rate_per_mille }),
+        ];
+        let mut kinds = kinds.into_iter().flatten();
+        match (kinds.next(), kinds.next()) {
+            (Some(kind), None) => Ok(Self { at_ms: raw.at_ms, until_ms: raw.until_ms, kind }),
+            _ => Err(format!("a fault needs exactly one of {}", FaultKind::NAMES.join(", "))),
+        }
+    }
+}
+
+impl From<Fault> for RawFault {
+    fn from(fault: Fault) -> Self {
+        let mut raw = Self { at_ms: fault.at_ms, until_ms: fault.until_ms, ..Self::default() };
+        match fault.kind {
+            FaultKind::Crash(node) => raw.crash = Some(node),
+            FaultKind::Restart(node) => raw.restart = Some(node),
+            FaultKind::Pause(node) => raw.pause = Some(node),
+            FaultKind::Resume(node) => raw.resume = Some(node),
+            FaultKind::Hold(node) => raw.hold = Some(node),
+            FaultKind::Release(node) => raw.release = Some(node),
+            FaultKind::Partition(links) => raw.partition = Some(links),
+            FaultKind::Heal(links) => raw.heal = Some(links),
+            FaultKind::Slow { node, to, latency_ms } => raw.slow = Some(RawSlow { node, to, latency_ms }),
+            FaultKind::Drop(target) => raw.drop = Some(target),
+            FaultKind::DropReply(target) => raw.drop_reply = Some(target),
+            FaultKind::Duplicate(target) => raw.duplicate = Some(target),
+            FaultKind::Delay { target: Target { operation, to, attempt, per_mille }, delay_ms } => {
+                raw.delay = Some(RawDelay { operation, to, attempt, per_mille, delay_ms });
+            }
+            FaultKind::Disconnect { operation, after_ms } => {
+                raw.disconnect = Some(RawDisconnect { operation, after_ms });
+            }
+            FaultKind::Clock { node, rate_per_mille } => raw.clock = Some(RawClock { node, rate_per_mille }),
+        }
+        raw
+    }
+}
+
+impl FaultKind {
+    /// The names of the kinds, as they stand in a file.
+    pub const NAMES: [&str; 15] = [
+        "crash",
+        "restart",
+        "pause",
+        "resume",
+        "hold",
+        "release",
+        "partition",
+        "heal",
+        "slow",
+        "drop",
+        "drop_reply",
+        "duplicate",
+        "delay",
+        "disconnect",
+        "clock",
+    ];
+
+    /// The name of the kind, as it stands in a file.
+    pub fn name(&self) -> &'static str {
+        let place = match self {
+            Self::Crash(_) => 0,
+            Self::Restart(_) => 1,
+            Self::Pause(_) => 2,
+            Self::Resume(_) => 3,
+            Self::Hold(_) => 4,
+            Self::Release(_) => 5,
+            Self::Partition(_) => 6,
+            Self::Heal(_) => 7,
+            Self::Slow { .. } => 8,
+            Self::Drop(_) => 9,
+            Self::DropReply(_) => 10,
+            Self::Duplicate(_) => 11,
+            Self::Delay { .. } => 12,
+            Self::Disconnect { .. } => 13,
+            Self::Clock { .. } => 14,
+        };
+        Self::NAMES[place]
+    }
+
+    /// The nodes that it names.
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        match self {
+            Self::Crash(node) | Self::Restart(node) | Self::Pause(node) | Self::Resume(node) => vec![*node],
+            Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => vec![*node],
+            Self::Partition(links) | Self::Heal(links) => [links.from.as_slice(), links.to.as_slice()].concat(),
+            Self::Slow { node, to, .. } => [*node].into_iter().chain(*to).collect(),
+            Self::Drop(target) | Self::DropReply(target) | Self::Duplicate(target) | Self::Delay { target, .. } => {
+                target.to.into_iter().collect()
+            }
+            Self::Disconnect { .. } => Vec::new(),
+        }
+    }
+
+    /// The messages that it acts on, if it acts on messages.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Drop(target) | Self::DropReply(target) | Self::Duplicate(target) | Self::Delay { target, .. } => {
+                Some(target)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Fault {
+    /// What tells the draws of this fault from those of others: its own text, so that taking another away changes none.
+    pub(in crate::sim) fn salt(&self) -> u64 {
+        xxh3_64(toml::to_string(self).expect("a fault can be written as TOML").as_bytes())
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        if let Some(until) = self.until_ms {
+            if self.kind.target().is_none() {
+                return Err(format!("until_ms goes with faults of messages, not with {}", self.kind.name()));
+            }
+            if until <= self.at_ms {
+                return Err(format!("until_ms = {until} is not after at_ms = {}", self.at_ms));
+            }
+        }
+        if let Some(target) = self.kind.target() {
+            if target.per_mille > 1000 {
+                return Err(format!("per_mille = {}: must be 0 to 1000", target.per_mille));
+            }
+            if target.to == Some(NodeId::Leader) {
+                return Err("replication messages go to followers; to = \"leader\" is none".into());
+            }
+        }
+        if let FaultKind::Partition(links) | FaultKind::Heal(links) = &self.kind {
+            if links.from.is_empty() || links.to.is_empty() {
+                return Err("both from and to need at least one node".into());
+            }
+            if let Some(node) = links.from.iter().find(|node| links.to.contains(node)) {
+                return Err(format!("{node} is on both sides"));
+            }
+        }
+        Ok(())
+    }
+}

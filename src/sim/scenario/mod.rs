@@ -1,0 +1,258 @@
+//! Scenarios: what is run, as data. A file in TOML says everything that a run depends on, so that it can be saved,
+//! replayed, shrunk and drawn. `docs/SCENARIOS.md` is the reference of the format.
+
+mod fault;
+mod workload;
+
+pub use fault::{Fault, FaultKind, Links, OperationName, Target};
+pub use workload::{ExplicitOperation, PlannedKind, PlannedOperation, ReadFrom, Workload};
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::NodeId;
+use crate::check::Property;
+use crate::core::{Rule, Rules};
+
+/// A cluster, what its clients do, what happens to it, and what must come of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it is about, in a few words.
+    pub name: String,
+    /// The seed unless another one is asked for.
+    #[serde(default)]
+    pub seed: u64,
+    /// The cluster.
+    #[serde(default)]
+    pub cluster: ClusterSpec,
+    /// What its clients do.
+    pub workload: Workload,
+    /// What happens to it.
+    #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// What must come of it, for scenarios that are kept as tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+}
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterSpec {
+    /// The number of followers.
+    pub followers: usize,
+    /// How many of them must confirm a write.
+    pub write_quorum: usize,
+    /// The shortest and the longest emulated delay of a replication message, in milliseconds.
+    pub delay_ms: [u64; 2],
+    /// The deadline of a write's quorum and of a replication request, in milliseconds.
+    pub repl_timeout_ms: u64,
+    /// The latency of a link, one way, in milliseconds.
+    pub link_ms: u64,
+    /// How far time advances at once, in milliseconds.
+    pub tick_ms: u64,
+    /// Which decisions of the protocol are in force.
+    pub rules: RulesSpec,
+}
+
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        Self {
+            followers: 5,
+            write_quorum: 3,
+            delay_ms: [0, 1000],
+            repl_timeout_ms: 5000,
+            link_ms: 1,
+            tick_ms: 1,
+            rules: RulesSpec::Named(RuleSet::Safe),
+        }
+    }
+}
+
+/// Rules, as a scenario names them: `"safe"`, `"lab"`, or `{ off = ["compare-stamps"] }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected \"safe\", \"lab\" or { off = [rule, …] }")]
+pub enum RulesSpec {
+    /// A set that has a name.
+    Named(RuleSet),
+    /// All rules but these.
+    Without {
+        /// The rules that are switched off.
+        off: Vec<Rule>,
+    },
+}
+
+/// The sets of rules that have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleSet {
+    /// [`Rules::SAFE`]
+    Safe,
+    /// [`Rules::LAB`]
+    Lab,
+}
+
+impl RulesSpec {
+    /// The rules that are meant.
+    pub fn rules(&self) -> Rules {
+        match self {
+            Self::Named(RuleSet::Safe) => Rules::SAFE,
+            Self::Named(RuleSet::Lab) => Rules::LAB,
+            Self::Without { off } => off.iter().fold(Rules::SAFE, |rules, rule| rules.without(*rule)),
+        }
+    }
+}
+
+/// What must come of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", try_from = "RawExpect", into = "RawExpect")]
+pub enum Expect {
+    /// No property is violated.
+    Passes,
+    /// This property is violated, and perhaps others with it.
+    Violates(Property),
+    /// This property is counted, and there are cases of it.
+    Shows(Property),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExpect {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    passes: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    violates: Option<Property>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shows: Option<Property>,
+}
+
+impl TryFrom<RawExpect> for Expect {
+    type Error = &'static str;
+
+    fn try_from(raw: RawExpect) -> Result<Self, Self::Error> {
+        match (raw.passes, raw.violates, raw.shows) {
+            (Some(true), None, None) => Ok(Self::Passes),
+            (None, Some(property), None) => Ok(Self::Violates(property)),
+            (None, None, Some(property)) => Ok(Self::Shows(property)),
+            _ => Err("expect needs exactly one of passes = true, violates = \"property\" or shows = \"property\""),
+        }
+    }
+}
+
+impl From<Expect> for RawExpect {
+    fn from(expect: Expect) -> Self {
+        let none = Self { passes: None, violates: None, shows: None };
+        match expect {
+            Expect::Passes => Self { passes: Some(true), ..none },
+            Expect::Violates(property) => Self { violates: Some(property), ..none },
+            Expect::Shows(property) => Self { shows: Some(property), ..none },
+        }
+    }
+}
+
+/// Why a scenario cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file cannot be read.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The text is not a scenario. The message shows the line.
+    #[error("{path}: not a scenario: {error}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong, and where.
+        error: Box<toml::de::Error>,
+    },
+    /// It is one, but says something that cannot be.
+    #[error("{0}")]
+    Impossible(String),
+}
+
+impl Scenario {
+    /// Reads a scenario from a file.
+    ///
+    /// # Errors
+    /// [`ScenarioError`], which names the file, the line and the field.
+    pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
+        let name = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable { path: name.clone(), error })?;
+        let scenario = Self::from_toml(&text).map_err(|error| match error {
+            ScenarioError::Malformed { error, .. } => ScenarioError::Malformed { path: name.clone(), error },
+            ScenarioError::Impossible(what) => ScenarioError::Impossible(format!("{name}: {what}")),
+            unreadable => unreadable,
+        })?;
+        Ok(scenario)
+    }
+
+    /// Reads a scenario from a text, and checks that it can be run.
+    ///
+    /// # Errors
+    /// [`ScenarioError`].
+    pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
+        let malformed = |error| ScenarioError::Malformed { path: "scenario".into(), error: Box::new(error) };
+        let scenario: Self = toml::from_str(text).map_err(malformed)?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// The text of the scenario. Reading it gives the same scenario.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a scenario can be written as TOML")
+    }
+
+    /// Whether anything happens to the cluster that does not happen by itself.
+    pub fn is_faulty(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    /// Checks what the format alone cannot: that nodes exist and that numbers fit together.
+    ///
+    /// # Errors
+    /// [`ScenarioError::Impossible`].
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        let impossible = |what: String| Err(ScenarioError::Impossible(what));
+        let ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, link_ms, tick_ms, .. } =
+            &self.cluster;
+        if !(1..=128).contains(followers) {
+            return impossible(format!("cluster.followers = {followers}: must be 1 to 128"));
+        }
+        if !(1..=*followers).contains(write_quorum) {
+            return impossible(format!(
+                "cluster.write_quorum = {write_quorum}: must be 1 to {followers}, the followers"
+            ));
+        }
+        if min > max || *max > 3_600_000 {
+            return impossible(format!(
+                "cluster.delay_ms = [{min}, {max}]: must be [shortest, longest], up to 3600000"
+            ));
+        }
+        for (name, ms) in [("repl_timeout_ms", repl_timeout_ms), ("link_ms", link_ms), ("tick_ms", tick_ms)] {
+            if !(1..=3_600_000).contains(ms) {
+                return impossible(format!("cluster.{name} = {ms}: must be 1 to 3600000"));
+            }
+        }
+        self.workload.check(*followers).map_err(ScenarioError::Impossible)?;
+        for (place, fault) in self.faults.iter().enumerate() {
+            let nodes = fault.kind.nodes();
+            let unknown = nodes.iter().find(|node| match node {
+                NodeId::Leader => false,
+                NodeId::Follower(id) => id.index() >= *followers,
+                NodeId::Client(_) => true,
+            });
+            if let Some(node) = unknown {
+                return impossible(format!("fault {}: there is no node {node}", place + 1));
+            }
+            fault.check().map_err(|what| ScenarioError::Impossible(format!("fault {}: {what}", place + 1)))?;
+        }
+        Ok(())
+    }
+}

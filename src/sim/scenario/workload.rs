@@ -1,0 +1,236 @@
+use serde::{Deserialize, Serialize};
+
+use super::OperationName;
+use crate::base::trace::OperationId;
+use crate::base::{FollowerId, Key, NodeId, Seed};
+
+/// What clients do: operations that are drawn, operations that are written down, or both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workload {
+    /// How many clients share the drawn operations, each doing one after another.
+    pub clients: u16,
+    /// How many operations are drawn.
+    pub operations: usize,
+    /// On how many keys: `k1`, `k2`, ….
+    pub keys: u64,
+    /// The share of the drawn operations that read, 0 to 1.
+    pub reads: f64,
+    /// Where they read.
+    pub read_from: ReadFrom,
+    /// The shortest and the longest pause of a client before each drawn operation, in milliseconds.
+    pub think_ms: [u64; 2],
+    /// Drawn operations that are left out. All others are as they would be with them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<OperationName>,
+    /// Operations that are written down.
+    #[serde(rename = "operation", skip_serializing_if = "Vec::is_empty")]
+    pub explicit: Vec<ExplicitOperation>,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            clients: 1,
+            operations: 0,
+            keys: 1,
+            reads: 0.0,
+            read_from: ReadFrom::Any,
+            think_ms: [0, 0],
+            without: Vec::new(),
+            explicit: Vec::new(),
+        }
+    }
+}
+
+/// Where drawn reads go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadFrom {
+    /// To any node, drawn for each read.
+    Any,
+    /// To the leader.
+    Leader,
+    /// To any follower, drawn for each read.
+    Followers,
+}
+
+/// An operation that is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawOperation", into = "RawOperation")]
+pub struct ExplicitOperation {
+    /// The client, counted from 1, that does it.
+    pub client: u16,
+    /// When it does, in milliseconds; later if it is not done with the one before.
+    pub at_ms: u64,
+    /// What it does.
+    pub kind: PlannedKind,
+    /// The key.
+    pub key: Key,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOperation {
+    #[serde(default = "first_client")]
+    client: u16,
+    #[serde(default)]
+    at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    set: Option<Key>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    get: Option<Key>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<NodeId>,
+}
+
+fn first_client() -> u16 {
+    1
+}
+
+impl TryFrom<RawOperation> for ExplicitOperation {
+    type Error = &'static str;
+
+    fn try_from(raw: RawOperation) -> Result<Self, Self::Error> {
+        let RawOperation { client, at_ms, set, get, from } = raw;
+        if client == 0 {
+            return Err("clients are counted from 1");
+        }
+        match (set, get, from) {
+            (Some(key), None, None) => Ok(Self { client, at_ms, kind: PlannedKind::Set, key }),
+            (None, Some(key), from) => {
+                let from = from.unwrap_or(NodeId::Leader);
+                Ok(Self { client, at_ms, kind: PlannedKind::Get { from }, key })
+            }
+            _ => Err("an operation needs exactly one of set = \"key\" or get = \"key\"; only a get has from"),
+        }
+    }
+}
+
+impl From<ExplicitOperation> for RawOperation {
+    fn from(operation: ExplicitOperation) -> Self {
+        let ExplicitOperation { client, at_ms, kind, key } = operation;
+        match kind {
+            PlannedKind::Set => Self { client, at_ms, set: Some(key), get: None, from: None },
+            PlannedKind::Get { from } => Self { client, at_ms, set: None, get: Some(key), from: Some(from) },
+        }
+    }
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlannedKind {
+    /// It writes a value that no other operation writes.
+    Set,
+    /// It reads.
+    Get {
+        /// From this node.
+        from: NodeId,
+    },
+}
+
+/// An operation as a client will do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedOperation {
+    /// Its number among those of its client.
+    pub number: OperationId,
+    /// Not before this time.
+    pub at_ms: u64,
+    /// And after a pause of this length.
+    pub think_ms: u64,
+    /// What it does.
+    pub kind: PlannedKind,
+    /// The key.
+    pub key: Key,
+}
+
+impl Workload {
+    /// The operations of each client, in their order: first those that are drawn, then those that are written down. What
+    /// is drawn for an operation depends on the seed, its client and its number, and on no other operation.
+    pub fn plan(&self, seed: Seed, followers: usize) -> Vec<(NodeId, Vec<PlannedOperation>)> {
+        let seed = seed.fork("workload");
+        let last = self.explicit.iter().map(|operation| operation.client).max().unwrap_or(0);
+        let clients = if self.operations == 0 { last } else { self.clients.max(last) };
+        let plan = |client: u16| {
+            let id = NodeId::Client(client);
+            let mut plan: Vec<PlannedOperation> = (1..=self.share(client))
+                .filter(|number| !self.without.contains(&OperationName { client, number: *number }))
+                .map(|number| self.draw(seed, client, number, followers))
+                .collect();
+            let written = self.explicit.iter().filter(|operation| operation.client == client + 1);
+            plan.extend(written.zip(self.share(client) + 1..).map(|(operation, number)| PlannedOperation {
+                number,
+                at_ms: operation.at_ms,
+                think_ms: 0,
+                kind: operation.kind,
+                key: operation.key.clone(),
+            }));
+            (id, plan)
+        };
+        (0..clients).map(plan).collect()
+    }
+
+    /// How many drawn operations fall to a client.
+    fn share(&self, client: u16) -> OperationId {
+        let (clients, client) = (usize::from(self.clients), usize::from(client));
+        if client >= clients {
+            return 0;
+        }
+        (self.operations / clients + usize::from(client < self.operations % clients)) as OperationId
+    }
+
+    fn draw(&self, seed: Seed, client: u16, number: OperationId, followers: usize) -> PlannedOperation {
+        // What is drawn for is the last word of the key, so that one more kind of draw changes no other.
+        let draw = |purpose: u64| seed.draw(&[client.into(), number, purpose]);
+        let key = format!("k{}", draw(0).between(1, self.keys));
+        let is_read = (draw(1).between(1, 1_000_000) as f64) <= self.reads * 1e6;
+        let follower = |place: u64| NodeId::from(FollowerId(place as u8));
+        let from = match self.read_from {
+            ReadFrom::Leader => NodeId::Leader,
+            ReadFrom::Followers => follower(draw(2).between(0, followers as u64 - 1)),
+            ReadFrom::Any => match draw(2).between(0, followers as u64) {
+                0 => NodeId::Leader,
+                place => follower(place - 1),
+            },
+        };
+        PlannedOperation {
+            number,
+            at_ms: 0,
+            think_ms: draw(3).between(self.think_ms[0], self.think_ms[1]),
+            kind: if is_read { PlannedKind::Get { from } } else { PlannedKind::Set },
+            key: Key::new(&key).expect("a short name"),
+        }
+    }
+
+    /// What cannot be, in words that name the field.
+    pub(super) fn check(&self, followers: usize) -> Result<(), String> {
+        if self.operations == 0 && self.explicit.is_empty() {
+            return Err("workload: nothing to do; set operations, or write [[workload.operation]] down".into());
+        }
+        if self.operations > 0 && self.clients == 0 {
+            return Err("workload.clients = 0: must be at least 1".into());
+        }
+        if self.keys == 0 {
+            return Err("workload.keys = 0: must be at least 1".into());
+        }
+        if !(0.0..=1.0).contains(&self.reads) {
+            return Err(format!("workload.reads = {}: must be a share from 0 to 1", self.reads));
+        }
+        if self.think_ms[0] > self.think_ms[1] {
+            return Err(format!("workload.think_ms = {:?}: must be [shortest, longest]", self.think_ms));
+        }
+        let stranger = |node: &NodeId| match node {
+            NodeId::Leader => false,
+            NodeId::Follower(id) => id.index() >= followers,
+            NodeId::Client(_) => true,
+        };
+        for operation in &self.explicit {
+            if let PlannedKind::Get { from } = operation.kind
+                && stranger(&from)
+            {
+                return Err(format!("workload.operation: there is no node {from} to read from"));
+            }
+        }
+        Ok(())
+    }
+}
