@@ -121,7 +121,7 @@ fn every_kind_of_fault_happens() {
     assert!(count(&|e| matches!(e, Event::Send { lost: Some(_), .. })) > 0, "nothing was dropped");
     assert!(count(&|e| matches!(e, Event::Send { copy: Some(_), .. })) > 0, "nothing was doubled");
     assert!(count(&|e| matches!(e, Event::Lost { .. })) > 0, "the leader lost nothing");
-    assert_eq!(count(&|e| matches!(e, Event::Fault { what } if what.ends_with("hold f1"))), 1);
+    assert_eq!(count(&|e| matches!(e, Event::Fault { what, .. } if what.ends_with("hold f1"))), 1);
     let hung_up = run.history.operations.iter().find(|operation| operation.name() == "c2#3").expect("it was invoked");
     assert_eq!((hung_up.outcome, hung_up.stamp), (Outcome::Unknown, None), "{hung_up:?}");
     assert!(run.history.operations.iter().any(|operation| operation.key == Key::new("extra").unwrap()));

@@ -3,6 +3,7 @@
 //! This is the lowest layer. It depends on nothing else in the crate, and everything else may depend on it.
 
 pub mod history;
+pub mod json_lines;
 mod key;
 mod node;
 pub mod seed;

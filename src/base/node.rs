@@ -20,7 +20,7 @@ impl FollowerId {
     }
 }
 
-/// Someone who takes part in a run: a node or a client.
+/// Someone who takes part in a run: a node, a client, or the network between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NodeId {
     /// The node that accepts writes.
@@ -29,6 +29,8 @@ pub enum NodeId {
     Follower(FollowerId),
     /// A client, counted from 0.
     Client(u16),
+    /// What connects the others. It does nothing by itself; what is done to it is recorded under its name.
+    Network,
 }
 
 impl NodeId {
@@ -38,6 +40,7 @@ impl NodeId {
             Self::Leader => 0,
             Self::Follower(id) => 1 + u64::from(id.0),
             Self::Client(id) => (1 << 32) + u64::from(id),
+            Self::Network => 1 << 33,
         }
     }
 }
@@ -54,13 +57,14 @@ impl fmt::Display for FollowerId {
     }
 }
 
-/// `leader`, `f1`, `f2`, …, `c1`, `c2`, …
+/// `leader`, `f1`, `f2`, …, `c1`, `c2`, …, `network`
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leader => f.write_str("leader"),
             Self::Follower(id) => id.fmt(f),
             Self::Client(id) => write!(f, "c{}", u32::from(*id) + 1),
+            Self::Network => f.write_str("network"),
         }
     }
 }
@@ -85,6 +89,7 @@ impl FromStr for NodeId {
             |place: u16| u8::try_from(place).ok().filter(|place| usize::from(*place) < FollowerSet::CAPACITY);
         let node = match text {
             "leader" => Some(Self::Leader),
+            "network" => Some(Self::Network),
             _ => numbered('f').and_then(follower).map(|place| Self::Follower(FollowerId(place))),
         };
         node.or_else(|| numbered('c').map(Self::Client)).ok_or_else(|| InvalidNodeId(text.to_owned()))
@@ -94,6 +99,15 @@ impl FromStr for NodeId {
 impl<'de> Deserialize<'de> for NodeId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for FollowerId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match NodeId::deserialize(deserializer)? {
+            NodeId::Follower(id) => Ok(id),
+            other => Err(serde::de::Error::custom(format!("{other} is not a follower"))),
+        }
     }
 }
 
@@ -170,7 +184,7 @@ mod tests {
     fn names_count_from_one() {
         assert_eq!(NodeId::from(FollowerId(0)).to_string(), "f1");
         assert_eq!(NodeId::Client(9).to_string(), "c10");
-        for name in ["leader", "f1", "f128", "c1", "c65535"] {
+        for name in ["leader", "f1", "f128", "c1", "c65535", "network"] {
             assert_eq!(name.parse::<NodeId>().unwrap().to_string(), name);
         }
         for text in ["", "f", "f0", "f129", "c0", "Leader", "f1 ", "x1", "f-1"] {

@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Version {
 /// A leader's term of office. Every write of one epoch is ordered before every write of the next.
 ///
 /// Today there is one epoch, [`Epoch::ZERO`]: a leader does not yet recover what an earlier one wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(u64);
 
@@ -89,7 +89,8 @@ impl Epoch {
 /// What orders the writes of one key: first by epoch, then by version.
 ///
 /// The order is that of the fields, so the derived comparison is the protocol's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Stamp {
     /// The epoch of the leader that issued the write.
     pub epoch: Epoch,

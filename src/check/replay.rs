@@ -194,6 +194,6 @@ impl<'a> Replay<'a> {
 fn followers<T>(nodes: &BTreeMap<NodeId, T>) -> impl Iterator<Item = (FollowerId, &T)> {
     nodes.iter().filter_map(|(node, of_node)| match node {
         NodeId::Follower(id) => Some((*id, of_node)),
-        NodeId::Leader | NodeId::Client(_) => None,
+        NodeId::Leader | NodeId::Client(_) | NodeId::Network => None,
     })
 }

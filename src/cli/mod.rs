@@ -2,9 +2,15 @@
 
 mod cluster;
 mod health;
+#[cfg(feature = "sim")]
+mod output;
+#[cfg(feature = "sim")]
+mod rules;
 mod serve;
 #[cfg(feature = "sim")]
 mod sim;
+#[cfg(feature = "sim")]
+mod swarm;
 
 use std::process::ExitCode;
 
@@ -29,6 +35,9 @@ enum Command {
     /// Simulate clients racing on few keys while messages overtake one another
     #[cfg(feature = "sim")]
     Sim(sim::Args),
+    /// Simulate many generated scenarios, several at a time, and keep those that fail
+    #[cfg(feature = "sim")]
+    Swarm(swarm::Args),
 }
 
 /// How a command ended that could not do its work.
@@ -56,6 +65,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Cluster(args) => cluster::run(args),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(args),
+        #[cfg(feature = "sim")]
+        Command::Swarm(args) => swarm::run(&args),
     };
     let (message, status) = match result {
         Ok(status) => return status,
@@ -74,20 +85,27 @@ struct Status {
     problem: Option<String>,
 }
 
-/// 1 if something bad happened, 3 if something good never did, else 0.
 #[cfg(feature = "sim")]
 fn status_of(run: &semisync::sim::ScenarioRun) -> Status {
     let violated: Vec<_> = run.violations().collect();
     let names: Vec<_> = violated.iter().map(|property| property.name()).collect();
-    match violated.as_slice() {
-        [] => Status { code: ExitCode::SUCCESS, problem: None },
-        some => {
-            let only_liveness = some.iter().all(|property| property.is_liveness());
-            let code = ExitCode::from(if only_liveness { 3 } else { 1 });
-            Status { code, problem: Some(format!("Violated: {}", names.join(", "))) }
-        }
+    let problem = (!violated.is_empty()).then(|| format!("Violated: {}", names.join(", ")));
+    Status { code: code_of(&violated), problem }
+}
+
+/// 1 if something bad happened, 3 if something good never did, else 0.
+#[cfg(feature = "sim")]
+fn code_of(violated: &[semisync::check::Property]) -> ExitCode {
+    match violated {
+        [] => ExitCode::SUCCESS,
+        some if some.iter().all(|property| property.is_liveness()) => ExitCode::from(3),
+        _ => ExitCode::from(1),
     }
 }
+
+/// What a shell expects of a process that Ctrl-C ended.
+#[cfg(feature = "sim")]
+const INTERRUPTED: u8 = 130;
 
 /// Prints to the standard output. Nobody may be reading it any more, as behind `| head -1`: what was asked for is done all
 /// the same, and the exit status tells how it ended.

@@ -1,6 +1,4 @@
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +8,11 @@ use std::{panic, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::report::{Diagram, RaceReport, VerdictReport};
-use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
+use semisync::sim::scenario::Scenario;
 use semisync::sim::{Race, ScenarioRun, SimError, engine};
 
+use super::output::OutputFile;
+use super::rules::RulesArgs;
 use super::{Failure, say};
 
 /// The same arguments and the same binary give the same run, event for event: compare the lines "digest".
@@ -24,9 +24,8 @@ pub(super) struct Args {
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Which decisions of the protocol are in force [default: the scenario's own]
-    #[arg(long, value_name = "safe|lab", value_parser = ["safe", "lab"])]
-    rules: Option<String>,
+    #[command(flatten)]
+    rules: RulesArgs,
     /// How many followers
     #[arg(long, default_value_t = Race::default().followers as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=128))]
     followers: u64,
@@ -48,6 +47,9 @@ pub(super) struct Args {
     /// Write every event to this file, as JSON Lines
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Write every operation of a client to this file, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 /// `0..1000`, or one number for both.
@@ -67,27 +69,23 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         Some(path) => Scenario::from_file(path).map_err(Failure::usage)?,
         None => race(&args).scenario(),
     };
-    match args.rules.as_deref() {
-        Some("safe") => scenario.cluster.rules = RulesSpec::Named(RuleSet::Safe),
-        Some(_) => scenario.cluster.rules = RulesSpec::Named(RuleSet::Lab),
-        None => {}
+    if let Some(rules) = args.rules.spec() {
+        scenario.cluster.rules = rules;
     }
     scenario.check().map_err(Failure::usage)?;
     let seed = args.seed.unwrap_or(scenario.seed);
-    // A path that cannot be written is found out before the run, not after it.
-    let cannot = |path: &Path, error: std::io::Error| Failure::Usage(format!("--trace {}: {error}", path.display()));
-    let file = match &args.trace {
-        Some(path) => Some((File::create(path).map_err(|error| cannot(path, error))?, path)),
-        None => None,
-    };
+    let trace = OutputFile::create("--trace", args.trace.as_deref())?;
+    let history = OutputFile::create("--history", args.history.as_deref())?;
     print_what_runs(&args, &scenario, seed);
     let run = run_with_progress(&scenario, seed).map_err(|error| match error {
         SimError::NotDeterministic | SimError::Impossible(_) => Failure::usage(error),
         SimError::Failed(_) => Failure::Failed(error.to_string()),
     })?;
-    if let Some((file, path)) = file {
-        let written = run.trace.write_json_lines(BufWriter::new(file));
-        written.map_err(|error| Failure::Failed(format!("--trace {}: {error}", path.display())))?;
+    if let Some(file) = trace {
+        file.write(|out| run.trace.write_json_lines(out))?;
+    }
+    if let Some(file) = history {
+        file.write(|out| run.history.write_json_lines(out))?;
     }
     print(&run);
     let status = super::status_of(&run);
@@ -146,7 +144,7 @@ fn print(run: &ScenarioRun) {
 
 /// What to type for the same run.
 fn command_again(args: &Args, seed: u64) -> String {
-    let rules = args.rules.as_ref().map(|rules| format!(" --rules {rules}")).unwrap_or_default();
+    let rules = args.rules.again();
     match &args.file {
         Some(path) => format!("semisync sim {} --seed {seed}{rules}", path.display()),
         None => {

@@ -2,9 +2,13 @@
 
 mod cluster;
 mod outcome;
+mod recorded;
+mod recorder;
 
 pub use cluster::{Cluster, NotConverged};
 pub use outcome::{Failed, Outcome, ReadError, Unknown};
+pub use recorded::{RecordedClient, operation_name};
+pub use recorder::HistoryRecorder;
 
 use std::time::Duration;
 

@@ -1,3 +1,6 @@
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// The decisions of the protocol that keep it correct, each of which can be switched off in a simulation to show what it
@@ -50,6 +53,33 @@ impl Rule {
         Self::KeepQuorum,
         Self::ResendMissed,
     ];
+
+    /// The name that scenarios and commands use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CompareStamps => "compare-stamps",
+            Self::ConfirmOnlyStored => "confirm-only-stored",
+            Self::CountDistinct => "count-distinct",
+            Self::ConfirmOnlyAnswers => "confirm-only-answers",
+            Self::KeepQuorum => "keep-quorum",
+            Self::ResendMissed => "resend-missed",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rule = Self::ALL.into_iter().find(|rule| rule.name() == text);
+        rule.ok_or_else(|| format!("there is no rule {text:?}; the rules are {}", Self::ALL.map(Self::name).join(", ")))
+    }
 }
 
 impl Rules {
@@ -85,6 +115,15 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rule_has_one_name() {
+        for rule in Rule::ALL {
+            assert_eq!(rule.name().parse(), Ok(rule));
+            assert_eq!(serde_json::to_string(&rule).unwrap(), format!("{:?}", rule.name()));
+        }
+        assert!("none".parse::<Rule>().unwrap_err().contains("the rules are compare-stamps, "));
+    }
 
     #[test]
     fn each_rule_can_be_switched_off_alone() {

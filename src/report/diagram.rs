@@ -91,7 +91,7 @@ impl Reader {
             }
             Event::Crash => Some(own_lane("", followers, &format!("FAULT: {} crashes", record.node))),
             Event::Restart => Some(own_lane("", followers, &format!("{} is started again, empty", record.node))),
-            Event::Fault { what } => Some(own_lane("", followers, &format!("FAULT: {what}"))),
+            Event::Fault { what, .. } => Some(own_lane("", followers, &format!("FAULT: {what}"))),
             Event::InvokeSet { .. } | Event::InvokeGet { .. } | Event::Return { .. } | Event::Ack { .. } => None,
         }
     }
@@ -131,7 +131,7 @@ fn own_lane(text: &str, followers: usize, note: &str) -> String {
 fn arrow(key: &Key, stamp: Stamp, to: NodeId, head: &str, followers: usize, note: &str) -> String {
     let lane = match to {
         NodeId::Follower(id) => id.index() + 1,
-        NodeId::Leader | NodeId::Client(_) => 0,
+        NodeId::Leader | NodeId::Client(_) | NodeId::Network => 0,
     };
     let mut line = format!("├─ {key} {stamp} ");
     let width = (lane * LANE).saturating_sub(line.chars().count() + head.chars().count() - 1);

@@ -2,9 +2,11 @@
 
 mod diagram;
 mod race;
+mod swarm;
 mod table;
 mod verdicts;
 
 pub use diagram::{Diagram, MOST_FOLLOWERS, MOST_WRITES};
 pub use race::RaceReport;
+pub use swarm::{ExercisedRow, FailedSeed, SwarmReport};
 pub use verdicts::VerdictReport;

@@ -8,6 +8,7 @@ mod generate;
 mod race;
 mod run;
 pub mod scenario;
+pub mod swarm;
 
 pub use engine::{Run, SimError, Stage, StageClient, World};
 pub use generate::Generator;

@@ -48,8 +48,8 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Complete { write, ok, confirmations } => {
             encoder.tag(11).number(*write).number(u64::from(*ok)).number(*confirmations as u64);
         }
-        Event::Fault { what } => {
-            encoder.tag(12).text(what);
+        Event::Fault { kind, what } => {
+            encoder.tag(12).number(*kind as u64).text(what);
         }
         Event::Crash => {
             encoder.tag(13);

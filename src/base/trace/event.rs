@@ -2,7 +2,7 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Micros;
 use crate::base::{FollowerId, Key, NodeId, Stamp, Value};
@@ -44,8 +44,17 @@ impl Serialize for RequestId {
     }
 }
 
+impl<'de> Deserialize<'de> for RequestId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|_| serde::de::Error::custom(format!("{text:?} is not a request; the third of life 0 is 0.3")))
+    }
+}
+
 /// A message: this write, to this follower, for the nth time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MessageId {
     /// The write that the message carries.
     pub write: WriteId,
@@ -56,7 +65,7 @@ pub struct MessageId {
 }
 
 /// How a client's operation ended, as its client saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It took effect. A write: enough followers confirmed. A read: the key was there.
@@ -70,7 +79,7 @@ pub enum Outcome {
 }
 
 /// What of a message the emulated network loses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LostPart {
     /// The message itself.
@@ -80,7 +89,7 @@ pub enum LostPart {
 }
 
 /// Why a message brought no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossReason {
     /// No connection to the follower.
@@ -91,6 +100,30 @@ pub enum LossReason {
     Disconnect,
     /// The follower answered with an error.
     Refused,
+}
+
+/// What can be done to the network or to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disturbance {
+    /// A node was cut off from the others, both ways.
+    Isolate,
+    /// It was connected again.
+    Reconnect,
+    /// What goes between a node and the others is held back.
+    Hold,
+    /// It was let go.
+    Release,
+    /// What one node sends to another is lost.
+    Cut,
+    /// It is not lost any more.
+    Mend,
+    /// A link takes another time than before.
+    Latency,
+    /// A client hung up on an operation.
+    HangUp,
+    /// Every fault was ended.
+    Heal,
 }
 
 /// Something that happened.
@@ -218,9 +251,11 @@ pub enum Event {
     Crash,
     /// The node was started again, empty.
     Restart,
-    /// A fault of the network began or ended.
+    /// Something was done to the network or to a client.
     Fault {
-        /// What was done, in words that the scenario uses too.
+        /// What kind of thing it is.
+        kind: Disturbance,
+        /// What was done, in words.
         what: String,
     },
 }

@@ -4,18 +4,21 @@
 //! it is. A [`Trace`] is the events of all nodes and clients in the order in which they happened. Its [`Digest`] is a
 //! hash chain over a canonical encoding: two runs are the same run if and only if their digests are equal.
 
+mod decode;
 mod encode;
 mod event;
 
-pub use event::{Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId};
+pub use event::{Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId};
 
 use std::fmt;
+use std::io::{self, BufRead, Write};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::NodeId;
+use super::json_lines::{self, JsonLinesError};
 
 /// Takes the events of one node. Called at the moment they happen, in their order.
 pub trait Observer: Send + Sync {
@@ -24,7 +27,7 @@ pub trait Observer: Send + Sync {
 }
 
 /// A duration in whole microseconds, the resolution of a trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Micros(pub u64);
 
@@ -41,7 +44,8 @@ impl From<Micros> for Duration {
 }
 
 /// An event, when and where it happened. One line of a trace file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "decode::RawRecord")]
 pub struct Record {
     /// Virtual time since the simulation began, in microseconds.
     #[serde(rename = "at_us")]
@@ -88,12 +92,24 @@ impl Trace {
     ///
     /// # Errors
     /// Whatever the writer reports.
-    pub fn write_json_lines(&self, mut out: impl std::io::Write) -> std::io::Result<()> {
-        for record in &self.records {
-            serde_json::to_writer(&mut out, record)?;
-            out.write_all(b"\n")?;
-        }
-        out.flush()
+    pub fn write_json_lines(&self, out: impl Write) -> io::Result<()> {
+        json_lines::write(out, &self.records)
+    }
+
+    /// Reads a trace that was written by [`Trace::write_json_lines`]. It has the digest of the one that was written.
+    ///
+    /// # Errors
+    /// [`JsonLinesError`], which names the line.
+    pub fn read_json_lines(input: impl BufRead) -> Result<Self, JsonLinesError> {
+        Ok(json_lines::read(input)?.into_iter().collect())
+    }
+}
+
+impl FromIterator<Record> for Trace {
+    fn from_iter<I: IntoIterator<Item = Record>>(records: I) -> Self {
+        let mut trace = Self::default();
+        records.into_iter().for_each(|record| trace.push(record));
+        trace
     }
 }
 
@@ -128,13 +144,11 @@ mod tests {
     }
 
     fn fault(what: &str) -> Event {
-        Event::Fault { what: what.into() }
+        Event::Fault { kind: Disturbance::Hold, what: what.into() }
     }
 
     fn digest(records: &[Record]) -> Digest {
-        let mut trace = Trace::default();
-        records.iter().cloned().for_each(|record| trace.push(record));
-        trace.digest()
+        records.iter().cloned().collect::<Trace>().digest()
     }
 
     #[test]
@@ -155,8 +169,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_digest_sees_every_field_of_every_event() {
+    /// Every event, and for every field of each a second one that differs in it.
+    fn every_event() -> Vec<Event> {
         let stamp = |version| Stamp::of_version(crate::base::Version::new(version).unwrap());
         let message = |write, to, attempt| MessageId { write, to: FollowerId(to), attempt };
         let key = |text| Key::new(text).unwrap();
@@ -183,7 +197,7 @@ mod tests {
         };
         let complete = |write, ok, confirmations| Event::Complete { write, ok, confirmations };
         let (leader, f1) = (NodeId::Leader, NodeId::Follower(FollowerId(0)));
-        let events = [
+        vec![
             set(1, leader, "x", "1"),
             set(2, leader, "x", "1"),
             set(1, f1, "x", "1"),
@@ -243,7 +257,45 @@ mod tests {
             Event::Restart,
             fault("a"),
             fault("b"),
-        ];
+            Event::Fault { kind: Disturbance::Cut, what: "a".into() },
+        ]
+    }
+
+    #[test]
+    fn a_trace_survives_being_written_and_read() {
+        let trace: Trace = (0..).zip(every_event()).map(|(at, event)| record(at, event)).collect();
+        let mut file = Vec::new();
+        trace.write_json_lines(&mut file).unwrap();
+        let again = Trace::read_json_lines(file.as_slice()).unwrap();
+        assert_eq!(again.records(), trace.records());
+        assert_eq!(again.digest(), trace.digest());
+    }
+
+    #[test]
+    fn a_stored_null_is_not_an_absent_value() {
+        let value = Some(Value::from_json("null").unwrap());
+        let event = Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value, confirmed: None };
+        let text = serde_json::to_string(&record(1, event.clone())).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&text).unwrap().event, event);
+    }
+
+    #[test]
+    fn what_is_not_a_record_is_named() {
+        for (line, says) in [
+            (r#"{"at_us":1,"node":"leader","event":"fly"}"#, "there is no event \"fly\""),
+            (r#"{"at_us":1,"node":"leader","event":"ack"}"#, "ack: message is missing"),
+            (r#"{"at_us":1,"node":"boss","event":"crash"}"#, "\"boss\" is not a node"),
+            (r#"{"at_us":1,"event":"crash"}"#, "missing field `node`"),
+            (r#"{"at_us":1,"node":"f1","event":"crash","colour":1}"#, "unknown field `colour`"),
+        ] {
+            let message = Trace::read_json_lines(line.as_bytes()).unwrap_err().to_string();
+            assert!(message.starts_with("line 1: ") && message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_digest_sees_every_field_of_every_event() {
+        let events = every_event();
         let digests: std::collections::BTreeSet<String> =
             events.iter().map(|event| digest(&[record(1, event.clone())]).to_string()).collect();
         assert_eq!(digests.len(), events.len());

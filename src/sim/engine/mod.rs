@@ -8,4 +8,4 @@ mod world;
 
 pub use play::run;
 pub use stage::{Stage, StageClient};
-pub use world::{Run, SimError, World};
+pub use world::{Run, SimError, World, require_determinism};

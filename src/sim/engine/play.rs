@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-use super::stage::{Stage, StageClient, operation_key};
+use super::stage::{Stage, StageClient};
 use super::world::{Healing, SimError, World};
 use crate::base::history::History;
 use crate::base::wire::Dump;
 use crate::base::{NodeId, Seed};
 use crate::check::{self, Facts, Recorded};
-use crate::client::NotConverged;
+use crate::client::{NotConverged, operation_name};
 use crate::net::{Effect, MessageFault};
 use crate::node::WINDOW;
 use crate::sim::run::ScenarioRun;
@@ -140,7 +140,7 @@ async fn perform(client: &StageClient, name: OperationName, operation: PlannedOp
         None => call.await,
         Some(after) => {
             if timeout(after, call).await.is_err() {
-                client.hangs_up();
+                client.hangs_up(name);
             }
         }
     }
@@ -229,7 +229,7 @@ fn message_fault(fault: &Fault) -> Option<MessageFault> {
     Some(MessageFault {
         from: Duration::from_millis(fault.at_ms),
         until: fault.until_ms.map_or(Duration::MAX, Duration::from_millis),
-        operation: operation.map(|name| operation_key(NodeId::Client(name.client), name.number)),
+        operation: operation.map(|name| operation_name(NodeId::Client(name.client), name.number)),
         to,
         attempt: *attempt,
         per_mille: *per_mille,

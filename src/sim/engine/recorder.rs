@@ -25,9 +25,9 @@ impl Recorder {
         Arc::new(OfNode { node, incarnation, recorder: self.clone() })
     }
 
-    /// Records something that a client does or sees, from inside the simulation.
-    pub(super) fn record(&self, client: NodeId, event: Event) {
-        self.record_of(client, 0, event);
+    /// Records something that happens inside the simulation to what has no observer of its own.
+    pub(super) fn record(&self, node: NodeId, event: Event) {
+        self.record_of(node, 0, event);
     }
 
     fn record_of(&self, node: NodeId, incarnation: u64, event: Event) {

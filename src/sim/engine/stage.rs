@@ -1,4 +1,5 @@
-use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -6,11 +7,12 @@ use tokio::time::sleep;
 use super::control::{Action, Control};
 use super::recorder::Recorder;
 use super::world::Healing;
-use crate::base::trace::{Event, OperationId, Outcome as Returned};
+use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
-use crate::base::{Key, NodeId, Stamp, Value};
-use crate::client::{Cluster, Outcome, ReadError};
+use crate::base::{Key, NodeId, Value};
+use crate::client::{Cluster, Outcome, ReadError, RecordedClient};
 use crate::net::Turmoil;
+use crate::sim::scenario::OperationName;
 
 /// How long replicas may take to become equal, in virtual time: many times the longest delay and pause between resends.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(300);
@@ -21,11 +23,12 @@ pub struct Stage {
     cluster: Cluster<Turmoil>,
     recorder: Recorder,
     control: Control,
+    clients: Arc<Mutex<BTreeMap<u16, RecordedClient<Turmoil>>>>,
 }
 
 impl Stage {
     pub(super) fn new(cluster: Cluster<Turmoil>, recorder: Recorder, control: Control) -> Self {
-        Self { cluster, recorder, control }
+        Self { cluster, recorder, control, clients: Arc::default() }
     }
 
     /// The cluster, to be read and written without being recorded.
@@ -33,9 +36,14 @@ impl Stage {
         &self.cluster
     }
 
-    /// A client whose operations are recorded. Clients are told apart by their numbers.
+    /// The client with this number, whose operations are recorded. Asked for twice, it goes on counting them.
     pub fn client(&self, number: u16) -> StageClient {
-        StageClient { node: NodeId::Client(number), stage: self.clone(), operations: Cell::new(0) }
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = clients.entry(number).or_insert_with(|| {
+            let observer = self.recorder.observer(NodeId::Client(number), 0);
+            RecordedClient::new(number, self.cluster.clone(), observer).naming_operations()
+        });
+        StageClient { client: client.clone(), stage: self.clone() }
     }
 
     /// Waits until all replicas are equal and returns what they hold.
@@ -62,51 +70,51 @@ impl Stage {
     /// Cuts a node off from all other nodes, both ways. What is on its way is lost, and nobody is told. Clients still
     /// reach it.
     pub fn isolate(&self, node: NodeId) {
-        self.fault(format!("isolate {node}"));
+        self.fault(Disturbance::Isolate, format!("isolate {node}"));
         self.others(node).for_each(|other| turmoil::partition(node.to_string(), other.to_string()));
     }
 
     /// Ends [`Stage::isolate`].
     pub fn reconnect(&self, node: NodeId) {
-        self.fault(format!("reconnect {node}"));
+        self.fault(Disturbance::Reconnect, format!("reconnect {node}"));
         self.others(node).for_each(|other| turmoil::repair(node.to_string(), other.to_string()));
     }
 
     /// Holds everything back that goes between a node and the others, both ways: a node that is paused looks like this
     /// from outside.
     pub fn hold(&self, node: NodeId) {
-        self.fault(format!("hold {node}"));
+        self.fault(Disturbance::Hold, format!("hold {node}"));
         self.others(node).for_each(|other| turmoil::hold(node.to_string(), other.to_string()));
     }
 
     /// Lets go of what [`Stage::hold`] held back.
     pub fn release(&self, node: NodeId) {
-        self.fault(format!("release {node}"));
+        self.fault(Disturbance::Release, format!("release {node}"));
         self.others(node).for_each(|other| turmoil::release(node.to_string(), other.to_string()));
     }
 
     /// Loses everything that `from` sends to `to` from now on; the other direction stays.
     pub fn cut(&self, from: NodeId, to: NodeId) {
-        self.fault(format!("cut {from} to {to}"));
+        self.fault(Disturbance::Cut, format!("cut {from} to {to}"));
         turmoil::partition_oneway(from.to_string(), to.to_string());
     }
 
     /// Ends [`Stage::cut`].
     pub fn mend(&self, from: NodeId, to: NodeId) {
-        self.fault(format!("mend {from} to {to}"));
+        self.fault(Disturbance::Mend, format!("mend {from} to {to}"));
         turmoil::repair_oneway(from.to_string(), to.to_string());
     }
 
     /// Makes a link take this long, one way, from the end of this tick on.
     pub fn set_latency(&self, a: NodeId, b: NodeId, latency: Duration) {
-        self.fault(format!("{a} and {b} are {} ms apart", latency.as_millis()));
+        self.fault(Disturbance::Latency, format!("{a} and {b} are {} ms apart", latency.as_millis()));
         self.control.want(Action::SetLatency(a, b, latency));
     }
 
     /// Ends every fault: nodes that are down are started, what is held back is let go, links carry everything again at
     /// their own latency, and messages are no longer lost, doubled or delayed.
     pub(super) fn heal(&self, healing: Healing) {
-        self.fault("heal everything".into());
+        self.fault(Disturbance::Heal, "heal everything".into());
         self.control.want(Action::HealMessages);
         let nodes: Vec<NodeId> = self.cluster.nodes().collect();
         for (place, node) in nodes.iter().enumerate() {
@@ -133,17 +141,15 @@ impl Stage {
         self.cluster.nodes().filter(move |other| *other != node)
     }
 
-    /// A fault is recorded where it strikes nobody in particular: as the first client's doing.
-    fn fault(&self, what: String) {
-        self.recorder.record(NodeId::Client(0), Event::Fault { what });
+    fn fault(&self, kind: Disturbance, what: String) {
+        self.recorder.record(NodeId::Network, Event::Fault { kind, what });
     }
 }
 
 /// A client in a simulation. It does one thing after another; for concurrency there are several.
 pub struct StageClient {
-    node: NodeId,
+    client: RecordedClient<Turmoil>,
     stage: Stage,
-    operations: Cell<OperationId>,
 }
 
 impl StageClient {
@@ -152,21 +158,7 @@ impl StageClient {
     /// # Panics
     /// If the key or the value is not one.
     pub async fn set(&self, key: &str, json: &str) -> Outcome<SetAnswer> {
-        let (key, value) = (make_key(key), Value::from_json(json).expect("a story writes JSON"));
-        let operation = self.next_operation();
-        let cluster = &self.stage.cluster;
-        self.record(Event::InvokeSet { operation, target: NodeId::Leader, key: key.clone(), value: value.clone() });
-        let name = operation_key(self.node, operation);
-        let outcome = cluster.client().set_as(cluster.address(NodeId::Leader), &key, &value, Some(name)).await;
-        let stamp = outcome.answer().map(|answer| Stamp::of_version(answer.version));
-        let returned = match &outcome {
-            Outcome::Ok(_) => Returned::Ok,
-            Outcome::Failed(_) => Returned::Failed,
-            Outcome::Unknown(_) => Returned::Unknown,
-        };
-        let confirmed = outcome.answer().map(|answer| (answer.confirmations, answer.required));
-        self.record(Event::Return { operation, outcome: returned, stamp, value: None, confirmed });
-        outcome
+        self.client.set(&make_key(key), &Value::from_json(json).expect("a story writes JSON")).await
     }
 
     /// Reads a key from a node.
@@ -177,18 +169,7 @@ impl StageClient {
     /// # Panics
     /// If the key is not one.
     pub async fn get(&self, node: NodeId, key: &str) -> Result<Option<Found>, ReadError> {
-        let key = make_key(key);
-        let operation = self.next_operation();
-        let cluster = &self.stage.cluster;
-        self.record(Event::InvokeGet { operation, target: node, key: key.clone() });
-        let found = cluster.client().get(cluster.address(node), &key).await;
-        let (outcome, stamp, value) = match &found {
-            Ok(Some(found)) => (Returned::Ok, Some(Stamp::of_version(found.version)), Some(found.value.clone())),
-            Ok(None) => (Returned::Absent, None, None),
-            Err(_) => (Returned::Failed, None, None),
-        };
-        self.record(Event::Return { operation, outcome, stamp, value, confirmed: None });
-        found
+        self.client.get(node, &make_key(key)).await
     }
 
     /// Waits until this time of the simulation, if it has not come.
@@ -198,30 +179,14 @@ impl StageClient {
 
     /// Gives the next operation this number.
     pub(super) fn number_next(&self, number: OperationId) {
-        self.operations.set(number - 1);
+        self.client.number_next(number);
     }
 
     /// Hangs up on the operation that is under way. The client learns nothing of what becomes of it.
-    pub(super) fn hangs_up(&self) {
-        let operation = self.operations.get();
-        let outcome = Returned::Unknown;
-        self.record(Event::Return { operation, outcome, stamp: None, value: None, confirmed: None });
+    pub(super) fn hangs_up(&self, operation: OperationName) {
+        self.stage.fault(Disturbance::HangUp, format!("the client hangs up on {operation}"));
+        self.client.hung_up();
     }
-
-    fn next_operation(&self) -> OperationId {
-        self.operations.set(self.operations.get() + 1);
-        self.operations.get()
-    }
-
-    fn record(&self, event: Event) {
-        self.stage.recorder.record(self.node, event);
-    }
-}
-
-/// The name by which the emulated network draws the fate of an operation's messages: its client and its number. It fits
-/// no other operation of a run, and stays the same when others are taken away.
-pub(super) fn operation_key(client: NodeId, number: OperationId) -> u64 {
-    client.code() << 24 | number
 }
 
 fn make_key(text: &str) -> Key {

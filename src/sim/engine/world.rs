@@ -166,9 +166,7 @@ impl World {
         R: Send + 'static,
         S: AsyncFnOnce(Stage) -> R + Send + 'static,
     {
-        if !cfg!(tokio_unstable) {
-            return Err(SimError::NotDeterministic);
-        }
+        require_determinism()?;
         self.check()?;
         let world = self.clone();
         let simulation = thread::Builder::new().name(format!("sim-{}", self.seed)).spawn(move || world.simulate(story));
@@ -260,6 +258,14 @@ impl World {
             }
         });
     }
+}
+
+/// Whether this build can keep the promise that a seed replays a run.
+///
+/// # Errors
+/// [`SimError::NotDeterministic`] if not.
+pub fn require_determinism() -> Result<(), SimError> {
+    if cfg!(tokio_unstable) { Ok(()) } else { Err(SimError::NotDeterministic) }
 }
 
 /// What healing restores that a story has no other way of knowing.

@@ -246,7 +246,7 @@ impl Scenario {
             let unknown = nodes.iter().find(|node| match node {
                 NodeId::Leader => false,
                 NodeId::Follower(id) => id.index() >= *followers,
-                NodeId::Client(_) => true,
+                NodeId::Client(_) | NodeId::Network => true,
             });
             if let Some(node) = unknown {
                 return impossible(format!("fault {}: there is no node {node}", place + 1));

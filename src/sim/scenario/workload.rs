@@ -222,7 +222,7 @@ impl Workload {
         let stranger = |node: &NodeId| match node {
             NodeId::Leader => false,
             NodeId::Follower(id) => id.index() >= followers,
-            NodeId::Client(_) => true,
+            NodeId::Client(_) | NodeId::Network => true,
         };
         for operation in &self.explicit {
             if let PlannedKind::Get { from } = operation.kind

@@ -1,7 +1,14 @@
-//! What clients did and saw: the operations of a run, put together from the invocations and returns in its trace.
+//! What clients did and saw: the operations of a run, put together from their invocations and returns. Simulated and live
+//! runs are kept in the same form.
+
+mod line;
 
 use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write};
 
+use serde::{Deserialize, Serialize};
+
+use super::json_lines::{self, JsonLinesError};
 use super::trace::{Event, Micros, OperationId, Outcome, Record};
 use super::{Key, NodeId, Stamp, Value};
 
@@ -12,8 +19,9 @@ pub struct History {
     pub operations: Vec<Operation>,
 }
 
-/// Something that a client asked of a node, and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something that a client asked of a node, and what came of it. One line of a history file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "line::Line", into = "line::Line")]
 pub struct Operation {
     /// The client.
     pub client: NodeId,
@@ -109,5 +117,73 @@ impl History {
             }
         }
         Self { operations }
+    }
+
+    /// Writes the history as JSON Lines, one [`Operation`] a line.
+    ///
+    /// # Errors
+    /// Whatever the writer reports.
+    pub fn write_json_lines(&self, out: impl Write) -> io::Result<()> {
+        json_lines::write(out, &self.operations)
+    }
+
+    /// Reads a history that was written by [`History::write_json_lines`].
+    ///
+    /// # Errors
+    /// [`JsonLinesError`], which names the line.
+    pub fn read_json_lines(input: impl BufRead) -> Result<Self, JsonLinesError> {
+        let mut operations: Vec<Operation> = json_lines::read(input)?;
+        operations.sort_by_key(|operation| operation.invoked);
+        Ok(Self { operations })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Version;
+
+    fn record(at: u64, event: Event) -> Record {
+        Record { at: Micros(at), node: NodeId::Client(0), incarnation: 0, event }
+    }
+
+    fn history() -> History {
+        let (target, key) = (NodeId::Leader, Key::new("x").unwrap());
+        let value = Value::from_json("null").unwrap();
+        let stamp = Some(Stamp::of_version(Version::FIRST));
+        let returned =
+            |operation, value, confirmed| Event::Return { operation, outcome: Outcome::Ok, stamp, value, confirmed };
+        let get = |operation| Event::InvokeGet { operation, target, key: key.clone() };
+        History::from_records(&[
+            record(1, Event::InvokeSet { operation: 1, target, key: key.clone(), value: value.clone() }),
+            record(5, returned(1, None, Some((2, 1)))),
+            record(5, get(2)),
+            record(6, returned(2, Some(value), None)),
+            record(7, get(3)),
+        ])
+    }
+
+    #[test]
+    fn a_history_survives_being_written_and_read() {
+        let mut file = Vec::new();
+        history().write_json_lines(&mut file).unwrap();
+        assert_eq!(History::read_json_lines(file.as_slice()).unwrap(), history());
+        insta::assert_snapshot!(String::from_utf8(file).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_an_operation_is_named() {
+        let line = r#"{"client":"c1","operation":1,"kind":"set","node":"leader","key":"x","value":1,"invoked_us":5,"invoked_order":1,"outcome":"ok"}"#;
+        assert!(History::read_json_lines(line.as_bytes()).is_ok());
+        for (from, to, says) in [
+            ("\"value\":1,", "", "a set needs its value"),
+            ("\"key\":\"x\",", "", "missing field `key`"),
+            ("set", "cas", "unknown variant `cas`"),
+            ("}", ",\"returned_us\":9}", "go together"),
+            ("}", ",\"returned_us\":4,\"returned_order\":0}", "returns after"),
+        ] {
+            let message = History::read_json_lines(line.replace(from, to).as_bytes()).unwrap_err().to_string();
+            assert!(message.starts_with("line 1: ") && message.contains(says), "{message}");
+        }
     }
 }

@@ -1,0 +1,107 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Moment, Operation};
+use crate::base::trace::{Micros, OperationId, Outcome};
+use crate::base::{Key, NodeId, Stamp, Value};
+
+/// A line of a history file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    client: NodeId,
+    operation: OperationId,
+    kind: Name,
+    node: NodeId,
+    key: Key,
+    /// A value that is there is a value, and be it `null`.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    invoked_us: Micros,
+    invoked_order: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    returned_us: Option<Micros>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    returned_order: Option<usize>,
+    outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<Stamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    confirmations: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    required: Option<usize>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Name {
+    Set,
+    Get,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl From<Operation> for Line {
+    fn from(operation: Operation) -> Self {
+        let Operation { client, number, target, key, kind, invoked, returned, outcome, stamp, confirmed } = operation;
+        let (kind, value) = match kind {
+            Kind::Write(value) => (Name::Set, Some(value)),
+            Kind::Read(found) => (Name::Get, found),
+        };
+        Self {
+            client,
+            operation: number,
+            kind,
+            node: target,
+            key,
+            value,
+            invoked_us: invoked.at,
+            invoked_order: invoked.index,
+            returned_us: returned.map(|moment| moment.at),
+            returned_order: returned.map(|moment| moment.index),
+            outcome,
+            stamp,
+            confirmations: confirmed.map(|(confirmations, _)| confirmations),
+            required: confirmed.map(|(_, required)| required),
+        }
+    }
+}
+
+impl TryFrom<Line> for Operation {
+    type Error = &'static str;
+
+    fn try_from(line: Line) -> Result<Self, Self::Error> {
+        let kind = match (line.kind, line.value) {
+            (Name::Set, Some(value)) => Kind::Write(value),
+            (Name::Set, None) => return Err("a set needs its value"),
+            (Name::Get, found) => Kind::Read(found),
+        };
+        let returned = match (line.returned_order, line.returned_us) {
+            (Some(index), Some(at)) => Some(Moment { index, at }),
+            (None, None) => None,
+            _ => return Err("returned_us and returned_order go together"),
+        };
+        let confirmed = match (line.confirmations, line.required) {
+            (Some(confirmations), Some(required)) => Some((confirmations, required)),
+            (None, None) => None,
+            _ => return Err("confirmations and required go together"),
+        };
+        let invoked = Moment { index: line.invoked_order, at: line.invoked_us };
+        if returned.is_some_and(|returned| returned <= invoked) {
+            return Err("an operation returns after it was invoked");
+        }
+        Ok(Self {
+            client: line.client,
+            number: line.operation,
+            target: line.node,
+            key: line.key,
+            kind,
+            invoked,
+            returned,
+            outcome: line.outcome,
+            stamp: line.stamp,
+            confirmed,
+        })
+    }
+}

@@ -1,0 +1,275 @@
+mod junit;
+mod keep;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use semisync::check::Property;
+use semisync::report::{ExercisedRow, FailedSeed, SwarmReport};
+use semisync::sim::Generator;
+use semisync::sim::scenario::{RuleSet, RulesSpec};
+use semisync::sim::swarm::{self, Cause, Exercise, Exercised, SeedRange, SeedReport, Shard};
+use tokio::signal::ctrl_c;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use super::output::OutputFile;
+use super::rules::RulesArgs;
+use super::{Failure, INTERRUPTED, say};
+use keep::Keeper;
+
+/// Each seed gives a scenario: a cluster, a workload and a list of faults, whose kinds differ from seed to seed. Faults
+/// strike for some seconds of virtual time; then everything is healed, writes must succeed and replicas become equal.
+///
+/// Exit status: 0 if nothing was found, 1 if a safety property is violated or a kind of fault was never tried, 3 if only
+/// convergence or liveness is violated.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which seeds: A..B without B, A.. for all from A on, or one number [default: 0..500, or all with --for]
+    #[arg(long, value_name = "A..B")]
+    seeds: Option<SeedRange>,
+    /// Begin no further seed after this time, such as 90s or 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
+    time: Option<Duration>,
+    /// How many simulations at a time [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// The part of the seeds that falls to this of several machines, such as 2/3
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    shard: Shard,
+    #[command(flatten)]
+    rules: RulesArgs,
+    /// Kill nodes too, which lose their memory. The store cannot recover it yet, so this finds what is known
+    #[arg(long)]
+    crashes: bool,
+    /// Begin no further seed after this many have failed
+    #[arg(long, value_name = "N")]
+    max_failures: Option<NonZeroUsize>,
+    /// Where to save failing scenarios
+    #[arg(long, value_name = "DIRECTORY", default_value = "swarm-failures")]
+    save: PathBuf,
+    /// Write a summary for CI systems, in JUnit's format
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// From how many seeds on a kind of fault that never happened cannot be chance: each is in every second scenario.
+const ENOUGH_SEEDS: u64 = 50;
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write 90s, 10m or 1h 30m"))?;
+    if time.is_zero() { Err("must be longer than nothing".into()) } else { Ok(time) }
+}
+
+/// What came of the seeds so far.
+struct Found {
+    seeds: u64,
+    exercise: Exercise,
+    violated: BTreeSet<Property>,
+    broken: bool,
+    failures: Vec<FailedSeed>,
+    failed: usize,
+    keeper: Keeper,
+}
+
+/// The failures whose evidence is kept in memory; all are counted.
+const MOST_FAILURES: usize = 1000;
+
+impl Found {
+    fn add(&mut self, report: SeedReport) {
+        self.seeds += 1;
+        self.exercise.add(&report.exercise);
+        let Some(failure) = report.failure else { return };
+        self.failed += 1;
+        let mut wrong: Vec<(String, Vec<String>)> =
+            failure.violations().map(|(property, evidence)| (property.to_string(), evidence.to_vec())).collect();
+        self.violated.extend(failure.violations().map(|(property, _)| property));
+        if let Cause::Broken(why) = &failure.cause {
+            self.broken = true;
+            wrong.push(("broken".into(), vec![why.clone()]));
+        }
+        if self.failures.len() < MOST_FAILURES {
+            let again = self.keeper.keep(report.seed, &failure, &wrong);
+            self.failures.push(FailedSeed { seed: report.seed, wrong, again });
+        }
+    }
+
+    /// What never happened, though there were seeds enough for it. `crashes` says whether nodes were to be killed.
+    fn not_exercised(&self, crashes: bool) -> Vec<String> {
+        let wanted = Exercised::ALL.into_iter().filter(|kind| crashes || !kind.needs_crashes());
+        let missing = wanted.filter_map(|kind| {
+            let count = self.exercise.count(kind);
+            match (count.times, count.acknowledged) {
+                (0, _) => Some(kind.to_string()),
+                (_, 0) if kind.is_fault() => Some(format!("acknowledgements under {kind}")),
+                _ => None,
+            }
+        });
+        missing.collect()
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let junit = OutputFile::create("--junit", args.junit.as_deref())?;
+    let all = args.seeds.unwrap_or(if args.time.is_some() { SeedRange::ALL } else { SeedRange { first: 0, end: 500 } });
+    let rules = args.rules.spec().unwrap_or(RulesSpec::Named(RuleSet::Safe));
+    let generator = Generator { rules, crashes: args.crashes };
+    let again = format!("{}{}", args.rules.again(), if args.crashes { " --crashes" } else { "" });
+    let mut found = Found {
+        seeds: 0,
+        exercise: Exercise::default(),
+        violated: BTreeSet::new(),
+        broken: false,
+        failures: Vec::new(),
+        failed: 0,
+        keeper: Keeper::new(args.save.clone(), again),
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let interrupted = super::runtime()?.block_on(watch(args, all, generator, &stop, &mut found))?;
+    // Reports come in the order in which runs end; a summary is the same however many jobs there were.
+    found.failures.sort_by_key(|failure| failure.seed);
+    say(report(args, all, &found));
+    let missing = found.not_exercised(args.crashes);
+    let too_few = found.seeds < ENOUGH_SEEDS;
+    if !missing.is_empty() {
+        let verdict = if too_few { "too few seeds for everything to happen" } else { "FAILED: it proves nothing" };
+        say(format_args!("Never happened: {} ({verdict})", missing.join(", ")));
+    }
+    if let Some(file) = junit {
+        let missing = if too_few { &[] } else { missing.as_slice() };
+        file.write(|out| junit::write(out, &found.failures, found.seeds, missing))?;
+    }
+    found.keeper.complain();
+    if let Some(first) = found.failures.first() {
+        say(format_args!("To repeat the first failure:\n{}", first.again));
+    }
+    let violated: Vec<Property> = found.violated.iter().copied().collect();
+    Ok(match () {
+        () if found.broken => ExitCode::from(1),
+        () if !violated.is_empty() => super::code_of(&violated),
+        () if interrupted => ExitCode::from(INTERRUPTED),
+        () if !missing.is_empty() && !too_few => ExitCode::from(1),
+        () => ExitCode::SUCCESS,
+    })
+}
+
+/// Collects what the runs report until all have ended, or it is time to stop. True if Ctrl-C said so.
+async fn watch(
+    args: &Args,
+    all: SeedRange,
+    generator: Generator,
+    stop: &Arc<AtomicBool>,
+    found: &mut Found,
+) -> Result<bool, Failure> {
+    const LINE_EVERY: Duration = Duration::from_secs(10);
+    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let seeds = all.of_shard(args.shard);
+    let mut reports = swarm::run(generator, seeds, jobs, Arc::clone(stop)).map_err(Failure::usage)?;
+    let began = Instant::now();
+    let deadline = args.time.map(|time| began + time);
+    let progress = Progress::new(args, all);
+    let mut lines = interval(LINE_EVERY);
+    lines.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    lines.reset();
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            biased;
+            Ok(()) = ctrl_c() => {
+                if interrupted {
+                    process::exit(INTERRUPTED.into());
+                }
+                interrupted = true;
+                stop.store(true, Ordering::Relaxed);
+                progress.say("stopping after the runs that are under way; Ctrl-C again to end at once");
+            }
+            () = sleep_until(deadline.unwrap_or(began)), if deadline.is_some() && !stop.load(Ordering::Relaxed) => {
+                stop.store(true, Ordering::Relaxed);
+            }
+            _ = lines.tick(), if progress.bar.is_hidden() => progress.line(found, began.elapsed()),
+            report = reports.recv() => {
+                let Some(report) = report else { break };
+                found.add(report);
+                progress.show(found, began.elapsed());
+                if args.max_failures.is_some_and(|most| found.failed >= most.get()) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+    progress.bar.finish_and_clear();
+    Ok(interrupted)
+}
+
+/// A bar over the seeds, or over the time where that is the limit; lines where there is no terminal.
+struct Progress {
+    bar: ProgressBar,
+    by_time: bool,
+    of: String,
+}
+
+impl Progress {
+    fn new(args: &Args, all: SeedRange) -> Self {
+        let by_time = args.seeds.is_none() && args.time.is_some();
+        let seeds = all.share(args.shard);
+        let length = args.time.filter(|_| by_time).map_or(seeds, |time| time.as_secs().max(1));
+        let style = ProgressStyle::with_template("{bar:30} {msg}, {eta} left").expect("the template is valid");
+        let of = if by_time { String::new() } else { format!(" of {seeds}") };
+        Self { bar: ProgressBar::new(length).with_style(style), by_time, of }
+    }
+
+    fn show(&self, found: &Found, elapsed: Duration) {
+        self.bar.set_position(if self.by_time { elapsed.as_secs() } else { found.seeds });
+        self.bar.set_message(self.words(found, elapsed));
+    }
+
+    fn line(&self, found: &Found, elapsed: Duration) {
+        eprintln!("{}", self.words(found, elapsed));
+    }
+
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    fn words(&self, found: &Found, elapsed: Duration) -> String {
+        let rate = found.seeds as f64 / elapsed.as_secs_f64().max(1e-3);
+        format!("{}{} seeds, {rate:.1}/s, {} failed", found.seeds, self.of, found.failed)
+    }
+}
+
+fn report<'a>(args: &Args, all: SeedRange, found: &'a Found) -> SwarmReport<'a> {
+    let rules = args.rules.spec().map_or("safe rules".into(), |rules| match rules {
+        RulesSpec::Named(RuleSet::Safe) => "safe rules".to_owned(),
+        RulesSpec::Named(RuleSet::Lab) => "lab rules".to_owned(),
+        RulesSpec::Without { off } => {
+            format!("safe rules without {}", off.iter().map(|r| r.name()).collect::<Vec<_>>().join(", "))
+        }
+    });
+    let seeds = if all.end == u64::MAX { format!("{}..", all.first) } else { all.to_string() };
+    let shard = if args.shard == Shard::WHOLE { String::new() } else { format!(", shard {}", args.shard) };
+    let crashes = if args.crashes {
+        "with crashes, which lose a node's memory"
+    } else {
+        "without crashes, which lose a node's memory (--crashes has them)"
+    };
+    let row = |kind: Exercised| {
+        let count = found.exercise.count(kind);
+        let acknowledged = kind.is_fault().then_some(count.acknowledged);
+        ExercisedRow { name: kind.to_string(), times: count.times, runs: count.runs, acknowledged }
+    };
+    let kinds = Exercised::ALL.into_iter().filter(|kind| args.crashes || !kind.needs_crashes());
+    let (writes, reads) = (found.exercise.writes, found.exercise.reads);
+    SwarmReport {
+        title: format!("{} seeds of {seeds}{shard}, {rules}, {crashes}", found.seeds),
+        exercised: kinds.map(row).collect(),
+        writes: (writes.count, writes.of),
+        reads: (reads.count, reads.of),
+        failures: &found.failures,
+    }
+}

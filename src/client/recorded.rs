@@ -1,0 +1,94 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Cluster, Outcome, ReadError};
+use crate::base::trace::{Event, Observer, OperationId, Outcome as Returned};
+use crate::base::wire::{Found, SetAnswer};
+use crate::base::{Key, NodeId, Stamp, Value};
+use crate::net::Transport;
+
+/// A client whose operations are recorded: when each was invoked, when it returned and with what. It is the same in a
+/// simulation and against a live cluster, so that one form of history comes from both.
+///
+/// It does one thing after another; for concurrency there are several, each with an observer of its own.
+#[derive(Clone)]
+pub struct RecordedClient<T> {
+    client: NodeId,
+    cluster: Cluster<T>,
+    observer: Arc<dyn Observer>,
+    /// How many operations it has begun.
+    begun: Arc<AtomicU64>,
+    names_operations: bool,
+}
+
+impl<T: Transport> RecordedClient<T> {
+    /// The client with this number, counted from 0. Its operations are reported to the observer.
+    pub fn new(number: u16, cluster: Cluster<T>, observer: Arc<dyn Observer>) -> Self {
+        let client = NodeId::Client(number);
+        Self { client, cluster, observer, begun: Arc::default(), names_operations: false }
+    }
+
+    /// The same client, which tells the leader the name of each write. The emulated network then draws the fate of its
+    /// messages by that name: what a simulation needs, and what would make measured latencies repeat themselves.
+    #[must_use]
+    pub fn naming_operations(self) -> Self {
+        Self { names_operations: true, ..self }
+    }
+
+    /// Writes a key through the leader.
+    pub async fn set(&self, key: &Key, value: &Value) -> Outcome<SetAnswer> {
+        let operation = self.begin();
+        let target = NodeId::Leader;
+        self.observer.record(Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() });
+        let name = self.names_operations.then(|| operation_name(self.client, operation));
+        let outcome = self.cluster.client().set_as(self.cluster.address(target), key, value, name).await;
+        let stamp = outcome.answer().map(|answer| Stamp::of_version(answer.version));
+        let returned = match &outcome {
+            Outcome::Ok(_) => Returned::Ok,
+            Outcome::Failed(_) => Returned::Failed,
+            Outcome::Unknown(_) => Returned::Unknown,
+        };
+        let confirmed = outcome.answer().map(|answer| (answer.confirmations, answer.required));
+        self.observer.record(Event::Return { operation, outcome: returned, stamp, value: None, confirmed });
+        outcome
+    }
+
+    /// Reads a key from a node.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn get(&self, node: NodeId, key: &Key) -> Result<Option<Found>, ReadError> {
+        let operation = self.begin();
+        self.observer.record(Event::InvokeGet { operation, target: node, key: key.clone() });
+        let found = self.cluster.client().get(self.cluster.address(node), key).await;
+        let (outcome, stamp, value) = match &found {
+            Ok(Some(found)) => (Returned::Ok, Some(Stamp::of_version(found.version)), Some(found.value.clone())),
+            Ok(None) => (Returned::Absent, None, None),
+            Err(_) => (Returned::Failed, None, None),
+        };
+        self.observer.record(Event::Return { operation, outcome, stamp, value, confirmed: None });
+        found
+    }
+
+    /// Gives the next operation this number instead of the one after the last.
+    pub fn number_next(&self, number: OperationId) {
+        self.begun.store(number - 1, Ordering::Relaxed);
+    }
+
+    /// Records that the client hung up on the operation that it had begun last: it learns nothing of what becomes of it.
+    pub fn hung_up(&self) {
+        let operation = self.begun.load(Ordering::Relaxed);
+        let outcome = Returned::Unknown;
+        self.observer.record(Event::Return { operation, outcome, stamp: None, value: None, confirmed: None });
+    }
+
+    fn begin(&self) -> OperationId {
+        self.begun.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// The name by which the emulated network draws the fate of an operation's messages: its client and its number. It fits
+/// no other operation of a run, and stays the same when others are taken away.
+pub fn operation_name(client: NodeId, number: OperationId) -> u64 {
+    client.code() << 24 | number
+}
