@@ -55,7 +55,7 @@ impl Lab {
             link_latency: Duration::from_millis(1),
             faulty: true,
             healed_at: None,
-            window: semisync::node::WINDOW,
+            window: semisync::node::Config::WINDOW,
         };
         Self { seed, rules: Rules::SAFE, faults: Vec::new(), facts }
     }
@@ -243,7 +243,7 @@ fn without_confirming_only_what_is_stored() {
         let evidence = judged.evidence(Property::Acknowledgement);
         assert!(evidence.contains("acknowledged k v1 (c1#7)"), "{evidence}");
         assert!(evidence.contains("but nobody had stored it"), "{evidence}");
-        assert!(judged.evidence(Property::Durability).contains("when nobody stored it, and 2 must"));
+        assert!(judged.evidence(Property::Durability).contains("when nobody stored it, where 2 must"));
     });
 }
 
@@ -291,7 +291,7 @@ fn without_counting_distinct_followers() {
         });
         let evidence = judged.evidence(Property::Acknowledgement);
         assert!(evidence.contains("with 2 confirmations, but only f"), "{evidence}");
-        assert!(judged.evidence(Property::Durability).contains(" stored it, and 2 must"));
+        assert!(judged.evidence(Property::Durability).contains(" stored it, where 2 must"));
         assert!(judged.evidence(Property::LatencyLaw).contains("acknowledged writes"));
     });
 }
@@ -320,7 +320,7 @@ fn without_confirming_only_by_answers() {
         let evidence = judged.evidence(Property::Acknowledgement);
         assert!(evidence.contains("leader acknowledged k v2 (c1#2) at "), "{evidence}");
         assert!(evidence.contains("with 2 confirmations, but "), "{evidence}");
-        assert!(judged.evidence(Property::Durability).contains(" stored it, and 2 must"));
+        assert!(judged.evidence(Property::Durability).contains(" stored it, where 2 must"));
     });
 }
 
@@ -338,7 +338,7 @@ fn without_keeping_the_quorum() {
         });
         let evidence = judged.evidence(Property::Acknowledgement);
         assert!(evidence.contains("with 1 confirmation, but only f3 had stored it, where 2 must"), "{evidence}");
-        assert!(judged.evidence(Property::Durability).contains("when only f3 stored it, and 2 must"));
+        assert!(judged.evidence(Property::Durability).contains("when only f3 stored it, where 2 must"));
         assert!(!judged.verdicts[&Property::Convergence].is_violated());
     });
 }

@@ -15,6 +15,8 @@ mod corpus;
 #[cfg(feature = "sim")]
 mod determinism;
 #[cfg(feature = "sim")]
+mod doctor;
+#[cfg(feature = "sim")]
 mod faults;
 #[cfg(feature = "sim")]
 mod latency;
@@ -24,3 +26,5 @@ mod races;
 mod scenarios;
 #[cfg(feature = "sim")]
 mod slow_clients;
+#[cfg(feature = "sim")]
+mod swarm;

@@ -15,13 +15,17 @@
 //! and logged" the events (MySQL Reference Manual, "Semisynchronous Replication"); the failures that it rules out are
 //! F8 and F13 to F15 of the project's catalogue.
 
+mod answers;
+
 use std::collections::BTreeMap;
+
+use answers::Answers;
 
 use super::evidence::{At, count, names};
 use super::replay::{Replay, Write, Writes};
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
-use crate::base::trace::{Event, Micros, Outcome};
+use crate::base::trace::{Event, Micros, Outcome, WriteId};
 use crate::base::{Key, Stamp};
 
 /// Checks it. O(n log n), times the number of followers.
@@ -32,16 +36,19 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         run.history.operations.iter().filter_map(|operation| Some((operation.returned?.index, operation))).collect();
     let mut completed: BTreeMap<(&Key, Stamp, &str), bool> = BTreeMap::new();
     let mut evidence = Vec::new();
+    let mut learnt = Answers::default();
     let mut answers = 0;
     for (index, record) in run.records.iter().enumerate() {
         replay.follow(&writes, record);
+        learnt.follow(record);
         match &record.event {
-            Event::Complete { write, ok, confirmations } => {
-                let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
+            Event::Complete { write: number, ok, confirmations } => {
+                let Some(write) = writes.numbered(record.incarnation, *number) else { continue };
                 answers += 1;
                 completed.insert((write.key, write.stamp, write.value.as_json()), *ok);
-                let answer = Answer { write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
-                answer.check(run, &replay, record.at, &mut evidence);
+                let answer =
+                    Answer { number: *number, write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
+                evidence.extend(answer.check(run, &replay, &learnt, record.at));
             }
             Event::Return { .. } => {
                 let Some(operation) = returns.get(&index) else { continue };
@@ -57,6 +64,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 
 /// What the leader says of a write.
 struct Answer<'a> {
+    number: WriteId,
     write: &'a Write<'a>,
     ok: bool,
     confirmations: usize,
@@ -64,8 +72,8 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn check(&self, run: &Recorded<'_>, replay: &Replay<'_>, now: Micros, evidence: &mut Vec<String>) {
-        let Self { write, ok, confirmations, at } = self;
+    fn check(&self, run: &Recorded<'_>, replay: &Replay<'_>, learnt: &Answers, now: Micros) -> Option<String> {
+        let Self { number, write, ok, confirmations, at } = self;
         let quorum = run.facts.write_quorum;
         let stored = replay.reached(write, now);
         let told = format!(
@@ -76,13 +84,13 @@ impl Answer<'_> {
         if *confirmations > stored.len() || (*ok && stored.len() < quorum) {
             let only = if stored.is_empty() { "" } else { "only " };
             let forgot = replay.forgot(write);
-            let forgot: Vec<String> =
-                forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
-            let must = if *ok { format!(", where {quorum} must") } else { String::new() };
-            evidence.push(format!("{told}, but {only}{} had stored it{must}{}", names(&stored), forgot.concat()));
-        } else if *ok && *confirmations < quorum {
-            evidence.push(format!("{told}, but {quorum} are required"));
+            let crashed = forgot.iter().map(|(id, crash)| format!("{id} had, but crashed at {}", At(*crash)));
+            let why: Vec<String> = crashed.chain(learnt.mistaken(*number, write, &stored, &forgot)).collect();
+            let why: Vec<String> = why.into_iter().map(|clause| format!("; {clause}")).collect();
+            let must = if *ok { format!(", where {quorum} must have") } else { String::new() };
+            return Some(format!("{told}, but {only}{} had stored it{must}{}", names(&stored), why.concat()));
         }
+        (*ok && *confirmations < quorum).then(|| format!("{told}, but {quorum} are required"))
     }
 }
 
@@ -122,6 +130,7 @@ fn told(
 mod tests {
     use super::*;
     use crate::base::NodeId;
+    use crate::base::trace::{LossReason, MessageId};
     use crate::check::testing::{Story, c, f};
 
     /// A quorum of 2 of 3, and a write that only f1 stores.
@@ -146,7 +155,7 @@ mod tests {
         assert_eq!(
             story.evidence(check),
             [
-                "leader acknowledged k1 v1 (c3#2) at 1512 ms with 3 confirmations, but only f1 had stored it, where 2 must"
+                "leader acknowledged k1 v1 (c3#2) at 1512 ms with 3 confirmations, but only f1 had stored it, where 2 must have"
             ]
         );
         let mut story = stored_once();
@@ -169,6 +178,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_was_taken_for_a_confirmation() {
+        let message = |to: crate::base::FollowerId| MessageId { write: 1, to, attempt: 1 };
+        let stored = |version| crate::check::testing::stamp(version);
+        let mut story = stored_once();
+        story.at(6).event(NodeId::Leader, Event::Ack { message: message(f(1)), stored: stored(1) });
+        story.at(7).event(NodeId::Leader, Event::Ack { message: message(f(1)), stored: stored(1) });
+        story.event(NodeId::Leader, Event::Lost { message: message(f(2)), reason: LossReason::Disconnect });
+        story.at(8).event(NodeId::Leader, Event::Ack { message: message(f(3)), stored: stored(4) });
+        story.at(9).complete(1, true, 4);
+        let evidence = story.evidence(check).concat();
+        assert!(
+            evidence.ends_with(
+                "but only f1 had stored it, where 2 must have; f1 answered 2 times, at 6 ms and 7 ms; the message to f2 came \
+                 to nothing at 7 ms: the connection was lost; f3 answered at 8 ms that it has v4"
+            ),
+            "{evidence}"
+        );
+    }
+
     /// The greater stamp of a leader that was forgotten does not contain the write of its successor.
     #[test]
     fn a_stale_answer_counted() {
@@ -182,7 +211,9 @@ mod tests {
         story.at(7).invoke_set(c(1), 3, "k", "3").accept(1, "k", 1, "3").at(8).complete(1, true, 2);
         assert_eq!(
             story.evidence(check),
-            ["leader acknowledged k v1 (c1#3) at 8 ms with 2 confirmations, but nobody had stored it, where 2 must"]
+            [
+                "leader acknowledged k v1 (c1#3) at 8 ms with 2 confirmations, but nobody had stored it, where 2 must have"
+            ]
         );
     }
 
@@ -196,7 +227,7 @@ mod tests {
         assert_eq!(
             crashed_at(10).evidence(check),
             ["leader acknowledged k1 v1 (c3#2) at 20 ms with 2 confirmations, but only f1 had stored it, where 2 \
-              must; f2 had, but crashed at 10 ms"]
+              must have; f2 had, but crashed at 10 ms"]
         );
         assert_eq!(crashed_at(19).holds(check), "1 answered write", "nobody could know");
     }

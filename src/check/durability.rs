@@ -144,7 +144,7 @@ impl<'a> Check<'a, '_> {
                 forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
             let quorum = self.run.facts.write_quorum;
             self.evidence.push(format!(
-                "{how}, when {only}{} stored it, and {quorum} must{}",
+                "{how}, when {only}{} stored it, where {quorum} must{}",
                 names(&holders),
                 forgot.concat()
             ));
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(
             story.evidence(check),
             [
-                "leader acknowledged k1 v1 (c3#2) at 9 ms, when only f1 stored it, and 2 must; f2 had, but crashed at 4 ms"
+                "leader acknowledged k1 v1 (c3#2) at 9 ms, when only f1 stored it, where 2 must; f2 had, but crashed at 4 ms"
             ]
         );
     }

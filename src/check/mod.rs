@@ -3,6 +3,7 @@
 pub mod acknowledgement;
 pub mod bounds;
 pub mod convergence;
+pub mod divergence;
 pub mod durability;
 mod evidence;
 pub mod integrity;

@@ -6,7 +6,7 @@
 //! that the same life of the leader had accepted before: neither that write nor a later one of its key is there. A reader
 //! of both keys sees the effect without its cause. Every key has its own way through the emulated network, so the store
 //! does not promise it, and it is counted, not judged: jumps ahead, of all writes that followers applied and that belong
-//! to the leader's present life.
+//! to the leader's present life. What happens after everything was healed is not counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     let mut accepted: Vec<&Write<'_>> = Vec::new();
     let mut applied = 0;
     let mut cases = Vec::new();
-    for record in run.records {
+    for record in &run.records[..run.facts.healed_at.unwrap_or(run.records.len())] {
         match (record.node, &record.event) {
             (NodeId::Leader, Event::Accept { write, .. }) => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };

@@ -7,6 +7,8 @@
 //! - *monotonic writes*: a write has a greater stamp than an acknowledged write before it;
 //! - *writes follow reads*: a write has a greater stamp than a read before it found.
 //!
+//! The writes that probe the store after everything was healed are not counted.
+//!
 //! Reads at followers are local and promise none of this, so it is counted, not judged: as the number of operations that
 //! broke a guarantee, of those that could have. What they measure is staleness (Bailis, Venkataraman, Franklin,
 //! Hellerstein and Stoica, *Probabilistically Bounded Staleness for Practical Partial Quorums*, 2012).
@@ -22,7 +24,8 @@ use crate::base::{Key, NodeId, Stamp};
 /// Counts it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
     let mut moments = Vec::new();
-    for operation in run.history.operations.iter().filter(|operation| took_place(operation)) {
+    let probed = |operation: &Operation| run.facts.healed_at.is_some_and(|healed| operation.invoked.index >= healed);
+    for operation in run.history.operations.iter().filter(|operation| took_place(operation) && !probed(operation)) {
         moments.push((operation.invoked, operation));
         moments.extend(operation.returned.map(|returned| (returned, operation)));
     }

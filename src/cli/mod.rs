@@ -1,6 +1,8 @@
 //! The commands: arguments in, output out.
 
 mod cluster;
+#[cfg(feature = "sim")]
+mod doctor;
 mod health;
 #[cfg(feature = "sim")]
 mod output;
@@ -38,6 +40,9 @@ enum Command {
     /// Simulate many generated scenarios, several at a time, and keep those that fail
     #[cfg(feature = "sim")]
     Swarm(swarm::Args),
+    /// Run one scenario in several processes, and show where the runs part if they do
+    #[cfg(feature = "sim")]
+    Doctor(doctor::Args),
 }
 
 /// How a command ended that could not do its work.
@@ -67,6 +72,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Sim(args) => sim::run(args),
         #[cfg(feature = "sim")]
         Command::Swarm(args) => swarm::run(&args),
+        #[cfg(feature = "sim")]
+        Command::Doctor(args) => doctor::run(&args),
     };
     let (message, status) = match result {
         Ok(status) => return status,

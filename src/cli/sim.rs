@@ -87,7 +87,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     if let Some(file) = history {
         file.write(|out| run.history.write_json_lines(out))?;
     }
-    print(&run);
+    print(&run, args.file.is_none());
     let status = super::status_of(&run);
     if let Some(problem) = status.problem {
         say(format_args!("{problem}. To repeat the run:"));
@@ -122,7 +122,7 @@ fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64) {
     }
 }
 
-fn print(run: &ScenarioRun) {
+fn print(run: &ScenarioRun, is_race: bool) {
     if let Some(diagram) = Diagram::new(&run.trace, run.scenario.cluster.followers) {
         say(format_args!("{diagram}"));
     }
@@ -134,6 +134,7 @@ fn print(run: &ScenarioRun) {
         latencies: run.latencies(),
         law: run.law().filter(|_| !run.scenario.is_faulty()),
         differences: &differences,
+        is_race,
         virtual_time: run.virtual_time,
     };
     say(&report);

@@ -24,6 +24,8 @@ pub struct Config {
     pub max_body: usize,
     /// The most connections at a time. One more is told 503 and closed.
     pub max_connections: usize,
+    /// Leader: the most first deliveries to one follower that may be unanswered.
+    pub window: usize,
     /// Where the emulated delays and the jitter of resends come from.
     pub seed: Seed,
     /// Which of its lives the node is in: a number that it never had before. The simulator counts from 0; `serve` draws
@@ -74,6 +76,11 @@ impl Config {
     pub const MAX_BODY: usize = 16 << 20;
     /// The most connections at a time unless the process may open fewer files.
     pub const MAX_CONNECTIONS: usize = 16_384;
+    /// The most first deliveries to one follower that may be unanswered; see [`LeaderConfig::window`]. At 20,000 writes a
+    /// second with delays of up to a second, 20,000 are.
+    ///
+    /// [`LeaderConfig::window`]: crate::core::LeaderConfig::window
+    pub const WINDOW: usize = 65_536;
 
     /// A node of this role with every setting at its default.
     pub fn new(role: Role, listen: SocketAddr, seed: Seed) -> Self {
@@ -82,6 +89,7 @@ impl Config {
             listen,
             max_body: Self::MAX_BODY,
             max_connections: Self::MAX_CONNECTIONS,
+            window: Self::WINDOW,
             seed,
             incarnation: 0,
             rules: Rules::SAFE,

@@ -13,7 +13,6 @@ mod replicator;
 mod server;
 
 pub use config::{Config, ConfigError, LeaderRole, Role, Settings};
-pub use replicator::WINDOW;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -13,10 +13,7 @@ use crate::base::{FollowerId, Key, NodeId, Value};
 use crate::core::{Completion, FollowerStatus, Leader, LeaderConfig, Message, Output, Rejected, Reply, Store};
 use crate::net::{Fate, Netem};
 
-/// The most first deliveries to one follower that may be unanswered; see [`LeaderConfig::window`]. At 20,000 writes a
-/// second with delays of up to a second, 20,000 are.
-pub const WINDOW: usize = 65_536;
-/// The most bytes that they may hold; see [`LeaderConfig::window_bytes`].
+/// The most bytes that the first deliveries to one follower may hold; see [`LeaderConfig::window_bytes`].
 const WINDOW_BYTES: usize = 64 << 20;
 
 /// Drives the leader's state machine: hands it what happens, and does what it asks for.
@@ -53,7 +50,7 @@ impl Replicator {
             followers: role.followers.len(),
             write_quorum: role.write_quorum,
             repl_timeout: role.repl_timeout,
-            window: WINDOW,
+            window: config.window,
             window_bytes: WINDOW_BYTES,
             seed: config.seed,
             rules: config.rules,

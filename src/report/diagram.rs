@@ -1,13 +1,18 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use crate::base::trace::{Event, LossReason, MessageId, Micros, Record, RequestId, Trace, WriteId};
+use crate::base::trace::{
+    Event, LossReason, LostPart, MessageId, Micros, OperationId, Outcome, Record, RequestId, Trace, WriteId,
+};
 use crate::base::{FollowerId, Key, NodeId, Stamp};
 
 /// Up to how many followers a diagram fits a terminal.
 pub const MOST_FOLLOWERS: usize = 8;
 /// Up to how many writes a diagram can be read.
 pub const MOST_WRITES: usize = 12;
+
+/// Up to how many reads they may be among.
+const MOST_READS: usize = 24;
 
 /// Columns of a lane.
 const LANE: usize = 13;
@@ -23,8 +28,10 @@ pub struct Diagram<'a> {
 impl<'a> Diagram<'a> {
     /// The diagram of a trace of a cluster with this many followers; `None` where it would be too large to be read.
     pub fn new(trace: &'a Trace, followers: usize) -> Option<Self> {
-        let accepted = trace.records().iter().filter(|record| matches!(record.event, Event::Accept { .. }));
-        let fits = followers <= MOST_FOLLOWERS && accepted.count() <= MOST_WRITES;
+        let count = |wanted: fn(&Event) -> bool| trace.records().iter().filter(|record| wanted(&record.event)).count();
+        let fits = followers <= MOST_FOLLOWERS
+            && count(|event| matches!(event, Event::Accept { .. })) <= MOST_WRITES
+            && count(|event| matches!(event, Event::InvokeGet { .. })) <= MOST_READS;
         fits.then_some(Self { trace, followers })
     }
 }
@@ -53,6 +60,8 @@ struct Reader {
     delays: BTreeMap<MessageId, Micros>,
     /// The messages of each request that have not been seen to arrive, last one first.
     requests: BTreeMap<(FollowerId, RequestId), Vec<MessageId>>,
+    /// Whom each read that is under way asks, and for what.
+    reads: BTreeMap<(NodeId, OperationId), (NodeId, Key)>,
 }
 
 impl Reader {
@@ -63,9 +72,16 @@ impl Reader {
                 self.writes.insert(*write, (key.clone(), *stamp));
                 Some(own_lane(&format!("● {key} {stamp}"), followers, "accepted"))
             }
-            Event::Send { message, delay, .. } => {
+            Event::Send { message, delay, lost, .. } => {
                 self.delays.insert(*message, *delay);
-                None
+                let (key, stamp) = self.writes.get(&message.write)?;
+                let to = message.to.into();
+                lost.map(|part| match part {
+                    LostPart::Request => arrow(key, *stamp, to, "╳", followers, "the network loses the message"),
+                    LostPart::Reply => {
+                        own_lane("", followers, &format!("the network loses {}'s answer to {key} {stamp}", message.to))
+                    }
+                })
             }
             Event::Dispatch { request, to, messages } => {
                 self.requests.insert((*to, *request), messages.iter().rev().copied().collect());
@@ -76,7 +92,12 @@ impl Reader {
                 Some(arrow(key, *stamp, record.node, "▶✓", followers, &note))
             }
             Event::Reject { request, key, stamp, stored } => {
-                let note = format!("rejected as stale, has {stored}{}", self.arrival(record.node, *request));
+                let why = if stored > stamp {
+                    format!("rejected as stale, has {stored}")
+                } else {
+                    format!("rejected, has a {stored}")
+                };
+                let note = format!("{why}{}", self.arrival(record.node, *request));
                 Some(arrow(key, *stamp, record.node, "▶✗", followers, &note))
             }
             Event::Lost { message, reason } => {
@@ -86,13 +107,27 @@ impl Reader {
             Event::Complete { write, ok, confirmations } => {
                 let (key, stamp) = self.writes.get(write)?;
                 let note = if *ok { "acknowledged" } else { "quorum missed" };
-                let note = format!("{note} with {confirmations} confirmations");
+                let plural = if *confirmations == 1 { "" } else { "s" };
+                let note = format!("{note} with {confirmations} confirmation{plural}");
                 Some(own_lane(&format!("■ {key} {stamp}"), followers, &note))
             }
             Event::Crash => Some(own_lane("", followers, &format!("FAULT: {} crashes", record.node))),
             Event::Restart => Some(own_lane("", followers, &format!("{} is started again, empty", record.node))),
             Event::Fault { what, .. } => Some(own_lane("", followers, &format!("FAULT: {what}"))),
-            Event::InvokeSet { .. } | Event::InvokeGet { .. } | Event::Return { .. } | Event::Ack { .. } => None,
+            Event::InvokeGet { operation, target, key } => {
+                self.reads.insert((record.node, *operation), (*target, key.clone()));
+                None
+            }
+            Event::Return { operation, outcome, stamp, .. } => {
+                let (target, key) = self.reads.remove(&(record.node, *operation))?;
+                let found = match (outcome, stamp) {
+                    (Outcome::Ok, Some(stamp)) => format!("○ {key} {stamp}"),
+                    (Outcome::Absent, _) => format!("○ no {key}"),
+                    _ => "○ no answer".to_owned(),
+                };
+                Some(in_lane(lane(target), &found, followers, &format!("{} reads", record.node)))
+            }
+            Event::InvokeSet { .. } | Event::Ack { .. } => None,
         }
     }
 
@@ -120,19 +155,31 @@ fn lost(reason: LossReason) -> &'static str {
 
 /// Something that happens on the leader alone.
 fn own_lane(text: &str, followers: usize, note: &str) -> String {
-    let mut line = pad(text, LANE);
-    for _ in 0..followers {
-        line.push_str(&pad("│", LANE));
+    in_lane(0, text, followers, note)
+}
+
+/// Something that happens on one node alone.
+fn in_lane(lane: usize, text: &str, followers: usize, note: &str) -> String {
+    let cells = (0..=followers).map(|other| match other {
+        _ if other == lane => pad(text, LANE),
+        // The leader's own lane has no line, for what it does stands there.
+        0 => pad("", LANE),
+        _ => pad("│", LANE),
+    });
+    cells.collect::<String>() + note
+}
+
+/// The place of a node's lane: the leader's, then the followers'. Nobody else has one.
+fn lane(node: NodeId) -> usize {
+    match node {
+        NodeId::Follower(id) => id.index() + 1,
+        NodeId::Leader | NodeId::Client(_) | NodeId::Network => 0,
     }
-    line + note
 }
 
 /// A message from the leader to a follower.
 fn arrow(key: &Key, stamp: Stamp, to: NodeId, head: &str, followers: usize, note: &str) -> String {
-    let lane = match to {
-        NodeId::Follower(id) => id.index() + 1,
-        NodeId::Leader | NodeId::Client(_) | NodeId::Network => 0,
-    };
+    let lane = lane(to);
     let mut line = format!("├─ {key} {stamp} ");
     let width = (lane * LANE).saturating_sub(line.chars().count() + head.chars().count() - 1);
     line.push_str(&"─".repeat(width));
@@ -179,6 +226,23 @@ mod tests {
         push(f1.into(), Event::Reject { request: Some(request), key: key(), stamp: stamp(1), stored: stamp(2) });
         push(leader, Event::Complete { write: 2, ok: true, confirmations: 1 });
         push(leader, Event::Lost { message: message(2, f2, 1), reason: LossReason::Deadline });
+        push(
+            leader,
+            Event::Send { message: message(2, f2, 2), delay: Micros(0), lost: Some(LostPart::Request), copy: None },
+        );
+        push(
+            leader,
+            Event::Send { message: message(2, f2, 3), delay: Micros(0), lost: Some(LostPart::Reply), copy: None },
+        );
+        let get = |operation| Event::InvokeGet { operation, target: f1.into(), key: key() };
+        let found =
+            |operation, outcome, stamp| Event::Return { operation, outcome, stamp, value: None, confirmed: None };
+        for (operation, outcome, stamp) in
+            [(2, Outcome::Ok, Some(stamp(2))), (3, Outcome::Absent, None), (4, Outcome::Failed, None)]
+        {
+            push(NodeId::Client(0), get(operation));
+            push(NodeId::Client(0), found(operation, outcome, stamp));
+        }
         push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: value() });
         trace
     }

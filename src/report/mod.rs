@@ -1,12 +1,14 @@
 //! A recorded run, as text for people: pure functions from what was recorded to what is printed.
 
 mod diagram;
+mod divergence;
 mod race;
 mod swarm;
 mod table;
 mod verdicts;
 
 pub use diagram::{Diagram, MOST_FOLLOWERS, MOST_WRITES};
+pub use divergence::DivergenceReport;
 pub use race::RaceReport;
 pub use swarm::{ExercisedRow, FailedSeed, SwarmReport};
 pub use verdicts::VerdictReport;

@@ -51,9 +51,9 @@ impl fmt::Display for SwarmReport<'_> {
         });
         let header = ["exercised", "times", "runs", "acknowledged meanwhile"].map(str::to_owned);
         f.write_str(&table::plain(header, rows))?;
-        let share = |(count, of): (u64, u64)| {
-            let percent = if of == 0 { 0.0 } else { 100.0 * count as f64 / of as f64 };
-            format!("{percent:.1} % of {of}")
+        let share = |(count, of): (u64, u64)| match of {
+            0 => "none of 0".to_owned(),
+            _ => format!("{:.1} % of {of}", 100.0 * count as f64 / of as f64),
         };
         writeln!(
             f,

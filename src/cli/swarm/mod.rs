@@ -99,20 +99,6 @@ impl Found {
             self.failures.push(FailedSeed { seed: report.seed, wrong, again });
         }
     }
-
-    /// What never happened, though there were seeds enough for it. `crashes` says whether nodes were to be killed.
-    fn not_exercised(&self, crashes: bool) -> Vec<String> {
-        let wanted = Exercised::ALL.into_iter().filter(|kind| crashes || !kind.needs_crashes());
-        let missing = wanted.filter_map(|kind| {
-            let count = self.exercise.count(kind);
-            match (count.times, count.acknowledged) {
-                (0, _) => Some(kind.to_string()),
-                (_, 0) if kind.is_fault() => Some(format!("acknowledgements under {kind}")),
-                _ => None,
-            }
-        });
-        missing.collect()
-    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -131,11 +117,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         keeper: Keeper::new(args.save.clone(), again),
     };
     let stop = Arc::new(AtomicBool::new(false));
-    let interrupted = super::runtime()?.block_on(watch(args, all, generator, &stop, &mut found))?;
+    let interrupted = super::runtime()?.block_on(watch(args, all, generator.clone(), &stop, &mut found))?;
     // Reports come in the order in which runs end; a summary is the same however many jobs there were.
     found.failures.sort_by_key(|failure| failure.seed);
-    say(report(args, all, &found));
-    let missing = found.not_exercised(args.crashes);
+    say(report(args, all, &generator, &found));
+    let missing = found.exercise.missing(&generator);
     let too_few = found.seeds < ENOUGH_SEEDS;
     if !missing.is_empty() {
         let verdict = if too_few { "too few seeds for everything to happen" } else { "FAILED: it proves nothing" };
@@ -243,14 +229,14 @@ impl Progress {
     }
 }
 
-fn report<'a>(args: &Args, all: SeedRange, found: &'a Found) -> SwarmReport<'a> {
-    let rules = args.rules.spec().map_or("safe rules".into(), |rules| match rules {
+fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, found: &'a Found) -> SwarmReport<'a> {
+    let rules = match &generator.rules {
         RulesSpec::Named(RuleSet::Safe) => "safe rules".to_owned(),
         RulesSpec::Named(RuleSet::Lab) => "lab rules".to_owned(),
         RulesSpec::Without { off } => {
-            format!("safe rules without {}", off.iter().map(|r| r.name()).collect::<Vec<_>>().join(", "))
+            format!("safe rules without {}", off.iter().map(|rule| rule.name()).collect::<Vec<_>>().join(", "))
         }
-    });
+    };
     let seeds = if all.end == u64::MAX { format!("{}..", all.first) } else { all.to_string() };
     let shard = if args.shard == Shard::WHOLE { String::new() } else { format!(", shard {}", args.shard) };
     let crashes = if args.crashes {
@@ -263,7 +249,7 @@ fn report<'a>(args: &Args, all: SeedRange, found: &'a Found) -> SwarmReport<'a> 
         let acknowledged = kind.is_fault().then_some(count.acknowledged);
         ExercisedRow { name: kind.to_string(), times: count.times, runs: count.runs, acknowledged }
     };
-    let kinds = Exercised::ALL.into_iter().filter(|kind| args.crashes || !kind.needs_crashes());
+    let kinds = Exercised::ALL.into_iter().filter(|kind| kind.is_possible(generator));
     let (writes, reads) = (found.exercise.writes, found.exercise.reads);
     SwarmReport {
         title: format!("{} seeds of {seeds}{shard}, {rules}, {crashes}", found.seeds),

@@ -14,7 +14,6 @@ use crate::base::{NodeId, Seed};
 use crate::check::{self, Facts, Recorded};
 use crate::client::{NotConverged, operation_name};
 use crate::net::{Effect, MessageFault};
-use crate::node::WINDOW;
 use crate::sim::run::ScenarioRun;
 use crate::sim::scenario::{
     ClusterSpec, Fault, FaultKind, Links, OperationName, PlannedKind, PlannedOperation, Scenario, Target,
@@ -22,7 +21,7 @@ use crate::sim::scenario::{
 
 /// How long the replicas may take to become equal once everything is healed, in virtual time: many times the longest
 /// pause between resends.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
+const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a scenario with this seed in turmoil and judges the run. `returned` counts the operations that have ended, for
 /// whoever watches from another thread.
@@ -31,7 +30,7 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
 /// [`SimError`].
 pub fn run(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result<ScenarioRun, SimError> {
     refuse_what_turmoil_cannot(scenario)?;
-    let ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, link_ms, tick_ms, rules } =
+    let ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, link_ms, tick_ms, window, rules } =
         &scenario.cluster;
     let faults: Vec<MessageFault> = scenario.faults.iter().filter_map(message_fault).collect();
     let world = World::new(seed)
@@ -41,6 +40,7 @@ pub fn run(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result
         .repl_timeout_ms(*repl_timeout_ms)
         .link_latency_ms(*link_ms)
         .tick_ms(*tick_ms)
+        .window(*window)
         .rules(rules.rules())
         .message_faults(faults)
         .count_into(returned);
@@ -56,7 +56,7 @@ pub fn run(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result
         link_latency: Duration::from_millis(*link_ms),
         faulty: scenario.is_faulty(),
         healed_at,
-        window: WINDOW,
+        window: *window,
     };
     let recorded = Recorded { records: run.trace.records(), history: &history, states: &states, facts: &facts };
     let verdicts = check::all(&recorded);

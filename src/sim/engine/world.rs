@@ -48,6 +48,7 @@ pub struct World {
     tick: Duration,
     link_latency: Duration,
     limit: Duration,
+    window: usize,
     rules: Rules,
     message_faults: Arc<[MessageFault]>,
     returned: Arc<AtomicUsize>,
@@ -92,6 +93,7 @@ impl World {
             tick: Duration::from_millis(1),
             link_latency: Duration::from_millis(1),
             limit: LONGEST_RUN,
+            window: Config::WINDOW,
             rules: Rules::SAFE,
             message_faults: Arc::default(),
             returned: Arc::default(),
@@ -133,6 +135,12 @@ impl World {
     #[must_use]
     pub fn tick_ms(self, ms: u64) -> Self {
         Self { tick: Duration::from_millis(ms), ..self }
+    }
+
+    /// The most first deliveries to one follower that may be unanswered.
+    #[must_use]
+    pub fn window(self, window: usize) -> Self {
+        Self { window, ..self }
     }
 
     /// Which decisions of the protocol are in force.
@@ -240,7 +248,7 @@ impl World {
 
     fn host(&self, sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &mut Levers, node: NodeId, role: &Role) {
         let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-        let config = Config { rules: self.rules, ..Config::new(role.clone(), listen, self.seed) };
+        let config = Config { rules: self.rules, window: self.window, ..Config::new(role.clone(), listen, self.seed) };
         let (recorder, faults) = (recorder.clone(), Arc::clone(&self.message_faults));
         let healed = Arc::clone(&levers.messages_healed);
         let started = Arc::new(AtomicU64::new(0));

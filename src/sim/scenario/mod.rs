@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::NodeId;
 use crate::check::Property;
 use crate::core::{Rule, Rules};
+use crate::node::Config;
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub struct ClusterSpec {
     pub link_ms: u64,
     /// How far time advances at once, in milliseconds.
     pub tick_ms: u64,
+    /// The most first deliveries to one follower that may be unanswered. What goes beyond is kept by key.
+    pub window: usize,
     /// Which decisions of the protocol are in force.
     pub rules: RulesSpec,
 }
@@ -66,6 +69,7 @@ impl Default for ClusterSpec {
             repl_timeout_ms: 5000,
             link_ms: 1,
             tick_ms: 1,
+            window: Config::WINDOW,
             rules: RulesSpec::Named(RuleSet::Safe),
         }
     }
@@ -239,6 +243,9 @@ impl Scenario {
             if !(1..=3_600_000).contains(ms) {
                 return impossible(format!("cluster.{name} = {ms}: must be 1 to 3600000"));
             }
+        }
+        if self.cluster.window == 0 {
+            return impossible("cluster.window = 0: must be at least 1".into());
         }
         self.workload.check(*followers).map_err(ScenarioError::Impossible)?;
         for (place, fault) in self.faults.iter().enumerate() {

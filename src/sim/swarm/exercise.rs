@@ -4,8 +4,8 @@ use std::fmt;
 use crate::base::NodeId;
 use crate::base::history::Kind;
 use crate::base::trace::{Disturbance, Event, LostPart, Micros, Outcome, Record, WriteId};
-use crate::sim::ScenarioRun;
 use crate::sim::scenario::{Fault, FaultKind, Scenario};
+use crate::sim::{Generator, ScenarioRun};
 
 /// Something that must have happened for a swarm to have tried anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,9 +58,16 @@ impl Exercised {
         !matches!(self, Self::Restart | Self::Reorder | Self::Resend)
     }
 
-    /// Whether it happens only where nodes are killed.
-    pub fn needs_crashes(self) -> bool {
-        matches!(self, Self::Crash | Self::Restart)
+    /// Whether what this generator makes can show it. Nothing restarts where nothing crashes, and what a rule brings about
+    /// is not there without the rule.
+    pub fn is_possible(self, generator: &Generator) -> bool {
+        let rules = generator.rules.rules();
+        match self {
+            Self::Crash | Self::Restart => generator.crashes,
+            Self::Reorder => rules.compare_stamps,
+            Self::Resend => rules.resend_missed,
+            _ => true,
+        }
     }
 
     /// The fault of a scenario that it comes from.
@@ -206,6 +213,17 @@ impl Exercise {
             sum.count += share.count;
             sum.of += share.of;
         }
+    }
+
+    /// What can be shown and never was, in words: what did not happen, and faults under which nothing was acknowledged.
+    pub fn missing(&self, generator: &Generator) -> Vec<String> {
+        let wanted = Exercised::ALL.into_iter().filter(|kind| kind.is_possible(generator));
+        let missing = wanted.filter_map(|kind| match self.count(kind) {
+            Count { times: 0, .. } => Some(kind.to_string()),
+            Count { acknowledged: 0, .. } if kind.is_fault() => Some(format!("an acknowledgement under {kind}")),
+            _ => None,
+        });
+        missing.collect()
     }
 
     /// How often this happened.

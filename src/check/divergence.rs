@@ -1,0 +1,216 @@
+//! Where two runs part that should be one: the first event that differs, and what can be told of why.
+//!
+//! The same binary, scenario and seed must give the same run. If they do not, something reached the run that does not
+//! follow from the seed; the events before the difference are the same, so the first different one is where it did.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value as Json;
+
+use super::evidence::At;
+use crate::base::trace::{Event, MessageId, Micros, Record};
+
+/// How many events before the difference are kept.
+const BEFORE: usize = 5;
+
+/// The first difference between two runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divergence<'a> {
+    /// The place of the first event that differs, counted from 0. All before it are the same.
+    pub index: usize,
+    /// What the one run has there; nothing if it has ended.
+    pub left: Option<&'a Record>,
+    /// What the other has there.
+    pub right: Option<&'a Record>,
+    /// The last events before it on the node of the first difference, oldest first; the same in both runs.
+    pub before: Vec<&'a Record>,
+    /// What leaked, as far as it can be told.
+    pub leak: Leak,
+}
+
+/// What leaked into a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leak {
+    /// The same events of one moment happen in another order.
+    Order {
+        /// The moment.
+        at: Micros,
+        /// How many events.
+        events: usize,
+    },
+    /// The same event happens at another time.
+    Time {
+        /// In the one run.
+        left: Micros,
+        /// In the other.
+        right: Micros,
+    },
+    /// The emulated network treats a message in another way.
+    Draw(MessageId),
+    /// The same kind of event says something else.
+    Content {
+        /// The fields that differ.
+        fields: Vec<String>,
+    },
+    /// Other things happen.
+    Course,
+}
+
+/// Compares two runs. `None` if they are the same.
+pub fn first<'a>(left: &'a [Record], right: &'a [Record]) -> Option<Divergence<'a>> {
+    let index = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+    let (one, other) = (left.get(index), right.get(index));
+    let node = one.or(other)?.node;
+    let mut before: Vec<&Record> =
+        left[..index].iter().rev().filter(|record| record.node == node).take(BEFORE).collect();
+    before.reverse();
+    let leak = match (one, other) {
+        (Some(one), Some(other)) => same_moment(&left[index..], &right[index..]).unwrap_or_else(|| compare(one, other)),
+        _ => Leak::Course,
+    };
+    Some(Divergence { index, left: one, right: other, before, leak })
+}
+
+/// Whether the events of the moment at which the runs part are the same but for their order.
+fn same_moment(left: &[Record], right: &[Record]) -> Option<Leak> {
+    let at = left[0].at;
+    let moment = |records: &[Record]| {
+        let mut texts: Vec<String> = records.iter().take_while(|record| record.at == at).map(text).collect();
+        texts.sort_unstable();
+        texts
+    };
+    let (one, other) = (moment(left), moment(right));
+    (one == other).then_some(Leak::Order { at, events: one.len() })
+}
+
+fn compare(left: &Record, right: &Record) -> Leak {
+    if left.node != right.node || left.incarnation != right.incarnation {
+        return Leak::Course;
+    }
+    if left.event == right.event {
+        return Leak::Time { left: left.at, right: right.at };
+    }
+    if let (Event::Send { message, .. }, Event::Send { message: other, .. }) = (&left.event, &right.event)
+        && message == other
+    {
+        return Leak::Draw(*message);
+    }
+    let (left, right) = (fields(left), fields(right));
+    if left.get("event") != right.get("event") {
+        return Leak::Course;
+    }
+    let differs = |name: &&String| left.get(*name) != right.get(*name);
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).filter(differs).collect();
+    Leak::Content { fields: names.into_iter().cloned().collect() }
+}
+
+fn text(record: &Record) -> String {
+    serde_json::to_string(record).expect("our own types can be written as JSON")
+}
+
+/// The fields of a record, as its line in a file has them.
+fn fields(record: &Record) -> BTreeMap<String, Json> {
+    serde_json::from_str(&text(record)).expect("a record is an object")
+}
+
+/// What it is, and where to look for the cause.
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order { at, events } => write!(
+                f,
+                "wake order: the {events} events from there to the end of {} are the same, in another order. Look for a HashMap or \
+                 HashSet that is iterated over, a select! that is not biased, and tasks that are woken or spawned in an order \
+                 of chance",
+                At(*at)
+            ),
+            Self::Time { left, right } => write!(
+                f,
+                "time: the same event happens at {} and at {}. Look for a pause or a deadline that is computed from the wall clock \
+                 or from a generator that is not forked from the seed",
+                At(*left),
+                At(*right)
+            ),
+            Self::Draw(MessageId { write, to, attempt }) => write!(
+                f,
+                "draw: the emulated network draws another fate for attempt {attempt} of write {write} to {to}. Its draws are keyed \
+                 by the seed, the sender and the message, so look at what the key is made of: the seed of the node, and the \
+                 name of the operation"
+            ),
+            Self::Content { fields } => write!(
+                f,
+                "content: the same kind of event with another {}. Look for a value that comes from a generator of the thread or the \
+                 system, from the clock, from an address in memory, or out of a HashMap",
+                fields.join(", ")
+            ),
+            Self::Course => f.write_str(
+                "course: another thing happens. The cause lies between this event and the last ones on this node; look there for \
+                 what depends on the wall clock, on chance, or on the order of a HashMap",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{FollowerId, Key, NodeId, Value};
+
+    const C1: NodeId = NodeId::Client(0);
+
+    fn set(at: u64, node: NodeId, operation: u64, key: &str) -> Record {
+        let (target, key, value) = (NodeId::Leader, Key::new(key).unwrap(), Value::from_json("1").unwrap());
+        let event = Event::InvokeSet { operation, target, key, value };
+        Record { at: Micros(at), node, incarnation: 0, event }
+    }
+
+    fn send(at: u64, delay: u64) -> Record {
+        let message = MessageId { write: 3, to: FollowerId(1), attempt: 2 };
+        let event = Event::Send { message, delay: Micros(delay), lost: None, copy: None };
+        Record { at: Micros(at), node: NodeId::Leader, incarnation: 0, event }
+    }
+
+    /// The leak between two runs that begin with the same two events.
+    fn leak(left: &[Record], right: &[Record]) -> Leak {
+        let begin = [set(1, C1, 1, "x"), send(2, 7)];
+        let (left, right) = ([&begin, left].concat(), [&begin, right].concat());
+        let found = first(&left, &right).unwrap();
+        assert_eq!(found.index, 2);
+        found.leak
+    }
+
+    #[test]
+    fn the_same_run_twice() {
+        let run = [set(1, C1, 1, "x"), send(2, 7)];
+        assert_eq!(first(&run, &run), None);
+        assert_eq!(first(&[], &[]), None);
+    }
+
+    #[test]
+    fn each_kind_of_leak_is_told_apart() {
+        let c2 = NodeId::Client(1);
+        let (one, two) = (set(5, C1, 2, "a"), set(5, c2, 1, "b"));
+        assert_eq!(leak(&[one.clone(), two.clone()], &[two, one.clone()]), Leak::Order { at: Micros(5), events: 2 });
+        let time = Leak::Time { left: Micros(5), right: Micros(6) };
+        assert_eq!(leak(std::slice::from_ref(&one), &[set(6, C1, 2, "a")]), time);
+        assert_eq!(
+            leak(&[send(5, 1)], &[send(5, 2)]),
+            Leak::Draw(MessageId { write: 3, to: FollowerId(1), attempt: 2 })
+        );
+        let content = Leak::Content { fields: vec!["key".into()] };
+        assert_eq!(leak(std::slice::from_ref(&one), &[set(5, C1, 2, "b")]), content);
+        assert_eq!(leak(std::slice::from_ref(&one), &[send(5, 1)]), Leak::Course);
+        assert_eq!(leak(&[one], &[]), Leak::Course);
+    }
+
+    #[test]
+    fn what_came_before_is_of_the_same_node() {
+        let mut left: Vec<Record> = (1..10).flat_map(|n| [set(n, C1, n, "x"), send(n, n)]).collect();
+        let mut right = left.clone();
+        left.push(set(10, C1, 10, "x"));
+        right.push(set(10, C1, 10, "y"));
+        let found = first(&left, &right).unwrap();
+        assert_eq!(found.before, (5..10).map(|n| &left[2 * n - 2]).collect::<Vec<_>>());
+    }
+}
