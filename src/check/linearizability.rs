@@ -199,6 +199,10 @@ fn describe_step(step: &Step<'_>) -> String {
 
 #[cfg(test)]
 mod brute_force;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod wgl;
 
 #[cfg(test)]
 mod tests {
