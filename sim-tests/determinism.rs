@@ -1,9 +1,15 @@
 //! One seed, one run: in this process, in another, and whatever else is asked of the simulator.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
+use semisync::base::history::History;
+use semisync::base::trace::Trace;
 use semisync::sim::Race;
 
 fn digest_in_another_process(args: &[&str]) -> String {
@@ -59,4 +65,36 @@ fn the_race_rejects_stale_arrivals_and_converges() {
         assert_eq!(run.completions(), (200, 0));
         assert!(run.differences().is_empty());
     }
+}
+
+/// What loads the other cores does not show in a simulation.
+#[test]
+fn the_same_seed_gives_the_same_run_under_load() {
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..thread::available_parallelism().map_or(2, usize::from))
+        .map(|_| {
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || while !stop.load(Ordering::Relaxed) {})
+        })
+        .collect();
+    let loaded = digest_in_another_process(&["--seed", "7"]);
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().expect("it only counts"));
+    assert_eq!(loaded, digest_in_another_process(&["--seed", "7"]));
+    assert_eq!(loaded, digest_here(7));
+}
+
+/// A trace that is read again is the same run, and its operations are those of the history file.
+#[test]
+fn the_files_of_a_run_tell_the_same_as_the_run() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [trace, history] = ["trace", "history"].map(|name| directory.path().join(name));
+    let args = ["--trace", trace.to_str().expect("UTF-8"), "--history", history.to_str().expect("UTF-8")];
+    let digest = digest_in_another_process(&args);
+    let open = |path| BufReader::new(File::open(path).expect("the file"));
+    let trace = Trace::read_json_lines(open(trace)).expect("a trace");
+    assert_eq!(trace.digest().to_string(), digest);
+    let history = History::read_json_lines(open(history)).expect("a history");
+    assert_eq!(history, History::from_records(trace.records()));
+    assert_eq!(history.operations.len(), 200);
 }

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use crate::base::trace::{
-    Event, LossReason, LostPart, MessageId, Micros, OperationId, Outcome, Record, RequestId, Trace, WriteId,
+    Disturbance, Event, LossReason, LostPart, MessageId, Micros, OperationId, Outcome, Record, RequestId, Trace,
+    WriteId,
 };
 use crate::base::{FollowerId, Key, NodeId, Stamp};
 
@@ -113,7 +114,14 @@ impl Reader {
             }
             Event::Crash => Some(own_lane("", followers, &format!("FAULT: {} crashes", record.node))),
             Event::Restart => Some(own_lane("", followers, &format!("{} is started again, empty", record.node))),
-            Event::Fault { what, .. } => Some(own_lane("", followers, &format!("FAULT: {what}"))),
+            Event::Fault { kind, what } => {
+                let begins = !matches!(
+                    kind,
+                    Disturbance::Reconnect | Disturbance::Release | Disturbance::Mend | Disturbance::Heal
+                );
+                let note = if begins { format!("FAULT: {what}") } else { what.clone() };
+                Some(own_lane("", followers, &note))
+            }
             Event::InvokeGet { operation, target, key } => {
                 self.reads.insert((record.node, *operation), (*target, key.clone()));
                 None
@@ -242,6 +250,9 @@ mod tests {
         {
             push(NodeId::Client(0), get(operation));
             push(NodeId::Client(0), found(operation, outcome, stamp));
+        }
+        for (kind, what) in [(Disturbance::Hold, "hold f1"), (Disturbance::Heal, "everything is healed")] {
+            push(NodeId::Network, Event::Fault { kind, what: what.into() });
         }
         push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: value() });
         trace

@@ -114,7 +114,7 @@ impl Stage {
     /// Ends every fault: nodes that are down are started, what is held back is let go, links carry everything again at
     /// their own latency, and messages are no longer lost, doubled or delayed.
     pub(super) fn heal(&self, healing: Healing) {
-        self.fault(Disturbance::Heal, "heal everything".into());
+        self.fault(Disturbance::Heal, "everything is healed".into());
         self.control.want(Action::HealMessages);
         let nodes: Vec<NodeId> = self.cluster.nodes().collect();
         for (place, node) in nodes.iter().enumerate() {
