@@ -8,6 +8,7 @@
 //! | `cli` | the commands |
 //! | [`report`] | a recorded run, as text |
 //! | `sim` | scenarios and the engines that run them (feature `sim`) |
+//! | [`live`] | what is done to a cluster through its interface: race, verify, analyze, load |
 //! | [`node`] | [`node::run`]: the protocol driven over a transport, the HTTP interface, the configuration |
 //! | [`client`] | the typed client |
 //! | [`net`] | the transport trait and its implementations, the emulated delays |
@@ -19,6 +20,7 @@ pub mod base;
 pub mod check;
 pub mod client;
 pub mod core;
+pub mod live;
 pub mod net;
 pub mod node;
 pub mod report;

@@ -10,7 +10,7 @@ pub use check::check;
 
 use std::time::Duration;
 
-use statrs::distribution::{Beta, ContinuousCDF};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
 
 /// The distribution of the latency of a write.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +60,16 @@ impl LatencyLaw {
         Z * self.standard_deviation() / (samples as f64).sqrt()
     }
 
+    /// The share of the followers that do not have a write yet, a time after its acknowledgement, in seconds, if no newer
+    /// write of the key is made. Of the n − k followers that were not waited for, the m-th to come needs as long as the
+    /// m-th smallest of n delays, for the spacings of uniform delays are exchangeable (David and Nagaraja, section 2.2).
+    pub fn staleness(&self, after: f64) -> f64 {
+        let (k, n) = (self.quorum, self.followers);
+        let come = Binomial::new((after / self.range).clamp(0.0, 1.0), n as u64).expect("a probability");
+        let late: f64 = (1..=n - k).map(|m| come.cdf(m as u64 - 1)).sum();
+        late / n as f64
+    }
+
     /// The distribution of a latency that is brought to the range from 0 to 1.
     fn beta(&self) -> Beta {
         let (k, n) = (self.quorum as f64, self.followers as f64);
@@ -95,6 +105,18 @@ mod tests {
             assert!((law.cdf(law.quantile(0.3)) - 0.3).abs() < 1e-6);
             close(law.mean_tolerance(200), tolerance, 0.1);
         }
+    }
+
+    #[test]
+    fn staleness_falls_from_those_not_waited_for_to_none() {
+        for k in 1..=5 {
+            let law = law(k);
+            assert!((law.staleness(0.0) - (5 - k) as f64 / 5.0).abs() < 1e-12);
+            assert!(law.staleness(1.0).abs() < 1e-12 && law.staleness(7.0).abs() < 1e-12);
+            assert!(k == 5 || law.staleness(0.3) > law.staleness(0.5));
+        }
+        // k = 4 of 5: the last one lags with the chance that none of five delays is below t.
+        assert!((law(4).staleness(0.5) - 0.5_f64.powi(5) / 5.0).abs() < 1e-12);
     }
 
     #[test]
