@@ -6,6 +6,7 @@ mod doctor;
 mod health;
 #[cfg(feature = "sim")]
 mod output;
+mod race;
 #[cfg(feature = "sim")]
 mod rules;
 mod serve;
@@ -13,6 +14,8 @@ mod serve;
 mod sim;
 #[cfg(feature = "sim")]
 mod swarm;
+mod target;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -34,6 +37,10 @@ enum Command {
     Health(health::Args),
     /// Run a whole cluster on this machine, a process for each node, until Ctrl-C
     Cluster(cluster::Args),
+    /// Tell three stories to a cluster that a replicated store must stand
+    Race(race::Args),
+    /// Compare what the followers of a cluster store with what its leader does
+    Verify(verify::Args),
     /// Simulate clients racing on few keys while messages overtake one another
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -68,6 +75,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Health(args) => health::run(&args),
         Command::Cluster(args) => cluster::run(args),
+        Command::Race(args) => race::run(&args),
+        Command::Verify(args) => verify::run(&args),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(args),
         #[cfg(feature = "sim")]

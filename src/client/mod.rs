@@ -1,11 +1,13 @@
 //! The typed client of the HTTP interface, over any transport, and a cluster as a client sees it.
 
 mod cluster;
+mod dump;
 mod outcome;
 mod recorded;
 mod recorder;
 
 pub use cluster::{Cluster, NotConverged};
+pub use dump::DumpStream;
 pub use outcome::{Failed, Outcome, ReadError, Unknown};
 pub use recorded::{RecordedClient, operation_name};
 pub use recorder::HistoryRecorder;
@@ -17,7 +19,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::base::wire::{self, Dump, ErrorBody, Found, Health, OPERATION_HEADER, Ready, SetAnswer, SetRequest};
+use crate::base::wire::{
+    self, Dump, ErrorBody, Found, Health, OPERATION_HEADER, Ready, ReplicateAnswer, ReplicateRequest, SetAnswer,
+    SetRequest,
+};
 use crate::base::{Key, Value};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
@@ -86,6 +91,23 @@ impl<T: Transport> Client<T> {
     /// [`ReadError`].
     pub async fn dump(&self, node: &HostPort) -> Result<Dump, ReadError> {
         read(&self.call(node, Method::GET, "/dump").await?)
+    }
+
+    /// `GET /dump`, entry by entry, for stores of any size.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn dump_stream(&self, node: &HostPort) -> Result<DumpStream, ReadError> {
+        let request = Request::builder().uri("/dump").body(Body::empty()).expect("every part is valid");
+        DumpStream::new(self.http.stream(node, request, self.deadline).await.map_err(ReadError::NoAnswer)?).await
+    }
+
+    /// `POST /replicate` by hand, as a leader without epochs does it: one write, to a follower.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn replicate(&self, node: &HostPort, write: &ReplicateRequest) -> Result<ReplicateAnswer, ReadError> {
+        read(&self.post(node, "/replicate", write, None).await.map_err(ReadError::NoAnswer)?)
     }
 
     /// `GET /health`.

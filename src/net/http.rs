@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{HostPort, Transport};
@@ -83,6 +84,41 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// An answer whose body is still coming. Its connection is not used again.
+pub struct StreamedAnswer {
+    status: StatusCode,
+    body: Incoming,
+    patience: Duration,
+    _connection: Connection,
+}
+
+impl StreamedAnswer {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The next piece of the body; `None` after the last.
+    ///
+    /// # Errors
+    /// [`HttpError`] if it does not come in time, or the connection ends before the body does.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            let frame = timeout(self.patience, self.body.frame()).await;
+            match frame.map_err(|_| HttpError::Deadline(self.patience))? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(HttpError::Disconnect(error)),
+                // Trailers say nothing to us.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Why a request brought no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -131,10 +167,44 @@ impl<T: Transport> HttpClient<T> {
     pub async fn request(
         &self,
         to: &HostPort,
-        mut request: Request<Body>,
+        request: Request<Body>,
         deadline: Duration,
     ) -> Result<Answer, HttpError> {
         let at = Instant::now() + deadline;
+        let (response, connection) = self.send(to, request, at, deadline).await?;
+        let status = response.status();
+        let body = match timeout_at(at, response.into_body().collect()).await {
+            Err(_) => return Err(HttpError::Deadline(deadline)),
+            Ok(body) => body.map_err(HttpError::Disconnect)?.to_bytes(),
+        };
+        self.keep(to, connection);
+        Ok(Answer { status, body })
+    }
+
+    /// Sends a request and returns when the head of the answer has come. The body is taken piece by piece, and `patience`
+    /// is the time that the head and then each piece may take: a body may be of any length.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn stream(
+        &self,
+        to: &HostPort,
+        request: Request<Body>,
+        patience: Duration,
+    ) -> Result<StreamedAnswer, HttpError> {
+        let (response, connection) = self.send(to, request, Instant::now() + patience, patience).await?;
+        let status = response.status();
+        Ok(StreamedAnswer { status, body: response.into_body(), patience, _connection: connection })
+    }
+
+    /// Sends a request on a kept connection or a new one, and waits for the head of the answer.
+    async fn send(
+        &self,
+        to: &HostPort,
+        mut request: Request<Body>,
+        at: Instant,
+        deadline: Duration,
+    ) -> Result<(Response<Incoming>, Connection), HttpError> {
         let host = HeaderValue::try_from(to.to_string()).expect("a host name and a port make a header value");
         request.headers_mut().insert(header::HOST, host);
         loop {
@@ -149,15 +219,7 @@ impl<T: Transport> HttpClient<T> {
                     request = error.take_message().expect("just seen");
                 }
                 Ok(Err(error)) => return Err(HttpError::Disconnect(error.into_error())),
-                Ok(Ok(response)) => {
-                    let status = response.status();
-                    let body = match timeout_at(at, response.into_body().collect()).await {
-                        Err(_) => return Err(HttpError::Deadline(deadline)),
-                        Ok(body) => body.map_err(HttpError::Disconnect)?.to_bytes(),
-                    };
-                    self.keep(to, connection);
-                    return Ok(Answer { status, body });
-                }
+                Ok(Ok(response)) => return Ok((response, connection)),
             }
         }
     }

@@ -1,14 +1,18 @@
 //! A recorded run, as text for people: pure functions from what was recorded to what is printed.
 
+mod comparison;
 mod diagram;
 mod divergence;
 mod race;
+mod stories;
 mod swarm;
 mod table;
 mod verdicts;
 
+pub use comparison::ComparisonReport;
 pub use diagram::{Diagram, MOST_FOLLOWERS, MOST_WRITES};
 pub use divergence::DivergenceReport;
 pub use race::RaceReport;
+pub use stories::StoryResult;
 pub use swarm::{ExercisedRow, FailedSeed, SwarmReport};
 pub use verdicts::VerdictReport;

@@ -1,0 +1,62 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use semisync::client::{Cluster, ReadError};
+use semisync::live::verify::{Comparison, verify};
+use semisync::net::Transport;
+use semisync::report::ComparisonReport;
+use tokio::time::{Instant, sleep};
+
+use super::target::{TargetArgs, Task, parse_seconds};
+use super::{Failure, NO, say};
+
+/// Compares what every follower stores with what the leader stores, key by key.
+///
+/// Exit status: 0 if all are equal, 1 if not or if a node cannot be read, 2 if an address is not what it should be.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// How many differences to list; all are counted
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Compare again and again until all are equal or the deadline has passed
+    #[arg(long)]
+    watch: bool,
+    /// With --watch: seconds until then
+    #[arg(long, value_name = "SECONDS", requires = "watch", default_value = "60", value_parser = parse_seconds)]
+    deadline: Duration,
+}
+
+struct Verify {
+    limit: usize,
+    /// Until when to go on trying.
+    deadline: Duration,
+}
+
+/// How long to wait before the next comparison.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Task for Verify {
+    type Output = Result<Comparison, ReadError>;
+
+    async fn run<T: Transport>(self, cluster: Cluster<T>) -> Result<Comparison, ReadError> {
+        let began = Instant::now();
+        loop {
+            let comparison = verify(&cluster, self.limit).await?;
+            if comparison.is_equal() || began.elapsed() >= self.deadline {
+                return Ok(comparison);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    say(format_args!("Verify {}\n", args.target.name()));
+    let deadline = if args.watch { args.deadline } else { Duration::ZERO };
+    let comparison = args.target.run(Verify { limit: args.limit, deadline })?;
+    let comparison = comparison.map_err(|error| Failure::Failed(format!("the leader cannot be read: {error}")))?;
+    say(ComparisonReport(&comparison));
+    Ok(if comparison.is_equal() { ExitCode::SUCCESS } else { NO })
+}
