@@ -1,12 +1,14 @@
 //! The commands: arguments in, output out.
 
+mod analyze;
 mod cluster;
 #[cfg(feature = "sim")]
 mod doctor;
 mod health;
-#[cfg(feature = "sim")]
+mod local;
 mod output;
 mod race;
+mod ranges;
 #[cfg(feature = "sim")]
 mod rules;
 mod serve;
@@ -41,6 +43,8 @@ enum Command {
     Race(race::Args),
     /// Compare what the followers of a cluster store with what its leader does
     Verify(verify::Args),
+    /// Measure latency against quorum, and draw it
+    Analyze(analyze::Args),
     /// Simulate clients racing on few keys while messages overtake one another
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -77,6 +81,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Cluster(args) => cluster::run(args),
         Command::Race(args) => race::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(args),
         #[cfg(feature = "sim")]
@@ -120,7 +125,6 @@ fn code_of(violated: &[semisync::check::Property]) -> ExitCode {
 }
 
 /// What a shell expects of a process that Ctrl-C ended.
-#[cfg(feature = "sim")]
 const INTERRUPTED: u8 = 130;
 
 /// Prints to the standard output. Nobody may be reading it any more, as behind `| head -1`: what was asked for is done all

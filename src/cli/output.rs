@@ -1,29 +1,74 @@
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use super::Failure;
 
-/// A file that a flag names. It is created before the work begins, so that a path that cannot be written is found out
-/// before, and not after.
+/// A file that a flag names. A path that cannot be written is found out before the work begins, and what was there before
+/// stays until the new content is complete.
 pub(super) struct OutputFile {
     flag: &'static str,
     path: PathBuf,
-    file: File,
+    sink: Sink,
+}
+
+/// Where what is written goes.
+enum Sink {
+    /// Into a file beside it, which takes its place in the end.
+    Replace(NamedTempFile),
+    /// Into a device or a pipe, which cannot be replaced.
+    Direct(File),
 }
 
 impl OutputFile {
-    /// Creates the file that the flag names, if it names one.
+    /// Prepares the file that the flag names, if it names one.
     pub(super) fn create(flag: &'static str, path: Option<&Path>) -> Result<Option<Self>, Failure> {
         let Some(path) = path else { return Ok(None) };
-        let file = File::create(path).map_err(|error| Failure::Usage(format!("{flag} {}: {error}", path.display())))?;
-        Ok(Some(Self { flag, path: path.to_owned(), file }))
+        let sink = Sink::open(path).map_err(|error| Failure::Usage(format!("{flag} {}: {error}", path.display())))?;
+        Ok(Some(Self { flag, path: path.to_owned(), sink }))
     }
 
     /// Lets `write` fill it.
     pub(super) fn write(self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-        let mut out = BufWriter::new(self.file);
-        let written = write(&mut out).and_then(|()| out.flush());
+        let written = self.sink.fill(&self.path, write);
         written.map_err(|error| Failure::Failed(format!("{} {}: {error}", self.flag, self.path.display())))
+    }
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    Sink::open(path)?.fill(path, |out| out.write_all(bytes))
+}
+
+impl Sink {
+    fn open(path: &Path) -> io::Result<Self> {
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return File::options().write(true).open(path).map(Self::Direct);
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        // As other programs create files, less what the umask takes away.
+        let file = builder.prefix(".semisync-").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
+        Ok(Self::Replace(file))
+    }
+
+    fn fill(self, path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Direct(file) => {
+                let mut out = BufWriter::new(file);
+                write(&mut out)?;
+                out.flush()
+            }
+            Self::Replace(mut file) => {
+                let mut out = BufWriter::new(file.as_file_mut());
+                write(&mut out)?;
+                out.flush()?;
+                drop(out);
+                file.persist(path).map(drop).map_err(|error| error.error)
+            }
+        }
     }
 }

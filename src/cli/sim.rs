@@ -12,6 +12,7 @@ use semisync::sim::scenario::Scenario;
 use semisync::sim::{Race, ScenarioRun, SimError, engine};
 
 use super::output::OutputFile;
+use super::ranges::parse_delay;
 use super::rules::RulesArgs;
 use super::{Failure, say};
 
@@ -33,7 +34,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = Race::default().write_quorum as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=128))]
     write_quorum: u64,
     /// Shortest and longest delay of a replication message, in ms
-    #[arg(long, default_value = "0..1000", value_name = "MIN..MAX", value_parser = parse_range)]
+    #[arg(long, default_value = "0..1000", value_name = "MIN..MAX", value_parser = parse_delay)]
     delay_ms: (u64, u64),
     /// How many writes in all
     #[arg(long, default_value_t = Race::default().writes as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -50,18 +51,6 @@ pub(super) struct Args {
     /// Write every operation of a client to this file, as JSON Lines
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
-}
-
-/// `0..1000`, or one number for both.
-fn parse_range(text: &str) -> Result<(u64, u64), String> {
-    const LONGEST: u64 = 3_600_000;
-    let (min, max) = text.split_once("..").unwrap_or((text, text));
-    let number = |text: &str| text.trim().parse().ok().filter(|ms| *ms <= LONGEST);
-    match (number(min), number(max)) {
-        (Some(min), Some(max)) if min <= max => Ok((min, max)),
-        (Some(min), Some(max)) => Err(format!("the shortest delay, {min}, is above the longest, {max}")),
-        _ => Err(format!("must be two numbers of milliseconds up to {LONGEST}, such as 0..1000, or one for both")),
-    }
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {

@@ -7,9 +7,9 @@ use semisync::net::{HostPort, Tcp, Transport};
 
 use super::{Failure, runtime};
 
-/// Which cluster something is done to.
+/// Where the nodes of a running cluster are.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct TargetArgs {
+pub(super) struct AddressArgs {
     /// The leader
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8000")]
     leader: HostPort,
@@ -19,6 +19,13 @@ pub(super) struct TargetArgs {
     /// Seconds to wait for an answer; more than the leader's REPL_TIMEOUT
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = parse_seconds)]
     timeout: Duration,
+}
+
+/// Which cluster something is done to.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct TargetArgs {
+    #[command(flatten)]
+    addresses: AddressArgs,
     /// Make a cluster of five followers with a quorum of 3 and delays from 0 to 1000 ms in the simulator instead
     #[cfg(feature = "sim")]
     #[arg(long, conflicts_with_all = ["leader", "followers", "timeout"])]
@@ -45,21 +52,48 @@ pub(super) trait Task: Send + 'static {
     async fn run<T: Transport>(self, cluster: Cluster<T>) -> Self::Output;
 }
 
-impl TargetArgs {
-    /// What begins the keys of a run: fresh each time, but for simulations, which repeat themselves.
-    pub(super) fn tag(&self, name: &str) -> Result<String, Failure> {
-        #[cfg(feature = "sim")]
-        if self.sim {
-            return Ok(format!("{name}-{}", self.seed));
-        }
-        let number = getrandom::u64().map_err(|error| Failure::Failed(format!("no random number: {error}")))?;
-        Ok(format!("{name}-{number:016x}"))
-    }
-
+impl AddressArgs {
     /// Where the followers are.
-    fn followers(&self) -> Vec<HostPort> {
+    pub(super) fn followers(&self) -> Vec<HostPort> {
         let default = || (8001..=8005).map(|port| HostPort::new("127.0.0.1", port)).collect();
         self.followers.clone().unwrap_or_else(default)
+    }
+
+    /// In words: `127.0.0.1:8000 and 5 followers`.
+    fn name(&self) -> String {
+        let followers = self.followers().len();
+        format!("{} and {followers} follower{}", self.leader, if followers == 1 { "" } else { "s" })
+    }
+
+    /// The cluster.
+    pub(super) fn cluster(&self) -> Result<Cluster<Tcp>, Failure> {
+        let followers = self.followers();
+        let mut seen = BTreeSet::from([&self.leader]);
+        if let Some(twice) = followers.iter().find(|follower| !seen.insert(follower)) {
+            return Err(Failure::Usage(format!("--followers: {twice} is named twice, or is the leader")));
+        }
+        Ok(Cluster::new(Client::new(Tcp, self.timeout), self.leader.clone(), followers))
+    }
+}
+
+/// What begins the keys of a run, so that no run meets those of another.
+pub(super) fn fresh_tag(name: &str) -> Result<String, Failure> {
+    let number = getrandom::u64().map_err(|error| Failure::Failed(format!("no random number: {error}")))?;
+    Ok(format!("{name}-{number:016x}"))
+}
+
+impl TargetArgs {
+    /// Whether the cluster is simulated.
+    pub(super) fn is_simulated(&self) -> bool {
+        #[cfg(feature = "sim")]
+        return self.sim;
+        #[cfg(not(feature = "sim"))]
+        return false;
+    }
+
+    /// What begins the keys of a run: fresh each time, but for simulations, which repeat themselves.
+    pub(super) fn tag(&self, name: &str) -> Result<String, Failure> {
+        if self.is_simulated() { Ok(name.to_owned()) } else { fresh_tag(name) }
     }
 
     /// In words: `127.0.0.1:8000 and 5 followers`.
@@ -68,29 +102,17 @@ impl TargetArgs {
         if self.sim {
             return format!("a simulated cluster, seed {}", self.seed);
         }
-        let followers = self.followers().len();
-        format!("{} and {followers} follower{}", self.leader, if followers == 1 { "" } else { "s" })
-    }
-
-    /// The live cluster.
-    fn cluster(&self) -> Result<Cluster<Tcp>, Failure> {
-        let followers = self.followers();
-        let mut seen = BTreeSet::from([&self.leader]);
-        if let Some(twice) = followers.iter().find(|follower| !seen.insert(follower)) {
-            return Err(Failure::Usage(format!("--followers: {twice} is named twice, or is the leader")));
-        }
-        Ok(Cluster::new(Client::new(Tcp, self.timeout), self.leader.clone(), followers))
+        self.addresses.name()
     }
 
     /// Does something to the cluster, after having seen that every node is there and is what it should be.
     pub(super) fn run<K: Task>(&self, task: K) -> Result<K::Output, Failure> {
         #[cfg(feature = "sim")]
         if self.sim {
-            let run =
-                semisync::sim::World::new(self.seed).run(async move |stage| task.run(stage.cluster().clone()).await);
-            return run.map(|run| run.result).map_err(Failure::usage);
+            let story = async move |stage: semisync::sim::Stage| task.run(stage.cluster().clone()).await;
+            return semisync::sim::World::new(self.seed).run(story).map(|run| run.result).map_err(Failure::usage);
         }
-        let cluster = self.cluster()?;
+        let cluster = self.addresses.cluster()?;
         runtime()?.block_on(async {
             preflight(&cluster).await.map_err(|unfit| refuse(&unfit))?;
             Ok(task.run(cluster).await)

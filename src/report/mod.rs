@@ -1,5 +1,6 @@
 //! A recorded run, as text for people: pure functions from what was recorded to what is printed.
 
+mod analysis;
 mod comparison;
 mod diagram;
 mod divergence;
@@ -9,6 +10,7 @@ mod swarm;
 mod table;
 mod verdicts;
 
+pub use analysis::AnalysisReport;
 pub use comparison::ComparisonReport;
 pub use diagram::{Diagram, MOST_FOLLOWERS, MOST_WRITES};
 pub use divergence::DivergenceReport;

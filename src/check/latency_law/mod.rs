@@ -66,7 +66,7 @@ impl LatencyLaw {
     pub fn staleness(&self, after: f64) -> f64 {
         let (k, n) = (self.quorum, self.followers);
         let come = Binomial::new((after / self.range).clamp(0.0, 1.0), n as u64).expect("a probability");
-        let late: f64 = (1..=n - k).map(|m| come.cdf(m as u64 - 1)).sum();
+        let late = (1..=n - k).map(|m| come.cdf(m as u64 - 1)).fold(0.0, |sum, share| sum + share);
         late / n as f64
     }
 

@@ -1,0 +1,137 @@
+//! A whole cluster on this machine, a process for each node.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, kill_process};
+use semisync::client::Client;
+use semisync::net::{HostPort, Tcp};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Failure;
+
+/// How long the nodes may take to answer after their start, and one to answer a question.
+const START_DEADLINE: Duration = Duration::from_secs(15);
+const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a node may take to drain before it is killed: past what the default delays and deadlines can need.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The processes of a cluster. They are killed if this is dropped before [`LocalCluster::stop`].
+pub(super) struct LocalCluster {
+    /// The leader, then the followers.
+    nodes: Vec<NodeProcess>,
+}
+
+/// A process and the name that we know it by.
+pub(super) struct NodeProcess {
+    name: String,
+    address: HostPort,
+    child: Child,
+}
+
+impl LocalCluster {
+    /// Starts a leader with these flags, and its followers, each on one of these ports of 127.0.0.1; the leader's is the
+    /// first.
+    pub(super) fn start(ports: &[u16], leader_flags: &[&str]) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(|error| Failure::Failed(format!("where am I? {error}")))?;
+        let spawn = |port: u16, name: String, flags: &[&str]| {
+            let address = HostPort::new("127.0.0.1", port);
+            let mut command = Command::new(&program);
+            command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).args(flags);
+            // The list is ours to make, whatever the shell has exported.
+            command.env_remove("FOLLOWERS");
+            if std::env::var_os("RUST_LOG").is_none() {
+                command.env("RUST_LOG", "warn");
+            }
+            // A group of its own keeps a terminal's Ctrl-C from it: it is we who stop it, once.
+            let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn();
+            let child = child.map_err(|error| Failure::Failed(format!("cannot start {name}: {error}")))?;
+            Ok(NodeProcess { name, address, child })
+        };
+        let (leader, followers) = ports.split_first().expect("a cluster has a leader");
+        let list: Vec<String> = followers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let list = list.join(",");
+        let flags = [&["--role", "leader", "--followers", &list], leader_flags].concat();
+        let mut nodes = vec![spawn(*leader, "leader".into(), &flags)?];
+        for (port, place) in followers.iter().zip(1..) {
+            nodes.push(spawn(*port, format!("f{place}"), &["--role", "follower"])?);
+        }
+        Ok(Self { nodes })
+    }
+
+    /// A line for each node: its name, address and process.
+    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
+        self.nodes.iter().map(|NodeProcess { name, address, child }| {
+            format!("{name:<8}http://{address}  pid {}", child.id().unwrap_or_default())
+        })
+    }
+
+    /// Waits until all nodes answer.
+    pub(super) async fn ready(&mut self) -> Result<(), Failure> {
+        let client = Client::new(Tcp, HEALTH_DEADLINE);
+        let began = Instant::now();
+        let mut waiting_for: Vec<HostPort> = self.nodes.iter().map(|node| node.address.clone()).collect();
+        while let Some(node) = waiting_for.last() {
+            self.check()?;
+            if client.health(node).await.is_ok() {
+                waiting_for.pop();
+                continue;
+            }
+            if began.elapsed() > START_DEADLINE {
+                return Err(Failure::Failed(format!("{node} does not answer after {START_DEADLINE:?}")));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        // What answers must be ours, and not another node on a port that was taken.
+        self.check()
+    }
+
+    /// Waits for a node that ends, which none should.
+    pub(super) async fn watch(&mut self) -> Failure {
+        loop {
+            if let Err(failure) = self.check() {
+                return failure;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Whether all processes run.
+    fn check(&mut self) -> Result<(), Failure> {
+        for node in &mut self.nodes {
+            match node.child.try_wait() {
+                Ok(None) => {}
+                // The node has said why.
+                Ok(Some(status)) if status.code() == Some(2) => {
+                    return Err(Failure::Usage(format!("{} did not start", node.name)));
+                }
+                Ok(Some(status)) => return Err(Failure::Failed(format!("{} ended: {status}", node.name))),
+                Err(error) => return Err(Failure::Failed(format!("{} is lost: {error}", node.name))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the leader to stop and, once it has delivered what was on its way, the followers. Those that take too long
+    /// are killed.
+    pub(super) async fn stop(self) {
+        let mut nodes = self.nodes.into_iter();
+        stop_together(nodes.by_ref().take(1).collect()).await;
+        stop_together(nodes.collect()).await;
+    }
+}
+
+async fn stop_together(nodes: Vec<NodeProcess>) {
+    for node in &nodes {
+        if let Some(pid) = node.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+    for mut node in nodes {
+        if timeout(STOP_DEADLINE, node.child.wait()).await.is_err() {
+            eprintln!("semisync: {} did not stop in {STOP_DEADLINE:?} and is killed", node.name);
+        }
+    }
+}
