@@ -65,6 +65,11 @@ impl fmt::Display for Seed {
 pub struct Draw(u64);
 
 impl Draw {
+    /// A number from 0 to 1, 1 excluded, with 53 random bits.
+    pub fn unit(self) -> f64 {
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
     /// A number from `low` to `high`, both included. The bias of the multiplication is below 2⁻⁶⁴ of the range.
     ///
     /// # Panics
@@ -96,5 +101,6 @@ mod tests {
         let seen: std::collections::BTreeSet<u64> = (0..1000).map(|n| Seed::new(3).draw(&[n]).between(5, 8)).collect();
         assert_eq!(seen, (5..=8).collect());
         assert_eq!(Draw(u64::MAX).between(0, u64::MAX), u64::MAX);
+        assert!(Draw(u64::MAX).unit() < 1.0 && Draw(0).unit() == 0.0 && Draw(1 << 63).unit() == 0.5);
     }
 }

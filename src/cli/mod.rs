@@ -5,6 +5,7 @@ mod cluster;
 #[cfg(feature = "sim")]
 mod doctor;
 mod health;
+mod load;
 mod local;
 mod output;
 mod race;
@@ -43,6 +44,8 @@ enum Command {
     Race(race::Args),
     /// Compare what the followers of a cluster store with what its leader does
     Verify(verify::Args),
+    /// Write to and read from a cluster, and tell how fast it was
+    Load(load::Args),
     /// Measure latency against quorum, and draw it
     Analyze(analyze::Args),
     /// Simulate clients racing on few keys while messages overtake one another
@@ -81,6 +84,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Cluster(args) => cluster::run(args),
         Command::Race(args) => race::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(args),

@@ -96,6 +96,15 @@ impl TargetArgs {
         if self.is_simulated() { Ok(name.to_owned()) } else { fresh_tag(name) }
     }
 
+    /// From what choices follow: those of a live run are new each time.
+    pub(super) fn seed(&self) -> Result<u64, Failure> {
+        #[cfg(feature = "sim")]
+        if self.sim {
+            return Ok(self.seed);
+        }
+        getrandom::u64().map_err(|error| Failure::Failed(format!("no random number: {error}")))
+    }
+
     /// In words: `127.0.0.1:8000 and 5 followers`.
     pub(super) fn name(&self) -> String {
         #[cfg(feature = "sim")]

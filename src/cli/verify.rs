@@ -1,6 +1,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use semisync::base::{Key, Value};
 use semisync::client::{Cluster, ReadError};
 use semisync::live::verify::{Comparison, verify};
 use semisync::net::Transport;
@@ -30,6 +32,8 @@ pub(super) struct Args {
 
 struct Verify {
     limit: usize,
+    /// Write this many values first.
+    writes: usize,
     /// Until when to go on trying.
     deadline: Duration,
 }
@@ -41,6 +45,7 @@ impl Task for Verify {
     type Output = Result<Comparison, ReadError>;
 
     async fn run<T: Transport>(self, cluster: Cluster<T>) -> Result<Comparison, ReadError> {
+        give(&cluster, self.writes).await;
         let began = Instant::now();
         loop {
             let comparison = verify(&cluster, self.limit).await?;
@@ -52,10 +57,30 @@ impl Task for Verify {
     }
 }
 
+/// How many values a simulated cluster is given, and on how many keys.
+const SIMULATED_WRITES: usize = 200;
+const SIMULATED_KEYS: usize = 50;
+
+/// Writes values, all at once, and waits for the answers.
+async fn give<T: Transport>(cluster: &Cluster<T>, writes: usize) {
+    let writes = (0..writes).map(|number| async move {
+        let key = Key::new(&format!("k{}", number % SIMULATED_KEYS)).expect("a short name");
+        let value = Value::from_json(&number.to_string()).expect("a number is JSON");
+        // What became of it shows in the comparison.
+        let _ = cluster.set(&key, &value).await;
+    });
+    join_all(writes).await;
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     say(format_args!("Verify {}\n", args.target.name()));
     let deadline = if args.watch { args.deadline } else { Duration::ZERO };
-    let comparison = args.target.run(Verify { limit: args.limit, deadline })?;
+    // A simulated cluster is empty at first.
+    let writes = if args.target.is_simulated() { SIMULATED_WRITES } else { 0 };
+    if writes > 0 {
+        say(format_args!("It is given {writes} writes at once, and looked at when the last is acknowledged.\n"));
+    }
+    let comparison = args.target.run(Verify { limit: args.limit, writes, deadline })?;
     let comparison = comparison.map_err(|error| Failure::Failed(format!("the leader cannot be read: {error}")))?;
     say(ComparisonReport(&comparison));
     Ok(if comparison.is_equal() { ExitCode::SUCCESS } else { NO })

@@ -67,6 +67,11 @@ pub enum ReadError {
 }
 
 impl<T> Outcome<T> {
+    /// Whether the write is known to have taken effect.
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok(_))
+    }
+
     /// The answer, if the write is known to have taken effect.
     pub fn ok(self) -> Option<T> {
         match self {

@@ -15,15 +15,16 @@ use crate::net::Transport;
 pub struct RecordedClient<T> {
     client: NodeId,
     cluster: Cluster<T>,
-    observer: Arc<dyn Observer>,
+    /// Who is told; nobody, if nobody wants to know.
+    observer: Option<Arc<dyn Observer>>,
     /// How many operations it has begun.
     begun: Arc<AtomicU64>,
     names_operations: bool,
 }
 
 impl<T: Transport> RecordedClient<T> {
-    /// The client with this number, counted from 0. Its operations are reported to the observer.
-    pub fn new(number: u16, cluster: Cluster<T>, observer: Arc<dyn Observer>) -> Self {
+    /// The client with this number, counted from 0. Its operations are reported to the observer, if there is one.
+    pub fn new(number: u16, cluster: Cluster<T>, observer: Option<Arc<dyn Observer>>) -> Self {
         let client = NodeId::Client(number);
         Self { client, cluster, observer, begun: Arc::default(), names_operations: false }
     }
@@ -39,7 +40,7 @@ impl<T: Transport> RecordedClient<T> {
     pub async fn set(&self, key: &Key, value: &Value) -> Outcome<SetAnswer> {
         let operation = self.begin();
         let target = NodeId::Leader;
-        self.observer.record(Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() });
+        self.observe(|| Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() });
         let name = self.names_operations.then(|| operation_name(self.client, operation));
         let outcome = self.cluster.client().set_as(self.cluster.address(target), key, value, name).await;
         let stamp = outcome.answer().map(|answer| Stamp::of_version(answer.version));
@@ -49,7 +50,7 @@ impl<T: Transport> RecordedClient<T> {
             Outcome::Unknown(_) => Returned::Unknown,
         };
         let confirmed = outcome.answer().map(|answer| (answer.confirmations, answer.required));
-        self.observer.record(Event::Return { operation, outcome: returned, stamp, value: None, confirmed });
+        self.observe(|| Event::Return { operation, outcome: returned, stamp, value: None, confirmed });
         outcome
     }
 
@@ -59,14 +60,14 @@ impl<T: Transport> RecordedClient<T> {
     /// [`ReadError`].
     pub async fn get(&self, node: NodeId, key: &Key) -> Result<Option<Found>, ReadError> {
         let operation = self.begin();
-        self.observer.record(Event::InvokeGet { operation, target: node, key: key.clone() });
+        self.observe(|| Event::InvokeGet { operation, target: node, key: key.clone() });
         let found = self.cluster.client().get(self.cluster.address(node), key).await;
         let (outcome, stamp, value) = match &found {
             Ok(Some(found)) => (Returned::Ok, Some(Stamp::of_version(found.version)), Some(found.value.clone())),
             Ok(None) => (Returned::Absent, None, None),
             Err(_) => (Returned::Failed, None, None),
         };
-        self.observer.record(Event::Return { operation, outcome, stamp, value, confirmed: None });
+        self.observe(|| Event::Return { operation, outcome, stamp, value, confirmed: None });
         found
     }
 
@@ -79,7 +80,13 @@ impl<T: Transport> RecordedClient<T> {
     pub fn hung_up(&self) {
         let operation = self.begun.load(Ordering::Relaxed);
         let outcome = Returned::Unknown;
-        self.observer.record(Event::Return { operation, outcome, stamp: None, value: None, confirmed: None });
+        self.observe(|| Event::Return { operation, outcome, stamp: None, value: None, confirmed: None });
+    }
+
+    fn observe(&self, event: impl FnOnce() -> Event) {
+        if let Some(observer) = &self.observer {
+            observer.record(event());
+        }
     }
 
     fn begin(&self) -> OperationId {

@@ -11,7 +11,8 @@ use super::statistics::Statistics;
 use crate::base::wire::SetAnswer;
 use crate::base::{Key, NodeId, Value};
 use crate::check::latency_law::LatencyLaw;
-use crate::client::{Cluster, Failed, Outcome, ReadError, Unknown};
+use crate::client::{Cluster, Outcome, ReadError};
+use crate::live::outcome;
 use crate::live::settle::{Seen, until_all_hold};
 use crate::net::Transport;
 
@@ -64,7 +65,7 @@ pub async fn running_quorum<T: Transport>(cluster: &Cluster<T>, tag: &str) -> Re
     let outcome = cluster.set(&key, &text("which quorum?")).await;
     match outcome.answer() {
         Some(answer) => Ok(answer.required),
-        None => Err(AnalyzeError::NoWrites(kind(&outcome))),
+        None => Err(AnalyzeError::NoWrites(outcome::of_write(&outcome))),
     }
 }
 
@@ -150,7 +151,7 @@ impl Measured {
     fn add(&mut self, key: Key, value: &Value, outcome: &Outcome<SetAnswer>, latency: Duration) {
         match outcome {
             Outcome::Ok(_) => self.latencies.push(latency.as_secs_f64()),
-            other => *self.failed.entry(kind(other)).or_default() += 1,
+            other => *self.failed.entry(outcome::of_write(other)).or_default() += 1,
         }
         if let Some(answer) = outcome.answer() {
             let entry = (answer.version.get(), value.as_json().to_owned());
@@ -159,18 +160,6 @@ impl Measured {
                 *newest = entry;
             }
         }
-    }
-}
-
-/// What became of a write that was not acknowledged, in a few words that are the same for all of a kind.
-fn kind(outcome: &Outcome<SetAnswer>) -> String {
-    match outcome {
-        Outcome::Ok(_) => "acknowledged".into(),
-        Outcome::Failed(Failed::Unreachable(_)) => "not sent: no connection".into(),
-        Outcome::Failed(Failed::Refused { status, detail }) => format!("refused with {status}: {detail}"),
-        Outcome::Unknown(Unknown::QuorumMissed(_)) => "quorum missed".into(),
-        Outcome::Unknown(Unknown::NoAnswer(_)) => "no answer".into(),
-        Outcome::Unknown(Unknown::Unreadable(_)) => "not an answer to a write".into(),
     }
 }
 

@@ -41,7 +41,7 @@ impl Stage {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry(number).or_insert_with(|| {
             let observer = self.recorder.observer(NodeId::Client(number), 0);
-            RecordedClient::new(number, self.cluster.clone(), observer).naming_operations()
+            RecordedClient::new(number, self.cluster.clone(), Some(observer)).naming_operations()
         });
         StageClient { client: client.clone(), stage: self.clone() }
     }

@@ -1,0 +1,160 @@
+use std::future;
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use semisync::base::Seed;
+use semisync::base::history::History;
+use semisync::client::{Cluster, HistoryRecorder};
+use semisync::live::load::{self, KeyDistribution, LoadPlan, LoadResult, ReadFrom};
+use semisync::net::Transport;
+use semisync::report::LoadReport;
+use tokio::signal::ctrl_c;
+
+use super::output::OutputFile;
+use super::target::{TargetArgs, Task, parse_seconds};
+use super::{Failure, INTERRUPTED, NO, say};
+
+/// Writes and reads, by clients that each do one thing after another, or at a rate. Errors are counted by kind.
+///
+/// Exit status: 0 if anything succeeded, 1 if nothing did, 130 if Ctrl-C ended it; what was done by then is told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// How many clients. With --rate: how many operations may be under way [default: 10, or 256 with --rate]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    clients: Option<u16>,
+    /// Begin this many operations a second, whatever becomes of them; latencies count from when each was due
+    #[arg(long, value_name = "PER-SECOND", value_parser = parse_rate)]
+    rate: Option<f64>,
+    /// Seconds to go on for [default: 10, unless --count is given]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    duration: Option<Duration>,
+    /// How many operations
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// On how many keys
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    keys: u64,
+    /// Ask for the k-th key in proportion to 1/k to this power, instead of for all alike
+    #[arg(long, value_name = "EXPONENT", value_parser = parse_exponent)]
+    zipf: Option<f64>,
+    /// The share of operations that read, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = parse_share)]
+    reads: f64,
+    /// Where they read: any node, the leader or followers
+    #[arg(long, value_name = "any|leader|followers", default_value = "any")]
+    read_from: ReadFrom,
+    /// How long values are, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=16 << 20))]
+    value_size: u64,
+    /// Write every operation to this file, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+}
+
+fn parse_rate(text: &str) -> Result<f64, &'static str> {
+    let rate = text.parse().ok().filter(|rate: &f64| (0.01..=1e6).contains(rate));
+    rate.ok_or("must be a number of operations a second, 0.01 to 1000000")
+}
+
+fn parse_exponent(text: &str) -> Result<f64, &'static str> {
+    let exponent = text.parse().ok().filter(|exponent: &f64| (0.0..=10.0).contains(exponent));
+    exponent.ok_or("must be a number from 0, which is uniform, to 10")
+}
+
+fn parse_share(text: &str) -> Result<f64, &'static str> {
+    text.parse().ok().filter(|share: &f64| (0.0..=1.0).contains(share)).ok_or("must be a share from 0 to 1")
+}
+
+struct Load {
+    plan: LoadPlan,
+    /// Whether Ctrl-C is to be listened for: a simulation hears nothing from outside.
+    is_live: bool,
+    wants_history: bool,
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Task for Load {
+    type Output = (LoadResult, History);
+
+    async fn run<T: Transport>(self, cluster: Cluster<T>) -> (LoadResult, History) {
+        let recorder = HistoryRecorder::start();
+        let by_count = self.plan.count.is_some();
+        let progress = |progress: load::Progress| {
+            let load::Progress { succeeded, failed, elapsed } = progress;
+            let rate = succeeded as f64 / elapsed.as_secs_f64().max(1e-9);
+            self.bar.set_position(if by_count { succeeded + failed } else { elapsed.as_millis() as u64 });
+            self.bar.set_message(format!("{succeeded} done, {rate:.0}/s, {failed} failed"));
+        };
+        let stop = || self.interrupted.load(Ordering::Relaxed);
+        let recorder_of_all = self.wants_history.then_some(&recorder);
+        let mut load = std::pin::pin!(load::run(&cluster, &self.plan, recorder_of_all, stop, progress));
+        let result = loop {
+            tokio::select! {
+                biased;
+                result = &mut load => break result,
+                () = interrupt(self.is_live) => {
+                    if self.interrupted.swap(true, Ordering::Relaxed) {
+                        process::exit(INTERRUPTED.into());
+                    }
+                    self.bar.suspend(|| eprintln!("stopping after what is under way; Ctrl-C again to end at once"));
+                }
+            }
+        };
+        self.bar.finish_and_clear();
+        (result, recorder.history())
+    }
+}
+
+async fn interrupt(is_live: bool) {
+    if !is_live || ctrl_c().await.is_err() {
+        future::pending().await
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let history = OutputFile::create("--history", args.history.as_deref())?;
+    let time = args.duration.or((args.count.is_none()).then_some(Duration::from_secs(10)));
+    let plan = LoadPlan {
+        clients: args.clients.unwrap_or(if args.rate.is_some() { 256 } else { 10 }),
+        rate: args.rate,
+        count: args.count,
+        time,
+        keys: match args.zipf {
+            None => KeyDistribution::Uniform(args.keys),
+            Some(exponent) => KeyDistribution::zipf(args.keys, exponent),
+        },
+        tag: args.target.tag("load")?,
+        reads: args.reads,
+        read_from: args.read_from,
+        value_size: args.value_size as usize,
+        seed: Seed::new(args.target.seed()?),
+    };
+    say(format_args!("Load on {}, keys {}-…\n", args.target.name(), plan.tag));
+    let length = args.count.or(time.map(|time| time.as_millis() as u64)).unwrap_or_default();
+    let style = ProgressStyle::with_template("{bar:40} {msg}, {eta} left").expect("the template is valid");
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let task = Load {
+        plan,
+        is_live: !args.target.is_simulated(),
+        wants_history: history.is_some(),
+        bar: ProgressBar::new(length).with_style(style),
+        interrupted: Arc::clone(&interrupted),
+    };
+    let (result, recorded) = args.target.run(task)?;
+    if let Some(file) = history {
+        file.write(|out| recorded.write_json_lines(out))?;
+    }
+    say(LoadReport(&result));
+    Ok(match () {
+        () if interrupted.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
+        () if result.succeeded() == 0 => NO,
+        () => ExitCode::SUCCESS,
+    })
+}
