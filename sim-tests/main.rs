@@ -3,6 +3,7 @@
 mod http;
 mod interop;
 mod lifecycle;
+mod live;
 mod parity;
 mod stories;
 mod support;

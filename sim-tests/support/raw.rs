@@ -57,3 +57,25 @@ fn unchunk(mut text: &str) -> String {
     }
     body
 }
+
+/// A server that gives every request the same answer: a stranger on a port.
+pub async fn answering(content_type: &'static str, body: String) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {length}\r\n\r\n"
+            );
+            let answer = head + &body;
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                // Whatever was asked, and whether or not the client listens.
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    address
+}
