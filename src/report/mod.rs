@@ -1,7 +1,9 @@
-//! A recorded run, as text for people: pure functions from what was recorded to what is printed.
+//! A recorded run, as text for people, and what was measured, as figures: pure functions from what was recorded to what
+//! is shown.
 
 mod diagram;
 mod divergence;
+pub mod plot;
 mod race;
 mod swarm;
 mod table;

@@ -1,0 +1,17 @@
+//! What an analysis measured, as figures. Pure like the rest of `report`: a figure comes out as bytes, and whoever asked
+//! for it writes them.
+
+mod axis;
+mod canvas;
+mod figure;
+mod latency;
+mod look;
+mod setting;
+mod sheet;
+mod unit;
+
+pub use figure::{Figure, HEIGHT, PlotError, WIDTH};
+pub use latency::latency_vs_quorum;
+
+#[cfg(test)]
+mod tests;
