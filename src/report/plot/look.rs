@@ -8,6 +8,8 @@ use super::figure::PlotError;
 pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 pub const VERMILION: RGBColor = RGBColor(213, 94, 0);
 pub const GREEN: RGBColor = RGBColor(0, 158, 115);
+pub const PURPLE: RGBColor = RGBColor(204, 121, 167);
+pub const BLACK: RGBColor = RGBColor(0, 0, 0);
 
 const LINE: u32 = 9;
 const RADIUS: i32 = 20;

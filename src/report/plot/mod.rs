@@ -3,6 +3,7 @@
 
 mod axis;
 mod canvas;
+mod distribution;
 mod figure;
 mod latency;
 mod look;
@@ -10,6 +11,7 @@ mod setting;
 mod sheet;
 mod unit;
 
+pub use distribution::latency_distribution;
 pub use figure::{Figure, HEIGHT, PlotError, WIDTH};
 pub use latency::latency_vs_quorum;
 

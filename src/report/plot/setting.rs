@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::unit::Unit;
+use crate::check::latency_law::LatencyLaw;
 use crate::live::analyze::{Law, QuorumResult};
 
 /// What was measured, in a line: `200 acknowledged writes per quorum, 5 followers, delays from 0 to 1000 ms`.
@@ -24,4 +27,11 @@ pub fn delays(results: &[&QuorumResult]) -> Option<String> {
 pub fn from_to(counts: impl Iterator<Item = usize> + Clone) -> String {
     let (fewest, most) = (counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0));
     if fewest == most { most.to_string() } else { format!("{fewest} to {most}") }
+}
+
+/// The law that a result is held against, if it is known.
+pub fn latency_law(result: &QuorumResult) -> Option<LatencyLaw> {
+    let law = result.law.as_ref()?;
+    let delay = |seconds| Duration::try_from_secs_f64(seconds).ok();
+    LatencyLaw::new(result.quorum, law.followers, delay(law.min_delay)?, delay(law.max_delay)?)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Figure, HEIGHT, WIDTH, latency_vs_quorum};
+use super::{Figure, HEIGHT, WIDTH, latency_distribution, latency_vs_quorum};
 use crate::base::Seed;
 use crate::check::latency_law::LatencyLaw;
 use crate::live::analyze::{Consistency, Law, QuorumResult, StalenessPoint};
@@ -103,11 +103,31 @@ fn latency_against_quorum_is_named_measured_fitted_and_held_against_the_law() {
 }
 
 #[test]
+fn a_distribution_is_held_against_the_law() {
+    let delays = (Duration::ZERO, Duration::from_secs(1));
+    // The law is uniform, and the share jumps from 0 to 0.5 at 0.1 s and from 0.5 to 1 at 0.6 s.
+    let law = Law { baseline: 0.0, ..lawful(1, 1, 2, delays).law.unwrap() };
+    let text =
+        text(&latency_distribution(&QuorumResult { law: Some(law), ..result(1, vec![0.6, 0.1]) }).unwrap().unwrap());
+    for wanted in [
+        "Distribution of write latency, quorum 1 of 1",
+        "write latency (ms)",
+        "share of acknowledged writes",
+        "law: Beta(1, 1), baseline 0.000 ms",
+        "median 600.0 ms (law: 500.0 ms)",
+        "Kolmogorov–Smirnov distance 0.400",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+}
+
+#[test]
 fn one_quorum_has_no_line() {
     for (quorum, followers) in [(3, 5), (1, 1)] {
         let result = lawful(quorum, followers, 200, SECOND);
         let text = text(&latency_vs_quorum(std::slice::from_ref(&result)).unwrap());
         assert!(text.contains("mean: ") && text.contains("law: 99.9 %") && !text.contains("R²"), "{text}");
+        assert!(latency_distribution(&result).unwrap().is_some());
     }
 }
 
@@ -118,6 +138,16 @@ fn what_was_not_measured_is_not_drawn() {
     let text_of_nothing = text(&latency_vs_quorum(std::slice::from_ref(&nothing)).unwrap());
     assert!(text_of_nothing.contains("law: expected mean") && !text_of_nothing.contains("99.9 %"), "{text_of_nothing}");
     assert!(!text(&latency_vs_quorum(&[]).unwrap()).contains("law"));
+    assert_eq!(latency_distribution(&nothing).unwrap(), None);
+}
+
+#[test]
+fn without_a_law_the_measurement_stands_alone() {
+    let results: Vec<_> = five().into_iter().map(|result| QuorumResult { law: None, ..result }).collect();
+    for figure in [latency_vs_quorum(&results).unwrap(), latency_distribution(&results[2]).unwrap().unwrap()] {
+        let text = text(&figure);
+        assert!(!text.contains("law") && !text.contains("followers,"), "{text}");
+    }
 }
 
 #[test]
@@ -125,6 +155,7 @@ fn equal_latencies_have_a_level_line() {
     for latency in [0.0, 0.05] {
         let results: Vec<_> = (1..=3).map(|quorum| result(quorum, vec![latency; 9])).collect();
         assert!(text(&latency_vs_quorum(&results).unwrap()).contains("R² = 1.0000"));
+        assert!(text(&latency_distribution(&results[0]).unwrap().unwrap()).contains("median"));
     }
 }
 
@@ -133,6 +164,7 @@ fn times_are_shown_in_a_unit_that_fits_them() {
     for (longest, unit) in [(2e-4, "(µs)"), (0.2, "(ms)"), (200.0, "(s)")] {
         let results: Vec<_> = (1..=3).map(|quorum| result(quorum, vec![longest * quorum as f64 / 3.0; 2])).collect();
         assert!(text(&latency_vs_quorum(&results).unwrap()).contains(unit));
+        assert!(text(&latency_distribution(&results[1]).unwrap().unwrap()).contains(unit));
     }
 }
 
