@@ -51,6 +51,8 @@ impl Backend for BitMapBackend<'_> {
 pub enum Shape {
     Circle,
     Diamond,
+    Square,
+    Triangle,
 }
 
 /// What figures are drawn on.
@@ -113,6 +115,8 @@ impl<'a, B: Backend> Canvas<'a, B> {
                 // Smaller than the others, so that one of them can be seen beneath it.
                 Shape::Circle => self.0.draw(&Circle::new((x, y), radius - 3, color.filled())),
                 Shape::Diamond => polygon(&[(0.0, -1.35), (1.35, 0.0), (0.0, 1.35), (-1.35, 0.0)]),
+                Shape::Square => polygon(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]),
+                Shape::Triangle => polygon(&[(0.0, -1.2), (1.2, 0.9), (-1.2, 0.9)]),
             }
             .map_err(failed)?;
         }

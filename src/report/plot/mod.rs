@@ -9,11 +9,13 @@ mod latency;
 mod look;
 mod setting;
 mod sheet;
+mod staleness;
 mod unit;
 
 pub use distribution::latency_distribution;
 pub use figure::{Figure, HEIGHT, PlotError, WIDTH};
 pub use latency::latency_vs_quorum;
+pub use staleness::staleness;
 
 #[cfg(test)]
 mod tests;

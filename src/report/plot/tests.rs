@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Figure, HEIGHT, WIDTH, latency_distribution, latency_vs_quorum};
+use super::{Figure, HEIGHT, WIDTH, latency_distribution, latency_vs_quorum, staleness};
 use crate::base::Seed;
 use crate::check::latency_law::LatencyLaw;
 use crate::live::analyze::{Consistency, Law, QuorumResult, StalenessPoint};
@@ -122,12 +122,27 @@ fn a_distribution_is_held_against_the_law() {
 }
 
 #[test]
+fn staleness_is_drawn_for_each_quorum() {
+    let text = text(&staleness(&five()).unwrap().unwrap());
+    for wanted in [
+        "points: 500 reads each, lines: law; 5 followers, delays from 0 to 1000 ms",
+        "time since the acknowledgement (ms)",
+        "share of followers that lag",
+        "k = 1",
+        "k = 5",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+}
+
+#[test]
 fn one_quorum_has_no_line() {
     for (quorum, followers) in [(3, 5), (1, 1)] {
         let result = lawful(quorum, followers, 200, SECOND);
         let text = text(&latency_vs_quorum(std::slice::from_ref(&result)).unwrap());
         assert!(text.contains("mean: ") && text.contains("law: 99.9 %") && !text.contains("R²"), "{text}");
         assert!(latency_distribution(&result).unwrap().is_some());
+        assert!(staleness(&[result]).unwrap().is_some());
     }
 }
 
@@ -139,12 +154,18 @@ fn what_was_not_measured_is_not_drawn() {
     assert!(text_of_nothing.contains("law: expected mean") && !text_of_nothing.contains("99.9 %"), "{text_of_nothing}");
     assert!(!text(&latency_vs_quorum(&[]).unwrap()).contains("law"));
     assert_eq!(latency_distribution(&nothing).unwrap(), None);
+    assert_eq!(staleness(&[nothing]).unwrap(), None);
+    assert_eq!(staleness(&[]).unwrap(), None);
 }
 
 #[test]
 fn without_a_law_the_measurement_stands_alone() {
     let results: Vec<_> = five().into_iter().map(|result| QuorumResult { law: None, ..result }).collect();
-    for figure in [latency_vs_quorum(&results).unwrap(), latency_distribution(&results[2]).unwrap().unwrap()] {
+    for figure in [
+        latency_vs_quorum(&results).unwrap(),
+        latency_distribution(&results[2]).unwrap().unwrap(),
+        staleness(&results).unwrap().unwrap(),
+    ] {
         let text = text(&figure);
         assert!(!text.contains("law") && !text.contains("followers,"), "{text}");
     }
@@ -172,6 +193,8 @@ fn times_are_shown_in_a_unit_that_fits_them() {
 fn a_hundred_quorums_leave_room_for_the_data() {
     let results: Vec<_> = (1..=100).map(|quorum| lawful(quorum, 100, 2, SECOND)).collect();
     assert!(text(&latency_vs_quorum(&results).unwrap()).contains("\n100\n"));
+    let staleness = text(&staleness(&results).unwrap().unwrap());
+    assert_eq!(staleness.matches("k = ").count(), 25, "{staleness}");
 }
 
 /// The same results give the same bytes.
