@@ -6,7 +6,7 @@
 //! | layer | what it is |
 //! |---|---|
 //! | `cli` | the commands |
-//! | [`report`] | a recorded run, as text |
+//! | [`report`] | a recorded run, as text; what an analysis measured, as figures |
 //! | `sim` | scenarios and the engines that run them (feature `sim`) |
 //! | [`live`] | what is done to a cluster through its interface: race, verify, analyze, load |
 //! | [`node`] | [`node::run`]: the protocol driven over a transport, the HTTP interface, the configuration |

@@ -1,10 +1,12 @@
-//! A recorded run, as text for people: pure functions from what was recorded to what is printed.
+//! A recorded run, as text for people, and what was measured, as figures: pure functions from what was recorded to what
+//! is shown.
 
 mod analysis;
 mod comparison;
 mod diagram;
 mod divergence;
 mod load;
+pub mod plot;
 mod race;
 mod stories;
 mod swarm;
