@@ -2,6 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use semisync::live::analyze::QuorumResult;
+use semisync::report::plot::{self, Figure, PlotError};
 
 use crate::cli::Failure;
 use crate::cli::output::write_whole;
@@ -25,7 +26,26 @@ impl Files {
         let mut written = Vec::new();
         let json = serde_json::to_string_pretty(results).expect("our own types can be written as JSON") + "\n";
         self.one("quorum_results.json", json.as_bytes(), &mut written)?;
+        self.figure("latency_vs_quorum", plot::latency_vs_quorum(results).map(Some), &mut written)?;
+        for result in results {
+            let name = format!("latency_distribution_q{}", result.quorum);
+            self.figure(&name, plot::latency_distribution(result), &mut written)?;
+        }
+        self.figure("staleness", plot::staleness(results), &mut written)?;
         Ok(written)
+    }
+
+    /// Writes a figure as PNG and SVG, if there is anything to be seen on it.
+    fn figure(
+        &self,
+        name: &str,
+        figure: Result<Option<Figure>, PlotError>,
+        written: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let figure = figure.map_err(|error| Failure::Failed(format!("{name}: {error}")))?;
+        let Some(Figure { svg, png }) = figure else { return Ok(()) };
+        self.one(&format!("{name}.png"), &png, written)?;
+        self.one(&format!("{name}.svg"), svg.as_bytes(), written)
     }
 
     fn one(&self, name: &str, bytes: &[u8], written: &mut Vec<String>) -> Result<(), Failure> {

@@ -135,7 +135,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let ended = runtime()?.block_on(measure_all(args, &mode, &mut results))?;
     if !results.is_empty() {
         say(AnalysisReport(&results));
-        say(format_args!("Written: {}", files.write(&results)?.join(", ")));
+        say(format_args!("Written:\n {}", files.write(&results)?.join("\n ")));
     }
     match ended {
         Ended::Failed(failure) => Err(failure),
