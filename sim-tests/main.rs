@@ -4,6 +4,7 @@ mod http;
 mod interop;
 mod lifecycle;
 mod live;
+mod live_commands;
 mod parity;
 mod stories;
 mod support;

@@ -1,0 +1,198 @@
+//! The commands for a running cluster: what they print, what they leave, and what they say of bad input.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
+
+use semisync::net::HostPort;
+use tokio::process::Command;
+
+use crate::support::raw;
+use crate::support::tcp::{Running, leader_config};
+
+/// Runs the binary beside the nodes that run in this test.
+async fn semisync(directory: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
+    let Output { status, stdout, stderr } = command.current_dir(directory).args(args).output().await.expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// A leader and two followers, and the flags that name them.
+async fn cluster() -> (Vec<Running>, [String; 4]) {
+    let followers = [Running::follower().await, Running::follower().await];
+    let addresses: Vec<HostPort> = followers.iter().map(|node| node.address.into()).collect();
+    let leader = Running::start(leader_config(addresses, 2, (0, 30))).await;
+    let flags = flags(leader.address, &followers.each_ref().map(|node| node.address));
+    (followers.into_iter().chain([leader]).collect(), flags)
+}
+
+fn flags(leader: SocketAddr, followers: &[SocketAddr]) -> [String; 4] {
+    let list: Vec<String> = followers.iter().map(SocketAddr::to_string).collect();
+    ["--leader".into(), leader.to_string(), "--followers".into(), list.join(",")]
+}
+
+fn with<'a>(command: &[&'a str], flags: &'a [String; 4]) -> Vec<&'a str> {
+    command.iter().copied().chain(flags.iter().map(String::as_str)).collect()
+}
+
+#[tokio::test]
+async fn each_command_does_its_work_on_a_cluster_with_two_followers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (_nodes, flags) = cluster().await;
+    let (code, text, errors) = semisync(directory.path(), &with(&["race"], &flags)).await;
+    assert!(code == Some(0) && text.contains("3 of 3 stories passed"), "{text}{errors}");
+    let load = ["load", "--count", "200", "--rate", "500", "--history", "h.jsonl", "--zipf", "0.9"];
+    let (code, text, errors) = semisync(directory.path(), &with(&load, &flags)).await;
+    assert!(code == Some(0) && text.contains("200 operations in ") && text.contains("; 0 failed"), "{text}{errors}");
+    assert_eq!(fs::read_to_string(directory.path().join("h.jsonl")).expect("the history").lines().count(), 200);
+    let (code, text, errors) = semisync(directory.path(), &with(&["verify", "--watch"], &flags)).await;
+    assert!(code == Some(0) && text.ends_with("EQUAL\n"), "{text}{errors}");
+    let analyze =
+        ["analyze", "--fixed", "--writes", "40", "--delay-ms", "0..30", "--staleness", "5", "--out", "results"];
+    let (code, text, errors) = semisync(directory.path(), &with(&analyze, &flags)).await;
+    assert!(code == Some(0) && text.contains("results/latency_vs_quorum.svg"), "{text}{errors}");
+    let json = fs::read_to_string(directory.path().join("results/quorum_results.json")).expect("the results");
+    let results: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let [result] = &results.as_array().expect("an array")[..] else { panic!("one quorum: {json}") };
+    assert_eq!((&result["quorum"], &result["count"]), (&2.into(), &40.into()));
+    assert_eq!(result["latencies"].as_array().expect("an array").len(), 40);
+    assert_eq!(result["consistency"]["consistent"], true);
+    assert_eq!(result["law"]["followers"], 2);
+    for (name, begins) in [
+        ("latency_vs_quorum.png", &b"\x89PNG"[..]),
+        ("latency_distribution_q2.svg", b"<svg"),
+        ("staleness.png", b"\x89PNG"),
+    ] {
+        let bytes = fs::read(directory.path().join("results").join(name)).expect(name);
+        assert!(bytes.starts_with(begins) && bytes.len() > 1000, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_difference_fails_the_comparison() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (nodes, flags) = cluster().await;
+    raw::post_json(nodes[1].address, "/replicate", r#"{"key":"odd","value":[1],"version":3}"#).await;
+    let (code, text, _) = semisync(directory.path(), &with(&["verify", "--watch", "--deadline", "0.3"], &flags)).await;
+    assert!(code == Some(1) && text.contains("\"odd\": leader has nothing, f2 has v3 = [1]"), "{text}");
+    assert!(text.ends_with("DIFFERENT\n"), "{text}");
+}
+
+#[tokio::test]
+async fn nodes_that_are_down_or_are_not_what_they_should_be_are_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut nodes, flags) = cluster().await;
+    let stranger = raw::answering("text/html", "<html>hello</html>".into()).await;
+    let (leader, follower) = (nodes[2].address, nodes[0].address);
+    let gone = nodes[1].address;
+    let swapped = self::flags(follower, &[leader]);
+    let strange = self::flags(stranger, &[follower]);
+    nodes.remove(1).kill().await;
+    for command in [&["race"][..], &["verify"], &["load"], &["analyze", "--fixed"]] {
+        let (code, _, errors) = semisync(directory.path(), &with(command, &flags)).await;
+        let down = format!("semisync: f2 at {gone} does not answer: cannot connect");
+        assert!(code == Some(1) && errors.contains(&down), "{command:?}: {errors}");
+        let (code, _, errors) = semisync(directory.path(), &with(command, &swapped)).await;
+        let role = format!("semisync: {follower} says that it is a follower; it was given as leader");
+        assert!(code == Some(2) && errors.contains(&role), "{command:?}: {errors}");
+        assert!(errors.contains(&format!("{leader} says that it is a leader; it was given as f1")), "{errors}");
+        let (code, _, errors) = semisync(directory.path(), &with(command, &strange)).await;
+        let not_ours = format!("semisync: {stranger}, which should be leader, is not a node of this kind");
+        assert!(code == Some(2) && errors.contains(&not_ours), "{command:?}: {errors}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 0, "nothing is left behind");
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_for_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("taken"), "").expect("a file");
+    for (args, says) in [
+        (&["race", "--leader", "nowhere"][..], "is not of the form host:port"),
+        (&["race", "--followers", "a:1,a:1"], "a:1 is named twice"),
+        (&["verify", "--timeout", "0"], "must be a number of seconds"),
+        (&["verify", "--deadline", "5"], "--watch"),
+        (&["load", "--reads", "1.5"], "must be a share from 0 to 1"),
+        (&["load", "--rate", "0"], "must be a number of operations a second"),
+        (&["load", "--zipf=-1"], "must be a number from 0"),
+        (&["load", "--read-from", "nobody"], "must be any, leader or followers"),
+        (&["load", "--history", "no/such/file"], "--history no/such/file: No such file"),
+        (&["analyze"], "--local"),
+        (&["analyze", "--local", "--compose"], "cannot be used with"),
+        (&["analyze", "--local", "--quorums", "6"], "--quorums 6: must be 1 to 5"),
+        (&["analyze", "--local", "--delay-ms", "9..1"], "the shortest delay, 9, is above the longest, 1"),
+        (&["analyze", "--local", "--out", "taken"], "--out taken: File exists"),
+        (&["analyze", "--fixed", "--size", "3"], "cannot be used with"),
+    ] {
+        let (code, _, errors) = semisync(directory.path(), args).await;
+        assert!(code == Some(2) && errors.contains(says), "{args:?}: {errors}");
+    }
+}
+
+/// Six processes for each of two quorums, which end with the command.
+#[tokio::test]
+async fn a_local_analysis_starts_and_stops_its_own_clusters() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let args = [
+        "analyze",
+        "--local",
+        "--quorums",
+        "1,3",
+        "--writes",
+        "30",
+        "--delay-ms",
+        "0..20",
+        "--staleness",
+        "0",
+        "--seed",
+        "1",
+    ];
+    let (code, text, errors) = semisync(directory.path(), &args).await;
+    assert!(code == Some(0), "{text}{errors}");
+    let json = fs::read_to_string(directory.path().join("quorum_results.json")).expect("the results");
+    let results: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let quorums: Vec<&serde_json::Value> = results.as_array().expect("an array").iter().map(|r| &r["quorum"]).collect();
+    assert_eq!(quorums, [1, 3]);
+    assert!(results[1]["staleness"].is_null() && !directory.path().join("staleness.png").exists());
+}
+
+#[cfg(feature = "sim")]
+#[tokio::test]
+async fn a_simulated_analysis_is_the_same_byte_for_byte() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for out in ["one", "other"] {
+        let (code, text, _) = semisync(directory.path(), &["analyze", "--sim", "--seed", "7", "--out", out]).await;
+        assert_eq!(code, Some(0), "{text}");
+        assert_eq!(text.matches(" within ").count(), 5, "{text}");
+    }
+    let mut names = 0;
+    for entry in fs::read_dir(directory.path().join("one")).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let other = directory.path().join("other").join(path.file_name().expect("a name"));
+        assert!(fs::read(&path).expect("a file") == fs::read(other).expect("its twin"), "{}", path.display());
+        names += 1;
+    }
+    let shown = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/latency_vs_quorum.svg");
+    let drawn = directory.path().join("one/latency_vs_quorum.svg");
+    assert!(fs::read(shown).expect("the README's figure") == fs::read(drawn).expect("a file"), "the README's figure");
+    assert_eq!(names, 1 + 2 * 7, "the JSON, and seven figures as PNG and SVG");
+}
+
+#[cfg(feature = "sim")]
+#[tokio::test]
+async fn each_command_works_on_a_simulated_cluster() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (args, says) in [
+        (&["race", "--sim", "--seed", "3"][..], "3 of 3 stories passed"),
+        (&["verify", "--sim", "--watch"], "EQUAL"),
+        (&["load", "--sim", "--count", "100"], "100 operations in "),
+    ] {
+        let first = semisync(directory.path(), args).await;
+        assert!(first.0 == Some(0) && first.1.contains(says), "{args:?}: {first:?}");
+        assert_eq!(first, semisync(directory.path(), args).await, "the same seed");
+    }
+    let (code, text, _) = semisync(directory.path(), &["verify", "--sim"]).await;
+    assert!(code == Some(1) && text.ends_with("DIFFERENT\n"), "the last acknowledgement comes before the last message");
+}
