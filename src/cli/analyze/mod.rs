@@ -140,7 +140,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match ended {
         Ended::Failed(failure) => Err(failure),
         Ended::Interrupted => {
-            eprintln!("semisync: interrupted after {} quorums; what was measured is kept", results.len());
+            eprintln!("semisync: interrupted; quorums measured by then, and kept: {}", results.len());
             Ok(ExitCode::from(INTERRUPTED))
         }
         Ended::Complete => {
