@@ -19,19 +19,21 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{At, count, names};
+use super::evidence::{At, count, names, without_trace};
 use super::replay::{Held, Replay, Write, Writes};
-use super::{Property, Recorded, Verdict};
+use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
 use crate::base::{FollowerSet, Key, NodeId, Stamp, Value};
 
 /// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    let Some(facts) = run.facts else { return without_trace(Property::Durability) };
     let writes = Writes::of(run);
     let mut check = Check {
         run,
-        replay: Replay::new(run),
+        facts,
+        replay: Replay::new(facts),
         acknowledged: Vec::new(),
         of_key: BTreeMap::new(),
         known: BTreeMap::new(),
@@ -112,6 +114,7 @@ struct Known<'a> {
 
 struct Check<'a, 'r> {
     run: &'r Recorded<'a>,
+    facts: &'a Facts,
     replay: Replay<'a>,
     acknowledged: Vec<Acknowledged<'a>>,
     /// The acknowledged writes of each key, by their places in `acknowledged`.
@@ -136,13 +139,13 @@ impl<'a> Check<'a, '_> {
         for id in mourned.into_iter().filter(|id| !holders.contains(id)) {
             crashed.insert(id);
         }
-        let accused = holders.len() + crashed.len() < self.run.facts.write_quorum;
+        let accused = holders.len() + crashed.len() < self.facts.write_quorum;
         if accused {
             let only = if holders.is_empty() { "" } else { "only " };
             let forgot = self.replay.forgot(&write);
             let forgot: Vec<String> =
                 forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
-            let quorum = self.run.facts.write_quorum;
+            let quorum = self.facts.write_quorum;
             self.evidence.push(format!(
                 "{how}, when {only}{} stored it, where {quorum} must{}",
                 names(&holders),
@@ -176,7 +179,7 @@ impl<'a> Check<'a, '_> {
         if before.stamp < stamp || (before.stamp == stamp && before.value == value) {
             return;
         }
-        let quorum = self.run.facts.write_quorum;
+        let quorum = self.facts.write_quorum;
         for at in self.of_key.get(key).into_iter().flat_map(BTreeMap::values) {
             let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[*at];
             let holders = self.replay.holders(write);
