@@ -17,7 +17,7 @@
 //!
 //! (Any quorum of W and any of n − W + 1 followers intersect: Gifford, *Weighted Voting for Replicated Data*, 1979.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{At, count, names, without_trace};
 use super::replay::{Held, Replay, Write, Writes};
@@ -26,7 +26,8 @@ use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
 use crate::base::{FollowerSet, Key, NodeId, Stamp, Value};
 
-/// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before.
+/// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
+/// follower that goes back takes as long as there were writes between what it had and what it has.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     let Some(facts) = run.facts else { return without_trace(Property::Durability) };
     let writes = Writes::of(run);
@@ -38,6 +39,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         of_key: BTreeMap::new(),
         known: BTreeMap::new(),
         life: 0,
+        lives: BTreeSet::new(),
         crashes: Vec::new(),
         evidence: Vec::new(),
     };
@@ -121,6 +123,8 @@ struct Check<'a, 'r> {
     of_key: BTreeMap<&'a Key, BTreeMap<(u64, Stamp), usize>>,
     known: BTreeMap<&'a Key, Known<'a>>,
     life: u64,
+    /// The lives of the leader that had writes acknowledged.
+    lives: BTreeSet<u64>,
     /// When the leader or a follower crashed.
     crashes: Vec<(NodeId, Micros)>,
     evidence: Vec<String>,
@@ -133,6 +137,7 @@ impl<'a> Check<'a, '_> {
             return;
         }
         of_key.insert((write.life, write.stamp), self.acknowledged.len());
+        self.lives.insert(write.life);
         let how = format!("{how} {write} at {}", At(now));
         let (holders, mourned) = (self.replay.holders(&write), self.replay.mourned(&write, now));
         let mut crashed = FollowerSet::default();
@@ -180,8 +185,18 @@ impl<'a> Check<'a, '_> {
             return;
         }
         let quorum = self.facts.write_quorum;
-        for at in self.of_key.get(key).into_iter().flat_map(BTreeMap::values) {
-            let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[*at];
+        let Some(of_key) = self.of_key.get(key) else { return };
+        // If both are of one life, what is before the later one still covers what is before the earlier.
+        let one_life =
+            before.life.is_some() && self.replay.held(record.node, key).is_some_and(|now| now.life == before.life);
+        let lost: Vec<usize> = if one_life {
+            let between = |life| of_key.range((life, stamp)..=(life, before.stamp));
+            self.lives.iter().copied().flat_map(between).map(|(_, at)| *at).collect()
+        } else {
+            of_key.values().copied().collect()
+        };
+        for at in lost {
+            let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[at];
             let holders = self.replay.holders(write);
             if !*accused && holders.len() + crashed.len() < quorum {
                 *accused = true;

@@ -82,7 +82,7 @@ pub(super) struct Held<'a> {
     pub(super) stamp: Stamp,
     pub(super) value: &'a Value,
     /// The life of the leader that it comes from, where that is known.
-    life: Option<u64>,
+    pub(super) life: Option<u64>,
 }
 
 impl Held<'_> {
@@ -152,6 +152,11 @@ impl<'a> Replay<'a> {
             *greatest = held.stamp.max(*greatest);
         }
         memory.keys.insert(key, held)
+    }
+
+    /// What a node stores for a key.
+    pub(super) fn held(&self, node: NodeId, key: &Key) -> Option<Held<'a>> {
+        self.memories.get(&node)?.keys.get(key).copied()
     }
 
     /// What a node stores; `None` while it is down.
