@@ -27,9 +27,19 @@ pub use final_states::final_states;
 pub use recorded::Recorded;
 pub use verdict::{Finding, Property, Verdict};
 
+use crate::base::history::History;
+use crate::base::trace::Record;
+
 /// The verdicts on every property, in the order of [`Property::ALL`].
 pub fn all(run: &Recorded<'_>) -> Vec<Verdict> {
     Property::ALL.map(|property| check(property, run)).into()
+}
+
+/// The verdicts on a trace, by itself: what the nodes store in the end is replayed. `facts` are those of its first record.
+pub fn of_trace(records: &[Record], facts: &Facts) -> Vec<Verdict> {
+    let history = History::from_records(records);
+    let states = final_states(records, facts);
+    all(&Recorded { records, history: &history, states: &states, facts: Some(facts) })
 }
 
 /// The verdict on one property.
@@ -52,7 +62,6 @@ pub fn check(property: Property, run: &Recorded<'_>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::history::History;
 
     #[test]
     fn each_checker_speaks_of_its_own_property() {

@@ -101,7 +101,7 @@ impl Trace {
     /// # Errors
     /// [`JsonLinesError`], which names the line.
     pub fn read_json_lines(input: impl BufRead) -> Result<Self, JsonLinesError> {
-        Ok(json_lines::read(input)?.into_iter().collect())
+        json_lines::read(input)
     }
 }
 
