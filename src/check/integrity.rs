@@ -59,8 +59,8 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     Verdict::unless(Property::Integrity, evidence, || {
         let operations = count(run.history.operations.len(), "operation");
         let unstamped =
-            if unstamped > 0 { format!("; {} without its version", count(unstamped, "value")) } else { String::new() };
-        format!("{} of {operations}, seen {claimed} times{unstamped}", count(claims.len(), "stamp"))
+            if unstamped > 0 { format!("; {} without a version", count(unstamped, "value")) } else { String::new() };
+        format!("{} of {operations}, seen {}{unstamped}", count(claims.len(), "stamp"), count(claimed, "time"))
     })
 }
 
@@ -293,7 +293,7 @@ mod tests {
             story.at(ms).invoke_get(c(2), 1, target, "k").at(ms + 1).event(c(2), returned);
             story.in_order_of_time().verdict_of_clients(check).finding
         };
-        let says = "0 stamps of 2 operations, seen 0 times; 1 value without its version";
+        let says = "0 stamps of 2 operations, seen 0 times; 1 value without a version";
         assert_eq!(read(NodeId::Leader, "1", 30), Finding::Holds(says.into()));
         let evidence = "k has the value 9 (c2#1 read it from leader at 31 ms), which nobody had written before";
         assert_eq!(read(NodeId::Leader, "9", 30), Finding::Violated(vec![evidence.into()]));
