@@ -23,20 +23,18 @@ const LEADER: NodeId = NodeId::Leader;
 /// Longer than any request or pause between resends lasts.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// A simulated cluster and what the checkers must know of it: the one is made from the other.
+/// A cluster to be simulated and judged.
 #[derive(Clone)]
 struct Lab {
-    seed: u64,
+    world: World,
     rules: Rules,
     faults: Vec<MessageFault>,
-    facts: Facts,
+    /// Whether the latency law is to hold whatever happens to messages.
+    lawful: bool,
 }
 
-/// What a story leaves for the checkers.
-struct Ending {
-    states: Vec<(NodeId, Dump)>,
-    healed_at: Option<usize>,
-}
+/// What each node stores in the end.
+type Ending = Vec<(NodeId, Dump)>;
 
 /// What was recorded of a lab, and the verdicts on it.
 struct Judged {
@@ -47,17 +45,8 @@ struct Judged {
 impl Lab {
     /// Three followers, a quorum of 2, delays from 0 to 200 ms, a timeout of 1 s.
     fn new(seed: u64) -> Self {
-        let facts = Facts {
-            followers: 3,
-            write_quorum: 2,
-            repl_timeout: Duration::from_secs(1),
-            delay: (Duration::ZERO, Duration::from_millis(200)),
-            link_latency: Duration::from_millis(1),
-            faulty: true,
-            healed_at: None,
-            window: semisync::node::Config::WINDOW,
-        };
-        Self { seed, rules: Rules::SAFE, faults: Vec::new(), facts }
+        let world = World::new(seed).followers(3).write_quorum(2).delay_ms(0, 200).repl_timeout_ms(1000);
+        Self { world, rules: Rules::SAFE, faults: Vec::new(), lawful: false }
     }
 
     fn without(self, rule: Rule) -> Self {
@@ -73,21 +62,14 @@ impl Lab {
         self
     }
 
-    fn judge(mut self, story: impl AsyncFnOnce(Stage) -> Ending + Send + 'static) -> Judged {
-        let ms = |duration: Duration| duration.as_millis() as u64;
-        let world = World::new(self.seed)
-            .followers(self.facts.followers)
-            .write_quorum(self.facts.write_quorum)
-            .delay_ms(ms(self.facts.delay.0), ms(self.facts.delay.1))
-            .repl_timeout_ms(ms(self.facts.repl_timeout))
-            .link_latency_ms(ms(self.facts.link_latency))
-            .rules(self.rules)
-            .message_faults(self.faults);
+    fn judge(self, story: impl AsyncFnOnce(Stage) -> Ending + Send + 'static) -> Judged {
+        let world = self.world.rules(self.rules).message_faults(self.faults);
         let run = world.run(story).expect("a simulation");
-        self.facts.healed_at = run.result.healed_at;
         let records = run.trace.records();
         let history = History::from_records(records);
-        let recorded = Recorded { records, history: &history, states: &run.result.states, facts: &self.facts };
+        let mut facts = Facts::from_records(records).expect("a run says what it was");
+        facts.faulty &= !self.lawful;
+        let recorded = Recorded { records, history: &history, states: &run.result, facts: Some(&facts) };
         let verdicts = check::all(&recorded).into_iter().map(|verdict| (verdict.property, verdict)).collect();
         Judged { records: records.to_vec(), verdicts }
     }
@@ -126,7 +108,7 @@ async fn ending(stage: &Stage) -> Ending {
     for node in stage.cluster().nodes() {
         states.extend(stage.cluster().dump(node).await.ok().map(|dump| (node, dump)));
     }
-    Ending { states, healed_at: None }
+    states
 }
 
 /// Clients that write and read at once: each `operations` times, on three keys, at the leader and at any follower.
@@ -156,9 +138,7 @@ async fn traffic(stage: &Stage, clients: u16, operations: u64) {
 #[test]
 fn a_right_store_without_faults() {
     for_each_seed(0..5, |seed| {
-        let mut lab = Lab::new(seed);
-        lab.facts.faulty = false;
-        let judged = lab.judge(async |stage| {
+        let judged = Lab::new(seed).judge(async |stage| {
             traffic(&stage, 8, 20).await;
             ending(&stage).await
         });
@@ -189,12 +169,12 @@ fn a_right_store_under_faults() {
             tokio::join!(traffic(&stage, 6, 25), faults);
             sleep(Duration::from_secs(8).saturating_sub(stage.now())).await;
             stage.settle().await;
-            let healed_at = Some(stage.records());
+            stage.probe();
             // Clients of their own, so that no two operations have one name.
             for number in 100..103 {
                 let _ = stage.client(number).set("k1", &format!("\"probe {number}\"")).await;
             }
-            Ending { healed_at, ..ending(&stage).await }
+            ending(&stage).await
         });
         assert_eq!(judged.violated(), [], "{:#?}", judged.verdicts);
         let lost = |part| judged.count(|e| matches!(e, Event::Send { lost: Some(lost), .. } if *lost == part));
@@ -284,7 +264,7 @@ fn a_follower_that_forgets() {
 fn without_counting_distinct_followers() {
     for_each_seed(0..5, |seed| {
         let mut lab = Lab::new(seed).without(Rule::CountDistinct).messages(60_000, 1000, Effect::Duplicate);
-        lab.facts.faulty = false;
+        lab.lawful = true;
         let judged = lab.judge(async |stage| {
             traffic(&stage, 8, 20).await;
             ending(&stage).await
@@ -302,8 +282,7 @@ fn without_counting_distinct_followers() {
 fn without_confirming_only_by_answers() {
     for_each_seed(0..5, |seed| {
         let mut lab = Lab::new(seed).without(Rule::ConfirmOnlyAnswers);
-        lab.facts.delay = (Duration::ZERO, Duration::ZERO);
-        lab.facts.link_latency = Duration::from_millis(20);
+        lab.world = lab.world.delay_ms(0, 0).link_latency_ms(20);
         let judged = lab.judge(async |stage| {
             let client = stage.client(0);
             client.set("k", "1").await.ok().expect("all followers are there");
@@ -365,9 +344,9 @@ fn a_network_that_stays_broken() {
         let judged = Lab::new(seed).judge(async |stage| {
             stage.isolate(f(1));
             stage.isolate(f(2));
-            let healed_at = Some(stage.records());
+            stage.probe();
             let _ = stage.client(0).set("k", "1").await;
-            Ending { healed_at, ..ending(&stage).await }
+            ending(&stage).await
         });
         let evidence = judged.evidence(Property::Liveness);
         assert!(

@@ -8,7 +8,7 @@ use semisync::check::Finding;
 use semisync::sim::scenario::{Expect, RuleSet, RulesSpec, Scenario};
 use semisync::sim::{Generator, ScenarioRun, engine};
 
-fn files() -> Vec<PathBuf> {
+pub fn files() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/corpus");
     let mut files: Vec<PathBuf> =
         fs::read_dir(directory).expect("the corpus").map(|file| file.expect("a file").path()).collect();
@@ -16,7 +16,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-fn play(scenario: &Scenario) -> ScenarioRun {
+pub fn play(scenario: &Scenario) -> ScenarioRun {
     engine::run(scenario, scenario.seed, Arc::default()).expect("a simulation")
 }
 

@@ -1,5 +1,6 @@
 //! The tests of whole clusters: in the simulator over many seeds, and the same stories on loopback TCP.
 
+mod check;
 mod http;
 mod interop;
 mod lifecycle;

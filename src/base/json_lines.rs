@@ -37,21 +37,26 @@ pub fn write<T: Serialize>(mut out: impl Write, items: &[T]) -> io::Result<()> {
 ///
 /// # Errors
 /// [`JsonLinesError`], which names the line.
-pub fn read<T: DeserializeOwned>(input: impl BufRead) -> Result<Vec<T>, JsonLinesError> {
-    let mut items = Vec::new();
-    for (place, line) in input.lines().enumerate() {
-        let line = line?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let malformed = |error: serde_json::Error| JsonLinesError::Malformed {
-            line: place + 1,
-            // serde_json counts lines too, and always says 1 here.
-            problem: error.to_string().replace(" at line 1 column", " at column"),
+pub fn read<T: DeserializeOwned, C: FromIterator<T>>(input: impl BufRead) -> Result<C, JsonLinesError> {
+    numbered(input).map(|item| item.map(|(_, item)| item)).collect()
+}
+
+/// The items of a file, each with the number of its line, counted from 1. Empty lines are passed over.
+pub fn numbered<T: DeserializeOwned>(input: impl BufRead) -> impl Iterator<Item = Result<(usize, T), JsonLinesError>> {
+    (1..).zip(input.lines()).filter_map(|(line, text)| {
+        let malformed = |problem| JsonLinesError::Malformed { line, problem };
+        let text = match text {
+            Ok(text) if text.trim().is_empty() => return None,
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Some(Err(malformed("not UTF-8".into())));
+            }
+            Err(error) => return Some(Err(error.into())),
         };
-        items.push(serde_json::from_str(&line).map_err(malformed)?);
-    }
-    Ok(items)
+        // serde_json counts lines too, and always says 1 here.
+        let problem = |error: serde_json::Error| error.to_string().replace(" at line 1 column", " at column");
+        Some(serde_json::from_str(&text).map(|item| (line, item)).map_err(|error| malformed(problem(error))))
+    })
 }
 
 #[cfg(test)]
@@ -63,13 +68,13 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out, &[1, 2, 3]).unwrap();
         assert_eq!(out, b"1\n2\n3\n");
-        assert_eq!(read::<u8>(&b"1\n\n2\r\n3"[..]).unwrap(), [1, 2, 3]);
+        assert_eq!(read::<u8, Vec<u8>>(&b"1\n\n2\r\n3"[..]).unwrap(), [1, 2, 3]);
     }
 
     #[test]
     fn an_error_names_the_line() {
-        let message = read::<u8>(&b"1\n2\nx\n"[..]).unwrap_err().to_string();
-        assert_eq!(message, "line 3: expected value at column 1");
-        assert!(matches!(read::<u8>(&b"\xff\n"[..]), Err(JsonLinesError::Io(_))));
+        let message = |text: &[u8]| read::<u8, Vec<u8>>(text).unwrap_err().to_string();
+        assert_eq!(message(b"1\n2\nx\n"), "line 3: expected value at column 1");
+        assert_eq!(message(b"1\n\xff\n"), "line 2: not UTF-8");
     }
 }

@@ -6,6 +6,7 @@ pub mod history;
 pub mod json_lines;
 mod key;
 mod node;
+mod recording;
 pub mod seed;
 mod stamp;
 pub mod trace;
@@ -14,6 +15,7 @@ pub mod wire;
 
 pub use key::{InvalidKey, Key};
 pub use node::{FollowerId, FollowerSet, InvalidNodeId, NodeId};
+pub use recording::{Recording, RecordingError};
 pub use seed::Seed;
 pub use stamp::{Epoch, InvalidVersion, Stamp, Version};
 pub use value::{InvalidValue, Value};

@@ -14,6 +14,9 @@
 //! This is the contract of semi-synchronous replication as MySQL words it: the source waits until replicas "have received
 //! and logged" the events (MySQL Reference Manual, "Semisynchronous Replication"); the failures that it rules out are
 //! F8 and F13 to F15 of the project's catalogue.
+//!
+//! Where only clients were recorded, what they were told is held against itself: `ok` comes with as many confirmations as
+//! are said to be required, and that is the same number for all.
 
 mod answers;
 
@@ -21,17 +24,18 @@ use std::collections::BTreeMap;
 
 use answers::Answers;
 
-use super::evidence::{At, count, names};
+use super::evidence::{At, count, names, not_applicable};
 use super::replay::{Replay, Write, Writes};
-use super::{Property, Recorded, Verdict};
+use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, WriteId};
 use crate::base::{Key, Stamp};
 
 /// Checks it. O(n log n), times the number of followers.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    let Some(facts) = run.facts else { return of_clients(run) };
     let writes = Writes::of(run);
-    let mut replay = Replay::new(run);
+    let mut replay = Replay::new(facts);
     let returns: BTreeMap<usize, &Operation> =
         run.history.operations.iter().filter_map(|operation| Some((operation.returned?.index, operation))).collect();
     let mut completed: BTreeMap<(&Key, Stamp, &str), bool> = BTreeMap::new();
@@ -48,18 +52,42 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
                 completed.insert((write.key, write.stamp, write.value.as_json()), *ok);
                 let answer =
                     Answer { number: *number, write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
-                evidence.extend(answer.check(run, &replay, &learnt, record.at));
+                evidence.extend(answer.check(facts, &replay, &learnt, record.at));
             }
             Event::Return { .. } => {
                 let Some(operation) = returns.get(&index) else { continue };
-                evidence.extend(told(run, &writes, &completed, operation).map(|what| {
-                    format!("{} ({}) was told at {} {what}", operation.name(), operation.key, At(record.at))
-                }));
+                let untrue = told(facts, &writes, &completed, operation);
+                evidence.extend(untrue.map(|what| accuse(operation, record.at, &what)));
             }
             _ => {}
         }
     }
     Verdict::unless(Property::Acknowledgement, evidence, || count(answers, "answered write"))
+}
+
+/// Checks what clients were told, where nothing else was recorded.
+fn of_clients(run: &Recorded<'_>) -> Verdict {
+    let operations = run.history.operations.iter();
+    let told = operations.filter_map(|operation| Some((operation.returned?, operation.confirmed?, operation)));
+    let mut told: Vec<_> = told.collect();
+    told.sort_by_key(|(returned, ..)| *returned);
+    let Some((_, (_, required), first)) = told.first() else {
+        return not_applicable(Property::Acknowledgement, "no client was told of confirmations");
+    };
+    let quorum = Quorum { required: *required, source: format!("{} was told {required}", first.name()) };
+    let untrue = told.iter().filter_map(|(returned, confirmed, operation)| {
+        contradiction(&quorum, None, operation, *confirmed).map(|what| accuse(operation, returned.at, &what))
+    });
+    Verdict::unless(Property::Acknowledgement, untrue.collect(), || {
+        format!(
+            "{}, each with at least the {required} required confirmations if ok",
+            count(told.len(), "answered write")
+        )
+    })
+}
+
+fn accuse(operation: &Operation, at: Micros, what: &str) -> String {
+    format!("{} ({}) was told at {} {what}", operation.name(), operation.key, At(at))
 }
 
 /// What the leader says of a write.
@@ -72,9 +100,9 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn check(&self, run: &Recorded<'_>, replay: &Replay<'_>, learnt: &Answers, now: Micros) -> Option<String> {
+    fn check(&self, facts: &Facts, replay: &Replay<'_>, learnt: &Answers, now: Micros) -> Option<String> {
         let Self { number, write, ok, confirmations, at } = self;
-        let quorum = run.facts.write_quorum;
+        let quorum = facts.write_quorum;
         let stored = replay.reached(write, now);
         let told = format!(
             "leader {} {write} at {at} with {}",
@@ -96,27 +124,18 @@ impl Answer<'_> {
 
 /// What is wrong with what a client was told.
 fn told(
-    run: &Recorded<'_>,
+    facts: &Facts,
     writes: &Writes<'_>,
     completed: &BTreeMap<(&Key, Stamp, &str), bool>,
     operation: &Operation,
 ) -> Option<String> {
     let Kind::Write(value) = &operation.kind else { return None };
-    let ok = operation.outcome == Outcome::Ok;
-    let quorum = run.facts.write_quorum;
-    if let Some((confirmations, required)) = operation.confirmed {
-        if required != quorum {
-            return Some(format!("that it takes {}; the quorum is {quorum}", count(required, "confirmation")));
-        }
-        if confirmations > run.facts.followers {
-            let followers = count(run.facts.followers, "follower");
-            return Some(format!("of {confirmations} confirmations; there are {followers}"));
-        }
-        if ok && confirmations < required {
-            return Some(format!("ok with {confirmations} of {required} confirmations"));
-        }
+    let quorum = Quorum { required: facts.write_quorum, source: format!("the quorum is {}", facts.write_quorum) };
+    let contradiction = |confirmed| contradiction(&quorum, Some(facts.followers), operation, confirmed);
+    if let Some(what) = operation.confirmed.and_then(contradiction) {
+        return Some(what);
     }
-    let stamp = operation.stamp.filter(|_| ok)?;
+    let stamp = operation.stamp.filter(|_| operation.outcome == Outcome::Ok)?;
     // Where no node was recorded, nothing is known of its side.
     writes.that_says(&operation.key, stamp, value)?;
     match completed.get(&(&operation.key, stamp, value.as_json())) {
@@ -126,11 +145,35 @@ fn told(
     }
 }
 
+/// How many confirmations a write takes, and how that is known.
+struct Quorum {
+    required: usize,
+    source: String,
+}
+
+/// What cannot be in an answer with these confirmations of so many that are said to be required.
+fn contradiction(
+    quorum: &Quorum,
+    followers: Option<usize>,
+    operation: &Operation,
+    (confirmations, required): (usize, usize),
+) -> Option<String> {
+    if required != quorum.required {
+        return Some(format!("that it takes {}; {}", count(required, "confirmation"), quorum.source));
+    }
+    if let Some(followers) = followers.filter(|followers| confirmations > *followers) {
+        return Some(format!("of {confirmations} confirmations; there are {}", count(followers, "follower")));
+    }
+    let ok_too_early = operation.outcome == Outcome::Ok && confirmations < required;
+    ok_too_early.then(|| format!("ok with {confirmations} of {required} confirmations"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::NodeId;
     use crate::base::trace::{LossReason, MessageId};
+    use crate::check::Finding;
     use crate::check::testing::{Story, c, f};
 
     /// A quorum of 2 of 3, and a write that only f1 stores.
@@ -248,5 +291,29 @@ mod tests {
         assert_eq!(told(Outcome::Ok, (1, 2)), "c3#2 (k1) was told at 9 ms ok with 1 of 2 confirmations");
         assert!(told(Outcome::Unknown, (0, 1)).ends_with("that it takes 1 confirmation; the quorum is 2"));
         assert!(told(Outcome::Unknown, (4, 2)).ends_with("of 4 confirmations; there are 3 followers"));
+    }
+
+    /// Of clients alone nothing is known but what they were told.
+    #[test]
+    fn what_clients_were_told_is_held_against_itself() {
+        let story = |answers: &[(Outcome, (usize, usize))]| {
+            let mut story = Story::new();
+            for (number, (outcome, confirmed)) in (1..).zip(answers) {
+                let (outcome, confirmed) = (*outcome, Some(*confirmed));
+                story.at(number).invoke_set(c(1), number, "k", "1");
+                story.event(c(1), Event::Return { operation: number, outcome, stamp: None, value: None, confirmed });
+            }
+            story.verdict_of_clients(check).finding
+        };
+        let right = story(&[(Outcome::Ok, (2, 2)), (Outcome::Unknown, (1, 2)), (Outcome::Ok, (9, 2))]);
+        let says = "3 answered writes, each with at least the 2 required confirmations if ok";
+        assert_eq!(right, Finding::Holds(says.into()));
+        let wrong = story(&[(Outcome::Ok, (2, 2)), (Outcome::Ok, (1, 2)), (Outcome::Ok, (3, 3))]);
+        let evidence = [
+            "c1#2 (k) was told at 2 ms ok with 1 of 2 confirmations",
+            "c1#3 (k) was told at 3 ms that it takes 3 confirmations; c1#1 was told 2",
+        ];
+        assert_eq!(wrong, Finding::Violated(evidence.map(str::to_owned).into()));
+        assert!(matches!(story(&[]), Finding::NotApplicable(_)));
     }
 }

@@ -13,13 +13,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::{At, count};
+use super::evidence::{At, count, without_trace};
 use super::{Property, Recorded, Verdict};
 use crate::base::trace::{Event, MessageId, WriteId};
 use crate::base::{FollowerId, Key, NodeId};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    let Some(facts) = run.facts else { return without_trace(Property::Bounds) };
     let mut under_way: BTreeMap<FollowerId, UnderWay> = BTreeMap::new();
     let mut keys: BTreeSet<&Key> = BTreeSet::new();
     let mut just_accepted: Option<WriteId> = None;
@@ -38,7 +39,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
                 let (kind, number, limit) = if message.attempt == 1 && just_accepted == Some(message.write) {
                     first.insert(*message);
                     most_first = most_first.max(first.len());
-                    ("first deliveries", first.len(), run.facts.window)
+                    ("first deliveries", first.len(), facts.window)
                 } else {
                     resent.insert(*message);
                     most_resent = most_resent.max(resent.len());

@@ -17,25 +17,29 @@
 //!
 //! (Any quorum of W and any of n − W + 1 followers intersect: Gifford, *Weighted Voting for Replicated Data*, 1979.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::{At, count, names};
+use super::evidence::{At, count, names, without_trace};
 use super::replay::{Held, Replay, Write, Writes};
-use super::{Property, Recorded, Verdict};
+use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
 use crate::base::{FollowerSet, Key, NodeId, Stamp, Value};
 
-/// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before.
+/// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
+/// follower that goes back takes as long as there were writes between what it had and what it has.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    let Some(facts) = run.facts else { return without_trace(Property::Durability) };
     let writes = Writes::of(run);
     let mut check = Check {
         run,
-        replay: Replay::new(run),
+        facts,
+        replay: Replay::new(facts),
         acknowledged: Vec::new(),
         of_key: BTreeMap::new(),
         known: BTreeMap::new(),
         life: 0,
+        lives: BTreeSet::new(),
         crashes: Vec::new(),
         evidence: Vec::new(),
     };
@@ -112,12 +116,15 @@ struct Known<'a> {
 
 struct Check<'a, 'r> {
     run: &'r Recorded<'a>,
+    facts: &'a Facts,
     replay: Replay<'a>,
     acknowledged: Vec<Acknowledged<'a>>,
     /// The acknowledged writes of each key, by their places in `acknowledged`.
     of_key: BTreeMap<&'a Key, BTreeMap<(u64, Stamp), usize>>,
     known: BTreeMap<&'a Key, Known<'a>>,
     life: u64,
+    /// The lives of the leader that had writes acknowledged.
+    lives: BTreeSet<u64>,
     /// When the leader or a follower crashed.
     crashes: Vec<(NodeId, Micros)>,
     evidence: Vec<String>,
@@ -130,19 +137,20 @@ impl<'a> Check<'a, '_> {
             return;
         }
         of_key.insert((write.life, write.stamp), self.acknowledged.len());
+        self.lives.insert(write.life);
         let how = format!("{how} {write} at {}", At(now));
         let (holders, mourned) = (self.replay.holders(&write), self.replay.mourned(&write, now));
         let mut crashed = FollowerSet::default();
         for id in mourned.into_iter().filter(|id| !holders.contains(id)) {
             crashed.insert(id);
         }
-        let accused = holders.len() + crashed.len() < self.run.facts.write_quorum;
+        let accused = holders.len() + crashed.len() < self.facts.write_quorum;
         if accused {
             let only = if holders.is_empty() { "" } else { "only " };
             let forgot = self.replay.forgot(&write);
             let forgot: Vec<String> =
                 forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
-            let quorum = self.run.facts.write_quorum;
+            let quorum = self.facts.write_quorum;
             self.evidence.push(format!(
                 "{how}, when {only}{} stored it, where {quorum} must{}",
                 names(&holders),
@@ -176,9 +184,19 @@ impl<'a> Check<'a, '_> {
         if before.stamp < stamp || (before.stamp == stamp && before.value == value) {
             return;
         }
-        let quorum = self.run.facts.write_quorum;
-        for at in self.of_key.get(key).into_iter().flat_map(BTreeMap::values) {
-            let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[*at];
+        let quorum = self.facts.write_quorum;
+        let Some(of_key) = self.of_key.get(key) else { return };
+        // If both are of one life, what is before the later one still covers what is before the earlier.
+        let one_life =
+            before.life.is_some() && self.replay.held(record.node, key).is_some_and(|now| now.life == before.life);
+        let lost: Vec<usize> = if one_life {
+            let between = |life| of_key.range((life, stamp)..=(life, before.stamp));
+            self.lives.iter().copied().flat_map(between).map(|(_, at)| *at).collect()
+        } else {
+            of_key.values().copied().collect()
+        };
+        for at in lost {
+            let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[at];
             let holders = self.replay.holders(write);
             if !*accused && holders.len() + crashed.len() < quorum {
                 *accused = true;

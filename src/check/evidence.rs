@@ -39,6 +39,11 @@ pub(super) fn counted(property: Property, rate: String, cases: Vec<String>) -> V
     Verdict { property, finding: Finding::Counted { rate, cases: number, examples } }
 }
 
+/// A verdict on a run of which only the clients were recorded, where that is not enough.
+pub(super) fn without_trace(property: Property) -> Verdict {
+    not_applicable(property, "a history says nothing of what nodes do and store; a trace does")
+}
+
 /// A verdict on a run that the property says nothing about.
 pub(super) fn not_applicable(property: Property, why: impl Into<String>) -> Verdict {
     Verdict { property, finding: Finding::NotApplicable(why.into()) }

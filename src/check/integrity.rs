@@ -8,25 +8,32 @@
 //!    2011, chapter 3.)
 //! 3. Within one life of the leader the versions of a key step by one, and the first life begins with 1.
 //!
-//! What a node stores in the end is known by its version, without the epoch, so it is held against epoch 0.
+//! What a node stores in the end is known by its version, without the epoch, so it is held against epoch 0. The value of a
+//! set that was refused does not count as written.
+//!
+//! Where only clients were recorded, what they wrote and read is held against the first two, and what may be from before
+//! the history began is not accused ([`Recorded::of_clients`]). A value that was read without its stamp is accused of
+//! coming from nowhere only if it was read at the leader after a recorded write of the key had been acknowledged.
 
 use std::collections::BTreeMap;
 
-use super::evidence::{At, count};
+use super::calls::{Call, Calls};
+use super::evidence::{At, count, not_applicable};
 use super::{Property, Recorded, Verdict};
-use crate::base::history::{Kind, Operation};
-use crate::base::trace::Event;
+use crate::base::history::{Kind, Moment, Operation};
+use crate::base::trace::{Event, Outcome};
 use crate::base::{Key, NodeId, Stamp, Value, Version};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
-    let mut check = Check::default();
-    let returns: BTreeMap<usize, &Operation> =
-        run.history.operations.iter().filter_map(|operation| Some((operation.returned?.index, operation))).collect();
-    for (index, record) in run.records.iter().enumerate() {
+    let mut check = Check { begins_empty: run.facts.is_some(), ..Check::default() };
+    let mut calls = Calls::of(run.history);
+    for (place, record) in run.records.iter().enumerate() {
+        while let Some(call) = calls.next_until(place) {
+            check.follow(call);
+        }
         let (node, at) = (record.node, At(record.at));
         match &record.event {
-            Event::InvokeSet { key, value, .. } => drop(check.invoked.insert((key, value.as_json()), ())),
             Event::Accept { key, stamp, value, .. } => {
                 check.claim(key, *stamp, value, || format!("{node} accepted it at {at}"));
                 check.step(record.incarnation, key, *stamp, &at);
@@ -34,62 +41,130 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
             Event::Apply { key, stamp, value, .. } => {
                 check.claim(key, *stamp, value, || format!("{node} applied it at {at}"));
             }
-            Event::Return { stamp: Some(stamp), .. } => {
-                let Some(operation) = returns.get(&index) else { continue };
-                let who = || match operation.kind {
-                    Kind::Write(_) => format!("{} was told so at {at}", operation.name()),
-                    Kind::Read(_) => format!("{} read it from {} at {at}", operation.name(), operation.target),
-                };
-                if let Kind::Write(value) | Kind::Read(Some(value)) = &operation.kind {
-                    check.claim(&operation.key, *stamp, value, who);
-                }
-            }
             _ => {}
         }
+    }
+    while let Some(call) = calls.next_until(usize::MAX) {
+        check.follow(call);
     }
     for (node, dump) in run.states {
         for (key, entry) in dump {
             check.claim(key, Stamp::of_version(entry.version), &entry.value, || format!("{node} has it in the end"));
         }
     }
-    let Check { claims, claimed, evidence, .. } = check;
+    let Check { claims, claimed, unstamped, evidence, .. } = check;
+    if run.facts.is_none() && claimed + unstamped == 0 {
+        return not_applicable(Property::Integrity, "no client was told of a version or a value");
+    }
     Verdict::unless(Property::Integrity, evidence, || {
-        format!(
-            "{} of {}, seen {claimed} times",
-            count(claims.len(), "stamp"),
-            count(run.history.operations.len(), "operation")
-        )
+        let operations = count(run.history.operations.len(), "operation");
+        let unstamped =
+            if unstamped > 0 { format!("; {} without a version", count(unstamped, "value")) } else { String::new() };
+        format!("{} of {operations}, seen {}{unstamped}", count(claims.len(), "stamp"), count(claimed, "time"))
     })
 }
 
 #[derive(Default)]
 struct Check<'a> {
-    /// The values that were to be written up to here.
-    invoked: BTreeMap<(&'a Key, &'a str), ()>,
+    /// Whether nothing was stored when the records began.
+    begins_empty: bool,
+    /// The values that were to be written up to here, with the name of the operation if it was refused.
+    invoked: BTreeMap<(&'a Key, &'a str), Option<String>>,
     /// The values of each stamp, with who was the first to say so. More than one is a violation.
     claims: BTreeMap<(&'a Key, Stamp), Vec<(&'a Value, String)>>,
     claimed: usize,
+    /// How many values were read without their stamps.
+    unstamped: usize,
     /// The life of the leader that accepted the key's last write, and its stamp.
     last: BTreeMap<&'a Key, (u64, Stamp)>,
+    /// The smallest stamp of the recorded writes of a key up to here, and when the first was acknowledged.
+    smallest: BTreeMap<&'a Key, Stamp>,
+    acknowledged: BTreeMap<&'a Key, Moment>,
     evidence: Vec<String>,
 }
 
 impl<'a> Check<'a> {
+    fn follow(&mut self, call: Call<'a>) {
+        match call {
+            Call::Invoked(operation) => self.invoked(operation),
+            Call::Returned(operation, moment) => match (&operation.kind, operation.stamp) {
+                (Kind::Write(value), stamp) => {
+                    if operation.outcome == Outcome::Ok {
+                        self.acknowledged.entry(&operation.key).or_insert(moment);
+                    }
+                    if let Some(stamp) = stamp {
+                        self.claim(&operation.key, stamp, value, || told(operation, moment));
+                    }
+                }
+                (Kind::Read(Some(value)), Some(stamp)) => {
+                    self.claim(&operation.key, stamp, value, || told(operation, moment));
+                }
+                (Kind::Read(Some(value)), None) => self.unstamped(operation, moment, value),
+                (Kind::Read(None), _) => {}
+            },
+        }
+    }
+
+    fn invoked(&mut self, operation: &'a Operation) {
+        let Kind::Write(value) = &operation.kind else { return };
+        let key = &operation.key;
+        let refused = (operation.outcome == Outcome::Failed).then(|| operation.name());
+        let before = self.invoked.entry((key, value.as_json())).or_insert_with(|| refused.clone());
+        if refused.is_none() {
+            *before = None;
+        }
+        if let Some(stamp) = operation.stamp {
+            let smallest = self.smallest.entry(key).or_insert(stamp);
+            *smallest = stamp.min(*smallest);
+        }
+    }
+
+    /// Why the value is none that was written, if it is none.
+    fn unwritten(&self, key: &Key, value: &Value) -> Option<String> {
+        match self.invoked.get(&(key, value.as_json())) {
+            Some(None) => None,
+            Some(Some(refused)) => {
+                Some(format!("which nobody had written before, for {refused}, which was to, was refused"))
+            }
+            None => Some("which nobody had written before".into()),
+        }
+    }
+
+    /// Whether it can have been there before anything was recorded.
+    fn may_be_older(&self, key: &Key, stamp: Stamp) -> bool {
+        !self.begins_empty && self.smallest.get(key).is_none_or(|smallest| stamp < *smallest)
+    }
+
     fn claim(&mut self, key: &'a Key, stamp: Stamp, value: &'a Value, who: impl Fn() -> String) {
         self.claimed += 1;
-        let values = self.claims.entry((key, stamp)).or_default();
-        if values.iter().any(|(known, _)| *known == value) {
+        let is_new =
+            self.claims.get(&(key, stamp)).is_none_or(|values| values.iter().all(|(known, _)| *known != value));
+        if !is_new {
             return;
         }
+        if let Some(why) = self.unwritten(key, value).filter(|_| !self.may_be_older(key, stamp)) {
+            self.evidence.push(format!("{key} {stamp} has the value {value} ({}), {why}", who()));
+        }
+        let values = self.claims.entry((key, stamp)).or_default();
         if let Some((known, first)) = values.first() {
             let who = who();
             self.evidence.push(format!("{key} {stamp} has two values: {known} ({first}) and {value} ({who})"));
         }
-        if !self.invoked.contains_key(&(key, value.as_json())) {
-            let who = who();
-            self.evidence.push(format!("{key} {stamp} has the value {value} ({who}), which nobody had written before"));
-        }
         values.push((value, who()));
+    }
+
+    /// A value that was read without its stamp.
+    fn unstamped(&mut self, read: &Operation, moment: Moment, value: &Value) {
+        self.unstamped += 1;
+        let is_fresh = read.target == NodeId::Leader
+            && self.acknowledged.get(&read.key).is_some_and(|acknowledged| *acknowledged < read.invoked);
+        if !self.begins_empty && !is_fresh {
+            return;
+        }
+        if let Some(why) = self.unwritten(&read.key, value) {
+            let key = &read.key;
+            self.evidence.push(format!("{key} has the value {value} ({}), {why}", told(read, moment)));
+        }
     }
 
     fn step(&mut self, life: u64, key: &'a Key, stamp: Stamp, at: &At) {
@@ -110,11 +185,20 @@ impl<'a> Check<'a> {
     }
 }
 
+/// Who says what an operation wrote or found.
+fn told(operation: &Operation, moment: Moment) -> String {
+    let (name, at) = (operation.name(), At(moment.at));
+    match operation.kind {
+        Kind::Write(_) => format!("{name} was told so at {at}"),
+        Kind::Read(_) => format!("{name} read it from {} at {at}", operation.target),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::trace::Outcome;
-    use crate::check::testing::{Story, c, dump, f};
+    use crate::check::Finding;
+    use crate::check::testing::{Story, c, dump, f, value};
 
     fn written() -> Story {
         let mut story = Story::new();
@@ -147,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_from_nowhere() {
+    fn a_value_unwritten() {
         let mut story = written();
         story.at(4).apply(f(2), "k", 2, "7").at(5).invoke_set(c(1), 2, "k", "7");
         assert_eq!(
@@ -160,6 +244,66 @@ mod tests {
             story.evidence(check)[0].contains("c2#1 read it from f1 at 4 ms"),
             "another key's value is from nowhere"
         );
+    }
+
+    #[test]
+    fn a_refused_write_leaves_nothing() {
+        let mut story = Story::new();
+        story.at(1).invoke_set(c(1), 1, "k", "1").wrote(c(1), 1, Outcome::Failed, 0);
+        story.at(4).invoke_get(c(2), 1, f(1).into(), "k").found(c(2), 1, 1, "1");
+        assert_eq!(
+            story.evidence(check),
+            [
+                "k v1 has the value 1 (c2#1 read it from f1 at 4 ms), which nobody had written before, for c1#1, which was \
+              to, was refused"
+            ]
+        );
+        story.at(5).invoke_set(c(1), 2, "j", "1").invoke_set(c(1), 3, "k", "1");
+        assert_eq!(story.evidence(check).len(), 1, "what is written later was not written before");
+    }
+
+    /// Clients alone say nothing of what was there when they began: it is less than what they wrote by then.
+    #[test]
+    fn what_was_there_before_the_clients_is_not_accused() {
+        let read = |version, invoked, found| {
+            let mut story = Story::new();
+            story.at(10).invoke_set(c(1), 1, "k", "1").at(20).wrote(c(1), 1, Outcome::Ok, 7);
+            story.at(invoked).invoke_get(c(2), 1, f(1).into(), "k").at(found).found(c(2), 1, version, "9");
+            story.in_order_of_time().verdict_of_clients(check).finding
+        };
+        assert_eq!(read(6, 30, 31), Finding::Holds("2 stamps of 2 operations, seen 2 times".into()));
+        assert!(matches!(read(9, 1, 2), Finding::Holds(_)), "nothing was written yet");
+        let evidence = "k v8 has the value 9 (c2#1 read it from f1 at 31 ms), which nobody had written before";
+        assert_eq!(read(8, 30, 31), Finding::Violated(vec![evidence.into()]));
+        assert!(matches!(read(7, 30, 31), Finding::Violated(evidence) if evidence[1].contains("has two values")));
+    }
+
+    #[test]
+    fn values_without_versions() {
+        let read = |target, json, ms| {
+            let mut story = Story::new();
+            story.at(10).invoke_set(c(1), 1, "k", "1").at(20).wrote(c(1), 1, Outcome::Ok, 0);
+            let returned = Event::Return {
+                operation: 1,
+                outcome: Outcome::Ok,
+                stamp: None,
+                value: Some(value(json)),
+                confirmed: None,
+            };
+            story.at(ms).invoke_get(c(2), 1, target, "k").at(ms + 1).event(c(2), returned);
+            story.in_order_of_time().verdict_of_clients(check).finding
+        };
+        let says = "0 stamps of 2 operations, seen 0 times; 1 value without a version";
+        assert_eq!(read(NodeId::Leader, "1", 30), Finding::Holds(says.into()));
+        let evidence = "k has the value 9 (c2#1 read it from leader at 31 ms), which nobody had written before";
+        assert_eq!(read(NodeId::Leader, "9", 30), Finding::Violated(vec![evidence.into()]));
+        assert!(matches!(read(NodeId::Leader, "9", 15), Finding::Holds(_)), "the write may not have come yet");
+        assert!(matches!(read(f(1).into(), "9", 30), Finding::Holds(_)), "a follower may be behind");
+    }
+
+    #[test]
+    fn clients_that_were_told_nothing() {
+        assert!(matches!(Story::new().verdict_of_clients(check).finding, Finding::NotApplicable(_)));
     }
 
     #[test]

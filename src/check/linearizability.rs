@@ -16,12 +16,17 @@
 //! that a read saw did take effect, and never returns; one that nobody saw is left out. A write that was refused has no
 //! effect, so nobody may see its value. A read that found nothing has a stamp less than any.
 //!
+//! Where only clients were recorded, the store may have held a value of the key **before** ([`Recorded::of_clients`]). That
+//! is one value with one stamp, and less than any that took effect since; so if anybody saw it, it is what was read with
+//! the smallest stamp, and nobody found the key absent. The history of the key is in order if it is with that read taken
+//! for what had been there, or without. Operations whose stamps are not known cannot be ordered, and nothing is judged.
+//!
 //! **Covered** are operations on the leader. Reads at followers are local by contract, may be stale, and are counted in
 //! [`sessions`](super::sessions) instead. Values of one key must be unique, so that a value names its write.
 
 use std::collections::BTreeMap;
 
-use super::evidence::{At, count};
+use super::evidence::{At, count, not_applicable};
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::Outcome;
@@ -30,22 +35,66 @@ use crate::base::{Key, NodeId, Stamp, Value};
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
     let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
-    let at_leader = run.history.operations.iter().filter(|operation| operation.target == NodeId::Leader);
-    at_leader.for_each(|operation| keys.entry(&operation.key).or_default().push(operation));
+    let at_leader = || run.history.operations.iter().filter(|operation| operation.target == NodeId::Leader);
+    if run.facts.is_none() {
+        if at_leader().next().is_none() {
+            return not_applicable(Property::Linearizability, "nothing was asked of the leader");
+        }
+        if let Some(operation) =
+            at_leader().find(|operation| operation.outcome == Outcome::Ok && operation.stamp.is_none())
+        {
+            let why = format!("it needs versions, and {} has none", operation.name());
+            return not_applicable(Property::Linearizability, why);
+        }
+    }
+    at_leader().for_each(|operation| keys.entry(&operation.key).or_default().push(operation));
     let mut evidence = Vec::new();
     let mut checked = 0;
     for operations in keys.values() {
-        match steps(operations) {
+        let mut result = in_order(operations, None);
+        if let Some(before) = from_before(operations).filter(|_| run.facts.is_none() && result.is_err()) {
+            result = in_order(operations, Some(before));
+        }
+        match result {
+            Ok(steps) => checked += steps,
             Err(why) => evidence.push(why),
-            Ok(steps) => {
-                checked += steps.len();
-                evidence.extend(walk(steps).err());
-            }
         }
     }
     Verdict::unless(Property::Linearizability, evidence, || {
         format!("{} on {} at the leader", count(checked, "operation"), count(keys.len(), "key"))
     })
+}
+
+/// What the store held before anything was recorded.
+#[derive(Clone, Copy, PartialEq)]
+struct Before<'a> {
+    stamp: Stamp,
+    value: &'a Value,
+}
+
+/// The read of a key that found what the store held before, if any can have: the one with the smallest stamp, if that is
+/// below every acknowledged write that was invoked before it returned, and the key was never absent.
+fn from_before<'a>(operations: &[&'a Operation]) -> Option<Before<'a>> {
+    if operations.iter().any(|operation| operation.outcome == Outcome::Absent) {
+        return None;
+    }
+    let found = |operation: &&'a Operation| match &operation.kind {
+        Kind::Read(Some(value)) => Some((Before { stamp: operation.stamp?, value }, operation.returned?)),
+        _ => None,
+    };
+    let (before, returned) =
+        operations.iter().filter_map(found).min_by_key(|(before, moment)| (before.stamp, *moment))?;
+    let acknowledged = |operation: &Operation| operation.is_write() && operation.outcome == Outcome::Ok;
+    let mut writes = operations.iter().filter(|write| acknowledged(write) && write.invoked < returned);
+    writes.all(|write| write.stamp.is_none_or(|stamp| stamp > before.stamp)).then_some(before)
+}
+
+/// How many operations of a key took effect, if there is an order for them.
+fn in_order<'a>(operations: &[&'a Operation], before: Option<Before<'a>>) -> Result<usize, String> {
+    let steps = steps(operations, before)?;
+    let count = steps.len();
+    walk(steps)?;
+    Ok(count)
 }
 
 /// An operation that took effect.
@@ -59,7 +108,7 @@ struct Step<'a> {
 }
 
 /// The operations of one key that took effect, with their stamps.
-fn steps<'a>(operations: &[&'a Operation]) -> Result<Vec<Step<'a>>, String> {
+fn steps<'a>(operations: &[&'a Operation], before: Option<Before<'a>>) -> Result<Vec<Step<'a>>, String> {
     let mut writers: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
     let mut effective = Effective::default();
     let mut steps = Vec::new();
@@ -74,6 +123,15 @@ fn steps<'a>(operations: &[&'a Operation]) -> Result<Vec<Step<'a>>, String> {
     for read in operations {
         let stamp = match (&read.kind, read.outcome, read.stamp) {
             (Kind::Read(_), Outcome::Absent, _) => None,
+            (Kind::Read(Some(value)), Outcome::Ok, Some(stamp))
+                if before.is_some_and(|before| before.stamp == stamp) =>
+            {
+                let had = before.map(|before| before.value).filter(|had| *had != value);
+                if let Some(had) = had {
+                    return Err(format!("{} = {value}, though others found {had} for it", describe(read)));
+                }
+                Some(stamp)
+            }
             (Kind::Read(Some(value)), Outcome::Ok, Some(stamp)) => {
                 let writers = writers.get(value.as_json()).map_or(&[][..], Vec::as_slice);
                 let write = writer(writers, read, stamp, value)?;
@@ -207,6 +265,7 @@ mod wgl;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::Finding;
     use crate::check::testing::{Story, c, f};
 
     const LEADER: NodeId = NodeId::Leader;
@@ -254,6 +313,46 @@ mod tests {
             story.evidence(check),
             ["c3#2, from 9 to 10 ms, read k v1, though before that c3#1, from 7 to 8 ms, read k v2"]
         );
+    }
+
+    /// Clients alone say nothing of what was there when they began.
+    #[test]
+    fn what_was_there_before_the_clients_is_not_accused() {
+        let before = || {
+            let mut story = Story::new();
+            story.at(1).invoke_get(c(1), 1, LEADER, "k").found(c(1), 1, 4, "9");
+            story.at(3).invoke_set(c(1), 2, "k", "1").at(5).wrote(c(1), 2, Outcome::Ok, 5);
+            story
+        };
+        let finding = |story: &Story| story.verdict_of_clients(check).finding;
+        assert_eq!(finding(&before()), Finding::Holds("2 operations on 1 key at the leader".into()));
+        let violated = |why: &str| Finding::Violated(vec![why.to_owned()]);
+        assert_eq!(
+            before().verdict(check).finding,
+            violated("c1#1, from 1 to 1 ms, read k v4 = 9, which nobody wrote"),
+            "a trace begins with an empty store"
+        );
+        let mut stale = before();
+        stale.at(6).invoke_get(c(2), 1, LEADER, "k").at(7).found(c(2), 1, 4, "9");
+        let why = "c2#1, from 6 to 7 ms, read k v4, though before that c1#2, from 3 to 5 ms, wrote k v5";
+        assert_eq!(finding(&stale), violated(why));
+        let mut absent = before();
+        absent.at(1).invoke_get(c(2), 1, LEADER, "k").at(9).found(c(2), 1, 0, "");
+        assert!(matches!(finding(&absent), Finding::Violated(_)), "it was there, and then it was not");
+        let mut other = before();
+        other.at(3).invoke_get(c(2), 1, LEADER, "k").at(4).found(c(2), 1, 4, "8");
+        let why = "c2#1, from 3 to 4 ms, read k v4 = 8, though others found 9 for it";
+        assert_eq!(finding(&other), violated(why));
+    }
+
+    #[test]
+    fn without_versions_nothing_is_judged() {
+        let mut story = Story::new();
+        let not_applicable = |why: &str| Finding::NotApplicable(why.into());
+        assert_eq!(story.verdict_of_clients(check).finding, not_applicable("nothing was asked of the leader"));
+        story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 0);
+        let why = "it needs versions, and c1#1 has none";
+        assert_eq!(story.verdict_of_clients(check).finding, not_applicable(why));
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::evidence::{At, count};
+use super::evidence::{At, count, not_applicable};
 use super::replay::Writes;
 use super::{Facts, Property, Recorded, Verdict};
 use crate::base::NodeId;
@@ -26,6 +26,12 @@ const ROUNDING: Duration = Duration::from_millis(5);
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    let Some(facts) = run.facts else {
+        return not_applicable(
+            Property::Liveness,
+            "a history does not say by when an operation must end; a trace does",
+        );
+    };
     let end = run.records.last().map_or(Micros(0), |record| record.at);
     let mut crashes: BTreeMap<NodeId, usize> = BTreeMap::new();
     for (index, record) in run.records.iter().enumerate() {
@@ -33,14 +39,14 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
             crashes.insert(record.node, index);
         }
     }
-    let mut evidence = unreturned(run, end, &crashes);
-    evidence.extend(unanswered(run, end));
-    let (probes, refused) = probes(run);
+    let mut evidence = unreturned(run, facts, end, &crashes);
+    evidence.extend(unanswered(run, facts, end));
+    let (probes, refused) = probes(run, facts);
     evidence.extend(refused);
     Verdict::unless(Property::Liveness, evidence, || {
         let operations = count(run.history.operations.len(), "operation");
-        match run.facts.healed_at {
-            Some(_) if always_in_time(run.facts) => {
+        match facts.healed_at {
+            Some(_) if always_in_time(facts) => {
                 format!("{operations} returned; {} after the network was healed", count(probes, "write"))
             }
             Some(_) => format!("{operations} returned; the timeout is too short to promise more"),
@@ -64,9 +70,9 @@ fn since(earlier: Micros, later: Micros) -> Duration {
     Duration::from(later).saturating_sub(earlier.into())
 }
 
-fn unreturned(run: &Recorded<'_>, end: Micros, crashes: &BTreeMap<NodeId, usize>) -> Vec<String> {
+fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros, crashes: &BTreeMap<NodeId, usize>) -> Vec<String> {
     let excused = |operation: &&Operation| {
-        since(operation.invoked.at, end) <= deadline(run.facts)
+        since(operation.invoked.at, end) <= deadline(facts)
             || crashes.get(&operation.target).is_some_and(|crash| *crash > operation.invoked.index)
     };
     let open = run.history.operations.iter().filter(|operation| operation.returned.is_none());
@@ -80,9 +86,9 @@ fn unreturned(run: &Recorded<'_>, end: Micros, crashes: &BTreeMap<NodeId, usize>
 }
 
 /// The writes that the leader's lives answered late or not at all.
-fn unanswered(run: &Recorded<'_>, end: Micros) -> Vec<String> {
+fn unanswered(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
     let writes = Writes::of(run);
-    let limit = run.facts.repl_timeout + ROUNDING;
+    let limit = facts.repl_timeout + ROUNDING;
     let mut open: BTreeMap<WriteId, Micros> = BTreeMap::new();
     let mut evidence = Vec::new();
     let mut life = 0;
@@ -98,7 +104,7 @@ fn unanswered(run: &Recorded<'_>, end: Micros) -> Vec<String> {
             Event::Complete { write, .. } => {
                 let accepted = open.remove(&write).filter(|accepted| since(*accepted, record.at) > limit);
                 accepted.into_iter().for_each(|accepted| {
-                    let timeout = run.facts.repl_timeout.as_millis();
+                    let timeout = facts.repl_timeout.as_millis();
                     let what = format!("answered it at {} only; the timeout is {timeout} ms", At(record.at));
                     accuse(life, write, accepted, what);
                 });
@@ -114,8 +120,8 @@ fn unanswered(run: &Recorded<'_>, end: Micros) -> Vec<String> {
 }
 
 /// How many writes were invoked after the healing and returned, and those that were not acknowledged.
-fn probes(run: &Recorded<'_>) -> (usize, Vec<String>) {
-    let Some(healed) = run.facts.healed_at.filter(|_| always_in_time(run.facts)) else { return (0, Vec::new()) };
+fn probes(run: &Recorded<'_>, facts: &Facts) -> (usize, Vec<String>) {
+    let Some(healed) = facts.healed_at.filter(|_| always_in_time(facts)) else { return (0, Vec::new()) };
     let after = |operation: &&Operation| operation.is_write() && operation.invoked.index >= healed;
     let probes = || run.history.operations.iter().filter(after).filter_map(|o| Some((o, o.returned?)));
     let refused = probes().filter(|(operation, _)| operation.outcome != Outcome::Ok).map(|(operation, returned)| {

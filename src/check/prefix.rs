@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::{At, counted};
+use super::evidence::{At, counted, without_trace};
 use super::replay::{Write, Writes};
 use super::{Property, Recorded, Verdict};
 use crate::base::trace::{Event, Micros};
@@ -18,14 +18,15 @@ use crate::base::{FollowerId, Key, NodeId, Stamp};
 
 /// Counts it. O(n log n), times the number of followers; for each crash of a follower once through what was accepted.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    let Some(facts) = run.facts else { return without_trace(Property::Prefix) };
     let writes = Writes::of(run);
     let mut lacks: BTreeMap<FollowerId, Lack<'_>> =
-        FollowerId::first(run.facts.followers).map(|id| (id, Lack::default())).collect();
+        FollowerId::first(facts.followers).map(|id| (id, Lack::default())).collect();
     // What the leader's present life has accepted, in order.
     let mut accepted: Vec<&Write<'_>> = Vec::new();
     let mut applied = 0;
     let mut cases = Vec::new();
-    for record in &run.records[..run.facts.healed_at.unwrap_or(run.records.len())] {
+    for record in &run.records[..facts.healed_at.unwrap_or(run.records.len())] {
         match (record.node, &record.event) {
             (NodeId::Leader, Event::Accept { write, .. }) => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
@@ -54,7 +55,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
                     cases.push(format!(
                         "{id} applied {write} at {}, and lacked {earlier}, which the leader had accepted {} earlier",
                         At(record.at),
-                        At(Micros(write.accepted.at.0 - earlier.accepted.at.0))
+                        At(Micros(write.accepted.at.0.saturating_sub(earlier.accepted.at.0)))
                     ));
                 }
             }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::Recorded;
+use super::{Facts, Recorded};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Micros, Record, WriteId};
+use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{FollowerId, Key, NodeId, Stamp, Value};
 
 /// A write that a leader took on.
@@ -35,6 +36,7 @@ impl fmt::Display for Write<'_> {
 }
 
 /// Every write that a leader took on in a run.
+#[derive(Default)]
 pub(super) struct Writes<'a> {
     numbered: BTreeMap<(u64, WriteId), Write<'a>>,
     /// The numbers of the writes by what they say, the newest where several say the same.
@@ -49,7 +51,7 @@ impl<'a> Writes<'a> {
                 operations.insert((&operation.key, value.as_json()), operation);
             }
         }
-        let mut writes = Self { numbered: BTreeMap::new(), said: BTreeMap::new() };
+        let mut writes = Self::default();
         for (index, record) in run.records.iter().enumerate() {
             if let Event::Accept { write, key, stamp, value } = &record.event {
                 let life = record.incarnation;
@@ -80,7 +82,7 @@ pub(super) struct Held<'a> {
     pub(super) stamp: Stamp,
     pub(super) value: &'a Value,
     /// The life of the leader that it comes from, where that is known.
-    life: Option<u64>,
+    pub(super) life: Option<u64>,
 }
 
 impl Held<'_> {
@@ -117,8 +119,8 @@ pub(super) struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// The beginning of a run: nobody stores anything.
-    pub(super) fn new(run: &Recorded<'_>) -> Self {
-        let news = run.facts.link_latency + Duration::from_millis(1);
+    pub(super) fn new(facts: &Facts) -> Self {
+        let news = facts.link_latency + Duration::from_millis(1);
         Self { memories: BTreeMap::new(), lost: BTreeMap::new(), news }
     }
 
@@ -138,6 +140,10 @@ impl<'a> Replay<'a> {
                 self.lost.insert(record.node, (record.at, memory));
                 return None;
             }
+            Event::Restart => {
+                self.memories.entry(record.node).or_default();
+                return None;
+            }
             _ => return None,
         };
         let memory = self.memories.entry(record.node).or_default();
@@ -146,6 +152,21 @@ impl<'a> Replay<'a> {
             *greatest = held.stamp.max(*greatest);
         }
         memory.keys.insert(key, held)
+    }
+
+    /// What a node stores for a key.
+    pub(super) fn held(&self, node: NodeId, key: &Key) -> Option<Held<'a>> {
+        self.memories.get(&node)?.keys.get(key).copied()
+    }
+
+    /// What a node stores; `None` while it is down.
+    pub(super) fn dump(&self, node: NodeId) -> Option<Dump> {
+        let Some(memory) = self.memories.get(&node) else {
+            // Of a node that has stored nothing yet nothing is known but whether it crashed.
+            return (!self.lost.contains_key(&node)).then(Dump::new);
+        };
+        let entry = |held: &Held<'_>| DumpEntry { value: held.value.clone(), version: held.stamp.version };
+        Some(memory.keys.iter().map(|(key, held)| ((*key).clone(), entry(held))).collect())
     }
 
     /// The followers that store the write or a later one.

@@ -7,7 +7,7 @@
 //! - *monotonic writes*: a write has a greater stamp than an acknowledged write before it;
 //! - *writes follow reads*: a write has a greater stamp than a read before it found.
 //!
-//! The writes that probe the store after everything was healed are not counted.
+//! The writes that probe the store after everything was healed are not counted, nor is what ended well without its stamp.
 //!
 //! Reads at followers are local and promise none of this, so it is counted, not judged: as the number of operations that
 //! broke a guarantee, of those that could have. What they measure is staleness (Bailis, Venkataraman, Franklin,
@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{At, count, counted};
+use super::evidence::{At, count, counted, not_applicable};
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::Outcome;
@@ -23,8 +23,15 @@ use crate::base::{Key, NodeId, Stamp};
 
 /// Counts it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    let well = |operation: &Operation| operation.outcome == Outcome::Ok;
+    if run.facts.is_none()
+        && !run.history.operations.iter().any(|operation| well(operation) && operation.stamp.is_some())
+    {
+        return not_applicable(Property::Sessions, "it needs versions, and no operation has one");
+    }
+    let healed_at = run.facts.and_then(|facts| facts.healed_at);
     let mut moments = Vec::new();
-    let probed = |operation: &Operation| run.facts.healed_at.is_some_and(|healed| operation.invoked.index >= healed);
+    let probed = |operation: &Operation| healed_at.is_some_and(|healed| operation.invoked.index >= healed);
     for operation in run.history.operations.iter().filter(|operation| took_place(operation) && !probed(operation)) {
         moments.push((operation.invoked, operation));
         moments.extend(operation.returned.map(|returned| (returned, operation)));
@@ -54,8 +61,9 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 
 fn took_place(operation: &Operation) -> bool {
     match operation.kind {
-        Kind::Write(_) => operation.outcome == Outcome::Ok,
-        Kind::Read(_) => matches!(operation.outcome, Outcome::Ok | Outcome::Absent),
+        _ if operation.outcome == Outcome::Ok => operation.stamp.is_some(),
+        Kind::Write(_) => false,
+        Kind::Read(_) => operation.outcome == Outcome::Absent,
     }
 }
 

@@ -79,6 +79,11 @@ impl Story {
         self
     }
 
+    /// What was written down so far.
+    pub(super) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
     /// How many records there are.
     pub(super) fn len(&self) -> usize {
         self.records.len()
@@ -166,6 +171,12 @@ impl Story {
         self.event(node, Event::Restart)
     }
 
+    /// The same story with its records in the order of their times.
+    pub(super) fn in_order_of_time(&mut self) -> &mut Self {
+        self.records.sort_by_key(|record| record.at);
+        self
+    }
+
     /// What a node stores in the end.
     pub(super) fn ends_with(&mut self, node: impl Into<NodeId>, dump: Dump) -> &mut Self {
         self.states.push((node.into(), dump));
@@ -174,7 +185,13 @@ impl Story {
 
     pub(super) fn verdict(&self, check: fn(&Recorded<'_>) -> Verdict) -> Verdict {
         let history = History::from_records(&self.records);
-        check(&Recorded { records: &self.records, history: &history, states: &self.states, facts: &self.facts })
+        let facts = Some(&self.facts);
+        check(&Recorded { records: &self.records, history: &history, states: &self.states, facts })
+    }
+
+    /// The verdict on what the clients alone recorded of it.
+    pub(super) fn verdict_of_clients(&self, check: fn(&Recorded<'_>) -> Verdict) -> Verdict {
+        check(&Recorded::of_clients(&History::from_records(&self.records)))
     }
 
     /// The evidence against the run.

@@ -1,46 +1,6 @@
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-use crate::base::NodeId;
-use crate::base::history::History;
-use crate::base::trace::Record;
-use crate::base::wire::Dump;
-
-/// A finished run, as the checkers see it: nothing but what was recorded.
-#[derive(Debug, Clone, Copy)]
-pub struct Recorded<'a> {
-    /// Everything that happened, in order.
-    pub records: &'a [Record],
-    /// The operations of the clients, put together from the records.
-    pub history: &'a History,
-    /// What each node stores in the end, the leader first.
-    pub states: &'a [(NodeId, Dump)],
-    /// What was run.
-    pub facts: &'a Facts,
-}
-
-/// What a checker must know of the cluster and of the scenario.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
-    /// The number of followers.
-    pub followers: usize,
-    /// The configured quorum.
-    pub write_quorum: usize,
-    /// The configured deadline of a write.
-    pub repl_timeout: Duration,
-    /// The range of the emulated delays.
-    pub delay: (Duration, Duration),
-    /// The latency of a link, one way.
-    pub link_latency: Duration,
-    /// Whether anything was done to the network or the nodes: the latency law holds without only.
-    pub faulty: bool,
-    /// The first record after everything was healed; none if there was nothing to heal and nobody probed.
-    pub healed_at: Option<usize>,
-    /// How many first deliveries to one follower may be unanswered.
-    pub window: usize,
-}
 
 /// What must hold of a run, or is measured of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The commands: arguments in, output out.
 
 mod analyze;
+mod check;
 mod cluster;
 #[cfg(feature = "sim")]
 mod doctor;
@@ -23,6 +24,7 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use semisync::check::{Property, Verdict};
 
 /// A key-value store with one leader, followers and semi-synchronous replication, and its deterministic simulator.
 #[derive(Debug, Parser)]
@@ -48,6 +50,8 @@ enum Command {
     Load(load::Args),
     /// Measure latency against quorum, and draw it
     Analyze(analyze::Args),
+    /// Judge a recorded trace or history by every property
+    Check(check::Args),
     /// Simulate clients racing on few keys while messages overtake one another
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -86,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Analyze(args) => analyze::run(&args),
+        Command::Check(args) => check::run(&args),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(args),
         #[cfg(feature = "sim")]
@@ -102,25 +107,23 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// What a run means for the exit status.
-#[cfg(feature = "sim")]
+/// What verdicts mean for the exit status.
 struct Status {
     code: ExitCode,
     /// What is wrong, if anything.
     problem: Option<String>,
 }
 
-#[cfg(feature = "sim")]
-fn status_of(run: &semisync::sim::ScenarioRun) -> Status {
-    let violated: Vec<_> = run.violations().collect();
+fn status_of(verdicts: &[Verdict]) -> Status {
+    let violated: Vec<_> =
+        verdicts.iter().filter(|verdict| verdict.is_violated()).map(|verdict| verdict.property).collect();
     let names: Vec<_> = violated.iter().map(|property| property.name()).collect();
     let problem = (!violated.is_empty()).then(|| format!("Violated: {}", names.join(", ")));
     Status { code: code_of(&violated), problem }
 }
 
 /// 1 if something bad happened, 3 if something good never did, else 0.
-#[cfg(feature = "sim")]
-fn code_of(violated: &[semisync::check::Property]) -> ExitCode {
+fn code_of(violated: &[Property]) -> ExitCode {
     match violated {
         [] => ExitCode::SUCCESS,
         some if some.iter().all(|property| property.is_liveness()) => ExitCode::from(3),

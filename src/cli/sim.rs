@@ -77,7 +77,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         file.write(|out| run.history.write_json_lines(out))?;
     }
     print(&run, args.file.is_none());
-    let status = super::status_of(&run);
+    let status = super::status_of(&run.verdicts);
     if let Some(problem) = status.problem {
         say(format_args!("{problem}. To repeat the run:"));
         say(command_again(&args, seed));

@@ -117,7 +117,11 @@ impl Reader {
             Event::Fault { kind, what } => {
                 let begins = !matches!(
                     kind,
-                    Disturbance::Reconnect | Disturbance::Release | Disturbance::Mend | Disturbance::Heal
+                    Disturbance::Reconnect
+                        | Disturbance::Release
+                        | Disturbance::Mend
+                        | Disturbance::Heal
+                        | Disturbance::Probe
                 );
                 let note = if begins { format!("FAULT: {what}") } else { what.clone() };
                 Some(own_lane("", followers, &note))
@@ -135,7 +139,7 @@ impl Reader {
                 };
                 Some(in_lane(lane(target), &found, followers, &format!("{} reads", record.node)))
             }
-            Event::InvokeSet { .. } | Event::Ack { .. } => None,
+            Event::Cluster { .. } | Event::InvokeSet { .. } | Event::Ack { .. } => None,
         }
     }
 
@@ -221,6 +225,17 @@ mod tests {
         let request = RequestId { incarnation: 0, number: 1 };
         let message = |write, to, attempt| MessageId { write, to, attempt };
         let value = || Value::from_json("1").unwrap();
+        push(
+            NodeId::Network,
+            Event::Cluster {
+                followers: 2,
+                write_quorum: 1,
+                repl_timeout: Micros(5_000_000),
+                delay: (Micros(0), Micros(9000)),
+                link: Micros(1000),
+                window: 9,
+            },
+        );
         push(NodeId::Client(0), Event::InvokeSet { operation: 1, target: leader, key: key(), value: value() });
         for write in 1..=2 {
             push(leader, Event::Accept { write, key: key(), stamp: stamp(write), value: value() });
@@ -251,7 +266,11 @@ mod tests {
             push(NodeId::Client(0), get(operation));
             push(NodeId::Client(0), found(operation, outcome, stamp));
         }
-        for (kind, what) in [(Disturbance::Hold, "hold f1"), (Disturbance::Heal, "everything is healed")] {
+        for (kind, what) in [
+            (Disturbance::Hold, "hold f1"),
+            (Disturbance::Heal, "everything is healed"),
+            (Disturbance::Probe, "clients probe the healed store"),
+        ] {
             push(NodeId::Network, Event::Fault { kind, what: what.into() });
         }
         push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: value() });

@@ -1,7 +1,10 @@
 //! What clients did and saw: the operations of a run, put together from their invocations and returns. Simulated and live
 //! runs are kept in the same form.
 
+mod jepsen;
 mod line;
+
+pub use jepsen::{JepsenError, Misfit};
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};

@@ -2,7 +2,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::event::{Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId};
 use super::{Micros, Record};
-use crate::base::{FollowerId, Key, NodeId, Stamp, Value};
+use crate::base::{FollowerId, FollowerSet, Key, NodeId, Stamp, Value};
 
 /// A line of a trace file: the fields that any event may have.
 ///
@@ -26,7 +26,7 @@ pub(super) struct RawRecord {
     confirmed: Option<(usize, usize)>,
     write: Option<WriteId>,
     message: Option<MessageId>,
-    delay_us: Option<Micros>,
+    delay_us: Option<Delay>,
     lost: Option<LostPart>,
     copy_delay_us: Option<Micros>,
     request: Option<RequestId>,
@@ -38,6 +38,19 @@ pub(super) struct RawRecord {
     confirmations: Option<usize>,
     kind: Option<Disturbance>,
     what: Option<String>,
+    followers: Option<usize>,
+    write_quorum: Option<usize>,
+    repl_timeout_us: Option<Micros>,
+    link_us: Option<Micros>,
+    window: Option<usize>,
+}
+
+/// How long a message is kept, or from how long to how long messages are.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a number of microseconds, or [shortest, longest]")]
+enum Delay {
+    Of(Micros),
+    Between(Micros, Micros),
 }
 
 /// A field that is there has a value, and be it `null`.
@@ -54,41 +67,79 @@ impl TryFrom<RawRecord> for Record {
     }
 }
 
+/// A field that its event must have.
+macro_rules! need {
+    ($raw:ident.$field:ident) => {
+        $raw.$field.ok_or_else(|| format!(concat!("{}: ", stringify!($field), " is missing"), $raw.event))?
+    };
+}
+
 fn event(raw: RawRecord) -> Result<Event, String> {
-    let name = raw.event;
-    macro_rules! need {
-        ($field:ident) => {
-            raw.$field.ok_or_else(|| format!(concat!("{}: ", stringify!($field), " is missing"), name))?
-        };
-    }
-    Ok(match name.as_str() {
+    Ok(match raw.event.as_str() {
         "invoke_set" => Event::InvokeSet {
-            operation: need!(operation),
-            target: need!(target),
-            key: need!(key),
-            value: need!(value),
+            operation: need!(raw.operation),
+            target: need!(raw.target),
+            key: need!(raw.key),
+            value: need!(raw.value),
         },
-        "invoke_get" => Event::InvokeGet { operation: need!(operation), target: need!(target), key: need!(key) },
+        "invoke_get" => {
+            Event::InvokeGet { operation: need!(raw.operation), target: need!(raw.target), key: need!(raw.key) }
+        }
         "return" => Event::Return {
-            operation: need!(operation),
-            outcome: need!(outcome),
+            operation: need!(raw.operation),
+            outcome: need!(raw.outcome),
             stamp: raw.stamp,
             value: raw.value,
             confirmed: raw.confirmed,
         },
-        "accept" => Event::Accept { write: need!(write), key: need!(key), stamp: need!(stamp), value: need!(value) },
+        "accept" => Event::Accept {
+            write: need!(raw.write),
+            key: need!(raw.key),
+            stamp: need!(raw.stamp),
+            value: need!(raw.value),
+        },
+        "cluster" => cluster(raw)?,
         "send" => {
-            Event::Send { message: need!(message), delay: need!(delay_us), lost: raw.lost, copy: raw.copy_delay_us }
+            let Delay::Of(delay) = need!(raw.delay_us) else { return Err("send: delay_us is one number".into()) };
+            Event::Send { message: need!(raw.message), delay, lost: raw.lost, copy: raw.copy_delay_us }
         }
-        "dispatch" => Event::Dispatch { request: need!(request), to: need!(to), messages: need!(messages) },
-        "apply" => Event::Apply { request: raw.request, key: need!(key), stamp: need!(stamp), value: need!(value) },
-        "reject" => Event::Reject { request: raw.request, key: need!(key), stamp: need!(stamp), stored: need!(stored) },
-        "ack" => Event::Ack { message: need!(message), stored: need!(stored) },
-        "lost" => Event::Lost { message: need!(message), reason: need!(reason) },
-        "complete" => Event::Complete { write: need!(write), ok: need!(ok), confirmations: need!(confirmations) },
+        "dispatch" => Event::Dispatch { request: need!(raw.request), to: need!(raw.to), messages: need!(raw.messages) },
+        "apply" => {
+            Event::Apply { request: raw.request, key: need!(raw.key), stamp: need!(raw.stamp), value: need!(raw.value) }
+        }
+        "reject" => Event::Reject {
+            request: raw.request,
+            key: need!(raw.key),
+            stamp: need!(raw.stamp),
+            stored: need!(raw.stored),
+        },
+        "ack" => Event::Ack { message: need!(raw.message), stored: need!(raw.stored) },
+        "lost" => Event::Lost { message: need!(raw.message), reason: need!(raw.reason) },
+        "complete" => {
+            Event::Complete { write: need!(raw.write), ok: need!(raw.ok), confirmations: need!(raw.confirmations) }
+        }
         "crash" => Event::Crash,
         "restart" => Event::Restart,
-        "fault" => Event::Fault { kind: need!(kind), what: need!(what) },
-        _ => return Err(format!("there is no event {name:?}")),
+        "fault" => Event::Fault { kind: need!(raw.kind), what: need!(raw.what) },
+        name => return Err(format!("there is no event {name:?}")),
+    })
+}
+
+/// Checkers keep an account of each follower, so there are only as many as there can be.
+fn cluster(raw: RawRecord) -> Result<Event, String> {
+    let (followers, write_quorum) = (need!(raw.followers), need!(raw.write_quorum));
+    if followers > FollowerSet::CAPACITY {
+        return Err(format!("cluster: {followers} followers; at most {} are possible", FollowerSet::CAPACITY));
+    }
+    let Delay::Between(shortest, longest) = need!(raw.delay_us) else {
+        return Err("cluster: delay_us is [shortest, longest]".into());
+    };
+    Ok(Event::Cluster {
+        followers,
+        write_quorum,
+        repl_timeout: need!(raw.repl_timeout_us),
+        delay: (shortest, longest),
+        link: need!(raw.link_us),
+        window: need!(raw.window),
     })
 }

@@ -57,6 +57,10 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Restart => {
             encoder.tag(14);
         }
+        Event::Cluster { followers, write_quorum, repl_timeout, delay: (shortest, longest), link, window } => {
+            encoder.tag(15).number(*followers as u64).number(*write_quorum as u64).number(repl_timeout.0);
+            encoder.number(shortest.0).number(longest.0).number(link.0).number(*window as u64);
+        }
     }
 }
 

@@ -124,12 +124,32 @@ pub enum Disturbance {
     HangUp,
     /// Every fault was ended.
     Heal,
+    /// Enough time has passed since: from here on clients probe whether the store works.
+    Probe,
 }
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// A cluster was set up, and with it the run begins. Everything that a checker must know besides what happens.
+    Cluster {
+        /// The number of followers.
+        followers: usize,
+        /// How many of them must confirm a write.
+        write_quorum: usize,
+        /// The deadline of a write's quorum and of a replication request.
+        #[serde(rename = "repl_timeout_us")]
+        repl_timeout: Micros,
+        /// The shortest and the longest delay that the emulated network draws for a message.
+        #[serde(rename = "delay_us")]
+        delay: (Micros, Micros),
+        /// The latency of a link, one way.
+        #[serde(rename = "link_us")]
+        link: Micros,
+        /// How many first deliveries to one follower may be unanswered.
+        window: usize,
+    },
     /// A client called a node to write.
     InvokeSet {
         /// The client's number for it.

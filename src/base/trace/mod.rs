@@ -101,7 +101,7 @@ impl Trace {
     /// # Errors
     /// [`JsonLinesError`], which names the line.
     pub fn read_json_lines(input: impl BufRead) -> Result<Self, JsonLinesError> {
-        Ok(json_lines::read(input)?.into_iter().collect())
+        json_lines::read(input)
     }
 }
 
@@ -195,6 +195,15 @@ mod tests {
             to: FollowerId(to),
             messages: messages.to_vec(),
         };
+        let cluster =
+            |followers, write_quorum, [repl_timeout, shortest, longest, link]: [u64; 4], window| Event::Cluster {
+                followers,
+                write_quorum,
+                repl_timeout: Micros(repl_timeout),
+                delay: (Micros(shortest), Micros(longest)),
+                link: Micros(link),
+                window,
+            };
         let complete = |write, ok, confirmations| Event::Complete { write, ok, confirmations };
         let (leader, f1) = (NodeId::Leader, NodeId::Follower(FollowerId(0)));
         vec![
@@ -258,6 +267,15 @@ mod tests {
             fault("a"),
             fault("b"),
             Event::Fault { kind: Disturbance::Cut, what: "a".into() },
+            Event::Fault { kind: Disturbance::Probe, what: "a".into() },
+            cluster(3, 2, [5, 1, 2, 3], 9),
+            cluster(4, 2, [5, 1, 2, 3], 9),
+            cluster(3, 1, [5, 1, 2, 3], 9),
+            cluster(3, 2, [6, 1, 2, 3], 9),
+            cluster(3, 2, [5, 0, 2, 3], 9),
+            cluster(3, 2, [5, 1, 3, 3], 9),
+            cluster(3, 2, [5, 1, 2, 4], 9),
+            cluster(3, 2, [5, 1, 2, 3], 8),
         ]
     }
 
@@ -286,6 +304,20 @@ mod tests {
             (r#"{"at_us":1,"node":"leader","event":"ack"}"#, "ack: message is missing"),
             (r#"{"at_us":1,"node":"boss","event":"crash"}"#, "\"boss\" is not a node"),
             (r#"{"at_us":1,"event":"crash"}"#, "missing field `node`"),
+            (r#"{"at_us":0,"node":"network","event":"cluster","followers":3}"#, "cluster: write_quorum is missing"),
+            (
+                r#"{"at_us":0,"node":"network","event":"cluster","followers":300,"write_quorum":3}"#,
+                "cluster: 300 followers; at most 128 are possible",
+            ),
+            (
+                r#"{"at_us":0,"node":"network","event":"cluster","followers":3,"write_quorum":3,"delay_us":5}"#,
+                "cluster: delay_us is [shortest, longest]",
+            ),
+            (
+                r#"{"at_us":1,"node":"leader","event":"send","message":{"write":1,"to":"f1","attempt":1},"delay_us":[1,2]}"#,
+                "send: delay_us is one number",
+            ),
+            (r#"{"at_us":1,"node":"leader","event":"send","delay_us":"1"}"#, "or [shortest, longest]"),
             (r#"{"at_us":1,"node":"f1","event":"crash","colour":1}"#, "unknown field `colour`"),
         ] {
             let message = Trace::read_json_lines(line.as_bytes()).unwrap_err().to_string();

@@ -25,9 +25,12 @@ const FEWEST: usize = 30;
 ///
 /// It applies to runs without faults of at least 30 acknowledged writes whose timeout is above every delay.
 pub fn check(run: &Recorded<'_>) -> Verdict {
-    match sample(run) {
+    let Some(facts) = run.facts else {
+        return not_applicable(Property::LatencyLaw, "a history does not say how messages are delayed; a trace does");
+    };
+    match sample(run.records, facts) {
         Err(why) => not_applicable(Property::LatencyLaw, why),
-        Ok((law, latencies)) => judge(run.facts, &law, &latencies),
+        Ok((law, latencies)) => judge(facts, &law, &latencies),
     }
 }
 
@@ -40,8 +43,7 @@ fn allowance(facts: &Facts) -> Duration {
 const ROUNDING: Duration = Duration::from_millis(1);
 
 /// The law of a run and its latencies in seconds, in order, less the baseline; or why there are none.
-fn sample(run: &Recorded<'_>) -> Result<(LatencyLaw, Vec<f64>), String> {
-    let facts = run.facts;
+fn sample(records: &[Record], facts: &Facts) -> Result<(LatencyLaw, Vec<f64>), String> {
     if facts.faulty {
         return Err("it holds without faults only, and the run had some".into());
     }
@@ -54,8 +56,7 @@ fn sample(run: &Recorded<'_>) -> Result<(LatencyLaw, Vec<f64>), String> {
     if facts.repl_timeout < max + baseline + allowance(facts) {
         return Err(format!("the timeout, {:?}, cuts off delays of up to {max:?}", facts.repl_timeout));
     }
-    let mut latencies: Vec<f64> =
-        latencies(run.records).iter().map(|latency| latency - baseline.as_secs_f64()).collect();
+    let mut latencies: Vec<f64> = latencies(records).iter().map(|latency| latency - baseline.as_secs_f64()).collect();
     if latencies.len() < FEWEST {
         let writes = count(latencies.len(), "acknowledged write");
         return Err(format!("{writes} cannot show a distribution; it takes {FEWEST}"));
@@ -73,7 +74,7 @@ fn latencies(records: &[Record]) -> Vec<f64> {
             Event::Accept { write, .. } => drop(accepted.insert((record.incarnation, write), record.at)),
             Event::Complete { write, ok: true, .. } => {
                 let accepted = accepted.get(&(record.incarnation, write));
-                latencies.extend(accepted.map(|accepted| (record.at.0 - accepted.0) as f64 / 1e6));
+                latencies.extend(accepted.map(|accepted| record.at.0.saturating_sub(accepted.0) as f64 / 1e6));
             }
             _ => {}
         }

@@ -61,6 +61,46 @@ fn brute_force(history: &History) -> bool {
     search(&Model::new(), &telling(history))
 }
 
+/// Every state in which the store can have been before: the keys absent, or as somebody read them.
+fn beginnings(history: &History) -> Vec<Model> {
+    let mut models = vec![Model::new()];
+    for read in &history.operations {
+        let Kind::Read(Some(value)) = &read.kind else { continue };
+        let Some(stamp) = read.stamp else { continue };
+        for mut model in models.clone() {
+            let entry = (stamp.version.get(), value.to_string());
+            if model.insert(read.key.clone(), entry).is_none() {
+                models.push(model);
+            }
+        }
+    }
+    models
+}
+
+/// The same where only clients were recorded, and begin to be at any time.
+#[test]
+fn the_verdicts_on_clients_alone_are_those_of_a_search_from_any_beginning() {
+    let (linearizable, not, from_before) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 30_000, failure_persistence: None, ..ProptestConfig::default() });
+    let result = runner.run(&(vec(draft(), 1..=7), 0..4usize), |(drafts, unrecorded)| {
+        let mut history = history(&drafts);
+        history.operations.drain(..unrecorded.min(history.operations.len()));
+        let operations = telling(&history);
+        let expected = beginnings(&history).iter().any(|model| search(model, &operations));
+        let verdict = check(&Recorded::of_clients(&history));
+        prop_assert_eq!(!verdict.is_violated(), expected, "{:?} of {:#?}", verdict, history);
+        let counter = if expected { &linearizable } else { &not };
+        counter.set(counter.get() + 1);
+        from_before.set(from_before.get() + usize::from(expected && !brute_force(&history)));
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+    for (what, count) in [("linearizable", &linearizable), ("not", &not), ("so from a beginning only", &from_before)] {
+        assert!(count.get() > 3000, "only {} histories were {what}", count.get());
+    }
+}
+
 /// Thirty thousand histories: the verdicts are the same, and neither is rare.
 #[test]
 fn the_verdicts_are_those_of_a_search() {
@@ -71,7 +111,7 @@ fn the_verdicts_are_those_of_a_search() {
     let result = runner.run(&vec(draft(), 1..=6), |drafts| {
         let history = history(&drafts);
         let expected = brute_force(&history);
-        let verdict = check(&Recorded { records: &[], history: &history, states: &[], facts: &facts });
+        let verdict = check(&Recorded { records: &[], history: &history, states: &[], facts: Some(&facts) });
         prop_assert_eq!(!verdict.is_violated(), expected, "{:?} of {:#?}", verdict, history);
         let counter = if expected { &linearizable } else { &not };
         counter.set(counter.get() + 1);

@@ -100,7 +100,7 @@ fn the_verdicts_are_those_of_wing_and_gong() {
     let result = runner.run(&vec(draft(), 1..=6), |drafts| {
         let history = history(&drafts);
         let expected = is_linearizable(&history);
-        let verdict = check(&Recorded { records: &[], history: &history, states: &[], facts: &facts });
+        let verdict = check(&Recorded { records: &[], history: &history, states: &[], facts: Some(&facts) });
         prop_assert_eq!(!verdict.is_violated(), expected, "{:?} of {:#?}", verdict, history);
         let counter = if expected { &linearizable } else { &not };
         counter.set(counter.get() + 1);

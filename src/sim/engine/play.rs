@@ -46,19 +46,11 @@ pub fn run(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result
         .count_into(returned);
     let play = scenario.clone();
     let run = world.run(async move |stage| play_out(&play, seed, &stage).await)?;
-    let Played { healed_at, states, virtual_time } = run.result.map_err(|error| SimError::Failed(error.to_string()))?;
+    let Played { states, virtual_time } = run.result.map_err(|error| SimError::Failed(error.to_string()))?;
     let history = History::from_records(run.trace.records());
-    let facts = Facts {
-        followers: *followers,
-        write_quorum: *write_quorum,
-        repl_timeout: Duration::from_millis(*repl_timeout_ms),
-        delay: (Duration::from_millis(*min), Duration::from_millis(*max)),
-        link_latency: Duration::from_millis(*link_ms),
-        faulty: scenario.is_faulty(),
-        healed_at,
-        window: *window,
-    };
-    let recorded = Recorded { records: run.trace.records(), history: &history, states: &states, facts: &facts };
+    let records = run.trace.records();
+    let facts = Facts::from_records(records).expect("a simulated run begins with its cluster");
+    let recorded = Recorded { records, history: &history, states: &states, facts: Some(&facts) };
     let verdicts = check::all(&recorded);
     Ok(ScenarioRun { scenario: scenario.clone(), seed, trace: run.trace, history, states, verdicts, virtual_time })
 }
@@ -83,8 +75,6 @@ fn refuse_what_turmoil_cannot(scenario: &Scenario) -> Result<(), SimError> {
 
 /// What the story of a scenario returns.
 struct Played {
-    /// The first record after everything was healed, if there was anything to heal.
-    healed_at: Option<usize>,
     states: Vec<(NodeId, Dump)>,
     /// Up to the end of the last operation.
     virtual_time: Duration,
@@ -110,7 +100,9 @@ async fn play_out(scenario: &Scenario, seed: u64, stage: &Stage) -> Result<Playe
     tasks.spawn_local(async move { strike(&faults, timed).await });
     tasks.await;
     let virtual_time = stage.now();
-    let healed_at = if scenario.is_faulty() { Some(heal(scenario, stage, clients).await) } else { None };
+    if scenario.is_faulty() {
+        heal(scenario, stage, clients).await;
+    }
     // Not converging is a finding, not a reason to throw the run away: the states below will show it.
     match stage.cluster().settle(SETTLE_DEADLINE).await {
         Ok(_) | Err(NotConverged::Different { .. }) => {}
@@ -121,7 +113,7 @@ async fn play_out(scenario: &Scenario, seed: u64, stage: &Stage) -> Result<Playe
         let dump = stage.cluster().dump(node).await;
         states.push((node, dump.map_err(|error| NotConverged::Unreadable { node, error })?));
     }
-    Ok(Played { healed_at, states, virtual_time })
+    Ok(Played { states, virtual_time })
 }
 
 async fn perform(client: &StageClient, name: OperationName, operation: PlannedOperation, hangs_up: Option<Duration>) {
@@ -195,21 +187,19 @@ fn each_link(links: &Links, act: impl Fn(NodeId, NodeId)) {
 /// How many writes must succeed after healing.
 const PROBES: usize = 3;
 
-/// Ends every fault, gives the nodes time to notice, and writes: after healing, that must succeed. Returns the first
-/// record of that.
-async fn heal(scenario: &Scenario, stage: &Stage, clients: usize) -> usize {
+/// Ends every fault, gives the nodes time to notice, and writes: after healing, that must succeed.
+async fn heal(scenario: &Scenario, stage: &Stage, clients: usize) {
     let ClusterSpec { repl_timeout_ms, delay_ms: [_, max], link_ms, .. } = scenario.cluster;
     stage.heal(Healing { link_latency: Duration::from_millis(link_ms) });
     // Requests that were sent into a fault run into their deadline, and pauses that had grown long run out.
     sleep(Duration::from_millis(repl_timeout_ms + max) + Duration::from_secs(3)).await;
-    let healed_at = stage.records();
+    stage.probe();
     let prober = stage.client(u16::try_from(clients).unwrap_or(u16::MAX));
     // A key of its own: to write the others once more would mend what is to be seen.
     for number in 1..=PROBES {
         // How it ended is in the trace, and the checker of liveness looks at it.
         let _ = prober.set("probe", &format!("\"probe {number}\"")).await;
     }
-    healed_at
 }
 
 /// What a fault of messages is to the emulated network.

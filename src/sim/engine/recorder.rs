@@ -43,11 +43,6 @@ impl Recorder {
         self.lock().push(Record { at: at.into(), node, incarnation, event });
     }
 
-    /// How many records there are.
-    pub(super) fn len(&self) -> usize {
-        self.lock().records().len()
-    }
-
     /// Everything recorded so far; the recorder is empty afterwards.
     pub(super) fn take(&self) -> Trace {
         mem::take(&mut *self.lock())

@@ -216,6 +216,7 @@ impl World {
             .rng_seed(self.seed.fork("turmoil").get())
             .build();
         let recorder = Recorder::new(Arc::clone(&self.returned));
+        recorder.record_at(Duration::ZERO, NodeId::Network, 0, self.described());
         let followers: Vec<HostPort> = FollowerId::first(self.followers).map(|id| host_port(id.into())).collect();
         let leader = LeaderRole {
             followers: followers.clone(),
@@ -244,6 +245,19 @@ impl World {
         }
         let result = receiver.try_recv().map_err(|_| SimError::Failed("the story was cut short".into()))?;
         Ok(Run { trace: recorder.take(), result })
+    }
+
+    /// The cluster, as the trace begins with it.
+    fn described(&self) -> Event {
+        let Self { followers, write_quorum, repl_timeout, netem, link_latency, window, .. } = *self;
+        Event::Cluster {
+            followers,
+            write_quorum,
+            repl_timeout: repl_timeout.into(),
+            delay: (netem.min_delay.into(), netem.max_delay.into()),
+            link: link_latency.into(),
+            window,
+        }
     }
 
     fn host(&self, sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &mut Levers, node: NodeId, role: &Role) {

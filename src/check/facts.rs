@@ -1,0 +1,139 @@
+use std::time::Duration;
+
+use crate::base::trace::{Disturbance, Event, Record};
+
+/// What a checker must know of the cluster and of the run, besides what happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The number of followers.
+    pub followers: usize,
+    /// The configured quorum.
+    pub write_quorum: usize,
+    /// The configured deadline of a write.
+    pub repl_timeout: Duration,
+    /// The range of the emulated delays.
+    pub delay: (Duration, Duration),
+    /// The latency of a link, one way.
+    pub link_latency: Duration,
+    /// Whether anything was done to the network, the nodes or the messages: the latency law holds without only.
+    pub faulty: bool,
+    /// The first record after everything was healed; none if there was nothing to heal and nobody probed.
+    pub healed_at: Option<usize>,
+    /// How many first deliveries to one follower may be unanswered.
+    pub window: usize,
+}
+
+impl Facts {
+    /// What a trace says of itself: its first record describes the cluster. `None` if it does not, as in a trace whose
+    /// beginning is missing, of which nothing can be told.
+    pub fn from_records(records: &[Record]) -> Option<Self> {
+        let Event::Cluster { followers, write_quorum, repl_timeout, delay, link, window } = &records.first()?.event
+        else {
+            return None;
+        };
+        let delay = (delay.0.into(), delay.1.into());
+        Some(Self {
+            followers: *followers,
+            write_quorum: *write_quorum,
+            repl_timeout: (*repl_timeout).into(),
+            delay,
+            link_latency: (*link).into(),
+            faulty: records.iter().any(|record| is_fault(&record.event, delay)),
+            healed_at: records.iter().position(|record| is_probe(&record.event)),
+            window: *window,
+        })
+    }
+}
+
+fn is_probe(event: &Event) -> bool {
+    matches!(event, Event::Fault { kind: Disturbance::Probe, .. })
+}
+
+/// Whether this does not happen by itself. A probe is recorded like a fault and does no harm.
+fn is_fault(event: &Event, (shortest, longest): (Duration, Duration)) -> bool {
+    match event {
+        Event::Fault { .. } => !is_probe(event),
+        Event::Crash | Event::Restart => true,
+        Event::Send { delay, lost, copy, .. } => {
+            lost.is_some() || copy.is_some() || !(shortest..=longest).contains(&(*delay).into())
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::NodeId;
+    use crate::base::trace::{LostPart, MessageId, Micros};
+    use crate::check::testing::f;
+
+    fn cluster() -> Event {
+        Event::Cluster {
+            followers: 3,
+            write_quorum: 2,
+            repl_timeout: Micros(5000),
+            delay: (Micros(10), Micros(20)),
+            link: Micros(1),
+            window: 7,
+        }
+    }
+
+    fn facts(events: &[Event]) -> Option<Facts> {
+        let record =
+            |event: &Event| Record { at: Micros(0), node: NodeId::Network, incarnation: 0, event: event.clone() };
+        Facts::from_records(&events.iter().map(record).collect::<Vec<_>>())
+    }
+
+    fn send(delay: u64, lost: Option<LostPart>, copy: Option<Micros>) -> Event {
+        Event::Send { message: MessageId { write: 1, to: f(1), attempt: 1 }, delay: Micros(delay), lost, copy }
+    }
+
+    fn fault(kind: Disturbance) -> Event {
+        Event::Fault { kind, what: String::new() }
+    }
+
+    #[test]
+    fn the_first_record_says_what_was_run() {
+        let found = facts(&[cluster(), send(10, None, None), send(20, None, None)]).unwrap();
+        let expected = Facts {
+            followers: 3,
+            write_quorum: 2,
+            repl_timeout: Duration::from_millis(5),
+            delay: (Duration::from_micros(10), Duration::from_micros(20)),
+            link_latency: Duration::from_micros(1),
+            faulty: false,
+            healed_at: None,
+            window: 7,
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_trace_without_its_beginning_says_nothing() {
+        assert_eq!(facts(&[]), None);
+        assert_eq!(facts(&[Event::Crash, cluster()]), None);
+    }
+
+    #[test]
+    fn whatever_does_not_happen_by_itself_is_a_fault() {
+        for event in [
+            fault(Disturbance::Hold),
+            fault(Disturbance::Heal),
+            Event::Crash,
+            send(15, Some(LostPart::Reply), None),
+            send(15, None, Some(Micros(15))),
+            send(9, None, None),
+            send(21, None, None),
+        ] {
+            assert!(facts(&[cluster(), event.clone()]).unwrap().faulty, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn probing_is_found_and_is_no_fault() {
+        let found = facts(&[cluster(), send(15, None, None), fault(Disturbance::Probe), Event::Crash]).unwrap();
+        assert_eq!(found.healed_at, Some(2));
+        assert!(!facts(&[cluster(), fault(Disturbance::Probe)]).unwrap().faulty);
+    }
+}
