@@ -337,8 +337,9 @@ mod tests {
         let why = "c2#1, from 6 to 7 ms, read k v4, though before that c1#2, from 3 to 5 ms, wrote k v5";
         assert_eq!(finding(&stale), violated(why));
         let mut absent = before();
-        absent.at(1).invoke_get(c(2), 1, LEADER, "k").at(9).found(c(2), 1, 0, "");
-        assert!(matches!(finding(&absent), Finding::Violated(_)), "it was there, and then it was not");
+        absent.at(0).invoke_get(c(2), 1, LEADER, "k").found(c(2), 1, 0, "").in_order_of_time();
+        let why = "c1#1, from 1 to 1 ms, read k v4 = 9, which nobody wrote";
+        assert_eq!(finding(&absent), violated(why), "nothing was there");
         let mut other = before();
         other.at(3).invoke_get(c(2), 1, LEADER, "k").at(4).found(c(2), 1, 4, "8");
         let why = "c2#1, from 3 to 4 ms, read k v4 = 8, though others found 9 for it";

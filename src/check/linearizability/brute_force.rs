@@ -97,7 +97,7 @@ fn the_verdicts_on_clients_alone_are_those_of_a_search_from_any_beginning() {
     });
     result.unwrap_or_else(|failure| panic!("{failure}"));
     for (what, count) in [("linearizable", &linearizable), ("not", &not), ("so from a beginning only", &from_before)] {
-        assert!(count.get() > 3000, "only {} histories were {what}", count.get());
+        assert!(count.get() > 2000, "only {} histories were {what}", count.get());
     }
 }
 
