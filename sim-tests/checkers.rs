@@ -53,6 +53,11 @@ impl Lab {
         Self { rules: self.rules.without(rule), ..self }
     }
 
+    /// So many first deliveries to a follower may be unanswered.
+    fn window(self, window: usize) -> Self {
+        Self { world: self.world.window(window), ..self }
+    }
+
     /// This many in a thousand messages of the first `until_ms` suffer this.
     fn messages(mut self, until_ms: u64, per_mille: u16, effect: Effect) -> Self {
         let until = Duration::from_millis(until_ms);
@@ -353,5 +358,58 @@ fn a_network_that_stays_broken() {
             evidence.contains("after all was healed, was not acknowledged with 1 of 2 confirmations"),
             "{evidence}"
         );
+    });
+}
+
+/// Two handlers that read the version before either has stored its write.
+#[test]
+fn without_one_writer_for_each_key() {
+    for_each_seed(0..5, |seed| {
+        let judged = Lab::new(seed).without(Rule::OneWriter).judge(async |stage| {
+            traffic(&stage, 8, 20).await;
+            ending(&stage).await
+        });
+        assert!(judged.evidence(Property::Integrity).contains(" has two values: "));
+        assert!(judged.evidence(Property::Linearizability).contains(" both wrote "));
+    });
+}
+
+/// A write whose quorum never comes keeps its client waiting.
+#[test]
+fn without_answering_by_the_deadline() {
+    for_each_seed(0..5, |seed| {
+        let judged = Lab::new(seed).without(Rule::AnswerByDeadline).judge(async |stage| {
+            stage.isolate(f(1));
+            stage.isolate(f(2));
+            let _ = stage.client(0).set("k", "1").await;
+            Ending::new()
+        });
+        let evidence = judged.evidence(Property::Liveness);
+        assert!(evidence.contains("c1#1, a write of k at leader, was invoked at "), "{evidence}");
+        assert!(
+            evidence.contains(" only") && evidence.contains("and had not answered it when the run ended"),
+            "{evidence}"
+        );
+    });
+}
+
+/// Traffic while a follower is away.
+async fn one_is_away(stage: Stage) -> Ending {
+    stage.isolate(f(1));
+    traffic(&stage, 6, 20).await;
+    stage.reconnect(f(1));
+    ending(&stage).await
+}
+
+/// A follower that does not answer costs a message for each write.
+#[test]
+fn without_bounding_the_window() {
+    for_each_seed(0..5, |seed| {
+        let evidence =
+            Lab::new(seed).window(4).without(Rule::BoundWindow).judge(one_is_away).evidence(Property::Bounds);
+        assert!(evidence.contains("leader had 5 first deliveries to f1 under way at "), "{evidence}");
+        assert!(evidence.contains("; at most 4 may be"), "{evidence}");
+        let judged = Lab::new(seed).window(4).judge(one_is_away);
+        assert_eq!(judged.violated(), [], "{:#?}", judged.verdicts);
     });
 }

@@ -170,3 +170,39 @@ fn resends_keep_behind_first_deliveries() {
         assert_eq!((holds(&run.result, "x").0, holds(&run.result, "y").0), (4, 1));
     });
 }
+
+/// A hold outlasts a partition of the same link, and a partition a hold.
+#[test]
+fn the_end_of_one_fault_does_not_end_another() {
+    let applied = |faults: &str, until_ms: u64| {
+        let text = format!(
+            r#"
+            name = "overlap"
+            [cluster]
+            followers = 1
+            write_quorum = 1
+            delay_ms = [10, 10]
+            repl_timeout_ms = 1000
+            [[workload.operation]]
+            at_ms = 500
+            set = "x"
+            {faults}
+            "#
+        );
+        let scenario = semisync::sim::scenario::Scenario::from_toml(&text).expect("a scenario");
+        let run = semisync::sim::engine::run(&scenario, 1, std::sync::Arc::default()).expect("a simulation");
+        let applied = run.trace.records().iter().find(|record| matches!(record.event, Event::Apply { .. }));
+        let at = Duration::from(applied.expect("in the end it arrives").at);
+        assert!(at >= Duration::from_millis(until_ms), "applied at {at:?}, while the link was to be {faults}");
+    };
+    let fault = |at_ms: u64, what: &str| format!("[[fault]]\nat_ms = {at_ms}\n{what}\n");
+    let hold = |at| fault(at, "hold = \"f1\"");
+    let release = |at| fault(at, "release = \"f1\"");
+    let links = "{ from = [\"leader\"], to = [\"f1\"] }";
+    let partition = |at| fault(at, &format!("partition = {links}"));
+    let heal = |at| fault(at, &format!("heal = {links}"));
+    applied(&[hold(100), partition(200), heal(300), release(4000)].concat(), 4000);
+    applied(&[partition(100), hold(200), release(300), heal(4000)].concat(), 4000);
+    applied(&[partition(100), partition(200), heal(300), heal(4000)].concat(), 4000);
+    applied(&[hold(100), hold(200), release(300), release(4000)].concat(), 4000);
+}

@@ -8,14 +8,14 @@
 //! 2. What it missed is kept by key, and only the newest write of each, so the resends that are under way at a time are
 //!    never more than the keys that were written.
 //!
-//! A first delivery is sent in the same step in which its write is accepted; everything else is a resend, also the first
+//! A first delivery is sent in the same step, and at the same time, in which its write is accepted; everything else is a resend, also the first
 //! message of a write that found the window full. Sockets, tasks and bytes are not events, and not seen here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{At, count, without_trace};
 use super::{Property, Recorded, Verdict};
-use crate::base::trace::{Event, MessageId, WriteId};
+use crate::base::trace::{Event, MessageId, Micros, WriteId};
 use crate::base::{FollowerId, Key, NodeId};
 
 /// Checks it. O(n log n).
@@ -23,20 +23,21 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     let Some(facts) = run.facts else { return without_trace(Property::Bounds) };
     let mut under_way: BTreeMap<FollowerId, UnderWay> = BTreeMap::new();
     let mut keys: BTreeSet<&Key> = BTreeSet::new();
-    let mut just_accepted: Option<WriteId> = None;
+    let mut just_accepted: Option<(WriteId, Micros)> = None;
     let mut evidence = Vec::new();
     // The most that there ever were of each kind.
     let (mut most_first, mut most_resent) = (0, 0);
     for record in run.records.iter().filter(|record| record.node == NodeId::Leader) {
         match &record.event {
             Event::Accept { write, key, .. } => {
-                just_accepted = Some(*write);
+                just_accepted = Some((*write, record.at));
                 keys.insert(key);
             }
             Event::Send { message, .. } => {
                 let to = message.to;
                 let UnderWay { first, resent, accused } = under_way.entry(to).or_default();
-                let (kind, number, limit) = if message.attempt == 1 && just_accepted == Some(message.write) {
+                let (kind, number, limit) = if message.attempt == 1 && just_accepted == Some((message.write, record.at))
+                {
                     first.insert(*message);
                     most_first = most_first.max(first.len());
                     ("first deliveries", first.len(), facts.window)

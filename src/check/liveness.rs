@@ -1,22 +1,24 @@
 //! Liveness: something good happens, by a deadline (Lamport, *Proving the Correctness of Multiprocess Programs*, 1977;
 //! Alpern and Schneider, *Defining Liveness*, 1985). A deadline makes it checkable on a run that ends.
 //!
-//! 1. Every operation that was invoked returned, unless the run ended within its deadline, or its node crashed, which its
-//!    client may have to find out by a timeout of its own.
+//! 1. Every operation that was invoked returned by its deadline, unless the run ended before, or its node was down
+//!    meanwhile, which its client may have to find out by a timeout of its own.
 //! 2. The leader answers every write that it accepted within the configured timeout, unless it crashed or the run ended
 //!    before.
-//! 3. Every write that was invoked after the network was healed, and returned, is acknowledged. (Only where the timeout is
-//!    above the longest emulated delay; otherwise chance decides.)
+//! 3. Every write that was invoked after the network was healed, and returned, is acknowledged; without faults, every
+//!    write is. (Only where the timeout is above the longest emulated delay; otherwise chance decides. And without faults
+//!    only if no follower had as many messages under way as it may, for a write that finds no room waits for a resend.)
 //!
 //! The deadline of an operation is the configured timeout of a write, with a few link latencies and 5 ms for what happens
 //! in whole ticks.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::evidence::{At, count, not_applicable};
 use super::replay::Writes;
-use super::{Facts, Property, Recorded, Verdict};
+use super::{Facts, Property, Recorded, Verdict, window};
 use crate::base::NodeId;
 use crate::base::history::Operation;
 use crate::base::trace::{Event, Micros, Outcome, WriteId};
@@ -33,13 +35,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         );
     };
     let end = run.records.last().map_or(Micros(0), |record| record.at);
-    let mut crashes: BTreeMap<NodeId, usize> = BTreeMap::new();
-    for (index, record) in run.records.iter().enumerate() {
-        if matches!(record.event, Event::Crash) {
-            crashes.insert(record.node, index);
-        }
-    }
-    let mut evidence = unreturned(run, facts, end, &crashes);
+    let mut evidence = unreturned(run, facts, end);
     evidence.extend(unanswered(run, facts, end));
     let (probes, refused) = probes(run, facts);
     evidence.extend(refused);
@@ -50,6 +46,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
                 format!("{operations} returned; {} after the network was healed", count(probes, "write"))
             }
             Some(_) => format!("{operations} returned; the timeout is too short to promise more"),
+            None if probes > 0 => format!("{operations} returned; {} without any fault", count(probes, "write")),
             None => format!("{operations} returned"),
         }
     })
@@ -70,25 +67,57 @@ fn since(earlier: Micros, later: Micros) -> Duration {
     Duration::from(later).saturating_sub(earlier.into())
 }
 
-fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros, crashes: &BTreeMap<NodeId, usize>) -> Vec<String> {
-    let excused = |operation: &&Operation| {
-        since(operation.invoked.at, end) <= deadline(facts)
-            || crashes.get(&operation.target).is_some_and(|crash| *crash > operation.invoked.index)
-    };
-    let open = run.history.operations.iter().filter(|operation| operation.returned.is_none());
-    open.filter(|operation| !excused(operation))
-        .map(|operation| {
-            let (name, key, invoked) = (operation.name(), &operation.key, At(operation.invoked.at));
-            let what = if operation.is_write() { "write" } else { "read" };
-            format!("{name}, a {what} of {key} at {}, was invoked at {invoked} and never returned", operation.target)
-        })
-        .collect()
+/// The operations that did not return by their deadline, and were not kept from it by a node that was down.
+fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
+    let outages = Outages::of(run);
+    let late = run.history.operations.iter().filter(|operation| {
+        let ended = operation.returned.map_or(end, |returned| returned.at);
+        let until = operation.returned.map_or(run.records.len(), |returned| returned.index);
+        since(operation.invoked.at, ended) > deadline(facts)
+            && !outages.touch(operation.target, operation.invoked.index, until)
+    });
+    late.map(|operation| {
+        let (name, key, invoked) = (operation.name(), &operation.key, At(operation.invoked.at));
+        let what = if operation.is_write() { "write" } else { "read" };
+        let how = match operation.returned {
+            None => "never returned".to_owned(),
+            Some(returned) => format!("returned at {} only", At(returned.at)),
+        };
+        format!("{name}, a {what} of {key} at {}, was invoked at {invoked} and {how}", operation.target)
+    })
+    .collect()
+}
+
+/// When each node was down, by places among the records.
+struct Outages {
+    of_node: BTreeMap<NodeId, Vec<Range<usize>>>,
+}
+
+impl Outages {
+    fn of(run: &Recorded<'_>) -> Self {
+        let mut of_node: BTreeMap<NodeId, Vec<Range<usize>>> = BTreeMap::new();
+        for (index, record) in run.records.iter().enumerate() {
+            let outages = of_node.entry(record.node).or_default();
+            match (&record.event, outages.last_mut()) {
+                (Event::Crash, _) => outages.push(index..run.records.len()),
+                (Event::Restart, Some(outage)) => outage.end = index,
+                _ => {}
+            }
+        }
+        Self { of_node }
+    }
+
+    /// Whether the node was down at any point of this span.
+    fn touch(&self, node: NodeId, from: usize, until: usize) -> bool {
+        let outages = self.of_node.get(&node).map_or(&[][..], Vec::as_slice);
+        outages.iter().any(|outage| outage.start <= until && from <= outage.end)
+    }
 }
 
 /// The writes that the leader's lives answered late or not at all.
 fn unanswered(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
     let writes = Writes::of(run);
-    let limit = facts.repl_timeout + ROUNDING;
+    let limit = facts.repl_timeout + 2 * facts.link_latency + ROUNDING;
     let mut open: BTreeMap<WriteId, Micros> = BTreeMap::new();
     let mut evidence = Vec::new();
     let mut life = 0;
@@ -119,16 +148,21 @@ fn unanswered(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
     evidence
 }
 
-/// How many writes were invoked after the healing and returned, and those that were not acknowledged.
+/// How many writes were invoked when nothing was wrong and returned, and those that were not acknowledged.
 fn probes(run: &Recorded<'_>, facts: &Facts) -> (usize, Vec<String>) {
-    let Some(healed) = facts.healed_at.filter(|_| always_in_time(facts)) else { return (0, Vec::new()) };
-    let after = |operation: &&Operation| operation.is_write() && operation.invoked.index >= healed;
+    let (from, when) = match facts.healed_at {
+        _ if !always_in_time(facts) => return (0, Vec::new()),
+        Some(healed) => (healed, "after all was healed"),
+        None if facts.faulty || window::was_full(run.records, facts.followers) => return (0, Vec::new()),
+        None => (0, "without any fault"),
+    };
+    let after = |operation: &&Operation| operation.is_write() && operation.invoked.index >= from;
     let probes = || run.history.operations.iter().filter(after).filter_map(|o| Some((o, o.returned?)));
     let refused = probes().filter(|(operation, _)| operation.outcome != Outcome::Ok).map(|(operation, returned)| {
         let told = operation.confirmed.map(|(n, of)| format!(" with {n} of {of} confirmations")).unwrap_or_default();
         let how = if operation.outcome == Outcome::Failed { "refused" } else { "not acknowledged" };
         let (name, key, invoked) = (operation.name(), &operation.key, At(operation.invoked.at));
-        format!("{name}, a write of {key} at {invoked}, after all was healed, was {how}{told} at {}", At(returned.at))
+        format!("{name}, a write of {key} at {invoked}, {when}, was {how}{told} at {}", At(returned.at))
     });
     (probes().count(), refused.collect())
 }
@@ -155,6 +189,36 @@ mod tests {
         let mut story = Story::new();
         story.at(1).invoke_set(c(1), 1, "k", "1").invoke_get(c(2), 1, f(2).into(), "k").at(6000).crash(NodeId::Leader);
         assert_eq!(story.evidence(check), ["c2#1, a read of k at f2, was invoked at 1 ms and never returned"]);
+    }
+
+    #[test]
+    fn an_operation_that_returns_late() {
+        let read = |down: bool| {
+            let mut story = Story::new();
+            if down {
+                story.at(1).crash(f(2)).at(9).restart(f(2)).at(10).crash(f(2));
+            }
+            story.at(20).invoke_get(c(2), 1, f(2).into(), "k").at(60_020).found(c(2), 1, 1, "1");
+            story
+        };
+        assert_eq!(
+            read(false).evidence(check),
+            ["c2#1, a read of k at f2, was invoked at 20 ms and returned at 60020 ms only"]
+        );
+        assert_eq!(read(true).holds(check), "1 operation returned", "nobody was there to answer");
+    }
+
+    #[test]
+    fn a_write_that_fails_though_nothing_is_wrong() {
+        let mut story = Story::new();
+        story.facts.faulty = false;
+        story.at(1).invoke_set(c(1), 1, "k", "1").at(5002).wrote(c(1), 1, Outcome::Unknown, 1);
+        assert_eq!(
+            story.evidence(check),
+            ["c1#1, a write of k at 1 ms, without any fault, was not acknowledged at 5002 ms"]
+        );
+        story.at(6000).accept(2, "k", 2, "2").send(2, f(1), 1).at(6001);
+        assert_eq!(story.holds(check), "1 operation returned", "a window was full");
     }
 
     #[test]

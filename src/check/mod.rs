@@ -21,6 +21,7 @@ pub mod sessions;
 #[cfg(test)]
 mod testing;
 mod verdict;
+mod window;
 
 pub use facts::Facts;
 pub use final_states::final_states;

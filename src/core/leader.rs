@@ -194,9 +194,14 @@ impl Leader {
             None => Version::FIRST,
             Some(last) => last.version.next().ok_or_else(|| Rejected::VersionsUsedUp { key: key.clone() })?,
         };
+        let version = if self.config.rules.one_writer { version } else { self.version_seen_too_early(&key, version) };
         let stamp = Stamp::of_version(version);
         let entry = Entry { stamp, value };
-        self.store.apply(&key, entry.clone());
+        if self.config.rules.one_writer {
+            self.store.apply(&key, entry.clone());
+        } else {
+            self.store.overwrite(&key, entry.clone());
+        }
         self.last_write += 1;
         let write = self.last_write;
         let update = Arc::new(Update { write, operation: operation.unwrap_or(write), key: key.clone(), entry });
@@ -208,12 +213,14 @@ impl Leader {
             answers: 0,
             waiting: true,
         };
-        self.deadlines.push_back((now + self.config.repl_timeout, write));
+        if self.config.rules.answer_by_deadline {
+            self.deadlines.push_back((now + self.config.repl_timeout, write));
+        }
         let oldest_waiting = self.oldest_waiting();
         let size = update.size();
         for (to, peer) in FollowerId::first(self.config.followers).zip(&mut self.peers) {
             let fits = peer.unanswered_bytes + size <= self.config.window_bytes || peer.unanswered == 0;
-            if peer.unanswered < self.config.window && fits {
+            if (peer.unanswered < self.config.window && fits) || !self.config.rules.bound_window {
                 peer.unanswered += 1;
                 peer.unanswered_bytes += size;
                 open.unanswered.insert(to);
@@ -227,6 +234,13 @@ impl Leader {
             self.complete(write, true);
         }
         Ok(Accepted { write, stamp })
+    }
+
+    /// The version that a handler gives which read the key's last one before the writes that are under way had been
+    /// stored: that of the first of them. `next` if there is none.
+    fn version_seen_too_early(&self, key: &Key, next: Version) -> Version {
+        let under_way = self.open.values().filter(|open| open.waiting && open.key == *key);
+        under_way.map(|open| open.stamp.version).min().unwrap_or(next)
     }
 
     /// Learns what became of a message.

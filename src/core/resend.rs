@@ -43,8 +43,6 @@ pub(super) struct Resender {
     refused: bool,
     /// When the next round begins. Invariant: set if something was missed and no round is under way.
     next_round: Option<Duration>,
-    /// How many pauses were drawn, so that each draw has a key of its own.
-    pauses: u64,
     /// The key that was sent last. Rounds go on from there, so that one key that the follower refuses holds up no other.
     cursor: Option<Key>,
 }
@@ -73,7 +71,6 @@ impl Resender {
             progress: false,
             refused: false,
             next_round: None,
-            pauses: 0,
             cursor: None,
         }
     }
@@ -199,17 +196,52 @@ impl Resender {
     }
 
     fn schedule(&mut self, now: Duration) {
-        if self.next_round.is_none() && self.round.is_empty() && !self.missed.is_empty() {
-            self.next_round = Some(now + self.pause());
+        let Some(first) = self.missed.values().next() else { return };
+        if self.next_round.is_none() && self.round.is_empty() {
+            self.next_round = Some(now + self.pause(first));
         }
     }
 
-    /// Between half and the whole of an exponentially growing bound.
-    fn pause(&mut self) -> Duration {
+    /// Between half and the whole of an exponentially growing bound. The draw is keyed by what is missed first and how
+    /// often it was sent, not by how many pauses there were before: what happened to other keys changes nothing.
+    fn pause(&self, first: &Missed) -> Duration {
         let bound = FIRST_PAUSE.saturating_mul(1 << self.failed_rounds.min(8)).min(LONGEST_PAUSE);
         let whole = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-        let draw = self.seed.draw(&[self.to.0.into(), self.pauses]);
-        self.pauses += 1;
-        Duration::from_micros(draw.between(whole / 2, whole))
+        let key = [self.to.0.into(), first.update.operation, first.attempts.into(), self.failed_rounds.into()];
+        Duration::from_micros(self.seed.draw(&key).between(whole / 2, whole))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Value, Version};
+    use crate::core::Entry;
+
+    fn update(write: WriteId, operation: u64, key: &str) -> Arc<Update> {
+        let entry = Entry { stamp: Stamp::of_version(Version::FIRST), value: Value::from_json("1").unwrap() };
+        Arc::new(Update { write, operation, key: Key::new(key).unwrap(), entry })
+    }
+
+    /// What became of another key before does not move a pause.
+    #[test]
+    fn a_pause_depends_on_what_is_missed_and_on_nothing_before() {
+        let (x, y) = (update(1, 71, "x"), update(2, 72, "y"));
+        let fresh = || Resender::new(FollowerId(0), Seed::new(5));
+        let now = Duration::from_secs(8);
+        let mut alone = fresh();
+        alone.missed(now, &y, 1, 1);
+        let mut after_another = fresh();
+        after_another.missed(Duration::from_secs(1), &x, 1, 1);
+        let [message] = &after_another.start_round(Duration::from_secs(2), BTreeSet::new)[..] else {
+            panic!("x is due")
+        };
+        after_another.stored(&x.key, x.entry.stamp);
+        after_another.settle(Duration::from_secs(3), message, Reply::Stored(x.entry.stamp));
+        after_another.missed(now, &y, 1, 1);
+        assert_eq!(alone.wake_at(), after_another.wake_at());
+        let mut of_another_operation = fresh();
+        of_another_operation.missed(now, &update(2, 73, "y"), 1, 1);
+        assert_ne!(alone.wake_at(), of_another_operation.wake_at());
     }
 }

@@ -23,6 +23,14 @@ pub struct Rules {
     pub keep_quorum: bool,
     /// What a follower missed is sent again until it arrives. Without it a lost message stays lost (F36).
     pub resend_missed: bool,
+    /// A write gets the version after the key's last. Without it the version is read before earlier writes have ended, as
+    /// by two handlers that do not wait for one another, and is given twice (F17).
+    pub one_writer: bool,
+    /// A write is answered at its deadline at the latest. Without it its client waits for the quorum for ever.
+    pub answer_by_deadline: bool,
+    /// What is under way to a follower is bounded. Without it a follower that does not answer costs memory for each write
+    /// (F32).
+    pub bound_window: bool,
 }
 
 /// One of the [`Rules`], by its name.
@@ -41,17 +49,26 @@ pub enum Rule {
     KeepQuorum,
     /// [`Rules::resend_missed`]
     ResendMissed,
+    /// [`Rules::one_writer`]
+    OneWriter,
+    /// [`Rules::answer_by_deadline`]
+    AnswerByDeadline,
+    /// [`Rules::bound_window`]
+    BoundWindow,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
         Self::ConfirmOnlyAnswers,
         Self::KeepQuorum,
         Self::ResendMissed,
+        Self::OneWriter,
+        Self::AnswerByDeadline,
+        Self::BoundWindow,
     ];
 
     /// The name that scenarios and commands use.
@@ -63,6 +80,9 @@ impl Rule {
             Self::ConfirmOnlyAnswers => "confirm-only-answers",
             Self::KeepQuorum => "keep-quorum",
             Self::ResendMissed => "resend-missed",
+            Self::OneWriter => "one-writer",
+            Self::AnswerByDeadline => "answer-by-deadline",
+            Self::BoundWindow => "bound-window",
         }
     }
 }
@@ -91,6 +111,9 @@ impl Rules {
         confirm_only_answers: true,
         keep_quorum: true,
         resend_missed: true,
+        one_writer: true,
+        answer_by_deadline: true,
+        bound_window: true,
     };
 
     /// The textbook design that many start from: versions are compared and followers counted once, but any answer with
@@ -107,6 +130,9 @@ impl Rules {
             Rule::ConfirmOnlyAnswers => &mut self.confirm_only_answers,
             Rule::KeepQuorum => &mut self.keep_quorum,
             Rule::ResendMissed => &mut self.resend_missed,
+            Rule::OneWriter => &mut self.one_writer,
+            Rule::AnswerByDeadline => &mut self.answer_by_deadline,
+            Rule::BoundWindow => &mut self.bound_window,
         } = false;
         self
     }

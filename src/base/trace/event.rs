@@ -144,7 +144,7 @@ pub enum Event {
         /// The shortest and the longest delay that the emulated network draws for a message.
         #[serde(rename = "delay_us")]
         delay: (Micros, Micros),
-        /// The latency of a link, one way.
+        /// The latency of a link, one way, rounded up to the simulation's tick.
         #[serde(rename = "link_us")]
         link: Micros,
         /// How many first deliveries to one follower may be unanswered.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::LatencyLaw;
 use crate::base::trace::{Event, Micros, Record};
 use crate::check::evidence::{count, not_applicable};
-use crate::check::{Facts, Property, Recorded, Verdict};
+use crate::check::{Facts, Property, Recorded, Verdict, window};
 
 /// What a message may wait besides its delay, for the request under way to be answered, so that batches form.
 const BATCHING: Duration = Duration::from_millis(5);
@@ -23,7 +23,7 @@ const FEWEST: usize = 30;
 /// by the 1 ms that the ticks may not have taken. Exact latencies pass either with a probability of 99.9 %, so this
 /// belongs to seeds that are known, or to counts over many.
 ///
-/// It applies to runs without faults of at least 30 acknowledged writes whose timeout is above every delay.
+/// It applies to runs without faults and with room for every message, of at least 30 acknowledged writes whose timeout is above every delay.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     let Some(facts) = run.facts else {
         return not_applicable(Property::LatencyLaw, "a history does not say how messages are delayed; a trace does");
@@ -52,6 +52,9 @@ fn sample(records: &[Record], facts: &Facts) -> Result<(LatencyLaw, Vec<f64>), S
         let (quorum, followers) = (facts.write_quorum, count(facts.followers, "follower"));
         format!("there is no chance in a quorum of {quorum} of {followers} with delays from {min:?} to {max:?}")
     })?;
+    if window::was_full(records, facts.followers) {
+        return Err("a follower had as many messages under way as it may, so that writes waited for resends".into());
+    }
     let baseline = 2 * facts.link_latency + ROUNDING;
     if facts.repl_timeout < max + baseline + allowance(facts) {
         return Err(format!("the timeout, {:?}, cuts off delays of up to {max:?}", facts.repl_timeout));

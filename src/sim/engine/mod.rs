@@ -1,6 +1,7 @@
 //! The turmoil engine: real nodes in a simulated network.
 
 mod control;
+mod links;
 mod play;
 mod recorder;
 mod stage;

@@ -19,9 +19,18 @@ use crate::sim::scenario::{
     ClusterSpec, Fault, FaultKind, Links, OperationName, PlannedKind, PlannedOperation, Scenario, Target,
 };
 
-/// How long the replicas may take to become equal once everything is healed, in virtual time: many times the longest
-/// pause between resends.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the replicas may take to become equal once everything is healed, in virtual time: until the last message that
+/// was sent before has arrived, however long it takes, and then many times the longest pause between resends.
+fn settle_deadline(scenario: &Scenario) -> Duration {
+    const RESENDS: Duration = Duration::from_secs(30);
+    let ClusterSpec { delay_ms: [_, max], repl_timeout_ms, link_ms, tick_ms, .. } = scenario.cluster;
+    let delays = scenario.faults.iter().filter_map(|fault| match fault.kind {
+        FaultKind::Delay { delay_ms, .. } => Some(delay_ms),
+        _ => None,
+    });
+    let longest = delays.max().unwrap_or(0).max(max);
+    RESENDS + Duration::from_millis(longest + repl_timeout_ms + 10 * link_ms.max(tick_ms))
+}
 
 /// Runs a scenario with this seed in turmoil and judges the run. `returned` counts the operations that have ended, for
 /// whoever watches from another thread.
@@ -104,7 +113,7 @@ async fn play_out(scenario: &Scenario, seed: u64, stage: &Stage) -> Result<Playe
         heal(scenario, stage, clients).await;
     }
     // Not converging is a finding, not a reason to throw the run away: the states below will show it.
-    match stage.cluster().settle(SETTLE_DEADLINE).await {
+    match stage.cluster().settle(settle_deadline(scenario)).await {
         Ok(_) | Err(NotConverged::Different { .. }) => {}
         Err(error) => return Err(error),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::control::{Action, Control};
+use super::links::Links;
 use super::recorder::Recorder;
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
@@ -23,12 +24,13 @@ pub struct Stage {
     cluster: Cluster<Turmoil>,
     recorder: Recorder,
     control: Control,
+    links: Links,
     clients: Arc<Mutex<BTreeMap<u16, RecordedClient<Turmoil>>>>,
 }
 
 impl Stage {
     pub(super) fn new(cluster: Cluster<Turmoil>, recorder: Recorder, control: Control) -> Self {
-        Self { cluster, recorder, control, clients: Arc::default() }
+        Self { cluster, recorder, control, links: Links::default(), clients: Arc::default() }
     }
 
     /// The cluster, to be read and written without being recorded.
@@ -71,38 +73,44 @@ impl Stage {
     /// reach it.
     pub fn isolate(&self, node: NodeId) {
         self.fault(Disturbance::Isolate, format!("isolate {node}"));
-        self.others(node).for_each(|other| turmoil::partition(node.to_string(), other.to_string()));
+        self.others(node).for_each(|other| {
+            self.links.cut(node, other);
+            self.links.cut(other, node);
+        });
     }
 
     /// Ends [`Stage::isolate`].
     pub fn reconnect(&self, node: NodeId) {
         self.fault(Disturbance::Reconnect, format!("reconnect {node}"));
-        self.others(node).for_each(|other| turmoil::repair(node.to_string(), other.to_string()));
+        self.others(node).for_each(|other| {
+            self.links.mend(node, other);
+            self.links.mend(other, node);
+        });
     }
 
     /// Holds everything back that goes between a node and the others, both ways: a node that is paused looks like this
     /// from outside.
     pub fn hold(&self, node: NodeId) {
         self.fault(Disturbance::Hold, format!("hold {node}"));
-        self.others(node).for_each(|other| turmoil::hold(node.to_string(), other.to_string()));
+        self.others(node).for_each(|other| self.links.hold(node, other));
     }
 
     /// Lets go of what [`Stage::hold`] held back.
     pub fn release(&self, node: NodeId) {
         self.fault(Disturbance::Release, format!("release {node}"));
-        self.others(node).for_each(|other| turmoil::release(node.to_string(), other.to_string()));
+        self.others(node).for_each(|other| self.links.release(node, other));
     }
 
     /// Loses everything that `from` sends to `to` from now on; the other direction stays.
     pub fn cut(&self, from: NodeId, to: NodeId) {
         self.fault(Disturbance::Cut, format!("cut {from} to {to}"));
-        turmoil::partition_oneway(from.to_string(), to.to_string());
+        self.links.cut(from, to);
     }
 
     /// Ends [`Stage::cut`].
     pub fn mend(&self, from: NodeId, to: NodeId) {
         self.fault(Disturbance::Mend, format!("mend {from} to {to}"));
-        turmoil::repair_oneway(from.to_string(), to.to_string());
+        self.links.mend(from, to);
     }
 
     /// Makes a link take this long, one way, from the end of this tick on.
@@ -120,8 +128,7 @@ impl Stage {
         for (place, node) in nodes.iter().enumerate() {
             self.control.want(Action::Restart(*node));
             for other in &nodes[place + 1..] {
-                turmoil::repair(node.to_string(), other.to_string());
-                turmoil::release(node.to_string(), other.to_string());
+                self.links.heal(*node, *other);
                 self.control.want(Action::SetLatency(*node, *other, healing.link_latency));
             }
         }

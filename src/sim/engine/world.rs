@@ -19,8 +19,8 @@ use crate::node::{self, Config, LeaderRole, Role};
 const PORT: u16 = 8000;
 /// More connections than any story opens before they are accepted; past its capacity turmoil panics.
 const TCP_CAPACITY: usize = 65_536;
-/// How long the client of a story waits for an answer. Longer than any deadline of a node, so that the node's shows.
-const CLIENT_DEADLINE: Duration = Duration::from_secs(60);
+/// How much longer than the deadline of a write the client of a story waits for an answer, so that the node's shows.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bound on virtual time that only a story which never ends runs into.
 const LONGEST_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -229,7 +229,8 @@ impl World {
         for id in FollowerId::first(self.followers) {
             self.host(&mut sim, &recorder, &mut levers, id.into(), &Role::Follower);
         }
-        let cluster = Cluster::new(Client::new(Turmoil, CLIENT_DEADLINE), host_port(NodeId::Leader), followers);
+        let client_deadline = CLIENT_PATIENCE + self.repl_timeout + 10 * self.link_latency.max(self.tick);
+        let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::Leader), followers);
         let control = Control::default();
         let stage = Stage::new(cluster, recorder.clone(), control.clone());
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -249,13 +250,14 @@ impl World {
 
     /// The cluster, as the trace begins with it.
     fn described(&self) -> Event {
-        let Self { followers, write_quorum, repl_timeout, netem, link_latency, window, .. } = *self;
+        let Self { followers, write_quorum, repl_timeout, netem, link_latency, tick, window, .. } = *self;
         Event::Cluster {
             followers,
             write_quorum,
             repl_timeout: repl_timeout.into(),
             delay: (netem.min_delay.into(), netem.max_delay.into()),
-            link: link_latency.into(),
+            // A tick longer than the latency rounds it up.
+            link: link_latency.max(tick).into(),
             window,
         }
     }
