@@ -206,3 +206,14 @@ fn the_end_of_one_fault_does_not_end_another() {
     applied(&[partition(100), partition(200), heal(300), heal(4000)].concat(), 4000);
     applied(&[hold(100), hold(200), release(300), release(4000)].concat(), 4000);
 }
+
+/// What a task says that panics comes out of the simulation, and not what the runtime makes of it.
+#[test]
+#[should_panic(expected = "the task is at its wits' end (at sim-tests/faults.rs:")]
+fn a_panic_of_a_task_is_told() {
+    let run = World::new(1).followers(1).write_quorum(1).run(async |_| {
+        tokio::spawn(async { panic!("the task is at its wits' end") });
+        sleep(Duration::from_secs(1)).await;
+    });
+    assert!(run.is_err(), "it ended as if nothing had happened");
+}

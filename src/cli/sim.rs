@@ -66,10 +66,18 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let trace = OutputFile::create("--trace", args.trace.as_deref())?;
     let history = OutputFile::create("--history", args.history.as_deref())?;
     print_what_runs(&args, &scenario, seed);
-    let run = run_with_progress(&scenario, seed).map_err(|error| match error {
-        SimError::NotDeterministic | SimError::Impossible(_) => Failure::usage(error),
-        SimError::Failed(_) => Failure::Failed(error.to_string()),
-    })?;
+    let run = match run_with_progress(&scenario, seed) {
+        Ok(run) => run,
+        Err(SimError::Failed { why, trace: so_far }) => {
+            // What had happened by then says the most about why.
+            if let Some(file) = trace {
+                file.write(|out| so_far.write_json_lines(out))?;
+            }
+            let again = command_again(&args, seed);
+            return Err(Failure::Failed(format!("the simulation failed: {why}. To repeat it:\n{again}")));
+        }
+        Err(error) => return Err(Failure::usage(error)),
+    };
     if let Some(file) = trace {
         file.write(|out| run.trace.write_json_lines(out))?;
     }
@@ -121,7 +129,7 @@ fn print(run: &ScenarioRun, is_race: bool) {
         stale_arrivals: &run.stale_arrivals(),
         completions: run.completions(),
         latencies: run.latencies(),
-        law: run.law().filter(|_| !run.scenario.is_faulty()),
+        law: run.law(),
         differences: &differences,
         is_race,
         virtual_time: run.virtual_time,

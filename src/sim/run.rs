@@ -1,14 +1,13 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::scenario::{ClusterSpec, Scenario};
 use crate::base::NodeId;
 use crate::base::history::History;
-use crate::base::trace::{Event, Trace, WriteId};
+use crate::base::trace::{Event, Trace};
 use crate::base::wire::Dump;
 use crate::check::convergence::{self, Difference};
-use crate::check::latency_law::LatencyLaw;
-use crate::check::{Property, Verdict};
+use crate::check::latency_law::{self, LatencyLaw};
+use crate::check::{Finding, Property, Verdict};
 
 /// A scenario that was run, everything that was recorded of it, and the verdicts on it.
 #[derive(Debug, Clone)]
@@ -37,22 +36,16 @@ impl ScenarioRun {
 
     /// The latencies of the acknowledged writes as the leader saw them, from acceptance to completion, in seconds.
     pub fn latencies(&self) -> Vec<f64> {
-        let mut accepted: BTreeMap<(u64, WriteId), u64> = BTreeMap::new();
-        let mut latencies = Vec::new();
-        for record in self.trace.records() {
-            match record.event {
-                Event::Accept { write, .. } => drop(accepted.insert((record.incarnation, write), record.at.0)),
-                Event::Complete { write, ok: true, .. } => {
-                    latencies.push((record.at.0 - accepted[&(record.incarnation, write)]) as f64 / 1e6);
-                }
-                _ => {}
-            }
-        }
-        latencies
+        latency_law::latencies(self.trace.records())
     }
 
-    /// What the latencies should look like, were there no faults.
+    /// What the latencies should look like; none where that cannot be told, as under faults.
     pub fn law(&self) -> Option<LatencyLaw> {
+        let applies = |verdict: &Verdict| !matches!(verdict.finding, Finding::NotApplicable(_));
+        self.verdicts
+            .iter()
+            .find(|verdict| verdict.property == Property::LatencyLaw)
+            .filter(|verdict| applies(verdict))?;
         let ClusterSpec { write_quorum, followers, delay_ms: [min, max], .. } = self.scenario.cluster;
         LatencyLaw::new(write_quorum, followers, Duration::from_millis(min), Duration::from_millis(max))
     }

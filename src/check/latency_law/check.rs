@@ -68,8 +68,8 @@ fn sample(records: &[Record], facts: &Facts) -> Result<(LatencyLaw, Vec<f64>), S
     Ok((law, latencies))
 }
 
-/// The latencies of the acknowledged writes as the leader saw them, in seconds.
-fn latencies(records: &[Record]) -> Vec<f64> {
+/// The latencies of the acknowledged writes as the leader saw them, from acceptance to completion, in seconds.
+pub fn latencies(records: &[Record]) -> Vec<f64> {
     let mut accepted: BTreeMap<(u64, u64), Micros> = BTreeMap::new();
     let mut latencies = Vec::new();
     for record in records {

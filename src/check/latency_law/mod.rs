@@ -6,7 +6,7 @@
 
 mod check;
 
-pub use check::check;
+pub use check::{check, latencies};
 
 use std::time::Duration;
 

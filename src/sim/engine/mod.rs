@@ -2,6 +2,7 @@
 
 mod control;
 mod links;
+mod panics;
 mod play;
 mod recorder;
 mod stage;

@@ -54,14 +54,20 @@ pub fn run(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result
         .message_faults(faults)
         .count_into(returned);
     let play = scenario.clone();
-    let run = world.run(async move |stage| play_out(&play, seed, &stage).await)?;
-    let Played { states, virtual_time } = run.result.map_err(|error| SimError::Failed(error.to_string()))?;
-    let history = History::from_records(run.trace.records());
-    let records = run.trace.records();
+    let (trace, played) = match world.attempt(async move |stage| play_out(&play, seed, &stage).await) {
+        Ok(run) => run.map(|run| (run.trace, run.result.map_err(|error| error.to_string())))?,
+        Err(panicked) => (panicked.trace, Err(format!("it panicked: {}", panicked.said))),
+    };
+    let Played { states, virtual_time } = match played {
+        Ok(played) => played,
+        Err(why) => return Err(SimError::Failed { why, trace: Box::new(trace) }),
+    };
+    let history = History::from_records(trace.records());
+    let records = trace.records();
     let facts = Facts::from_records(records).expect("a simulated run begins with its cluster");
     let recorded = Recorded { records, history: &history, states: &states, facts: Some(&facts) };
     let verdicts = check::all(&recorded);
-    Ok(ScenarioRun { scenario: scenario.clone(), seed, trace: run.trace, history, states, verdicts, virtual_time })
+    Ok(ScenarioRun { scenario: scenario.clone(), seed, trace, history, states, verdicts, virtual_time })
 }
 
 fn refuse_what_turmoil_cannot(scenario: &Scenario) -> Result<(), SimError> {

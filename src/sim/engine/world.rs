@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{future, panic, thread};
 
 use super::control::{Action, Control};
+use super::panics;
 use super::recorder::Recorder;
 use super::stage::Stage;
 use crate::base::trace::{Event, Trace};
@@ -47,7 +49,6 @@ pub struct World {
     repl_timeout: Duration,
     tick: Duration,
     link_latency: Duration,
-    limit: Duration,
     window: usize,
     rules: Rules,
     message_faults: Arc<[MessageFault]>,
@@ -76,9 +77,22 @@ pub enum SimError {
     /// The cluster cannot be.
     #[error("{0}")]
     Impossible(String),
-    /// The story was not over when its virtual time was.
-    #[error("the simulation failed: {0}")]
-    Failed(String),
+    /// It did not come to its end, or a node could not be read there.
+    #[error("the simulation failed: {why}")]
+    Failed {
+        /// Why not.
+        why: String,
+        /// Everything that had happened by then.
+        trace: Box<Trace>,
+    },
+}
+
+/// A simulation in which the story or a node panicked.
+pub(super) struct Panicked {
+    /// What the first panic said.
+    pub(super) said: String,
+    /// Everything that had happened by then.
+    pub(super) trace: Trace,
 }
 
 impl World {
@@ -92,7 +106,6 @@ impl World {
             repl_timeout: Duration::from_secs(5),
             tick: Duration::from_millis(1),
             link_latency: Duration::from_millis(1),
-            limit: LONGEST_RUN,
             window: Config::WINDOW,
             rules: Rules::SAFE,
             message_faults: Arc::default(),
@@ -174,12 +187,39 @@ impl World {
         R: Send + 'static,
         S: AsyncFnOnce(Stage) -> R + Send + 'static,
     {
-        require_determinism()?;
-        self.check()?;
-        let world = self.clone();
-        let simulation = thread::Builder::new().name(format!("sim-{}", self.seed)).spawn(move || world.simulate(story));
-        let simulation = simulation.map_err(|error| SimError::Failed(format!("no thread to run in: {error}")))?;
-        simulation.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+        self.attempt(story).unwrap_or_else(|panicked| panic::resume_unwind(Box::new(panicked.said)))
+    }
+
+    /// [`World::run`], with a panic as a value.
+    pub(super) fn attempt<R, S>(&self, story: S) -> Result<Result<Run<R>, SimError>, Panicked>
+    where
+        R: Send + 'static,
+        S: AsyncFnOnce(Stage) -> R + Send + 'static,
+    {
+        if let Err(error) = require_determinism().and_then(|()| self.check()) {
+            return Ok(Err(error));
+        }
+        let recorder = Recorder::new(Arc::clone(&self.returned));
+        let (world, of_thread) = (self.clone(), recorder.clone());
+        let simulate = move || {
+            panics::listen();
+            let result = panic::catch_unwind(AssertUnwindSafe(|| world.simulate(&of_thread, story)));
+            result.map_err(|_| panics::heard().unwrap_or_default())
+        };
+        let trace = || recorder.take();
+        let thread = match thread::Builder::new().name(format!("sim-{}", self.seed)).spawn(simulate) {
+            Ok(thread) => thread,
+            Err(error) => {
+                let why = format!("no thread to run in: {error}");
+                return Ok(Err(SimError::Failed { why, trace: Box::new(trace()) }));
+            }
+        };
+        match thread.join() {
+            Ok(Ok(Ok(result))) => Ok(Ok(Run { trace: trace(), result })),
+            Ok(Ok(Err(why))) => Ok(Err(SimError::Failed { why, trace: Box::new(trace()) })),
+            Ok(Err(said)) => Err(Panicked { said, trace: trace() }),
+            Err(_) => Err(Panicked { said: "the simulation's thread is lost".into(), trace: trace() }),
+        }
     }
 
     fn check(&self) -> Result<(), SimError> {
@@ -200,13 +240,14 @@ impl World {
         Ok(())
     }
 
-    fn simulate<R: 'static, S>(self, story: S) -> Result<Run<R>, SimError>
+    /// Runs the story in this thread, to its end or to what it failed of.
+    fn simulate<R: 'static, S>(self, recorder: &Recorder, story: S) -> Result<R, String>
     where
         S: AsyncFnOnce(Stage) -> R + 'static,
     {
         let mut sim = turmoil::Builder::new()
             .tick_duration(self.tick)
-            .simulation_duration(self.limit)
+            .simulation_duration(LONGEST_RUN)
             // All variation comes from netem's keyed draws; a ranged latency draws from one sequence.
             .min_message_latency(self.link_latency)
             .max_message_latency(self.link_latency)
@@ -215,7 +256,6 @@ impl World {
             .epoch(std::time::UNIX_EPOCH)
             .rng_seed(self.seed.fork("turmoil").get())
             .build();
-        let recorder = Recorder::new(Arc::clone(&self.returned));
         recorder.record_at(Duration::ZERO, NodeId::Network, 0, self.described());
         let followers: Vec<HostPort> = FollowerId::first(self.followers).map(|id| host_port(id.into())).collect();
         let leader = LeaderRole {
@@ -225,9 +265,9 @@ impl World {
             repl_timeout: self.repl_timeout,
         };
         let mut levers = Levers::default();
-        self.host(&mut sim, &recorder, &mut levers, NodeId::Leader, &Role::Leader(leader));
+        self.host(&mut sim, recorder, &mut levers, NodeId::Leader, &Role::Leader(leader));
         for id in FollowerId::first(self.followers) {
-            self.host(&mut sim, &recorder, &mut levers, id.into(), &Role::Follower);
+            self.host(&mut sim, recorder, &mut levers, id.into(), &Role::Follower);
         }
         let client_deadline = CLIENT_PATIENCE + self.repl_timeout + 10 * self.link_latency.max(self.tick);
         let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::Leader), followers);
@@ -239,13 +279,12 @@ impl World {
             let _ = sender.send(story(stage).await);
             Ok(())
         });
-        while !sim.step().map_err(|error| SimError::Failed(error.to_string()))? {
+        while !sim.step().map_err(|error| error.to_string())? {
             while let Some(action) = control.next() {
-                act(&mut sim, &recorder, &levers, action);
+                act(&mut sim, recorder, &levers, action);
             }
         }
-        let result = receiver.try_recv().map_err(|_| SimError::Failed("the story was cut short".into()))?;
-        Ok(Run { trace: recorder.take(), result })
+        receiver.try_recv().map_err(|_| "the story was cut short".into())
     }
 
     /// The cluster, as the trace begins with it.
