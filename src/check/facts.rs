@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn fault(kind: Disturbance) -> Event {
-        Event::Fault { kind, what: String::new() }
+        Event::Fault { kind, nodes: Vec::new(), latency: None, what: String::new() }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod latency_law;
 pub mod linearizability;
 pub mod liveness;
 pub mod monotonic_state;
+mod news;
 pub mod prefix;
 mod recorded;
 mod replay;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
+use super::news::News;
 use super::{Facts, Recorded};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Micros, Record, WriteId};
@@ -113,15 +113,13 @@ pub(super) struct Replay<'a> {
     memories: BTreeMap<NodeId, Memory<'a>>,
     /// What each node lost in its last crash, and when that was.
     lost: BTreeMap<NodeId, (Micros, Memory<'a>)>,
-    /// How long news of a crash takes to reach another node.
-    news: Duration,
+    news: News,
 }
 
 impl<'a> Replay<'a> {
     /// The beginning of a run: nobody stores anything.
     pub(super) fn new(facts: &Facts) -> Self {
-        let news = facts.link_latency + Duration::from_millis(1);
-        Self { memories: BTreeMap::new(), lost: BTreeMap::new(), news }
+        Self { memories: BTreeMap::new(), lost: BTreeMap::new(), news: News::new(facts) }
     }
 
     /// Goes on by one record. Returns what the node stored before, if the record stored something else in its place.
@@ -144,7 +142,10 @@ impl<'a> Replay<'a> {
                 self.memories.entry(record.node).or_default();
                 return None;
             }
-            _ => return None,
+            other => {
+                self.news.follow(record.at, other);
+                return None;
+            }
         };
         let memory = self.memories.entry(record.node).or_default();
         if let Some(life) = held.life {
@@ -179,7 +180,7 @@ impl<'a> Replay<'a> {
     pub(super) fn mourned(&self, write: &Write<'_>, now: Micros) -> Vec<FollowerId> {
         let holds = |memory: &Memory<'_>| memory.keys.get(write.key).is_some_and(|held| held.covers(write));
         followers(&self.lost)
-            .filter(|(_, (at, memory))| Duration::from(*at) + self.news >= now.into() && holds(memory))
+            .filter(|(id, (at, memory))| self.news.may_be_out((*id).into(), *at, now) && holds(memory))
             .map(|(id, _)| id)
             .collect()
     }
@@ -192,7 +193,7 @@ impl<'a> Replay<'a> {
         };
         let living = followers(&self.memories).filter(|(_, memory)| was_brought(memory)).map(|(id, _)| id);
         let dead = followers(&self.lost)
-            .filter(|(_, (at, memory))| Duration::from(*at) + self.news >= now.into() && was_brought(memory))
+            .filter(|(id, (at, memory))| self.news.may_be_out((*id).into(), *at, now) && was_brought(memory))
             .map(|(id, _)| id);
         let mut all: Vec<FollowerId> = living.chain(dead).collect();
         all.sort_unstable();

@@ -114,7 +114,7 @@ impl Reader {
             }
             Event::Crash => Some(own_lane("", followers, &format!("FAULT: {} crashes", record.node))),
             Event::Restart => Some(own_lane("", followers, &format!("{} is started again, empty", record.node))),
-            Event::Fault { kind, what } => {
+            Event::Fault { kind, what, .. } => {
                 let begins = !matches!(
                     kind,
                     Disturbance::Reconnect
@@ -271,7 +271,7 @@ mod tests {
             (Disturbance::Heal, "everything is healed"),
             (Disturbance::Probe, "clients probe the healed store"),
         ] {
-            push(NodeId::Network, Event::Fault { kind, what: what.into() });
+            push(NodeId::Network, Event::Fault { kind, nodes: Vec::new(), latency: None, what: what.into() });
         }
         push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: value() });
         trace

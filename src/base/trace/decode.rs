@@ -37,6 +37,9 @@ pub(super) struct RawRecord {
     ok: Option<bool>,
     confirmations: Option<usize>,
     kind: Option<Disturbance>,
+    #[serde(default)]
+    nodes: Vec<NodeId>,
+    latency_us: Option<Micros>,
     what: Option<String>,
     followers: Option<usize>,
     write_quorum: Option<usize>,
@@ -120,7 +123,9 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         }
         "crash" => Event::Crash,
         "restart" => Event::Restart,
-        "fault" => Event::Fault { kind: need!(raw.kind), what: need!(raw.what) },
+        "fault" => {
+            Event::Fault { kind: need!(raw.kind), nodes: raw.nodes, latency: raw.latency_us, what: need!(raw.what) }
+        }
         name => return Err(format!("there is no event {name:?}")),
     })
 }

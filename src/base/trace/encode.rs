@@ -48,8 +48,12 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Complete { write, ok, confirmations } => {
             encoder.tag(11).number(*write).number(u64::from(*ok)).number(*confirmations as u64);
         }
-        Event::Fault { kind, what } => {
-            encoder.tag(12).number(*kind as u64).text(what);
+        Event::Fault { kind, nodes, latency, what } => {
+            encoder.tag(12).number(*kind as u64).number(nodes.len() as u64);
+            for node in nodes {
+                encoder.number(node.code());
+            }
+            encoder.option(*latency, |encoder, latency| encoder.number(latency.0)).text(what);
         }
         Event::Crash => {
             encoder.tag(13);

@@ -275,6 +275,12 @@ pub enum Event {
     Fault {
         /// What kind of thing it is.
         kind: Disturbance,
+        /// Whom it concerns: a node, or the two ends of a link. Empty for what concerns all.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<NodeId>,
+        /// How long the link takes from now on, one way.
+        #[serde(rename = "latency_us", skip_serializing_if = "Option::is_none")]
+        latency: Option<Micros>,
         /// What was done, in words.
         what: String,
     },

@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn fault(what: &str) -> Event {
-        Event::Fault { kind: Disturbance::Hold, what: what.into() }
+        Event::Fault { kind: Disturbance::Hold, nodes: Vec::new(), latency: None, what: what.into() }
     }
 
     fn digest(records: &[Record]) -> Digest {
@@ -266,8 +266,12 @@ mod tests {
             Event::Restart,
             fault("a"),
             fault("b"),
-            Event::Fault { kind: Disturbance::Cut, what: "a".into() },
-            Event::Fault { kind: Disturbance::Probe, what: "a".into() },
+            Event::Fault { kind: Disturbance::Cut, nodes: vec![], latency: None, what: "a".into() },
+            Event::Fault { kind: Disturbance::Probe, nodes: vec![], latency: None, what: "a".into() },
+            Event::Fault { kind: Disturbance::Cut, nodes: vec![leader, f1], latency: None, what: "a".into() },
+            Event::Fault { kind: Disturbance::Cut, nodes: vec![f1, leader], latency: None, what: "a".into() },
+            Event::Fault { kind: Disturbance::Cut, nodes: vec![], latency: Some(Micros(1)), what: "a".into() },
+            Event::Fault { kind: Disturbance::Cut, nodes: vec![], latency: Some(Micros(2)), what: "a".into() },
             cluster(3, 2, [5, 1, 2, 3], 9),
             cluster(4, 2, [5, 1, 2, 3], 9),
             cluster(3, 1, [5, 1, 2, 3], 9),

@@ -72,7 +72,7 @@ impl Stage {
     /// Cuts a node off from all other nodes, both ways. What is on its way is lost, and nobody is told. Clients still
     /// reach it.
     pub fn isolate(&self, node: NodeId) {
-        self.fault(Disturbance::Isolate, format!("isolate {node}"));
+        self.fault(Disturbance::Isolate, &[node], format!("isolate {node}"));
         self.others(node).for_each(|other| {
             self.links.cut(node, other);
             self.links.cut(other, node);
@@ -81,7 +81,7 @@ impl Stage {
 
     /// Ends [`Stage::isolate`].
     pub fn reconnect(&self, node: NodeId) {
-        self.fault(Disturbance::Reconnect, format!("reconnect {node}"));
+        self.fault(Disturbance::Reconnect, &[node], format!("reconnect {node}"));
         self.others(node).for_each(|other| {
             self.links.mend(node, other);
             self.links.mend(other, node);
@@ -91,38 +91,40 @@ impl Stage {
     /// Holds everything back that goes between a node and the others, both ways: a node that is paused looks like this
     /// from outside.
     pub fn hold(&self, node: NodeId) {
-        self.fault(Disturbance::Hold, format!("hold {node}"));
+        self.fault(Disturbance::Hold, &[node], format!("hold {node}"));
         self.others(node).for_each(|other| self.links.hold(node, other));
     }
 
     /// Lets go of what [`Stage::hold`] held back.
     pub fn release(&self, node: NodeId) {
-        self.fault(Disturbance::Release, format!("release {node}"));
+        self.fault(Disturbance::Release, &[node], format!("release {node}"));
         self.others(node).for_each(|other| self.links.release(node, other));
     }
 
     /// Loses everything that `from` sends to `to` from now on; the other direction stays.
     pub fn cut(&self, from: NodeId, to: NodeId) {
-        self.fault(Disturbance::Cut, format!("cut {from} to {to}"));
+        self.fault(Disturbance::Cut, &[from, to], format!("cut {from} to {to}"));
         self.links.cut(from, to);
     }
 
     /// Ends [`Stage::cut`].
     pub fn mend(&self, from: NodeId, to: NodeId) {
-        self.fault(Disturbance::Mend, format!("mend {from} to {to}"));
+        self.fault(Disturbance::Mend, &[from, to], format!("mend {from} to {to}"));
         self.links.mend(from, to);
     }
 
     /// Makes a link take this long, one way, from the end of this tick on.
     pub fn set_latency(&self, a: NodeId, b: NodeId, latency: Duration) {
-        self.fault(Disturbance::Latency, format!("{a} and {b} are {} ms apart", latency.as_millis()));
+        let what = format!("{a} and {b} are {} ms apart", latency.as_millis());
+        let (kind, nodes) = (Disturbance::Latency, vec![a, b]);
+        self.record(Event::Fault { kind, nodes, latency: Some(latency.into()), what });
         self.control.want(Action::SetLatency(a, b, latency));
     }
 
     /// Ends every fault: nodes that are down are started, what is held back is let go, links carry everything again at
     /// their own latency, and messages are no longer lost, doubled or delayed.
     pub(super) fn heal(&self, healing: Healing) {
-        self.fault(Disturbance::Heal, "everything is healed".into());
+        self.fault(Disturbance::Heal, &[], "everything is healed".into());
         self.control.want(Action::HealMessages);
         let nodes: Vec<NodeId> = self.cluster.nodes().collect();
         for (place, node) in nodes.iter().enumerate() {
@@ -137,7 +139,7 @@ impl Stage {
     /// Says that everything is healed and has had the time to show it: every write from here on must succeed, and is not
     /// counted among those of the story.
     pub fn probe(&self) {
-        self.fault(Disturbance::Probe, "clients probe the healed store".into());
+        self.fault(Disturbance::Probe, &[], "clients probe the healed store".into());
     }
 
     /// Virtual time since the simulation began.
@@ -149,8 +151,12 @@ impl Stage {
         self.cluster.nodes().filter(move |other| *other != node)
     }
 
-    fn fault(&self, kind: Disturbance, what: String) {
-        self.recorder.record(NodeId::Network, Event::Fault { kind, what });
+    fn fault(&self, kind: Disturbance, nodes: &[NodeId], what: String) {
+        self.record(Event::Fault { kind, nodes: nodes.to_vec(), latency: None, what });
+    }
+
+    fn record(&self, event: Event) {
+        self.recorder.record(NodeId::Network, event);
     }
 }
 
@@ -192,7 +198,7 @@ impl StageClient {
 
     /// Hangs up on the operation that is under way. The client learns nothing of what becomes of it.
     pub(super) fn hangs_up(&self, operation: OperationName) {
-        self.stage.fault(Disturbance::HangUp, format!("the client hangs up on {operation}"));
+        self.stage.fault(Disturbance::HangUp, &[], format!("the client hangs up on {operation}"));
         self.client.hung_up();
     }
 }

@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Facts;
+use crate::base::NodeId;
+use crate::base::trace::{Disturbance, Event, Micros};
+
+/// How long the leader may go without news of what happened to a follower, by what was done to the links between them.
+#[derive(Debug)]
+pub(super) struct News {
+    usual: Duration,
+    /// The greatest latency that a link of each node ever had: what was sent with it is on its way that long.
+    slowest: BTreeMap<NodeId, Duration>,
+    /// Until when what goes to and from each node was held back; `None` while it is.
+    held_until: BTreeMap<NodeId, Option<Micros>>,
+}
+
+impl News {
+    pub(super) fn new(facts: &Facts) -> Self {
+        let usual = facts.link_latency + Duration::from_millis(1);
+        Self { usual, slowest: BTreeMap::new(), held_until: BTreeMap::new() }
+    }
+
+    pub(super) fn follow(&mut self, at: Micros, event: &Event) {
+        let Event::Fault { kind, nodes, latency, .. } = event else { return };
+        match kind {
+            Disturbance::Hold => self.held_until.extend(nodes.iter().map(|node| (*node, None))),
+            Disturbance::Release => self.held_until.extend(nodes.iter().map(|node| (*node, Some(at)))),
+            Disturbance::Heal => self.held_until.values_mut().for_each(|until| *until = until.or(Some(at))),
+            Disturbance::Latency => {
+                for node in nodes {
+                    let slowest = self.slowest.entry(*node).or_default();
+                    *slowest = latency.map_or(*slowest, |latency| Duration::from(latency).max(*slowest));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nobody need know at `now` that a follower has crashed at `crash`.
+    pub(super) fn may_be_out(&self, follower: NodeId, crash: Micros, now: Micros) -> bool {
+        let held = |node: NodeId| self.held_until.get(&node).copied();
+        let mut sent = crash;
+        for until in [held(follower), held(NodeId::Leader)].into_iter().flatten() {
+            match until {
+                None => return true,
+                Some(until) => sent = sent.max(until),
+            }
+        }
+        let slowest = self.slowest.get(&follower).copied().unwrap_or_default();
+        Duration::from(sent) + self.usual.max(slowest + Duration::from_millis(1)) >= now.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{Story, f};
+
+    fn fault(kind: Disturbance, nodes: &[NodeId], latency: Option<u64>) -> Event {
+        Event::Fault { kind, nodes: nodes.to_vec(), latency: latency.map(Micros), what: String::new() }
+    }
+
+    /// A link latency of 1 ms, as in the stories.
+    fn news() -> News {
+        News::new(&Story::new().facts)
+    }
+
+    #[test]
+    fn news_takes_as_long_as_the_slowest_link_and_waits_while_it_is_held() {
+        let (f1, f2) = (NodeId::from(f(1)), NodeId::from(f(2)));
+        let ms = |ms: u64| Micros(ms * 1000);
+        let mut news = news();
+        assert!(news.may_be_out(f1, ms(10), ms(12)) && !news.may_be_out(f1, ms(10), ms(13)));
+        news.follow(ms(20), &fault(Disturbance::Latency, &[f1, NodeId::Leader], Some(300_000)));
+        news.follow(ms(21), &fault(Disturbance::Latency, &[f1, NodeId::Leader], Some(1000)));
+        assert!(news.may_be_out(f1, ms(22), ms(323)) && !news.may_be_out(f1, ms(22), ms(324)));
+        assert!(!news.may_be_out(f2, ms(22), ms(40)), "another link");
+        news.follow(ms(30), &fault(Disturbance::Hold, &[f2], None));
+        assert!(news.may_be_out(f2, ms(31), ms(900_000)));
+        news.follow(ms(50), &fault(Disturbance::Release, &[f2], None));
+        assert!(news.may_be_out(f2, ms(31), ms(52)) && !news.may_be_out(f2, ms(31), ms(53)));
+    }
+}
