@@ -348,11 +348,11 @@ fn few_seeds_are_no_failure_for_what_they_leave_out() {
     assert!(files(directory.path()).is_empty(), "nothing failed, so nothing is saved");
 }
 
-/// Ctrl-C ends a swarm that would go on for an hour, and what was found is told.
+/// Ctrl-C ends a swarm that would go on for minutes, and what was found is told.
 #[test]
 fn an_interrupted_swarm_tells_what_it_found() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut command = command(directory.path(), &["swarm", "--for", "1h", "--off", "compare-stamps", "--jobs", "1"]);
+    let mut command = command(directory.path(), &["swarm", "--for", "3m", "--off", "compare-stamps", "--jobs", "1"]);
     let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
     let saved = directory.path().join("swarm-failures");
     // Its first failure is saved after it began to listen for signals.
