@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use semisync::base::trace::Trace;
 use semisync::sim::{Stage, World};
 use tokio::time::sleep;
@@ -47,6 +47,21 @@ async fn story(stage: Stage, leak: String) {
         "clock" => {
             sleep(Duration::from_millis(wall_clock().subsec_millis().into())).await;
             drop(client.set("x", "4").await);
+        }
+        // While the one waits for what leaks, the other goes on.
+        "clock of one of two" => {
+            let one = async {
+                sleep(Duration::from_millis(wall_clock().subsec_millis().into())).await;
+                drop(client.set("x", "4").await);
+            };
+            let another = stage.client(1);
+            let other = async {
+                for n in 0..100 {
+                    drop(another.set("y", &n.to_string()).await);
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            join(one, other).await;
         }
         "generator" => {
             let number = GENERATOR.get();
@@ -110,11 +125,21 @@ fn diagnosis(leak: &str) -> String {
 #[test]
 fn a_leaked_clock_is_found_where_it_sets_a_time() {
     let text = diagnosis("clock");
-    assert!(text.contains("What leaked: time: the same event happens at "), "{text}");
+    assert!(text.contains("What leaked: time: the same event of c1 happens at "), "{text}");
     for run in ["one run:", "the other:"] {
         let line = text.lines().find(|line| line.trim_start().starts_with(run)).expect("a line for each run");
         assert!(line.contains(r#""node":"c1","event":"invoke_set","operation":4"#), "{text}");
     }
+    assert!(
+        text.contains("Before that, on c1, in both:") && text.contains(r#""event":"return","operation":3"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_leaked_clock_is_found_behind_the_events_of_another_client() {
+    let text = diagnosis("clock of one of two");
+    assert!(text.contains("What leaked: time: the same event of c1 happens at "), "{text}");
     assert!(
         text.contains("Before that, on c1, in both:") && text.contains(r#""event":"return","operation":3"#),
         "{text}"
@@ -152,6 +177,10 @@ fn what_cannot_be_run_or_read_is_named() {
         (&["nowhere.toml"][..], "nowhere.toml: No such file"),
         (&["--runs", "1"], "must be 2 to 64"),
         (&["--compare", "Cargo.toml"], "2 values required"),
+        (&["--compare", "a", "b", "--rules", "lab"], "cannot be used with"),
+        (&["--compare", "a", "b", "--off", "keep-quorum"], "cannot be used with"),
+        (&["--compare", "a", "b", "--runs", "3"], "cannot be used with"),
+        (&["--compare", "/dev/null", "/dev/null"], "--compare /dev/null: an empty trace"),
         (&["--compare", "nowhere.jsonl", "Cargo.toml"], "--compare nowhere.jsonl: No such file"),
         (&["--compare", "Cargo.toml", "Cargo.toml"], "--compare Cargo.toml: not a trace: line 1"),
     ] {

@@ -71,10 +71,11 @@ fn what_is_written_down_is_read_back() {
 
 #[test]
 fn an_unknown_field_is_refused_with_its_line() {
-    for (field, line) in [("followers = 3", 6), ("keys = 2", 14), ("set = \"extra\"", 20), ("hold = \"f1\"", 31)] {
-        let message = refused(&STORY.replace(field, &format!("{field}\nfolowers = 4")));
-        assert!(message.contains("folowers") || message.contains("exactly one"), "{message}");
-        assert!(message.contains(&format!("line {}", line + 1)) || message.contains("line "), "{message}");
+    for field in ["followers = 3", "keys = 2", "set = \"extra\"", "hold = \"f1\""] {
+        let text = STORY.replace(field, &format!("{field}\nfolowers = 4"));
+        let line = 1 + text.lines().position(|line| line == "folowers = 4").expect("the field");
+        let message = refused(&text);
+        assert!(message.contains("folowers") && message.contains(&format!("line {line},")), "{line}: {message}");
     }
 }
 
@@ -97,6 +98,23 @@ fn what_cannot_be_is_named() {
         ("\"c2#3\"", "\"c0#3\"", "does not name an operation"),
         ("set = \"extra\"", "set = \"extra\"\nget = \"extra\"", "exactly one of set"),
         ("set = \"extra\"", "set = \"\"", "1 to 1024 bytes"),
+        ("keys = 2", "keys = 2\nwithout = [\"c1#9\"]", "workload.without: c1#9: only operations that are drawn"),
+        ("keys = 2", "keys = 2\nthink_ms = [0, 3600001]", "workload.think_ms[1] = 3600001: must be at most 3600000"),
+        ("operations = 24", "operations = 1000000", "1000001 operations are too many; at most 1000000"),
+        ("clients = 3", "clients = 10001", "workload.clients = 10001: must be at most 10000"),
+        ("client = 1", "client = 10001", "workload.operation.client = 10001: must be at most 10000"),
+        ("at_ms = 5000", "at_ms = 3600001", "workload.operation.at_ms = 3600001: must be at most 3600000"),
+        ("at_ms = 600", "at_ms = 3600001", "fault 3: at_ms = 3600001: must be at most 3600000"),
+        ("until_ms = 3000", "until_ms = 3600001", "fault 1: until_ms = 3600001: must be at most 3600000"),
+        ("after_ms = 15", "after_ms = 3600001", "fault 5: disconnect.after_ms = 3600001: must be at most"),
+        ("\"c2#3\"", "\"c2#9\"", "fault 5: there is no operation c2#9: the last of this client is c2#8"),
+        ("\"c2#3\"", "\"c9#1\"", "fault 5: there is no operation c9#1: c9 has none"),
+        (
+            "per_mille = 150",
+            "operation = \"c1#10\"",
+            "fault 1: there is no operation c1#10: the last of this client is c1#9",
+        ),
+        ("drop = { per_mille = 150 }", "delay = { delay_ms = 3600001 }", "fault 1: delay.delay_ms = 3600001: must be"),
     ] {
         assert!(STORY.contains(from), "{from}");
         let message = refused(&STORY.replacen(from, to, 1));
@@ -105,10 +123,65 @@ fn what_cannot_be_is_named() {
     assert!(refused("name = \"x\"\n[workload]\n").contains("nothing to do"));
 }
 
+/// A scenario of one write with these rules and faults.
+fn with(rules: &str, faults: &[(u64, &str)]) -> String {
+    let faults: Vec<String> =
+        faults.iter().map(|(at_ms, kind)| format!("[[fault]]\nat_ms = {at_ms}\n{kind}\n")).collect();
+    format!("name = \"x\"\n[cluster]\nrules = {rules}\n[workload]\noperations = 1\n{}", faults.concat())
+}
+
+#[test]
+fn rules_that_do_not_exist_are_named() {
+    for (rules, says) in [
+        (r#"{ off = ["keep-quorum"], on = ["x"] }"#, "unknown field `on`, expected `off`"),
+        (r#"{ off = ["keep-quorums"] }"#, "unknown variant `keep-quorums`, expected one of `compare-stamps`, "),
+        (r#""strict""#, "unknown variant `strict`, expected `safe` or `lab`"),
+        ("{}", "missing field `off`"),
+        ("3", r#"expected "safe", "lab" or { off = [rule, …] }"#),
+    ] {
+        let message = refused(&with(rules, &[]));
+        assert!(message.contains(says) && message.contains("line 3,"), "{rules}: {message}");
+    }
+    for rules in [r#""lab""#, r#"{ off = ["keep-quorum", "count-distinct"] }"#] {
+        let scenario = Scenario::from_toml(&with(rules, &[])).expect("rules that exist");
+        assert_eq!(Scenario::from_toml(&scenario.to_toml()).expect("its own text"), scenario);
+    }
+}
+
+#[test]
+fn the_end_of_what_has_not_begun_is_refused() {
+    let (crash, restart) = ((5, "crash = \"f1\""), (9, "restart = \"f1\""));
+    let one_way = "partition = { from = [\"leader\"], to = [\"f1\", \"f2\"], one_way = true }";
+    let heal = |follower: &str| format!("heal = {{ from = [\"leader\"], to = [\"{follower}\"] }}");
+    for (faults, says) in [
+        (&[restart][..], "fault 1: at_ms = 9: restart: f1 is not down"),
+        (&[crash, restart, (10, "restart = \"f1\"")], "fault 3: at_ms = 10: restart: f1 is not down"),
+        (&[crash, (4, "restart = \"f1\"")], "fault 2: at_ms = 4: restart: f1 is not down"),
+        (&[crash, (9, "restart = \"f2\"")], "fault 2: at_ms = 9: restart: f2 is not down"),
+        (&[restart, crash, (8, "crash = \"f1\"")], "fault 3: at_ms = 8: crash: f1 is down already"),
+        (&[(1, "release = \"f1\"")], "fault 1: at_ms = 1: release: f1 is not held"),
+        (&[(1, "resume = \"f1\"")], "fault 1: at_ms = 1: resume: f1 is not paused"),
+        (&[(1, one_way), (2, heal("f3").as_str())], "fault 2: at_ms = 2: heal: none of these links is cut"),
+        (&[(1, "slow = { node = \"f1\", to = \"f1\", latency_ms = 5 }")], "fault 1: slow.to = \"f1\": must be another"),
+        (
+            &[(1, "slow = { node = \"f1\", latency_ms = 3600001 }")],
+            "fault 1: slow.latency_ms = 3600001: must be at most",
+        ),
+    ] {
+        let message = refused(&with("\"safe\"", faults));
+        assert!(message.contains(says), "{faults:?}: {message}");
+    }
+    // What ends a fault may stand before it in the file, and may end a part of it.
+    let (heal_1, heal_2) = (heal("f1"), heal("f2"));
+    let right = [restart, crash, (10, crash.1), (1, one_way), (2, heal_1.as_str()), (3, heal_2.as_str())];
+    Scenario::from_toml(&with("\"safe\"", &right)).expect("each ends what has begun");
+}
+
 #[test]
 fn the_turmoil_engine_refuses_what_it_cannot_do() {
     for (kind, why) in [("pause = \"f1\"", "clock"), ("clock = { node = \"f1\", rate_per_mille = 900 }", "one clock")] {
-        let scenario = Scenario::from_toml(&STORY.replace("hold = \"f1\"", kind)).expect("the format has it");
+        let text = STORY.replace("hold = \"f1\"", kind).replace("release = \"f1\"", "hold = \"f2\"");
+        let scenario = Scenario::from_toml(&text).expect("the format has it");
         let error = engine::run(&scenario, 1, Arc::default()).expect_err("it was run").to_string();
         assert!(error.contains("turmoil engine") && error.contains(why), "{error}");
     }

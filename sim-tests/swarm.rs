@@ -1,5 +1,6 @@
 //! The swarm: it finds what a missing rule costs, keeps what it finds, and counts what it tried.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -180,7 +181,16 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).collect()
 }
 
-/// A failure is saved as a file that repeats it, and the last line says how.
+/// What a command with these words does that is typed into a shell.
+fn typed(directory: &Path, line: &str) -> (Option<i32>, String) {
+    let binary = Path::new(env!("CARGO_BIN_EXE_semisync"));
+    let path = format!("{}:/usr/bin:/bin", binary.parent().expect("a directory").display());
+    let shell = Command::new("sh").current_dir(directory).env("PATH", path).args(["-c", line]).output();
+    let output = shell.expect("a shell");
+    (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+}
+
+/// A failure is saved as a file that repeats it, and the last line says how, whatever the directory is called.
 #[test]
 fn a_failure_is_saved_and_repeats_itself() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -194,16 +204,22 @@ fn a_failure_is_saved_and_repeats_itself() {
         "1",
         "--jobs",
         "1",
+        "--save",
+        "it's full of blanks",
         "--junit",
         "junit.xml",
     ];
     let (code, text, _) = run(directory.path(), &args);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("safe rules without count-distinct, without crashes"), "{text}");
-    let again = text.lines().last().expect("a last line").strip_prefix("semisync ").expect("a command");
-    let (code, text, _) = run(directory.path(), &again.split(' ').collect::<Vec<_>>());
+    let again = text.lines().last().expect("a last line");
+    let (code, text) = typed(directory.path(), again);
     assert_eq!(code, Some(1), "{text}");
-    let [saved] = &files(&directory.path().join("swarm-failures"))[..] else { panic!("one file is saved") };
+    // So does the one that the repeated run ends with.
+    let (code, repeated) = typed(directory.path(), text.lines().last().expect("a last line"));
+    assert_eq!((code, digest(&repeated)), (Some(1), digest(&text)), "{repeated}");
+    let [saved] = &files(&directory.path().join("it's full of blanks"))[..] else { panic!("one file is saved") };
+    assert!(saved.to_string_lossy().ends_with("-off-count-distinct.toml"), "{saved:?}");
     let content = fs::read_to_string(saved).expect("the file");
     assert!(
         content.starts_with("# Found by semisync swarm --seeds ") && content.contains("# acknowledgement:"),
@@ -216,11 +232,69 @@ fn a_failure_is_saved_and_repeats_itself() {
         junit.contains(r#"<testcase name="acknowledgement""#) && junit.contains("to repeat it: semisync sim"),
         "{junit}"
     );
+}
+
+fn digest(text: &str) -> &str {
+    text.lines().find(|line| line.starts_with("digest ")).expect("a digest")
+}
+
+/// What other rules find goes beside what these have found.
+#[test]
+fn other_rules_overwrite_no_saved_scenario() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let saved = |options: &[&str]| -> BTreeSet<String> {
+        run(directory.path(), &[&["swarm", "--seeds", "0..6"], options].concat());
+        let name = |path: PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+        files(&directory.path().join("swarm-failures")).into_iter().map(name).collect()
+    };
+    let by_stamps = saved(&["--off", "compare-stamps"]);
+    let both = saved(&["--off", "compare-stamps,resend-missed", "--crashes"]);
+    let new: Vec<_> = both.difference(&by_stamps).collect();
     assert!(
-        junit.contains(r#"<testcase name="convergence" classname="semisync.swarm"/>"#)
-            || junit.contains(r#"name="convergence" classname="semisync.swarm">"#),
-        "{junit}"
+        !by_stamps.is_empty() && by_stamps.iter().all(|name| name.ends_with("-off-compare-stamps.toml")),
+        "{both:?}"
     );
+    let ending = "-off-compare-stamps-resend-missed-crashes.toml";
+    assert!(!new.is_empty() && new.iter().all(|name| name.ends_with(ending)), "{both:?}");
+}
+
+/// What was never judged is seen not to have been.
+#[test]
+fn what_was_not_judged_has_not_passed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (code, text, errors) = run(directory.path(), &["swarm", "--seeds", "0..3", "--junit", "junit.xml"]);
+    assert_eq!(code, Some(0), "{text}{errors}");
+    let row = |name: &str| -> Vec<&str> {
+        let line = text.lines().find(|line| line.trim_start().starts_with(name));
+        line.expect("a line for each property").split_whitespace().skip(1).collect()
+    };
+    assert_eq!((row("durability"), row("sessions")), (vec!["3", "0", "0"], vec!["0", "3", "0"]), "{text}");
+    let junit = fs::read_to_string(directory.path().join("junit.xml")).expect("the summary");
+    let document = roxmltree::Document::parse(&junit).expect("XML");
+    let skipped = |name: &str| {
+        let case = document.descendants().find(|node| node.attribute("name") == Some(name)).expect("a test case");
+        let why = case.children().find(|child| child.has_tag_name("skipped"));
+        why.map(|why| why.attribute("message").expect("a reason").to_owned())
+    };
+    assert_eq!(skipped("durability"), None);
+    assert_eq!(skipped("sessions").as_deref(), Some("judged in none of 3 runs: it is counted only, in 3"));
+    assert_eq!(skipped("latency-law").as_deref(), Some("judged in none of 3 runs: it applied to none"));
+    assert!(skipped("exercised").expect("a reason").starts_with("too few seeds to tell, 3 and not 50"), "{junit}");
+}
+
+/// Threads that cannot be had are an error like others. No more are asked for than there are seeds.
+#[test]
+fn more_jobs_than_the_system_gives_are_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let limited = |rest: &str| {
+        let line = format!("ulimit -v 800000; semisync swarm {rest} 2>&1");
+        typed(directory.path(), &line)
+    };
+    let (code, text) = limited("--seeds 0..2000 --jobs 2000");
+    assert!(code == Some(1) && text.starts_with("semisync: cannot start thread "), "{code:?} {text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let (code, text) = limited("--seeds 0..2 --jobs 2000");
+    assert!(code == Some(0) && text.contains("2 seeds of 0..2"), "{code:?} {text}");
 }
 
 /// A scenario that cannot be saved is not lost: the command that repeats it is told.
@@ -274,15 +348,16 @@ fn few_seeds_are_no_failure_for_what_they_leave_out() {
     assert!(files(directory.path()).is_empty(), "nothing failed, so nothing is saved");
 }
 
-/// Ctrl-C ends a swarm that would go on for an hour, and what was found is told.
+/// Ctrl-C ends a swarm that would go on for minutes, and what was found is told.
 #[test]
 fn an_interrupted_swarm_tells_what_it_found() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut command = command(directory.path(), &["swarm", "--for", "1h", "--off", "compare-stamps", "--jobs", "1"]);
-    let child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut command = command(directory.path(), &["swarm", "--for", "3m", "--off", "compare-stamps", "--jobs", "1"]);
+    let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
     let saved = directory.path().join("swarm-failures");
     // Its first failure is saved after it began to listen for signals.
     while files(&saved).is_empty() {
+        assert_eq!(child.try_wait().expect("a process"), None, "it ended before anything was saved");
         std::thread::yield_now();
     }
     let id = Pid::from_raw(i32::try_from(child.id()).expect("an id")).expect("an id");
@@ -300,6 +375,7 @@ fn what_cannot_be_asked_for_is_named() {
     for (args, says) in [
         (&["--seeds", "5..5"][..], "the range has no seed"),
         (&["--shard", "3/2"], "must be I/N with I from 1 to N"),
+        (&["--seeds", "0..2", "--shard", "3/3"], "--shard 3/3: none of the seeds 0..2 falls to it"),
         (&["--for", "soon"], "write 90s, 10m or 1h 30m"),
         (&["--for", "0s"], "must be longer than nothing"),
         (&["--jobs", "0"], "--jobs"),

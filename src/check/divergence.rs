@@ -9,6 +9,7 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use super::evidence::At;
+use crate::base::NodeId;
 use crate::base::trace::{Event, MessageId, Micros, Record};
 
 /// How many events before the difference are kept.
@@ -23,7 +24,9 @@ pub struct Divergence<'a> {
     pub left: Option<&'a Record>,
     /// What the other has there.
     pub right: Option<&'a Record>,
-    /// The last events before it on the node of the first difference, oldest first; the same in both runs.
+    /// The node to look at: where the leak reached the run, as far as it can be told.
+    pub node: NodeId,
+    /// The last events before it on that node, oldest first; the same in both runs.
     pub before: Vec<&'a Record>,
     /// What leaked, as far as it can be told.
     pub leak: Leak,
@@ -41,6 +44,8 @@ pub enum Leak {
     },
     /// The same event happens at another time.
     Time {
+        /// On this node.
+        node: NodeId,
         /// In the one run.
         left: Micros,
         /// In the other.
@@ -61,15 +66,19 @@ pub enum Leak {
 pub fn first<'a>(left: &'a [Record], right: &'a [Record]) -> Option<Divergence<'a>> {
     let index = left.iter().zip(right).take_while(|(left, right)| left == right).count();
     let (one, other) = (left.get(index), right.get(index));
-    let node = one.or(other)?.node;
+    let first = one.or(other)?;
+    let leak = match (one, other) {
+        (Some(one), Some(other)) => same_moment(&left[index..], &right[index..])
+            .or_else(|| same_node(one, other))
+            .or_else(|| later(one, other, &left[index..], &right[index..]))
+            .unwrap_or(Leak::Course),
+        _ => Leak::Course,
+    };
+    let node = if let Leak::Time { node, .. } = leak { node } else { first.node };
     let mut before: Vec<&Record> =
         left[..index].iter().rev().filter(|record| record.node == node).take(BEFORE).collect();
     before.reverse();
-    let leak = match (one, other) {
-        (Some(one), Some(other)) => same_moment(&left[index..], &right[index..]).unwrap_or_else(|| compare(one, other)),
-        _ => Leak::Course,
-    };
-    Some(Divergence { index, left: one, right: other, before, leak })
+    Some(Divergence { index, left: one, right: other, node, before, leak })
 }
 
 /// Whether the events of the moment at which the runs part are the same but for their order.
@@ -84,25 +93,40 @@ fn same_moment(left: &[Record], right: &[Record]) -> Option<Leak> {
     (one == other).then_some(Leak::Order { at, events: one.len() })
 }
 
-fn compare(left: &Record, right: &Record) -> Leak {
+/// What leaked between two events of the same node, if they are alike at all.
+fn same_node(left: &Record, right: &Record) -> Option<Leak> {
     if left.node != right.node || left.incarnation != right.incarnation {
-        return Leak::Course;
+        return None;
     }
     if left.event == right.event {
-        return Leak::Time { left: left.at, right: right.at };
+        return Some(Leak::Time { node: left.node, left: left.at, right: right.at });
     }
     if let (Event::Send { message, .. }, Event::Send { message: other, .. }) = (&left.event, &right.event)
         && message == other
     {
-        return Leak::Draw(*message);
+        return Some(Leak::Draw(*message));
     }
     let (left, right) = (fields(left), fields(right));
     if left.get("event") != right.get("event") {
-        return Leak::Course;
+        return None;
     }
     let differs = |name: &&String| left.get(*name) != right.get(*name);
     let names: BTreeSet<&String> = left.keys().chain(right.keys()).filter(differs).collect();
-    Leak::Content { fields: names.into_iter().cloned().collect() }
+    Some(Leak::Content { fields: names.into_iter().cloned().collect() })
+}
+
+/// Whether one of the first different events stands later in the other run, at another time. Where several nodes act, an
+/// event that is late leaves its place to one of another node.
+fn later(one: &Record, other: &Record, left: &[Record], right: &[Record]) -> Option<Leak> {
+    let moved = |record: &Record, run: &[Record]| {
+        let same = |found: &&Record| {
+            (found.node, found.incarnation) == (record.node, record.incarnation) && found.event == record.event
+        };
+        run.iter().find(same).map(|found| found.at).filter(|at| *at != record.at)
+    };
+    let of_one = || moved(one, right).map(|at| Leak::Time { node: one.node, left: one.at, right: at });
+    let of_other = || moved(other, left).map(|at| Leak::Time { node: other.node, left: at, right: other.at });
+    of_one().or_else(of_other)
 }
 
 fn text(record: &Record) -> String {
@@ -125,9 +149,9 @@ impl fmt::Display for Leak {
                  of chance",
                 At(*at)
             ),
-            Self::Time { left, right } => write!(
+            Self::Time { node, left, right } => write!(
                 f,
-                "time: the same event happens at {} and at {}. Look for a pause or a deadline that is computed from the wall clock \
+                "time: the same event of {node} happens at {} and at {}. Look for a pause or a deadline that is computed from the wall clock \
                  or from a generator that is not forked from the seed",
                 At(*left),
                 At(*right)
@@ -155,7 +179,7 @@ impl fmt::Display for Leak {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{FollowerId, Key, NodeId, Value};
+    use crate::base::{FollowerId, Key, Value};
 
     const C1: NodeId = NodeId::Client(0);
 
@@ -192,7 +216,7 @@ mod tests {
         let c2 = NodeId::Client(1);
         let (one, two) = (set(5, C1, 2, "a"), set(5, c2, 1, "b"));
         assert_eq!(leak(&[one.clone(), two.clone()], &[two, one.clone()]), Leak::Order { at: Micros(5), events: 2 });
-        let time = Leak::Time { left: Micros(5), right: Micros(6) };
+        let time = Leak::Time { node: C1, left: Micros(5), right: Micros(6) };
         assert_eq!(leak(std::slice::from_ref(&one), &[set(6, C1, 2, "a")]), time);
         assert_eq!(
             leak(&[send(5, 1)], &[send(5, 2)]),
@@ -202,6 +226,22 @@ mod tests {
         assert_eq!(leak(std::slice::from_ref(&one), &[set(5, C1, 2, "b")]), content);
         assert_eq!(leak(std::slice::from_ref(&one), &[send(5, 1)]), Leak::Course);
         assert_eq!(leak(&[one], &[]), Leak::Course);
+    }
+
+    /// Where two clients act, another one's event stands where the late one should.
+    #[test]
+    fn an_event_that_is_late_is_found_behind_those_of_others() {
+        let c2 = NodeId::Client(1);
+        let early = [set(3, C1, 1, "x"), set(5, C1, 2, "a"), set(7, c2, 1, "b"), set(8, c2, 2, "b")];
+        let late = [set(3, C1, 1, "x"), set(7, c2, 1, "b"), set(8, c2, 2, "b"), set(9, C1, 2, "a")];
+        for (left, right, times) in [(&early, &late, [5, 9]), (&late, &early, [9, 5])] {
+            let found = first(left, right).unwrap();
+            let [one, other] = times.map(Micros);
+            assert_eq!(found.leak, Leak::Time { node: C1, left: one, right: other });
+            assert_eq!((found.node, found.before), (C1, vec![&left[0]]));
+        }
+        // An event that does not happen at all is another course.
+        assert_eq!(leak(&[set(5, C1, 2, "a"), set(7, c2, 1, "b")], &[set(7, c2, 1, "b")]), Leak::Course);
     }
 
     #[test]

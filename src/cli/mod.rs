@@ -15,6 +15,8 @@ mod ranges;
 mod rules;
 mod serve;
 #[cfg(feature = "sim")]
+mod shell;
+#[cfg(feature = "sim")]
 mod sim;
 #[cfg(feature = "sim")]
 mod swarm;

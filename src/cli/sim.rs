@@ -14,6 +14,7 @@ use semisync::sim::{Race, ScenarioRun, SimError, engine};
 use super::output::OutputFile;
 use super::ranges::parse_delay;
 use super::rules::RulesArgs;
+use super::shell::quoted;
 use super::{Failure, say};
 
 /// The same arguments and the same binary give the same run, event for event: compare the lines "digest".
@@ -144,7 +145,7 @@ fn print(run: &ScenarioRun, is_race: bool) {
 fn command_again(args: &Args, seed: u64) -> String {
     let rules = args.rules.again();
     match &args.file {
-        Some(path) => format!("semisync sim {} --seed {seed}{rules}", path.display()),
+        Some(path) => format!("semisync sim {} --seed {seed}{rules}", quoted(path)),
         None => {
             let Args { followers, write_quorum, delay_ms: (min, max), writes, clients, keys, .. } = args;
             format!(

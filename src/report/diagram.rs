@@ -8,9 +8,9 @@ use crate::base::trace::{
 use crate::base::{FollowerId, Key, NodeId, Stamp};
 
 /// Up to how many followers a diagram fits a terminal.
-pub const MOST_FOLLOWERS: usize = 8;
+const MOST_FOLLOWERS: usize = 8;
 /// Up to how many writes a diagram can be read.
-pub const MOST_WRITES: usize = 12;
+const MOST_WRITES: usize = 12;
 
 /// Up to how many reads they may be among.
 const MOST_READS: usize = 24;
@@ -61,6 +61,8 @@ struct Reader {
     delays: BTreeMap<MessageId, Micros>,
     /// The messages of each request that have not been seen to arrive, last one first.
     requests: BTreeMap<(FollowerId, RequestId), Vec<MessageId>>,
+    /// The usual latency of a link.
+    link: Option<Micros>,
     /// Whom each read that is under way asks, and for what.
     reads: BTreeMap<(NodeId, OperationId), (NodeId, Key)>,
 }
@@ -114,15 +116,14 @@ impl Reader {
             }
             Event::Crash => Some(own_lane("", followers, &format!("FAULT: {} crashes", record.node))),
             Event::Restart => Some(own_lane("", followers, &format!("{} is started again, empty", record.node))),
-            Event::Fault { kind, what, .. } => {
-                let begins = !matches!(
-                    kind,
-                    Disturbance::Reconnect
-                        | Disturbance::Release
-                        | Disturbance::Mend
-                        | Disturbance::Heal
-                        | Disturbance::Probe
-                );
+            Event::Fault { kind, latency, what, .. } => {
+                let begins = match kind {
+                    Disturbance::Reconnect | Disturbance::Release | Disturbance::Mend => false,
+                    Disturbance::Heal | Disturbance::Probe => false,
+                    // A link that is as fast as usual again has no fault.
+                    Disturbance::Latency => *latency != self.link,
+                    _ => true,
+                };
                 let note = if begins { format!("FAULT: {what}") } else { what.clone() };
                 Some(own_lane("", followers, &note))
             }
@@ -139,7 +140,11 @@ impl Reader {
                 };
                 Some(in_lane(lane(target), &found, followers, &format!("{} reads", record.node)))
             }
-            Event::Cluster { .. } | Event::InvokeSet { .. } | Event::Ack { .. } => None,
+            Event::Cluster { link, .. } => {
+                self.link = Some(*link);
+                None
+            }
+            Event::InvokeSet { .. } | Event::Ack { .. } => None,
         }
     }
 
@@ -266,12 +271,14 @@ mod tests {
             push(NodeId::Client(0), get(operation));
             push(NodeId::Client(0), found(operation, outcome, stamp));
         }
-        for (kind, what) in [
-            (Disturbance::Hold, "hold f1"),
-            (Disturbance::Heal, "everything is healed"),
-            (Disturbance::Probe, "clients probe the healed store"),
+        for (kind, latency, what) in [
+            (Disturbance::Hold, None, "hold f1"),
+            (Disturbance::Latency, Some(Micros(11_000)), "f1 and leader are 11 ms apart"),
+            (Disturbance::Latency, Some(Micros(1000)), "f1 and leader are 1 ms apart"),
+            (Disturbance::Heal, None, "everything is healed"),
+            (Disturbance::Probe, None, "clients probe the healed store"),
         ] {
-            push(NodeId::Network, Event::Fault { kind, nodes: Vec::new(), latency: None, what: what.into() });
+            push(NodeId::Network, Event::Fault { kind, nodes: Vec::new(), latency, what: what.into() });
         }
         push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: value() });
         trace

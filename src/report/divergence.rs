@@ -9,11 +9,11 @@ pub struct DivergenceReport<'a>(pub &'a Divergence<'a>);
 
 impl fmt::Display for DivergenceReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Divergence { index, left, right, before, leak } = self.0;
+        let Divergence { index, left, right, node, before, leak } = self.0;
         writeln!(f, "The first {index} events are the same. Event {} differs:", index + 1)?;
         writeln!(f, "  one run:   {}", line(*left))?;
         writeln!(f, "  the other: {}", line(*right))?;
-        if let Some(node) = left.or(*right).map(|record| record.node).filter(|_| !before.is_empty()) {
+        if !before.is_empty() {
             writeln!(f, "Before that, on {node}, in both:")?;
             for record in before {
                 writeln!(f, "  {}", line(Some(record)))?;

@@ -15,10 +15,10 @@ mod verdicts;
 
 pub use analysis::AnalysisReport;
 pub use comparison::ComparisonReport;
-pub use diagram::{Diagram, MOST_FOLLOWERS, MOST_WRITES};
+pub use diagram::Diagram;
 pub use divergence::DivergenceReport;
 pub use load::LoadReport;
 pub use race::RaceReport;
 pub use stories::StoryResult;
-pub use swarm::{ExercisedRow, FailedSeed, SwarmReport};
+pub use swarm::{ExercisedRow, FailureRow, JudgedRow, SwarmReport};
 pub use verdicts::VerdictReport;

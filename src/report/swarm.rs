@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::table;
@@ -14,8 +13,12 @@ pub struct SwarmReport<'a> {
     pub writes: (u64, u64),
     /// Reads that were answered, and all reads, while there were faults.
     pub reads: (u64, u64),
-    /// The seeds that did not come out right, in their order.
-    pub failures: &'a [FailedSeed],
+    /// In how many runs each property was judged.
+    pub judged: Vec<JudgedRow>,
+    /// How many seeds did not come out right.
+    pub failed: u64,
+    /// What was wrong with them.
+    pub failures: Vec<FailureRow<'a>>,
 }
 
 /// How often something happened.
@@ -31,15 +34,32 @@ pub struct ExercisedRow {
     pub acknowledged: Option<u64>,
 }
 
-/// A seed that did not come out right.
+/// In how many runs something could be said of a property.
 #[derive(Debug)]
-pub struct FailedSeed {
-    /// The seed.
-    pub seed: u64,
-    /// What was wrong: the names of violated properties, each with its evidence.
-    pub wrong: Vec<(String, Vec<String>)>,
+pub struct JudgedRow {
+    /// The property.
+    pub name: String,
+    /// It was judged.
+    pub judged: u64,
+    /// It was counted and not judged.
+    pub counted: u64,
+    /// It was violated.
+    pub violated: u64,
+}
+
+/// Something that was wrong with some seeds.
+#[derive(Debug)]
+pub struct FailureRow<'a> {
+    /// What, such as the name of a property.
+    pub name: &'a str,
+    /// With how many seeds.
+    pub seeds: u64,
+    /// The lowest of them.
+    pub first: u64,
+    /// What shows it in the run of that seed.
+    pub evidence: &'a [String],
     /// What to type for the same run.
-    pub again: String,
+    pub again: &'a str,
 }
 
 impl fmt::Display for SwarmReport<'_> {
@@ -51,6 +71,12 @@ impl fmt::Display for SwarmReport<'_> {
         });
         let header = ["exercised", "times", "runs", "acknowledged meanwhile"].map(str::to_owned);
         f.write_str(&table::plain(header, rows))?;
+        let rows = self
+            .judged
+            .iter()
+            .map(|row| [row.name.clone(), row.judged.to_string(), row.counted.to_string(), row.violated.to_string()]);
+        let header = ["property", "judged in runs", "counted in runs", "violated in runs"].map(str::to_owned);
+        write!(f, "\n{}", table::plain(header, rows))?;
         let share = |(count, of): (u64, u64)| match of {
             0 => "none of 0".to_owned(),
             _ => format!("{:.1} % of {of}", 100.0 * count as f64 / of as f64),
@@ -66,25 +92,19 @@ impl fmt::Display for SwarmReport<'_> {
 }
 
 impl SwarmReport<'_> {
-    /// Each kind of failure with the evidence of its first seed: the others are mostly more of the same.
+    /// Each kind of failure with the evidence of its lowest seed: the others are mostly more of the same.
     fn failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut kinds: BTreeMap<&str, (usize, &FailedSeed, &[String])> = BTreeMap::new();
-        for failure in self.failures {
-            for (name, evidence) in &failure.wrong {
-                kinds.entry(name).or_insert((0, failure, evidence)).0 += 1;
-            }
-        }
-        if kinds.is_empty() {
+        if self.failed == 0 {
             return writeln!(f, "Failures: none");
         }
-        let seeds = |count: usize| if count == 1 { "1 seed".to_owned() } else { format!("{count} seeds") };
-        writeln!(f, "Failures: {}", seeds(self.failures.len()))?;
-        for (name, (count, first, evidence)) in kinds {
-            writeln!(f, "\n{name}: {}; the first is {}", seeds(count), first.seed)?;
-            for sentence in evidence {
+        let seeds = |count: u64| if count == 1 { "1 seed".to_owned() } else { format!("{count} seeds") };
+        writeln!(f, "Failures: {}", seeds(self.failed))?;
+        for row in &self.failures {
+            writeln!(f, "\n{}: {}; the first is {}", row.name, seeds(row.seeds), row.first)?;
+            for sentence in row.evidence {
                 writeln!(f, "  {sentence}")?;
             }
-            writeln!(f, "  to repeat it: {}", first.again)?;
+            writeln!(f, "  to repeat it: {}", row.again)?;
         }
         Ok(())
     }
@@ -94,30 +114,35 @@ impl SwarmReport<'_> {
 mod tests {
     use super::*;
 
-    fn report(failures: &[FailedSeed]) -> SwarmReport<'_> {
+    fn report(failed: u64, failures: Vec<FailureRow<'_>>) -> SwarmReport<'_> {
         let row = |name: &str, times, acknowledged| ExercisedRow { name: name.into(), times, runs: 3, acknowledged };
+        let judged =
+            |name: &str, judged, counted| JudgedRow { name: name.into(), judged, counted, violated: judged / 2 };
         SwarmReport {
             title: "4 seeds (0..4), safe rules".into(),
             exercised: vec![row("drop", 12, Some(40)), row("reorder", 7, None)],
+            judged: vec![judged("durability", 4, 0), judged("sessions", 0, 4), judged("latency-law", 1, 0)],
             writes: (9, 12),
             reads: (0, 0),
+            failed,
             failures,
         }
     }
 
     #[test]
     fn without_failures() {
-        insta::assert_snapshot!(report(&[]));
+        insta::assert_snapshot!(report(0, Vec::new()));
     }
 
+    /// There are more of them than are shown, and the number says so.
     #[test]
     fn each_kind_of_failure_shows_its_first_seed() {
-        let wrong = |name: &str, evidence: &str| (name.to_owned(), vec![evidence.to_owned()]);
-        let failed = |seed, wrong| FailedSeed { seed, wrong, again: format!("semisync sim seed-{seed}.toml") };
-        let failures = [
-            failed(1, vec![wrong("durability", "x v1 was lost")]),
-            failed(3, vec![wrong("convergence", "f1 differs"), wrong("durability", "x v2 was lost")]),
+        let (lost, differs) = (["x v1 was lost".to_owned()], ["f1 differs".to_owned()]);
+        let row = |name, seeds, first, evidence, again| FailureRow { name, seeds, first, evidence, again };
+        let failures = vec![
+            row("convergence", 1, 3, &differs[..], "semisync sim seed-3.toml"),
+            row("durability", 1229, 1, &lost[..], "semisync sim seed-1.toml"),
         ];
-        insta::assert_snapshot!(report(&failures));
+        insta::assert_snapshot!(report(1229, failures));
     }
 }

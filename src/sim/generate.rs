@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::scenario::{
     ClusterSpec, Fault, FaultKind, Links, OperationName, ReadFrom, RulesSpec, Scenario, Target, Workload,
 };
@@ -40,20 +42,44 @@ impl Generator {
             write_quorum: dice.draw("quorum", 0).between(1, followers as u64) as usize,
             delay_ms: [0, longest],
             repl_timeout_ms: dice.draw("timeout", 0).between(500, 3000),
+            window: window(&dice),
             rules: self.rules.clone(),
             ..ClusterSpec::default()
         };
         let mut faults = Vec::new();
+        // Some have none, for what holds only of runs without faults, as the law of latencies does.
+        let is_calm = dice.draw("calm", 0).between(0, 9) == 0;
         for kind in Kind::ALL.into_iter().filter(|kind| self.crashes || *kind != Kind::Crash) {
-            if dice.draw(kind.name(), 0).between(0, 1) == 0 {
+            if is_calm || dice.draw(kind.name(), 0).between(0, 1) == 0 {
                 continue;
             }
+            let mut of_kind: Vec<Vec<Fault>> = Vec::new();
             for place in 1..=dice.draw(kind.name(), 1).between(1, 3) {
-                kind.generate(&dice, place, followers, &workload, &mut faults);
+                let fault = kind.generate(&dice, place, &cluster, &workload);
+                if !of_kind.iter().any(|other| overlap(other, &fault)) {
+                    of_kind.push(fault);
+                }
             }
+            faults.extend(of_kind.into_iter().flatten());
         }
         faults.sort_by_key(|fault| fault.at_ms);
         Scenario { name: format!("swarm {seed}"), seed, cluster, workload, faults, expect: None }
+    }
+}
+
+/// Whether two faults of a kind, each with its end, are on at a time on the same nodes: the end of one would end both, and
+/// what is down cannot crash.
+fn overlap(one: &[Fault], other: &[Fault]) -> bool {
+    let ([begin, end], [other_begin, other_end]) = (one, other) else { return false };
+    let nodes = |fault: &Fault| fault.kind.nodes().into_iter().collect::<BTreeSet<_>>();
+    nodes(begin) == nodes(other_begin) && begin.at_ms <= other_end.at_ms && other_begin.at_ms <= end.at_ms
+}
+
+/// In half of the scenarios there is so little room for messages under way that writes find none and wait for resends.
+fn window(dice: &Dice) -> usize {
+    match dice.draw("window", 0).between(0, 1) {
+        0 => ClusterSpec::default().window,
+        _ => dice.draw("window", 1).between(1, 16) as usize,
     }
 }
 
@@ -109,49 +135,43 @@ impl Kind {
         }
     }
 
-    /// Adds one fault of this kind, and its end where it has one.
-    fn generate(self, dice: &Dice, place: u64, followers: usize, workload: &Workload, faults: &mut Vec<Fault>) {
+    /// One fault of this kind, and its end where it has one.
+    fn generate(self, dice: &Dice, place: u64, cluster: &ClusterSpec, workload: &Workload) -> Vec<Fault> {
         let draw = |purpose: u64| dice.draw(self.name(), place * 100 + purpose);
         let at_ms = draw(0).between(0, SPAN_MS);
         let end_ms = at_ms + draw(1).between(200, 3000);
-        let follower = NodeId::from(FollowerId(draw(2).between(0, followers as u64 - 1) as u8));
+        let follower = NodeId::from(FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8));
         let any_node = if draw(3).between(0, 3) == 0 { NodeId::Leader } else { follower };
-        let mut add = |at_ms, until_ms, kind| faults.push(Fault { at_ms, until_ms, kind });
+        let lasting = |begin, end| {
+            let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+            vec![fault(at_ms, begin), fault(end_ms, end)]
+        };
+        let of_messages = |kind| vec![Fault { at_ms, until_ms: Some(end_ms), kind }];
         let target = Target { operation: None, to: None, attempt: None, per_mille: draw(4).between(50, 400) as u16 };
         match self {
-            Self::Crash => {
-                add(at_ms, None, FaultKind::Crash(any_node));
-                add(end_ms, None, FaultKind::Restart(any_node));
-            }
-            Self::Hold => {
-                add(at_ms, None, FaultKind::Hold(follower));
-                add(end_ms, None, FaultKind::Release(follower));
-            }
+            Self::Crash => lasting(FaultKind::Crash(any_node), FaultKind::Restart(any_node)),
+            Self::Hold => lasting(FaultKind::Hold(follower), FaultKind::Release(follower)),
             Self::Partition => {
                 let one_way = draw(5).between(0, 1) == 1;
                 let ends =
                     if draw(6).between(0, 1) == 1 { (NodeId::Leader, follower) } else { (follower, NodeId::Leader) };
                 let links = Links { from: vec![ends.0], to: vec![ends.1], one_way };
-                add(at_ms, None, FaultKind::Partition(links.clone()));
-                add(end_ms, None, FaultKind::Heal(links));
+                lasting(FaultKind::Partition(links.clone()), FaultKind::Heal(links))
             }
             Self::Slow => {
-                let latency_ms = draw(5).between(10, 400);
-                add(at_ms, None, FaultKind::Slow { node: follower, to: None, latency_ms });
-                add(end_ms, None, FaultKind::Slow { node: follower, to: None, latency_ms: 1 });
+                let slow = |latency_ms| FaultKind::Slow { node: follower, to: None, latency_ms };
+                lasting(slow(draw(5).between(10, 400)), slow(cluster.link_ms))
             }
-            Self::Drop => add(at_ms, Some(end_ms), FaultKind::Drop(target)),
-            Self::DropReply => add(at_ms, Some(end_ms), FaultKind::DropReply(target)),
-            Self::Duplicate => add(at_ms, Some(end_ms), FaultKind::Duplicate(target)),
-            Self::Delay => {
-                let delay_ms = draw(5).between(500, 4000);
-                add(at_ms, Some(end_ms), FaultKind::Delay { target, delay_ms });
-            }
+            Self::Drop => of_messages(FaultKind::Drop(target)),
+            Self::DropReply => of_messages(FaultKind::DropReply(target)),
+            Self::Duplicate => of_messages(FaultKind::Duplicate(target)),
+            Self::Delay => of_messages(FaultKind::Delay { target, delay_ms: draw(5).between(500, 4000) }),
             Self::Disconnect => {
                 let client = draw(5).between(0, u64::from(workload.clients) - 1) as u16;
                 let share = workload.operations as u64 / u64::from(workload.clients);
                 let operation = OperationName { client, number: draw(6).between(1, share.max(1)) };
-                add(0, None, FaultKind::Disconnect { operation, after_ms: draw(7).between(1, 300) });
+                let after_ms = draw(7).between(1, 300);
+                vec![Fault { at_ms: 0, until_ms: None, kind: FaultKind::Disconnect { operation, after_ms } }]
             }
         }
     }
@@ -159,20 +179,35 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     const SAFE: Generator = Generator { rules: RulesSpec::Named(crate::sim::scenario::RuleSet::Safe), crashes: true };
 
     #[test]
     fn every_generated_scenario_can_be_run_and_survives_being_written_down() {
-        for seed in 0..500 {
-            let scenario = SAFE.scenario(seed);
+        for (seed, crashes) in (0..500).flat_map(|seed| [(seed, false), (seed, true)]) {
+            let generator = Generator { crashes, ..SAFE };
+            let scenario = generator.scenario(seed);
             scenario.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             assert_eq!(Scenario::from_toml(&scenario.to_toml()).unwrap(), scenario, "seed {seed}");
-            assert_eq!(SAFE.scenario(seed), scenario);
+            assert_eq!(generator.scenario(seed), scenario);
         }
+    }
+
+    /// About one in ten has no faults: the law of latencies holds of those only.
+    #[test]
+    fn some_scenarios_are_calm() {
+        let calm = (0..500).filter(|seed| !SAFE.scenario(*seed).is_faulty()).count();
+        assert!((30..=70).contains(&calm), "{calm} of 500");
+    }
+
+    /// What is slow for a while has the usual latency of its cluster again, and not one of its own.
+    #[test]
+    fn a_slow_link_is_given_its_usual_latency_back() {
+        let (dice, workload) = (Dice { seed: Seed::new(1) }, SAFE.scenario(1).workload);
+        let cluster = ClusterSpec { link_ms: 7, ..ClusterSpec::default() };
+        let faults = Kind::Slow.generate(&dice, 1, &cluster, &workload);
+        assert!(matches!(faults[..], [_, Fault { kind: FaultKind::Slow { latency_ms: 7, .. }, .. }]), "{faults:?}");
     }
 
     #[test]

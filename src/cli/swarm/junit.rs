@@ -2,42 +2,75 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use semisync::check::Property;
-use semisync::report::FailedSeed;
+use semisync::sim::swarm::JudgedRuns;
+
+use super::ENOUGH_SEEDS;
+use super::tally::{BROKEN, Failures, Tally};
 
 /// Writes the summary: a test case for each property, for the runs' coming to their ends, and for having tried everything;
-/// as many however many seeds there were. A failed one names its seeds.
-pub(super) fn write(out: &mut dyn Write, failures: &[FailedSeed], seeds: u64, missing: &[String]) -> io::Result<()> {
+/// as many however many seeds there were. What was never judged has not passed: it is skipped, and says why.
+pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[String]) -> io::Result<()> {
     let mut suite = TestSuite::new("semisync swarm");
-    let names = Property::ALL.map(Property::name).into_iter().chain(["broken"]);
-    suite.add_test_cases(names.map(|name| case(name, &of_name(name, failures))));
-    let exercised: Vec<String> = missing.iter().map(|what| format!("{what} never happened")).collect();
-    suite.add_test_case(case("exercised", &exercised));
-    let mut report = Report::new(format!("semisync swarm of {seeds} seeds"));
+    let properties = Property::ALL.into_iter().map(|property| {
+        let status = tally.failures.get(property.name()).map(failed);
+        case(property.name(), status.unwrap_or_else(|| unless_judged(tally.judged.runs(property), tally.seeds)))
+    });
+    suite.add_test_cases(properties);
+    let broken = tally.failures.get(BROKEN).map(failed);
+    suite.add_test_case(case(BROKEN, broken.unwrap_or_else(TestCaseStatus::success)));
+    suite.add_test_case(case("exercised", exercised(tally.seeds, missing)));
+    let mut report = Report::new(format!("semisync swarm of {} seeds", tally.seeds));
     report.add_test_suite(suite);
     report.serialize(out).map_err(io::Error::other)
 }
 
-/// What is wrong with the runs under this name, a line for each.
-fn of_name(name: &str, failures: &[FailedSeed]) -> Vec<String> {
-    let lines = failures.iter().flat_map(|failure| {
-        let wrong = failure.wrong.iter().filter(move |(wrong, _)| wrong == name);
-        wrong.map(|(_, evidence)| {
-            let first = evidence.first().map(String::as_str).unwrap_or_default();
-            format!("seed {}: {first} (to repeat it: {})", failure.seed, failure.again)
-        })
-    });
-    lines.collect()
+/// The lowest seed speaks for the others, and some of those are named.
+fn failed(failures: &Failures) -> TestCaseStatus {
+    let Failures { seeds, named, first, evidence, again } = failures;
+    let what = evidence.first().map(String::as_str).unwrap_or_default();
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(format!("seed {first}: {what} (to repeat it: {again})"));
+    let names: Vec<String> = named.iter().map(u64::to_string).collect();
+    let more = if *seeds > named.len() as u64 { ", …" } else { "" };
+    status.set_description(format!(
+        "{}\nto repeat it: {again}\n{seeds} failed: {}{more}",
+        evidence.join("\n"),
+        names.join(", ")
+    ));
+    status
 }
 
-fn case(name: &str, wrong: &[String]) -> TestCase {
-    let status = match wrong {
-        [] => TestCaseStatus::success(),
-        [first, ..] => {
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(first).set_description(wrong.join("\n"));
-            status
+/// What is to be said of a property that nothing was found against.
+fn unless_judged(runs: JudgedRuns, seeds: u64) -> TestCaseStatus {
+    match runs {
+        JudgedRuns { judged: 0, counted: 0 } => skipped(format!("judged in none of {seeds} runs: it applied to none")),
+        JudgedRuns { judged: 0, counted } => {
+            skipped(format!("judged in none of {seeds} runs: it is counted only, in {counted}"))
         }
-    };
+        _ => TestCaseStatus::success(),
+    }
+}
+
+fn exercised(seeds: u64, missing: &[String]) -> TestCaseStatus {
+    if missing.is_empty() {
+        return TestCaseStatus::success();
+    }
+    let missing = format!("never happened: {}", missing.join(", "));
+    if seeds < ENOUGH_SEEDS {
+        return skipped(format!("too few seeds to tell, {seeds} and not {ENOUGH_SEEDS}; {missing}"));
+    }
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(missing);
+    status
+}
+
+fn skipped(why: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(why);
+    status
+}
+
+fn case(name: &str, status: TestCaseStatus) -> TestCase {
     let mut case = TestCase::new(name, status);
     case.set_classname("semisync.swarm");
     case

@@ -4,7 +4,10 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use semisync::sim::swarm::Failure;
+use semisync::sim::Generator;
+use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
+
+use crate::cli::shell::quoted;
 
 /// How many scenarios are saved for each property that they violate.
 const MOST_SAVED: usize = 10;
@@ -14,30 +17,33 @@ pub(super) struct Keeper {
     directory: PathBuf,
     /// What was typed besides the seeds.
     options: String,
+    /// What of it stands in the names of files, so that other rules do not overwrite what these have found.
+    marks: String,
     saved: BTreeMap<String, usize>,
     /// Why a file could not be written, the first time.
     problem: Option<io::Error>,
 }
 
 impl Keeper {
-    pub(super) fn new(directory: PathBuf, options: String) -> Self {
-        Self { directory, options, saved: BTreeMap::new(), problem: None }
+    pub(super) fn new(directory: PathBuf, generator: &Generator, options: String) -> Self {
+        Self { directory, options, marks: marks(generator), saved: BTreeMap::new(), problem: None }
     }
 
-    /// Saves the scenario unless there are enough like it. Returns what to type for the same run.
-    pub(super) fn keep(&mut self, seed: u64, failure: &Failure, wrong: &[(String, Vec<String>)]) -> String {
+    /// Saves the scenario, if there is one and not enough like it. Returns what to type for the same run.
+    pub(super) fn keep(&mut self, seed: u64, scenario: Option<&Scenario>, wrong: &[(&str, Vec<String>)]) -> String {
         let by_seed = format!("semisync swarm --seeds {seed}{}", self.options);
-        let kind = wrong.first().map(|(name, _)| name.clone()).unwrap_or_default();
-        let saved = self.saved.entry(kind.clone()).or_default();
+        let Some(scenario) = scenario else { return by_seed };
+        let kind = wrong.first().map_or("", |(name, _)| name);
+        let saved = self.saved.entry(kind.to_owned()).or_default();
         if *saved >= MOST_SAVED {
             return by_seed;
         }
         *saved += 1;
-        let path = self.directory.join(format!("seed-{seed}-{kind}.toml"));
+        let path = self.directory.join(format!("seed-{seed}-{kind}{}.toml", self.marks));
         let written =
-            fs::create_dir_all(&self.directory).and_then(|()| fs::write(&path, text(&by_seed, failure, wrong)));
+            fs::create_dir_all(&self.directory).and_then(|()| fs::write(&path, text(&by_seed, scenario, wrong)));
         match written {
-            Ok(()) => format!("semisync sim {}", path.display()),
+            Ok(()) => format!("semisync sim {}", quoted(&path)),
             Err(error) => {
                 let error = io::Error::new(error.kind(), format!("cannot save {}: {error}", path.display()));
                 self.problem.get_or_insert(error);
@@ -54,7 +60,20 @@ impl Keeper {
     }
 }
 
-fn text(found_by: &str, failure: &Failure, wrong: &[(String, Vec<String>)]) -> String {
+/// `-off-keep-quorum-crashes`; nothing for what is usual.
+fn marks(generator: &Generator) -> String {
+    let mut marks = match &generator.rules {
+        RulesSpec::Named(RuleSet::Safe) => String::new(),
+        RulesSpec::Named(RuleSet::Lab) => "-lab".into(),
+        RulesSpec::Without { off } => off.iter().fold("-off".into(), |marks, rule| format!("{marks}-{rule}")),
+    };
+    if generator.crashes {
+        marks.push_str("-crashes");
+    }
+    marks
+}
+
+fn text(found_by: &str, scenario: &Scenario, wrong: &[(&str, Vec<String>)]) -> String {
     let mut text = format!("# Found by {found_by}\n");
     for (name, evidence) in wrong {
         writeln!(text, "# {name}:").expect("a string takes everything");
@@ -62,5 +81,5 @@ fn text(found_by: &str, failure: &Failure, wrong: &[(String, Vec<String>)]) -> S
             writeln!(text, "#   {sentence}").expect("a string takes everything");
         }
     }
-    text + &failure.scenario.to_toml()
+    text + &scenario.to_toml()
 }

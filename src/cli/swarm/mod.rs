@@ -1,7 +1,7 @@
 mod junit;
 mod keep;
+mod tally;
 
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::check::Property;
-use semisync::report::{ExercisedRow, FailedSeed, SwarmReport};
+use semisync::report::{ExercisedRow, FailureRow, JudgedRow, SwarmReport};
 use semisync::sim::Generator;
 use semisync::sim::scenario::{RuleSet, RulesSpec};
-use semisync::sim::swarm::{self, Cause, Exercise, Exercised, SeedRange, SeedReport, Shard};
+use semisync::sim::swarm::{self, Exercised, SeedRange, Shard, StartError};
 use tokio::signal::ctrl_c;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -23,6 +23,7 @@ use super::output::OutputFile;
 use super::rules::RulesArgs;
 use super::{Failure, INTERRUPTED, say};
 use keep::Keeper;
+use tally::{BROKEN, Tally};
 
 /// Each seed gives a scenario: a cluster, a workload and a list of faults, whose kinds differ from seed to seed. Faults
 /// strike for some seconds of virtual time; then everything is healed, writes must succeed and replicas become equal.
@@ -67,82 +68,51 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     if time.is_zero() { Err("must be longer than nothing".into()) } else { Ok(time) }
 }
 
-/// What came of the seeds so far.
-struct Found {
-    seeds: u64,
-    exercise: Exercise,
-    violated: BTreeSet<Property>,
-    broken: bool,
-    failures: Vec<FailedSeed>,
-    failed: usize,
-    keeper: Keeper,
-}
-
-/// The failures whose evidence is kept in memory; all are counted.
-const MOST_FAILURES: usize = 1000;
-
-impl Found {
-    fn add(&mut self, report: SeedReport) {
-        self.seeds += 1;
-        self.exercise.add(&report.exercise);
-        let Some(failure) = report.failure else { return };
-        self.failed += 1;
-        let mut wrong: Vec<(String, Vec<String>)> =
-            failure.violations().map(|(property, evidence)| (property.to_string(), evidence.to_vec())).collect();
-        self.violated.extend(failure.violations().map(|(property, _)| property));
-        if let Cause::Broken(why) = &failure.cause {
-            self.broken = true;
-            wrong.push(("broken".into(), vec![why.clone()]));
-        }
-        if self.failures.len() < MOST_FAILURES {
-            let again = self.keeper.keep(report.seed, &failure, &wrong);
-            self.failures.push(FailedSeed { seed: report.seed, wrong, again });
-        }
-    }
-}
-
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let junit = OutputFile::create("--junit", args.junit.as_deref())?;
     let all = args.seeds.unwrap_or(if args.time.is_some() { SeedRange::ALL } else { SeedRange { first: 0, end: 500 } });
+    if all.share(args.shard) == 0 {
+        return Err(Failure::Usage(format!("--shard {}: none of the seeds {all} falls to it", args.shard)));
+    }
+    let junit = OutputFile::create("--junit", args.junit.as_deref())?;
     let rules = args.rules.spec().unwrap_or(RulesSpec::Named(RuleSet::Safe));
     let generator = Generator { rules, crashes: args.crashes };
     let again = format!("{}{}", args.rules.again(), if args.crashes { " --crashes" } else { "" });
-    let mut found = Found {
-        seeds: 0,
-        exercise: Exercise::default(),
-        violated: BTreeSet::new(),
-        broken: false,
-        failures: Vec::new(),
-        failed: 0,
-        keeper: Keeper::new(args.save.clone(), again),
-    };
+    let mut tally = Tally::new(Keeper::new(args.save.clone(), &generator, again));
     let stop = Arc::new(AtomicBool::new(false));
-    let interrupted = super::runtime()?.block_on(watch(args, all, generator.clone(), &stop, &mut found))?;
-    // Reports come in the order in which runs end; a summary is the same however many jobs there were.
-    found.failures.sort_by_key(|failure| failure.seed);
-    say(report(args, all, &generator, &found));
-    let missing = found.exercise.missing(&generator);
-    let too_few = found.seeds < ENOUGH_SEEDS;
+    let interrupted = super::runtime()?.block_on(watch(args, all, generator.clone(), &stop, &mut tally))?;
+    say(report(args, all, &generator, &tally));
+    let missing = tally.exercise.missing(&generator);
+    let too_few = tally.seeds < ENOUGH_SEEDS;
     if !missing.is_empty() {
         let verdict = if too_few { "too few seeds for everything to happen" } else { "FAILED: it proves nothing" };
         say(format_args!("Never happened: {} ({verdict})", missing.join(", ")));
     }
     if let Some(file) = junit {
-        let missing = if too_few { &[] } else { missing.as_slice() };
-        file.write(|out| junit::write(out, &found.failures, found.seeds, missing))?;
+        file.write(|out| junit::write(out, &tally, &missing))?;
     }
-    found.keeper.complain();
-    if let Some(first) = found.failures.first() {
-        say(format_args!("To repeat the first failure:\n{}", first.again));
+    tally.complain();
+    if let Some(again) = tally.first_again() {
+        say(format_args!("To repeat the first failure:\n{again}"));
     }
-    let violated: Vec<Property> = found.violated.iter().copied().collect();
+    none_is_lost(tally.seeds, all.share(args.shard), stop.load(Ordering::Relaxed))?;
+    let violated = tally.violated();
     Ok(match () {
-        () if found.broken => ExitCode::from(1),
+        () if tally.failures.contains_key(BROKEN) => ExitCode::from(1),
         () if !violated.is_empty() => super::code_of(&violated),
         () if interrupted => ExitCode::from(INTERRUPTED),
         () if !missing.is_empty() && !too_few => ExitCode::from(1),
         () => ExitCode::SUCCESS,
     })
+}
+
+/// A swarm that nobody has stopped must have heard of every seed: one that it did not hear of has not passed.
+fn none_is_lost(reported: u64, expected: u64, stopped: bool) -> Result<(), Failure> {
+    if stopped || reported == expected {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!(
+        "only {reported} of {expected} seeds came to an end; what became of the others is not known"
+    )))
 }
 
 /// Collects what the runs report until all have ended, or it is time to stop. True if Ctrl-C said so.
@@ -151,12 +121,17 @@ async fn watch(
     all: SeedRange,
     generator: Generator,
     stop: &Arc<AtomicBool>,
-    found: &mut Found,
+    tally: &mut Tally,
 ) -> Result<bool, Failure> {
     const LINE_EVERY: Duration = Duration::from_secs(10);
     let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    // More would have nothing to do.
+    let jobs = jobs.min(usize::try_from(all.share(args.shard)).unwrap_or(usize::MAX));
     let seeds = all.of_shard(args.shard);
-    let mut reports = swarm::run(generator, seeds, jobs, Arc::clone(stop)).map_err(Failure::usage)?;
+    let mut reports = swarm::run(generator, seeds, jobs, Arc::clone(stop)).map_err(|error| match error {
+        StartError::Simulator(error) => Failure::usage(error),
+        StartError::Thread { .. } => Failure::Failed(error.to_string()),
+    })?;
     let began = Instant::now();
     let deadline = args.time.map(|time| began + time);
     let progress = Progress::new(args, all);
@@ -178,12 +153,12 @@ async fn watch(
             () = sleep_until(deadline.unwrap_or(began)), if deadline.is_some() && !stop.load(Ordering::Relaxed) => {
                 stop.store(true, Ordering::Relaxed);
             }
-            _ = lines.tick(), if progress.bar.is_hidden() => progress.line(found, began.elapsed()),
+            _ = lines.tick(), if progress.bar.is_hidden() => progress.line(tally, began.elapsed()),
             report = reports.recv() => {
                 let Some(report) = report else { break };
-                found.add(report);
-                progress.show(found, began.elapsed());
-                if args.max_failures.is_some_and(|most| found.failed >= most.get()) {
+                tally.add(report);
+                progress.show(tally, began.elapsed());
+                if args.max_failures.is_some_and(|most| tally.failed >= most.get() as u64) {
                     stop.store(true, Ordering::Relaxed);
                 }
             }
@@ -210,26 +185,26 @@ impl Progress {
         Self { bar: ProgressBar::new(length).with_style(style), by_time, of }
     }
 
-    fn show(&self, found: &Found, elapsed: Duration) {
-        self.bar.set_position(if self.by_time { elapsed.as_secs() } else { found.seeds });
-        self.bar.set_message(self.words(found, elapsed));
+    fn show(&self, tally: &Tally, elapsed: Duration) {
+        self.bar.set_position(if self.by_time { elapsed.as_secs() } else { tally.seeds });
+        self.bar.set_message(self.words(tally, elapsed));
     }
 
-    fn line(&self, found: &Found, elapsed: Duration) {
-        eprintln!("{}", self.words(found, elapsed));
+    fn line(&self, tally: &Tally, elapsed: Duration) {
+        eprintln!("{}", self.words(tally, elapsed));
     }
 
     fn say(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));
     }
 
-    fn words(&self, found: &Found, elapsed: Duration) -> String {
-        let rate = found.seeds as f64 / elapsed.as_secs_f64().max(1e-3);
-        format!("{}{} seeds, {rate:.1}/s, {} failed", found.seeds, self.of, found.failed)
+    fn words(&self, tally: &Tally, elapsed: Duration) -> String {
+        let rate = tally.seeds as f64 / elapsed.as_secs_f64().max(1e-3);
+        format!("{}{} seeds, {rate:.1}/s, {} failed", tally.seeds, self.of, tally.failed)
     }
 }
 
-fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, found: &'a Found) -> SwarmReport<'a> {
+fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tally) -> SwarmReport<'a> {
     let rules = match &generator.rules {
         RulesSpec::Named(RuleSet::Safe) => "safe rules".to_owned(),
         RulesSpec::Named(RuleSet::Lab) => "lab rules".to_owned(),
@@ -245,17 +220,43 @@ fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, found: &'a Fou
         "without crashes, which lose a node's memory (--crashes has them)"
     };
     let row = |kind: Exercised| {
-        let count = found.exercise.count(kind);
+        let count = tally.exercise.count(kind);
         let acknowledged = kind.is_fault().then_some(count.acknowledged);
         ExercisedRow { name: kind.to_string(), times: count.times, runs: count.runs, acknowledged }
     };
     let kinds = Exercised::ALL.into_iter().filter(|kind| kind.is_possible(generator));
-    let (writes, reads) = (found.exercise.writes, found.exercise.reads);
+    let judged = |property: Property| {
+        let runs = tally.judged.runs(property);
+        let violated = tally.failures.get(property.name()).map_or(0, |failures| failures.seeds);
+        JudgedRow { name: property.to_string(), judged: runs.judged, counted: runs.counted, violated }
+    };
+    let failures = tally.failures.iter().map(|(name, failures)| FailureRow {
+        name,
+        seeds: failures.seeds,
+        first: failures.first,
+        evidence: &failures.evidence,
+        again: &failures.again,
+    });
+    let (writes, reads) = (tally.exercise.writes, tally.exercise.reads);
     SwarmReport {
-        title: format!("{} seeds of {seeds}{shard}, {rules}, {crashes}", found.seeds),
+        title: format!("{} seeds of {seeds}{shard}, {rules}, {crashes}", tally.seeds),
         exercised: kinds.map(row).collect(),
         writes: (writes.count, writes.of),
         reads: (reads.count, reads.of),
-        failures: &found.failures,
+        judged: Property::ALL.into_iter().map(judged).collect(),
+        failed: tally.failed,
+        failures: failures.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_that_was_not_heard_of_is_missed() {
+        assert!(none_is_lost(7, 7, false).is_ok() && none_is_lost(3, 7, true).is_ok());
+        let Err(Failure::Failed(message)) = none_is_lost(6, 7, false) else { panic!("one is lost") };
+        assert!(message.starts_with("only 6 of 7 seeds"), "{message}");
     }
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::require_ms;
 use crate::base::NodeId;
 use crate::base::trace::OperationId;
 
@@ -342,7 +343,7 @@ impl FaultKind {
     }
 
     /// The nodes that it names.
-    pub(super) fn nodes(&self) -> Vec<NodeId> {
+    pub(in crate::sim) fn nodes(&self) -> Vec<NodeId> {
         match self {
             Self::Crash(node) | Self::Restart(node) | Self::Pause(node) | Self::Resume(node) => vec![*node],
             Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => vec![*node],
@@ -352,6 +353,14 @@ impl FaultKind {
                 target.to.into_iter().collect()
             }
             Self::Disconnect { .. } => Vec::new(),
+        }
+    }
+
+    /// The operation that it names.
+    pub(super) fn operation(&self) -> Option<OperationName> {
+        match self {
+            Self::Disconnect { operation, .. } => Some(*operation),
+            _ => self.target().and_then(|target| target.operation),
         }
     }
 
@@ -373,6 +382,21 @@ impl Fault {
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
+        require_ms("at_ms", self.at_ms)?;
+        require_ms("until_ms", self.until_ms.unwrap_or(0))?;
+        match &self.kind {
+            FaultKind::Slow { latency_ms, .. } => require_ms("slow.latency_ms", *latency_ms)?,
+            FaultKind::Delay { delay_ms, .. } => require_ms("delay.delay_ms", *delay_ms)?,
+            FaultKind::Disconnect { after_ms, .. } => require_ms("disconnect.after_ms", *after_ms)?,
+            _ => {}
+        }
+        if let FaultKind::Slow { node, to: Some(to), .. } = &self.kind
+            && node == to
+        {
+            return Err(format!(
+                "slow.to = \"{to}\": must be another node than slow.node; a node has no link to itself"
+            ));
+        }
         if let Some(until) = self.until_ms {
             if self.kind.target().is_none() {
                 return Err(format!("until_ms goes with faults of messages, not with {}", self.kind.name()));

@@ -2,9 +2,12 @@
 //! replayed, shrunk and drawn. `docs/SCENARIOS.md` is the reference of the format.
 
 mod fault;
+mod order;
+mod rules;
 mod workload;
 
 pub use fault::{Fault, FaultKind, Links, OperationName, Target};
+pub use rules::{RuleSet, RulesSpec};
 pub use workload::{ExplicitOperation, PlannedKind, PlannedOperation, ReadFrom, Workload};
 
 use std::path::Path;
@@ -13,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::NodeId;
 use crate::check::Property;
-use crate::core::{Rule, Rules};
 use crate::node::Config;
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
@@ -71,40 +73,6 @@ impl Default for ClusterSpec {
             tick_ms: 1,
             window: Config::WINDOW,
             rules: RulesSpec::Named(RuleSet::Safe),
-        }
-    }
-}
-
-/// Rules, as a scenario names them: `"safe"`, `"lab"`, or `{ off = ["compare-stamps"] }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected \"safe\", \"lab\" or { off = [rule, …] }")]
-pub enum RulesSpec {
-    /// A set that has a name.
-    Named(RuleSet),
-    /// All rules but these.
-    Without {
-        /// The rules that are switched off.
-        off: Vec<Rule>,
-    },
-}
-
-/// The sets of rules that have a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RuleSet {
-    /// [`Rules::SAFE`]
-    Safe,
-    /// [`Rules::LAB`]
-    Lab,
-}
-
-impl RulesSpec {
-    /// The rules that are meant.
-    pub fn rules(&self) -> Rules {
-        match self {
-            Self::Named(RuleSet::Safe) => Rules::SAFE,
-            Self::Named(RuleSet::Lab) => Rules::LAB,
-            Self::Without { off } => off.iter().fold(Rules::SAFE, |rules, rule| rules.without(*rule)),
         }
     }
 }
@@ -234,14 +202,14 @@ impl Scenario {
                 "cluster.write_quorum = {write_quorum}: must be 1 to {followers}, the followers"
             ));
         }
-        if min > max || *max > 3_600_000 {
+        if min > max || *max > LONGEST_MS {
             return impossible(format!(
-                "cluster.delay_ms = [{min}, {max}]: must be [shortest, longest], up to 3600000"
+                "cluster.delay_ms = [{min}, {max}]: must be [shortest, longest], up to {LONGEST_MS}"
             ));
         }
         for (name, ms) in [("repl_timeout_ms", repl_timeout_ms), ("link_ms", link_ms), ("tick_ms", tick_ms)] {
-            if !(1..=3_600_000).contains(ms) {
-                return impossible(format!("cluster.{name} = {ms}: must be 1 to 3600000"));
+            if !(1..=LONGEST_MS).contains(ms) {
+                return impossible(format!("cluster.{name} = {ms}: must be 1 to {LONGEST_MS}"));
             }
         }
         if self.cluster.window == 0 {
@@ -249,17 +217,34 @@ impl Scenario {
         }
         self.workload.check(*followers).map_err(ScenarioError::Impossible)?;
         for (place, fault) in self.faults.iter().enumerate() {
-            let nodes = fault.kind.nodes();
-            let unknown = nodes.iter().find(|node| match node {
-                NodeId::Leader => false,
-                NodeId::Follower(id) => id.index() >= *followers,
-                NodeId::Client(_) | NodeId::Network => true,
-            });
-            if let Some(node) = unknown {
-                return impossible(format!("fault {}: there is no node {node}", place + 1));
-            }
-            fault.check().map_err(|what| ScenarioError::Impossible(format!("fault {}: {what}", place + 1)))?;
+            self.check_fault(fault)
+                .map_err(|what| ScenarioError::Impossible(format!("fault {}: {what}", place + 1)))?;
         }
-        Ok(())
+        order::check(&self.faults).map_err(ScenarioError::Impossible)
     }
+
+    /// What cannot be of a fault by itself.
+    fn check_fault(&self, fault: &Fault) -> Result<(), String> {
+        let nodes = fault.kind.nodes();
+        let unknown = nodes.iter().find(|node| match node {
+            NodeId::Leader => false,
+            NodeId::Follower(id) => id.index() >= self.cluster.followers,
+            NodeId::Client(_) | NodeId::Network => true,
+        });
+        if let Some(node) = unknown {
+            return Err(format!("there is no node {node}"));
+        }
+        if let Some(operation) = fault.kind.operation() {
+            self.workload.require(operation)?;
+        }
+        fault.check()
+    }
+}
+
+/// The longest time that a scenario can name, an hour: far beyond every deadline, and far from where sums overflow.
+const LONGEST_MS: u64 = 3_600_000;
+
+/// Refuses a time that is longer than any can be.
+fn require_ms(field: &str, ms: u64) -> Result<(), String> {
+    if ms > LONGEST_MS { Err(format!("{field} = {ms}: must be at most {LONGEST_MS}, an hour")) } else { Ok(()) }
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::OperationName;
+use super::{OperationName, require_ms};
 use crate::base::trace::OperationId;
 use crate::base::{FollowerId, Key, NodeId, Seed};
 
@@ -144,6 +144,10 @@ pub struct PlannedOperation {
     pub key: Key,
 }
 
+/// The most operations and clients of a scenario: as many as the race of the command line can have.
+const MOST_OPERATIONS: usize = 1_000_000;
+const MOST_CLIENTS: u16 = 10_000;
+
 impl Workload {
     /// The operations of each client, in their order: first those that are drawn, then those that are written down. What
     /// is drawn for an operation depends on the seed, its client and its number, and on no other operation.
@@ -168,6 +172,21 @@ impl Workload {
             (id, plan)
         };
         (0..clients).map(plan).collect()
+    }
+
+    /// Refuses the name of an operation that the workload does not have. One that it leaves out has a name all the same, so
+    /// that to leave it out one need not look for the faults that act on it.
+    pub(super) fn require(&self, operation: OperationName) -> Result<(), String> {
+        let OperationName { client, number } = operation;
+        let written = self.explicit.iter().filter(|operation| operation.client == client + 1).count();
+        match self.share(client) + written as OperationId {
+            count if number <= count => Ok(()),
+            0 => Err(format!("there is no operation {operation}: {} has none", NodeId::Client(client))),
+            count => {
+                let last = OperationName { client, number: count };
+                Err(format!("there is no operation {operation}: the last of this client is {last}"))
+            }
+        }
     }
 
     /// How many drawn operations fall to a client.
@@ -207,6 +226,16 @@ impl Workload {
         if self.operations == 0 && self.explicit.is_empty() {
             return Err("workload: nothing to do; set operations, or write [[workload.operation]] down".into());
         }
+        let operations = self.operations.saturating_add(self.explicit.len());
+        if operations > MOST_OPERATIONS {
+            return Err(format!("workload: {operations} operations are too many; at most {MOST_OPERATIONS} can be"));
+        }
+        let written = self.explicit.iter().map(|operation| operation.client).max();
+        for (field, clients) in [("clients", self.clients), ("operation.client", written.unwrap_or(0))] {
+            if clients > MOST_CLIENTS {
+                return Err(format!("workload.{field} = {clients}: must be at most {MOST_CLIENTS}"));
+            }
+        }
         if self.operations > 0 && self.clients == 0 {
             return Err("workload.clients = 0: must be at least 1".into());
         }
@@ -219,12 +248,20 @@ impl Workload {
         if self.think_ms[0] > self.think_ms[1] {
             return Err(format!("workload.think_ms = {:?}: must be [shortest, longest]", self.think_ms));
         }
+        require_ms("workload.think_ms[1]", self.think_ms[1])?;
+        for operation in &self.without {
+            if operation.number > self.share(operation.client) {
+                let drawn = "only operations that are drawn can be left out, and this is none of them";
+                return Err(format!("workload.without: {operation}: {drawn}"));
+            }
+        }
         let stranger = |node: &NodeId| match node {
             NodeId::Leader => false,
             NodeId::Follower(id) => id.index() >= followers,
             NodeId::Client(_) | NodeId::Network => true,
         };
         for operation in &self.explicit {
+            require_ms("workload.operation.at_ms", operation.at_ms)?;
             if let PlannedKind::Get { from } = operation.kind
                 && stranger(&from)
             {

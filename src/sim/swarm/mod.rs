@@ -1,12 +1,15 @@
 //! Many generated scenarios, each with a seed of its own, several at a time.
 
 mod exercise;
+mod judged;
 mod seeds;
 
 pub use exercise::{Count, Exercise, Exercised, Share};
+pub use judged::{Judged, JudgedRuns};
 pub use seeds::{SeedRange, Shard};
 
 use std::any::Any;
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +18,7 @@ use std::thread;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::scenario::{Expect, Scenario};
-use super::{Generator, SimError, engine};
+use super::{Generator, ScenarioRun, SimError, engine};
 use crate::check::{Finding, Property, Verdict};
 
 /// What became of one seed.
@@ -25,6 +28,8 @@ pub struct SeedReport {
     pub seed: u64,
     /// What happened in its run.
     pub exercise: Exercise,
+    /// Which properties were judged.
+    pub judged: Judged,
     /// What was wrong with it, if anything.
     pub failure: Option<Failure>,
 }
@@ -32,8 +37,8 @@ pub struct SeedReport {
 /// A seed that did not come out right.
 #[derive(Debug)]
 pub struct Failure {
-    /// What was run, complete: it repeats the failure by itself.
-    pub scenario: Scenario,
+    /// What was run, complete: it repeats the failure by itself. Nothing if it could not even be generated.
+    pub scenario: Option<Scenario>,
     /// What was wrong.
     pub cause: Cause,
 }
@@ -61,61 +66,124 @@ impl Failure {
     }
 }
 
+/// Why a swarm cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Without determinism no seed means anything.
+    #[error(transparent)]
+    Simulator(#[from] SimError),
+    /// The system gives no more threads.
+    #[error("cannot start thread {place} of {jobs}: {error}; fewer jobs need fewer")]
+    Thread {
+        /// Which one, counted from 1.
+        place: usize,
+        /// Of how many.
+        jobs: usize,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
 /// Runs a generated scenario of each of these seeds, `jobs` at a time, each simulation in a thread of its own. Reports
 /// come in the order in which runs end; the channel is closed after the last. No further seed is begun once `stop` is set.
 ///
 /// # Errors
-/// [`SimError::NotDeterministic`]: without the flag no seed means anything.
+/// [`StartError`]; no seed has been run then.
 pub fn run(
     generator: Generator,
     seeds: impl Iterator<Item = u64> + Send + 'static,
     jobs: usize,
     stop: Arc<AtomicBool>,
-) -> Result<UnboundedReceiver<SeedReport>, SimError> {
+) -> Result<UnboundedReceiver<SeedReport>, StartError> {
     engine::require_determinism()?;
     let (reports, receiver) = mpsc::unbounded_channel();
     let seeds = Arc::new(Mutex::new(seeds));
-    for _ in 0..jobs {
-        let (generator, reports, stop) = (generator.clone(), reports.clone(), Arc::clone(&stop));
-        let seeds = Arc::clone(&seeds);
-        thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let next = seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(seed) = next else { break };
-                // Whoever does not listen any more wants no more runs.
-                if reports.send(run_seed(&generator, seed)).is_err() {
-                    break;
-                }
+    // Nobody gets a seed before all are there: where memory is short, simulations must not use up what the threads need.
+    let all_wait = seeds.lock().unwrap_or_else(PoisonError::into_inner);
+    for place in 1..=jobs {
+        let (generator, reports) = (generator.clone(), reports.clone());
+        let next = {
+            let (seeds, stop) = (Arc::clone(&seeds), Arc::clone(&stop));
+            move || {
+                let mut seeds = seeds.lock().unwrap_or_else(PoisonError::into_inner);
+                if stop.load(Ordering::Relaxed) { None } else { seeds.next() }
             }
-        });
+        };
+        // Whoever does not listen any more wants no more runs.
+        let work = move || while next().is_some_and(|seed| reports.send(run_seed(&generator, seed)).is_ok()) {};
+        if let Err(error) = thread::Builder::new().spawn(work) {
+            stop.store(true, Ordering::Relaxed);
+            return Err(StartError::Thread { place, jobs, error });
+        }
     }
+    drop(all_wait);
     Ok(receiver)
 }
 
 /// Runs the generated scenario of a seed.
 fn run_seed(generator: &Generator, seed: u64) -> SeedReport {
-    let mut scenario = generator.scenario(seed);
-    let run = panic::catch_unwind(AssertUnwindSafe(|| engine::run(&scenario, seed, Arc::default())));
-    let (exercise, cause) = match run {
-        Ok(Ok(run)) => {
-            let exercise = Exercise::of(&run);
+    guarded(seed, |scenario| {
+        let scenario = scenario.insert(generator.scenario(seed));
+        let run = engine::run(scenario, seed, Arc::default())?;
+        let exercise = Exercise::of(&run);
+        Ok((run, exercise))
+    })
+}
+
+/// The report on what is done for a seed, which puts down the scenario once it has one. A report comes of it whatever
+/// panics: a seed that is lost without a word would be taken for one that came out right.
+fn guarded(
+    seed: u64,
+    work: impl FnOnce(&mut Option<Scenario>) -> Result<(ScenarioRun, Exercise), SimError>,
+) -> SeedReport {
+    let mut scenario = None;
+    let done = panic::catch_unwind(AssertUnwindSafe(|| work(&mut scenario)));
+    let broken = |why: String| (Exercise::default(), Judged::default(), Some(Cause::Broken(why)));
+    let (exercise, judged, cause) = match done {
+        Ok(Ok((run, exercise))) => {
+            let judged = Judged::of(&run.verdicts);
             let violated: Vec<Verdict> = run.verdicts.into_iter().filter(Verdict::is_violated).collect();
-            (exercise, (!violated.is_empty()).then_some(Cause::Violated(violated)))
+            (exercise, judged, (!violated.is_empty()).then_some(Cause::Violated(violated)))
         }
-        Ok(Err(error)) => (Exercise::default(), Some(Cause::Broken(error.to_string()))),
-        Err(panic) => (Exercise::default(), Some(Cause::Broken(format!("panicked: {}", words(&*panic))))),
+        Ok(Err(error)) => broken(error.to_string()),
+        Err(panic) => broken(format!("panicked: {}", words(&*panic))),
     };
     let failure = cause.map(|cause| {
-        if let Cause::Violated(verdicts) = &cause {
+        if let (Some(scenario), Cause::Violated(verdicts)) = (&mut scenario, &cause) {
             scenario.expect = Some(Expect::Violates(verdicts[0].property));
         }
         Failure { scenario, cause }
     });
-    SeedReport { seed, exercise, failure }
+    SeedReport { seed, exercise, judged, failure }
 }
 
 /// What a panic said.
 fn words(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::scenario::{RuleSet, RulesSpec};
+
+    fn why(report: SeedReport) -> (u64, bool, String) {
+        let failure = report.failure.expect("it failed");
+        let Cause::Broken(why) = failure.cause else { panic!("{:?}", failure.cause) };
+        (report.seed, failure.scenario.is_some(), why)
+    }
+
+    /// Wherever a seed panics: in the generator, or when its run is looked at.
+    #[test]
+    fn a_seed_that_panics_is_reported() {
+        let report = guarded(7, |_| panic!("no scenario"));
+        assert_eq!(why(report), (7, false, "panicked: no scenario".into()));
+        let generator = Generator { rules: RulesSpec::Named(RuleSet::Safe), crashes: false };
+        let report = guarded(8, |scenario| {
+            *scenario = Some(generator.scenario(8));
+            panic!("no {}", "exercise")
+        });
+        assert_eq!(why(report), (8, true, "panicked: no exercise".into()));
+    }
 }

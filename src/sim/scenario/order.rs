@@ -1,0 +1,70 @@
+use std::collections::BTreeSet;
+
+use super::{Fault, FaultKind, Links};
+use crate::base::NodeId;
+
+/// Checks that what ends has begun, in the order in which faults happen: the end of nothing is a slip of the pen, and a
+/// scenario that has one does not do what its author believes.
+pub(super) fn check(faults: &[Fault]) -> Result<(), String> {
+    let mut happening = Happening::default();
+    let mut in_order: Vec<(usize, &Fault)> = faults.iter().enumerate().collect();
+    in_order.sort_by_key(|(_, fault)| fault.at_ms);
+    for (place, fault) in in_order {
+        let number = place + 1;
+        happening.follow(&fault.kind).map_err(|what| format!("fault {number}: at_ms = {}: {what}", fault.at_ms))?;
+    }
+    Ok(())
+}
+
+/// What has begun and not ended.
+#[derive(Default)]
+struct Happening {
+    down: BTreeSet<NodeId>,
+    held: BTreeSet<NodeId>,
+    paused: BTreeSet<NodeId>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+}
+
+impl Happening {
+    fn follow(&mut self, kind: &FaultKind) -> Result<(), String> {
+        let Self { down, held, paused, cut } = self;
+        match kind {
+            FaultKind::Crash(node) if !down.insert(*node) => {
+                Err(format!("crash: {node} is down already; it can crash again after a restart"))
+            }
+            FaultKind::Restart(node) if !down.remove(node) => {
+                Err(format!("restart: {node} is not down; only a node that has crashed can be restarted"))
+            }
+            FaultKind::Release(node) if !held.remove(node) => {
+                Err(format!("release: {node} is not held; only a node that is on hold can be released"))
+            }
+            FaultKind::Resume(node) if !paused.remove(node) => {
+                Err(format!("resume: {node} is not paused; only a node that has been paused can go on"))
+            }
+            FaultKind::Heal(links) => {
+                // Part of a partition may be healed, and one way of it both ways.
+                let healed = directed(links).into_iter().filter(|link| cut.remove(link)).count();
+                if healed > 0 { Ok(()) } else { Err("heal: none of these links is cut by a partition".into()) }
+            }
+            FaultKind::Hold(node) => {
+                held.insert(*node);
+                Ok(())
+            }
+            FaultKind::Pause(node) => {
+                paused.insert(*node);
+                Ok(())
+            }
+            FaultKind::Partition(links) => {
+                cut.extend(directed(links));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The links, each in one direction.
+fn directed(links: &Links) -> Vec<(NodeId, NodeId)> {
+    let pairs = links.from.iter().flat_map(|from| links.to.iter().map(|to| (*from, *to)));
+    pairs.flat_map(|(from, to)| [Some((from, to)), (!links.one_way).then_some((to, from))]).flatten().collect()
+}
