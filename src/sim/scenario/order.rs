@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fault, FaultKind, Links};
 use crate::base::NodeId;
@@ -16,13 +16,23 @@ pub(super) fn check(faults: &[Fault]) -> Result<(), String> {
     Ok(())
 }
 
-/// What has begun and not ended.
+/// What has begun and not ended. Holds and partitions are counted: two of them end by two ends.
 #[derive(Default)]
 struct Happening {
     down: BTreeSet<NodeId>,
-    held: BTreeSet<NodeId>,
+    held: Counts<NodeId>,
     paused: BTreeSet<NodeId>,
-    cut: BTreeSet<(NodeId, NodeId)>,
+    cut: Counts<(NodeId, NodeId)>,
+}
+
+/// How often something has begun and not ended.
+type Counts<T> = BTreeMap<T, u32>;
+
+/// Takes one away; false if there is none.
+fn end<T: Ord>(counts: &mut Counts<T>, what: &T) -> bool {
+    let Some(count) = counts.get_mut(what).filter(|count| **count > 0) else { return false };
+    *count -= 1;
+    true
 }
 
 impl Happening {
@@ -35,7 +45,7 @@ impl Happening {
             FaultKind::Restart(node) if !down.remove(node) => {
                 Err(format!("restart: {node} is not down; only a node that has crashed can be restarted"))
             }
-            FaultKind::Release(node) if !held.remove(node) => {
+            FaultKind::Release(node) if !end(held, node) => {
                 Err(format!("release: {node} is not held; only a node that is on hold can be released"))
             }
             FaultKind::Resume(node) if !paused.remove(node) => {
@@ -43,11 +53,11 @@ impl Happening {
             }
             FaultKind::Heal(links) => {
                 // Part of a partition may be healed, and one way of it both ways.
-                let healed = directed(links).into_iter().filter(|link| cut.remove(link)).count();
+                let healed = directed(links).into_iter().filter(|link| end(cut, link)).count();
                 if healed > 0 { Ok(()) } else { Err("heal: none of these links is cut by a partition".into()) }
             }
             FaultKind::Hold(node) => {
-                held.insert(*node);
+                *held.entry(*node).or_default() += 1;
                 Ok(())
             }
             FaultKind::Pause(node) => {
@@ -55,7 +65,9 @@ impl Happening {
                 Ok(())
             }
             FaultKind::Partition(links) => {
-                cut.extend(directed(links));
+                for link in directed(links) {
+                    *cut.entry(link).or_default() += 1;
+                }
                 Ok(())
             }
             _ => Ok(()),
