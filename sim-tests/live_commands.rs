@@ -123,7 +123,7 @@ async fn what_cannot_be_asked_for_is_named() {
         (&["analyze", "--local", "--compose"], "cannot be used with"),
         (&["analyze", "--local", "--quorums", "6"], "--quorums 6: must be 1 to 5"),
         (&["analyze", "--local", "--delay-ms", "9..1"], "the shortest delay, 9, is above the longest, 1"),
-        (&["analyze", "--local", "--out", "taken"], "--out taken: File exists"),
+        (&["analyze", "--local", "--out", "taken"], "--out taken: is not a directory"),
         (&["analyze", "--fixed", "--size", "3"], "cannot be used with"),
     ] {
         let (code, _, errors) = semisync(directory.path(), args).await;

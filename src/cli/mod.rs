@@ -105,7 +105,7 @@ pub(crate) fn main() -> ExitCode {
         Err(Failure::Usage(message)) => (message, 2),
         Err(Failure::Failed(message)) => (message, 1),
     };
-    eprintln!("semisync: {message}");
+    complain(&message);
     ExitCode::from(status)
 }
 
@@ -135,6 +135,12 @@ fn code_of(violated: &[Property]) -> ExitCode {
 
 /// What a shell expects of a process that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
+
+/// Prints to the standard error, in one piece: of several processes that complain at once, each keeps its line.
+fn complain(message: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().write_all(format!("semisync: {message}\n").as_bytes());
+}
 
 /// Prints to the standard output. Nobody may be reading it any more, as behind `| head -1`: what was asked for is done all
 /// the same, and the exit status tells how it ended.

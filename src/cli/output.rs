@@ -49,6 +49,8 @@ impl Sink {
             return File::options().write(true).open(path).map(Self::Direct);
         }
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Asked for by itself, so that an error names no file but the one that was asked for.
+        directory.metadata()?;
         let mut builder = tempfile::Builder::new();
         // As other programs create files, less what the umask takes away.
         let file = builder.prefix(".semisync-").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;

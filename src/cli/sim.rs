@@ -114,15 +114,19 @@ fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64) {
     match &args.file {
         None => {
             let (writes, clients, keys) = (args.writes, args.clients, args.keys);
-            say(format_args!("Race: {writes} writes by {clients} clients on {keys} keys, {cluster}\n"));
+            let plural = |number: u64, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+            let (writes, clients) = (plural(writes, "write"), plural(clients.into(), "client"));
+            say(format_args!("Race: {writes} by {clients} on {}, {cluster}\n", plural(keys, "key")));
         }
         Some(_) => say(format_args!("{}: {cluster}\n", scenario.name)),
     }
 }
 
 fn print(run: &ScenarioRun, is_race: bool) {
-    if let Some(diagram) = Diagram::new(&run.trace, run.scenario.cluster.followers) {
-        say(format_args!("{diagram}"));
+    match Diagram::new(&run.trace, run.scenario.cluster.followers) {
+        Some(diagram) => say(format_args!("{diagram}")),
+        None if !is_race => say(format_args!("Not drawn: {}\n", Diagram::LIMITS)),
+        None => {}
     }
     let differences = run.differences();
     let report = RaceReport {
@@ -139,6 +143,11 @@ fn print(run: &ScenarioRun, is_race: bool) {
     say("Verdicts");
     say(VerdictReport(&run.verdicts));
     say(format_args!("digest {}", run.trace.digest()));
+    if let Some(expect) = run.scenario.expect {
+        let as_expected =
+            if expect.is_met_by(&run.verdicts) { "and so it came out" } else { "but it came out OTHERWISE" };
+        say(format_args!("Expected by the file: {expect}, {as_expected}"));
+    }
 }
 
 /// What to type for the same run.

@@ -27,7 +27,9 @@ impl fmt::Display for AnalysisReport<'_> {
             let points: Vec<(f64, f64)> = measured.map(|result| (result.quorum as f64, of(result))).collect();
             if let Some(Line { slope, intercept, r_squared }) = Line::fit(&points) {
                 let (slope, intercept) = (slope * 1e3, intercept * 1e3);
-                writeln!(f, " {name} ≈ {slope:.1} ms × quorum {intercept:+.1} ms, R² = {r_squared:.4}")?;
+                let sign = if intercept < 0.0 { "−" } else { "+" };
+                let intercept = intercept.abs();
+                writeln!(f, " {name} ≈ {slope:.1} ms × quorum {sign} {intercept:.1} ms, R² = {r_squared:.4}")?;
             }
         }
         if let Some(law) = self.0.iter().find_map(|result| result.law.as_ref()) {

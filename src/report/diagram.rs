@@ -18,7 +18,7 @@ const MOST_READS: usize = 24;
 /// Columns of a lane.
 const LANE: usize = 13;
 
-/// The messages of a trace, drawn from the leader's lane to the followers', one line for each thing that happened.
+/// The messages of a trace's story, drawn from the leader's lane to the followers', one line for each thing that happened.
 /// Printed by its `Display`.
 #[derive(Debug)]
 pub struct Diagram<'a> {
@@ -27,9 +27,12 @@ pub struct Diagram<'a> {
 }
 
 impl<'a> Diagram<'a> {
+    /// What fits, in words.
+    pub const LIMITS: &'static str = "a picture has room for 8 followers, 12 writes and 24 reads";
+
     /// The diagram of a trace of a cluster with this many followers; `None` where it would be too large to be read.
     pub fn new(trace: &'a Trace, followers: usize) -> Option<Self> {
-        let count = |wanted: fn(&Event) -> bool| trace.records().iter().filter(|record| wanted(&record.event)).count();
+        let count = |wanted: fn(&Event) -> bool| trace.story().iter().filter(|record| wanted(&record.event)).count();
         let fits = followers <= MOST_FOLLOWERS
             && count(|event| matches!(event, Event::Accept { .. })) <= MOST_WRITES
             && count(|event| matches!(event, Event::InvokeGet { .. })) <= MOST_READS;
@@ -45,7 +48,7 @@ impl fmt::Display for Diagram<'_> {
         }
         writeln!(f, "{}", lanes.trim_end())?;
         let mut reader = Reader::default();
-        for record in self.trace.records() {
+        for record in self.trace.story() {
             if let Some(line) = reader.line(record, self.followers) {
                 writeln!(f, "{:>10.1}  {}", record.at.0 as f64 / 1e3, line.trim_end())?;
             }

@@ -34,9 +34,9 @@ impl ScenarioRun {
         self.verdicts.iter().filter(|verdict| verdict.is_violated()).map(|verdict| verdict.property)
     }
 
-    /// The latencies of the acknowledged writes as the leader saw them, from acceptance to completion, in seconds.
+    /// The latencies of the story's acknowledged writes as the leader saw them, from acceptance to completion, in seconds.
     pub fn latencies(&self) -> Vec<f64> {
-        latency_law::latencies(self.trace.records())
+        latency_law::latencies(self.trace.story())
     }
 
     /// What the latencies should look like; none where that cannot be told, as under faults.
@@ -50,10 +50,10 @@ impl ScenarioRun {
         LatencyLaw::new(write_quorum, followers, Duration::from_millis(min), Duration::from_millis(max))
     }
 
-    /// How many writes reached each follower after a newer one, in the order of the followers.
+    /// How many writes of the story reached each follower after a newer one, in the order of the followers.
     pub fn stale_arrivals(&self) -> Vec<usize> {
         let mut stale = vec![0; self.scenario.cluster.followers];
-        for record in self.trace.records() {
+        for record in self.trace.story() {
             if let (NodeId::Follower(id), Event::Reject { .. }) = (record.node, &record.event) {
                 stale[id.index()] += 1;
             }
@@ -61,11 +61,11 @@ impl ScenarioRun {
         stale
     }
 
-    /// How many writes were acknowledged, and how many were answered without their quorum.
+    /// How many writes of the story were acknowledged, and how many were answered without their quorum.
     pub fn completions(&self) -> (usize, usize) {
         let completed = |want: bool| {
             let matches = |event: &Event| matches!(event, Event::Complete { ok, .. } if *ok == want);
-            self.trace.records().iter().filter(|record| matches(&record.event)).count()
+            self.trace.story().iter().filter(|record| matches(&record.event)).count()
         };
         (completed(true), completed(false))
     }

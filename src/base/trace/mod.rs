@@ -83,6 +83,13 @@ impl Trace {
         &self.records
     }
 
+    /// The events of the story: without what clients do afterwards to probe the healed store.
+    pub fn story(&self) -> &[Record] {
+        let is_probe = |record: &Record| matches!(record.event, Event::Fault { kind: Disturbance::Probe, .. });
+        let end = self.records.iter().position(is_probe).unwrap_or(self.records.len());
+        &self.records[..end]
+    }
+
     /// The digest of everything so far.
     pub fn digest(&self) -> Digest {
         self.digest

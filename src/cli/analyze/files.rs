@@ -16,6 +16,9 @@ impl Files {
     /// Creates the directory if it is not there, and sees that files can be written into it.
     pub(super) fn prepare(directory: &Path) -> Result<Self, Failure> {
         let cannot = |error: std::io::Error| Failure::Usage(format!("--out {}: {error}", directory.display()));
+        if directory.exists() && !directory.is_dir() {
+            return Err(Failure::Usage(format!("--out {}: is not a directory", directory.display())));
+        }
         fs::create_dir_all(directory).map_err(cannot)?;
         tempfile::tempfile_in(directory).map_err(cannot)?;
         Ok(Self { directory: directory.to_owned() })

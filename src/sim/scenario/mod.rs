@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::NodeId;
-use crate::check::Property;
+use crate::check::{Finding, Property, Verdict};
 use crate::node::Config;
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
@@ -87,6 +87,32 @@ pub enum Expect {
     Violates(Property),
     /// This property is counted, and there are cases of it.
     Shows(Property),
+}
+
+impl Expect {
+    /// Whether a run with these verdicts came out so.
+    pub fn is_met_by(self, verdicts: &[Verdict]) -> bool {
+        let none_violated = !verdicts.iter().any(Verdict::is_violated);
+        let of = |property| verdicts.iter().find(move |verdict| verdict.property == property);
+        match self {
+            Self::Passes => none_violated,
+            Self::Violates(property) => of(property).is_some_and(Verdict::is_violated),
+            Self::Shows(property) => {
+                let shown = |finding: &Finding| matches!(finding, Finding::Counted { cases, .. } if *cases > 0);
+                none_violated && of(property).is_some_and(|verdict| shown(&verdict.finding))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Expect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Passes => f.write_str("nothing is violated"),
+            Self::Violates(property) => write!(f, "{property} is violated"),
+            Self::Shows(property) => write!(f, "there are cases of {property}"),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
