@@ -131,6 +131,21 @@ async fn what_cannot_be_asked_for_is_named() {
     }
 }
 
+/// A disk that is full costs the file and not what was found.
+#[cfg(feature = "sim")]
+#[tokio::test]
+async fn a_full_disk_loses_no_results() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (args, says) in [
+        (&["load", "--sim", "--count", "50", "--history", "/dev/full"][..], "50 operations in "),
+        (&["sim", "--writes", "5", "--trace", "/dev/full"], "digest "),
+    ] {
+        let (code, text, errors) = semisync(directory.path(), args).await;
+        assert!(code == Some(1) && text.contains(says), "{args:?}: {text}{errors}");
+        assert!(errors.contains(" /dev/full: No space left on device"), "{errors}");
+    }
+}
+
 /// Six processes for each of two quorums, which end with the command.
 #[tokio::test]
 async fn a_local_analysis_starts_and_stops_its_own_clusters() {

@@ -148,10 +148,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         interrupted: Arc::clone(&interrupted),
     };
     let (result, recorded) = args.target.run(task)?;
+    // What was measured is told before a disk can be full.
+    say(LoadReport(&result));
     if let Some(file) = history {
         file.write(|out| recorded.write_json_lines(out))?;
     }
-    say(LoadReport(&result));
     Ok(match () {
         () if interrupted.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
         () if result.succeeded() == 0 => NO,

@@ -79,13 +79,14 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Err(error) => return Err(Failure::usage(error)),
     };
+    print(&run, args.file.is_none());
+    // What came of the run is told before a disk can be full.
     if let Some(file) = trace {
         file.write(|out| run.trace.write_json_lines(out))?;
     }
     if let Some(file) = history {
         file.write(|out| run.history.write_json_lines(out))?;
     }
-    print(&run, args.file.is_none());
     let status = super::status_of(&run.verdicts);
     if let Some(problem) = status.problem {
         say(format_args!("{problem}. To repeat the run:"));
