@@ -139,6 +139,8 @@ mod simulated {
     use semisync::live::analyze::{Plan, QuorumResult, measure};
     use semisync::live::load::{self, KeyDistribution, LoadPlan, LoadResult, ReadFrom};
     use semisync::sim::{Run, World};
+    use tokio::time::sleep;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::support::seeds::for_each_seed;
@@ -257,13 +259,16 @@ mod simulated {
         let result = run.expect("a simulation").result;
         assert_eq!(result.consistency.inconsistent_followers, ["f2"]);
         assert!(!result.consistency.consistent && result.count == 200);
+        assert_eq!(result.staleness.len(), 10);
         assert!(result.staleness.iter().all(|point| point.measured > 0.3), "{:?}", result.staleness);
     }
 
     #[test]
     fn staleness_follows_its_law() {
         let plan = Plan { writes: 10, staleness: 400, ..plan(2) };
-        for point in analyze(&World::new(5), plan).result.staleness {
+        let points = analyze(&World::new(5), plan).result.staleness;
+        assert_eq!(points.len(), 10);
+        for point in points {
             // 400 writes; those of one write are dependent, so the standard error is of writes, not of reads.
             let law = point.law.expect("there is one");
             let tolerance = 4.0 * (law * (1.0 - law) / 400.0).sqrt() + 0.01;
@@ -296,7 +301,7 @@ mod simulated {
     fn loaded(world: &World, plan: LoadPlan) -> (LoadResult, History) {
         let run = world.run(async move |stage| {
             let recorder = HistoryRecorder::start();
-            let result = load::run(stage.cluster(), &plan, Some(&recorder), || false, |_| {}).await;
+            let result = load::run(stage.cluster(), &plan, Some(&recorder), &CancellationToken::new(), |_| {}).await;
             (result, recorder.history())
         });
         run.expect("a simulation").result
@@ -338,12 +343,30 @@ mod simulated {
         assert!((Duration::from_secs(4)..Duration::from_secs(5)).contains(&result.elapsed), "{:?}", result.elapsed);
     }
 
+    /// What is not due when the load is stopped is not begun, and nobody waits for it.
+    #[test]
+    fn a_load_that_is_stopped_ends_at_once() {
+        let plan =
+            LoadPlan { rate: Some(1.0), count: None, time: Some(Duration::from_secs(60)), clients: 20, ..load_plan() };
+        let run = World::new(1).run(async move |stage| {
+            let stop = CancellationToken::new();
+            let stopping = async {
+                sleep(Duration::from_millis(2500)).await;
+                stop.cancel();
+            };
+            tokio::join!(load::run(stage.cluster(), &plan, None, &stop, |_| {}), stopping).0
+        });
+        let result = run.expect("a simulation").result;
+        assert_eq!(result.succeeded(), 3);
+        assert!(result.elapsed < Duration::from_secs(4), "{:?}", result.elapsed);
+    }
+
     #[test]
     fn errors_are_counted_by_kind() {
         let world = World::new(1).followers(2).write_quorum(2).repl_timeout_ms(300).delay_ms(0, 10);
         let run = world.run(async |stage| {
             stage.isolate(f(1));
-            load::run(stage.cluster(), &load_plan(), None, || false, |_| {}).await
+            load::run(stage.cluster(), &load_plan(), None, &CancellationToken::new(), |_| {}).await
         });
         let result = run.expect("a simulation").result;
         assert_eq!(result.errors.keys().collect::<Vec<_>>(), ["write missed its quorum"]);

@@ -11,22 +11,32 @@ pub(super) struct News {
     usual: Duration,
     /// The greatest latency that a link of each node ever had: what was sent with it is on its way that long.
     slowest: BTreeMap<NodeId, Duration>,
-    /// Until when what goes to and from each node was held back; `None` while it is.
-    held_until: BTreeMap<NodeId, Option<Micros>>,
+    /// How many holds are on at each node, and when the last one ended.
+    held: BTreeMap<NodeId, (u32, Micros)>,
 }
 
 impl News {
     pub(super) fn new(facts: &Facts) -> Self {
         let usual = facts.link_latency + Duration::from_millis(1);
-        Self { usual, slowest: BTreeMap::new(), held_until: BTreeMap::new() }
+        Self { usual, slowest: BTreeMap::new(), held: BTreeMap::new() }
     }
 
     pub(super) fn follow(&mut self, at: Micros, event: &Event) {
         let Event::Fault { kind, nodes, latency, .. } = event else { return };
         match kind {
-            Disturbance::Hold => self.held_until.extend(nodes.iter().map(|node| (*node, None))),
-            Disturbance::Release => self.held_until.extend(nodes.iter().map(|node| (*node, Some(at)))),
-            Disturbance::Heal => self.held_until.values_mut().for_each(|until| *until = until.or(Some(at))),
+            Disturbance::Hold => nodes.iter().for_each(|node| self.held.entry(*node).or_default().0 += 1),
+            Disturbance::Release => {
+                for node in nodes {
+                    let (count, until) = self.held.entry(*node).or_default();
+                    *count = count.saturating_sub(1);
+                    if *count == 0 {
+                        *until = at;
+                    }
+                }
+            }
+            Disturbance::Heal => {
+                self.held.values_mut().filter(|(count, _)| *count > 0).for_each(|held| *held = (0, at));
+            }
             Disturbance::Latency => {
                 for node in nodes {
                     let slowest = self.slowest.entry(*node).or_default();
@@ -39,13 +49,13 @@ impl News {
 
     /// Whether nobody need know at `now` that a follower has crashed at `crash`.
     pub(super) fn may_be_out(&self, follower: NodeId, crash: Micros, now: Micros) -> bool {
-        let held = |node: NodeId| self.held_until.get(&node).copied();
+        let held = |node: NodeId| self.held.get(&node).copied();
         let mut sent = crash;
-        for until in [held(follower), held(NodeId::Leader)].into_iter().flatten() {
-            match until {
-                None => return true,
-                Some(until) => sent = sent.max(until),
+        for (count, until) in [held(follower), held(NodeId::Leader)].into_iter().flatten() {
+            if count > 0 {
+                return true;
             }
+            sent = sent.max(until);
         }
         let slowest = self.slowest.get(&follower).copied().unwrap_or_default();
         Duration::from(sent) + self.usual.max(slowest + Duration::from_millis(1)) >= now.into()
@@ -77,6 +87,8 @@ mod tests {
         assert!(news.may_be_out(f1, ms(22), ms(323)) && !news.may_be_out(f1, ms(22), ms(324)));
         assert!(!news.may_be_out(f2, ms(22), ms(40)), "another link");
         news.follow(ms(30), &fault(Disturbance::Hold, &[f2], None));
+        news.follow(ms(31), &fault(Disturbance::Hold, &[f2], None));
+        news.follow(ms(32), &fault(Disturbance::Release, &[f2], None));
         assert!(news.may_be_out(f2, ms(31), ms(900_000)));
         news.follow(ms(50), &fault(Disturbance::Release, &[f2], None));
         assert!(news.may_be_out(f2, ms(31), ms(52)) && !news.may_be_out(f2, ms(31), ms(53)));

@@ -1,8 +1,7 @@
 use std::process::ExitCode;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use super::local::LocalCluster;
+use super::signals::Signals;
 use super::{Failure, NO, runtime, say};
 
 /// The nodes listen on 127.0.0.1: the leader on PORT, the followers on the ports after it.
@@ -40,20 +39,18 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 async fn run_cluster(args: &Args) -> Result<ExitCode, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
-    let mut signals =
-        [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?];
+    let mut signals = Signals::listen()?;
     let mut cluster = start(args)?;
     let ended = tokio::select! {
         biased;
-        () = any_of(&mut signals) => None,
+        () = signals.next() => None,
         ended = announce_and_watch(&mut cluster) => Some(ended),
     };
     tokio::select! {
         biased;
         () = cluster.stop() => {}
         // The processes are killed as they are dropped.
-        () = any_of(&mut signals) => eprintln!("semisync: stopped at once by a second signal"),
+        () = signals.next() => eprintln!("semisync: stopped at once by a second signal"),
     }
     match ended {
         None => Ok(ExitCode::SUCCESS),
@@ -62,16 +59,6 @@ async fn run_cluster(args: &Args) -> Result<ExitCode, Failure> {
             Ok(NO)
         }
         Some(failure) => Err(failure),
-    }
-}
-
-/// The next signal of any kind.
-async fn any_of([a, b, c]: &mut [Signal; 3]) {
-    tokio::select! {
-        biased;
-        _ = a.recv() => {}
-        _ = b.recv() => {}
-        _ = c.recv() => {}
     }
 }
 

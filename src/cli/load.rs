@@ -1,8 +1,6 @@
 use std::future;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,6 +11,7 @@ use semisync::live::load::{self, KeyDistribution, LoadPlan, LoadResult, ReadFrom
 use semisync::net::Transport;
 use semisync::report::LoadReport;
 use tokio::signal::ctrl_c;
+use tokio_util::sync::CancellationToken;
 
 use super::output::OutputFile;
 use super::target::{TargetArgs, Task, parse_seconds};
@@ -77,7 +76,8 @@ struct Load {
     is_live: bool,
     wants_history: bool,
     bar: ProgressBar,
-    interrupted: Arc<AtomicBool>,
+    /// Cancelled by Ctrl-C.
+    stop: CancellationToken,
 }
 
 impl Task for Load {
@@ -92,17 +92,17 @@ impl Task for Load {
             self.bar.set_position(if by_count { succeeded + failed } else { elapsed.as_millis() as u64 });
             self.bar.set_message(format!("{succeeded} done, {rate:.0}/s, {failed} failed"));
         };
-        let stop = || self.interrupted.load(Ordering::Relaxed);
         let recorder_of_all = self.wants_history.then_some(&recorder);
-        let mut load = std::pin::pin!(load::run(&cluster, &self.plan, recorder_of_all, stop, progress));
+        let mut load = std::pin::pin!(load::run(&cluster, &self.plan, recorder_of_all, &self.stop, progress));
         let result = loop {
             tokio::select! {
                 biased;
                 result = &mut load => break result,
                 () = interrupt(self.is_live) => {
-                    if self.interrupted.swap(true, Ordering::Relaxed) {
+                    if self.stop.is_cancelled() {
                         process::exit(INTERRUPTED.into());
                     }
+                    self.stop.cancel();
                     self.bar.suspend(|| eprintln!("stopping after what is under way; Ctrl-C again to end at once"));
                 }
             }
@@ -139,13 +139,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     say(format_args!("Load on {}, keys {}-…\n", args.target.name(), plan.tag));
     let length = args.count.or(time.map(|time| time.as_millis() as u64)).unwrap_or_default();
     let style = ProgressStyle::with_template("{bar:40} {msg}, {eta} left").expect("the template is valid");
-    let interrupted = Arc::new(AtomicBool::new(false));
+    let stop = CancellationToken::new();
     let task = Load {
         plan,
         is_live: !args.target.is_simulated(),
         wants_history: history.is_some(),
         bar: ProgressBar::new(length).with_style(style),
-        interrupted: Arc::clone(&interrupted),
+        stop: stop.clone(),
     };
     let (result, recorded) = args.target.run(task)?;
     // What was measured is told before a disk can be full.
@@ -154,7 +154,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         file.write(|out| recorded.write_json_lines(out))?;
     }
     Ok(match () {
-        () if interrupted.load(Ordering::Relaxed) => ExitCode::from(INTERRUPTED),
+        () if stop.is_cancelled() => ExitCode::from(INTERRUPTED),
         () if result.succeeded() == 0 => NO,
         () => ExitCode::SUCCESS,
     })

@@ -16,6 +16,7 @@ mod rules;
 mod serve;
 #[cfg(feature = "sim")]
 mod shell;
+mod signals;
 #[cfg(feature = "sim")]
 mod sim;
 #[cfg(feature = "sim")]

@@ -11,9 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use semisync::live::analyze::{Plan, QuorumResult, running_quorum};
 use semisync::live::preflight;
 use semisync::report::AnalysisReport;
-use tokio::signal::ctrl_c;
 
 use super::ranges::parse_delay;
+use super::signals::Signals;
 use super::target::{AddressArgs, fresh_tag, parse_seconds, refuse};
 use super::{Failure, INTERRUPTED, NO, runtime, say};
 use files::Files;
@@ -132,7 +132,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let files = Files::prepare(&args.out)?;
     let mut results = Vec::new();
-    let ended = runtime()?.block_on(measure_all(args, &mode, &mut results))?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(measure_all(args, &mode, &mut results));
+    // A simulation that was interrupted goes on in a thread of its own, for nobody.
+    runtime.shutdown_background();
+    let ended = ended?;
     if !results.is_empty() {
         say(AnalysisReport(&results));
         say(format_args!("Written:\n {}", files.write(&results)?.join("\n ")));
@@ -152,6 +156,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 /// Measures one quorum after another, until all are done or something ends it.
 async fn measure_all(args: &Args, mode: &Mode, results: &mut Vec<QuorumResult>) -> Result<Ended, Failure> {
+    let mut signals = Signals::listen()?;
     let tag = args.tag()?;
     let quorums = match (mode, &args.quorums) {
         (Mode::Fixed { addresses }, _) => {
@@ -170,7 +175,7 @@ async fn measure_all(args: &Args, mode: &Mode, results: &mut Vec<QuorumResult>) 
         let of_task = bar.clone();
         let measured = tokio::select! {
             biased;
-            Ok(()) = ctrl_c() => None,
+            () = signals.next() => None,
             measured = mode.measure(plan, move || of_task.inc(1)) => Some(measured),
         };
         bar.finish_and_clear();

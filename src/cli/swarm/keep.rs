@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use semisync::sim::Generator;
 use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
 
+use crate::cli::output::write_whole;
 use crate::cli::shell::quoted;
 
 /// How many scenarios are saved for each property that they violate.
@@ -38,12 +39,14 @@ impl Keeper {
         if *saved >= MOST_SAVED {
             return by_seed;
         }
-        *saved += 1;
         let path = self.directory.join(format!("seed-{seed}-{kind}{}.toml", self.marks));
-        let written =
-            fs::create_dir_all(&self.directory).and_then(|()| fs::write(&path, text(&by_seed, scenario, wrong)));
+        let written = fs::create_dir_all(&self.directory)
+            .and_then(|()| write_whole(&path, text(&by_seed, scenario, wrong).as_bytes()));
         match written {
-            Ok(()) => format!("semisync sim {}", quoted(&path)),
+            Ok(()) => {
+                *saved += 1;
+                format!("semisync sim {}", quoted(&path))
+            }
             Err(error) => {
                 let error = io::Error::new(error.kind(), format!("cannot save {}: {error}", path.display()));
                 self.problem.get_or_insert(error);

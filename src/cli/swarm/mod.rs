@@ -87,13 +87,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let verdict = if too_few { "too few seeds for everything to happen" } else { "FAILED: it proves nothing" };
         say(format_args!("Never happened: {} ({verdict})", missing.join(", ")));
     }
-    if let Some(file) = junit {
-        file.write(|out| junit::write(out, &tally, &missing))?;
-    }
+    let written = junit.map_or(Ok(()), |file| file.write(|out| junit::write(out, &tally, &missing)));
     tally.complain();
     if let Some(again) = tally.first_again() {
         say(format_args!("To repeat the first failure:\n{again}"));
     }
+    written?;
     none_is_lost(tally.seeds, all.share(args.shard), stop.load(Ordering::Relaxed))?;
     let violated = tally.violated();
     Ok(match () {

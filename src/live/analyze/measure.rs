@@ -99,7 +99,10 @@ pub async fn measure<T: Transport>(
     });
     join_all(clients).await;
     let total_time = began.elapsed().as_secs_f64();
-    let Measured { latencies, failed, newest } = measured.into_inner();
+    let Measured { latencies, failed, mut newest, uncertain } = measured.into_inner();
+    for key in uncertain {
+        learn(cluster, key, &mut newest).await?;
+    }
     let consistency = consistency(cluster, &newest, plan.deadline).await;
     let Statistics { mean, median, stdev, p95, p99 } = Statistics::of(&latencies);
     let followers = cluster.nodes().count() - 1;
@@ -145,6 +148,8 @@ struct Measured {
     failed: BTreeMap<String, usize>,
     /// The newest version of each key that the leader told of, and its value.
     newest: BTreeMap<Key, (u64, String)>,
+    /// Keys of which a write may have been stored that the leader told nothing of.
+    uncertain: BTreeSet<Key>,
 }
 
 impl Measured {
@@ -152,6 +157,9 @@ impl Measured {
         match outcome {
             Outcome::Ok(_) => self.latencies.push(latency.as_secs_f64()),
             other => *self.failed.entry(outcome::of_write(other)).or_default() += 1,
+        }
+        if matches!(outcome, Outcome::Unknown(_)) && outcome.answer().is_none() {
+            self.uncertain.insert(key.clone());
         }
         if let Some(answer) = outcome.answer() {
             let entry = (answer.version.get(), value.as_json().to_owned());
@@ -161,6 +169,21 @@ impl Measured {
             }
         }
     }
+}
+
+/// Asks the leader what it has of a key, for it may have stored a write of which nobody was told.
+async fn learn<T: Transport>(
+    cluster: &Cluster<T>,
+    key: Key,
+    newest: &mut BTreeMap<Key, (u64, String)>,
+) -> Result<(), ReadError> {
+    if let Some(found) = cluster.client().get(cluster.address(NodeId::Leader), &key).await? {
+        let entry = (found.version.get(), found.value.as_json().to_owned());
+        if newest.get(&key).is_none_or(|known| entry.0 > known.0) {
+            newest.insert(key, entry);
+        }
+    }
+    Ok(())
 }
 
 /// Whether every node ends with the newest write of every key, and which followers do not.

@@ -35,12 +35,15 @@ pub(super) async fn measure<T: Transport>(
             let key = key(plan, plan.keys + 1 + next.replace(next.get() + 1));
             if cluster.set(&key, &text("staleness")).await.ok().is_some() {
                 let acknowledged = Instant::now();
-                for (time, place) in times.iter().zip(0..) {
+                // Each at its own time, however long the answers before take.
+                let asked = times.iter().map(|time| async {
                     sleep_until(acknowledged + *time).await;
-                    let Count { lack, reads } = ask(cluster, &key).await;
-                    let count = &mut counts.borrow_mut()[place];
-                    count.lack += lack;
-                    count.reads += reads;
+                    ask(cluster, &key).await
+                });
+                let asked = join_all(asked).await;
+                for (sum, Count { lack, reads }) in counts.borrow_mut().iter_mut().zip(asked) {
+                    sum.lack += lack;
+                    sum.reads += reads;
                 }
             }
             progress();

@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::outcome;
+use crate::base::seed::Draw;
 use crate::base::{FollowerId, Key, NodeId, Seed, Value};
 use crate::client::{Cluster, HistoryRecorder, RecordedClient};
 use crate::net::Transport;
@@ -78,7 +80,7 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
-/// Makes the load until its end has come or `stop` says so. What clients do is recorded. `progress` is called after each
+/// Makes the load until its end has come or `stop` is cancelled: then nothing more is begun. What clients do is recorded. `progress` is called after each
 /// operation.
 ///
 /// At a rate, latencies are counted from the time at which the operation was due, also if all clients were busy then: a
@@ -88,17 +90,17 @@ pub async fn run<T: Transport>(
     cluster: &Cluster<T>,
     plan: &LoadPlan,
     recorder: Option<&HistoryRecorder>,
-    stop: impl Fn() -> bool,
+    stop: &CancellationToken,
     progress: impl Fn(Progress),
 ) -> LoadResult {
     let began = Instant::now();
     let load = Load { cluster, plan, began, next: Cell::new(0), result: RefCell::new(LoadResult::new()) };
     let clients = (0..plan.clients).map(|number| {
-        let (load, stop, progress) = (&load, &stop, &progress);
+        let (load, progress) = (&load, &progress);
         let client =
             RecordedClient::new(number, cluster.clone(), recorder.map(|it| it.observer(NodeId::Client(number))));
         async move {
-            while let Some(due) = load.take(stop()).await {
+            while let Some(due) = load.take(stop).await {
                 load.perform(&client, due).await;
                 progress(load.progress());
             }
@@ -129,19 +131,19 @@ struct Due {
 
 impl<T: Transport> Load<'_, T> {
     /// The next operation, once it is due; `None` after the last.
-    async fn take(&self, stopped: bool) -> Option<Due> {
+    async fn take(&self, stop: &CancellationToken) -> Option<Due> {
         let number = self.next.get();
         let plan = self.plan;
         let due = plan.rate.map(|rate| self.began + Duration::from_secs_f64(number as f64 / rate));
         let at = due.unwrap_or_else(Instant::now);
         let over = plan.count.is_some_and(|count| number >= count)
             || plan.time.is_some_and(|time| at.saturating_duration_since(self.began) >= time);
-        if stopped || over {
+        if stop.is_cancelled() || over {
             return None;
         }
         self.next.set(number + 1);
         if let Some(due) = due {
-            sleep_until(due).await;
+            stop.run_until_cancelled(sleep_until(due)).await?;
         }
         Some(Due { number, since: at })
     }
@@ -153,7 +155,7 @@ impl<T: Transport> Load<'_, T> {
         let key = Key::new(&format!("{}-{}", plan.tag, plan.keys.choose(draw(0)))).expect("a short name");
         let ended = if draw(1).unit() < plan.reads {
             let followers = self.cluster.nodes().count() as u64 - 1;
-            let node = read_from(plan.read_from, draw(2).between(0, followers), followers);
+            let node = read_from(plan.read_from, draw(2), followers);
             client.get(node, &key).await.map(|_| true).map_err(|error| outcome::of_read(&error))
         } else {
             let written = client.set(&key, &value(due.number, plan.value_size)).await;
@@ -173,15 +175,17 @@ impl<T: Transport> Load<'_, T> {
     }
 }
 
-/// The node of this place: the leader is 0. Without followers there is only the leader.
-fn read_from(from: ReadFrom, place: u64, followers: u64) -> NodeId {
+/// The node that a draw falls on. Without followers there is only the leader.
+fn read_from(from: ReadFrom, draw: Draw, followers: u64) -> NodeId {
     let follower = |place: u64| NodeId::from(FollowerId(place as u8));
     match from {
+        _ if followers == 0 => NodeId::Leader,
         ReadFrom::Leader => NodeId::Leader,
-        ReadFrom::Any if place == 0 => NodeId::Leader,
-        ReadFrom::Any => follower(place - 1),
-        ReadFrom::Followers if followers == 0 => NodeId::Leader,
-        ReadFrom::Followers => follower(place % followers),
+        ReadFrom::Any => match draw.between(0, followers) {
+            0 => NodeId::Leader,
+            place => follower(place - 1),
+        },
+        ReadFrom::Followers => follower(draw.between(0, followers - 1)),
     }
 }
 
@@ -190,4 +194,25 @@ fn value(number: u64, size: usize) -> Value {
     let name = format!("write {number} ");
     let padding = ".".repeat(size.saturating_sub(name.len() + 2));
     Value::from_json(&format!("\"{name}{padding}\"")).expect("a text is JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn reads_fall_on_all_nodes_alike() {
+        for (from, nodes) in [(ReadFrom::Any, 3), (ReadFrom::Followers, 2), (ReadFrom::Leader, 1)] {
+            let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
+            for n in 0..6000 {
+                *counts.entry(read_from(from, Seed::new(1).draw(&[n]), 2)).or_default() += 1;
+            }
+            assert_eq!(counts.len(), nodes, "{counts:?}");
+            // Five standard deviations of a binomial of 6,000 are below 200.
+            assert!(counts.values().all(|count| count.abs_diff(6000 / nodes as u32) < 200), "{counts:?}");
+            assert_eq!(read_from(from, Seed::new(1).draw(&[0]), 0), NodeId::Leader);
+        }
+    }
 }
