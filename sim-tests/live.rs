@@ -132,8 +132,7 @@ mod simulated {
 
     use semisync::base::Seed;
     use semisync::base::history::History;
-    use semisync::base::trace::Event;
-    use semisync::check::latency_law::LatencyLaw;
+    use semisync::check::latency_law::{self, LatencyLaw};
     use semisync::client::HistoryRecorder;
     use semisync::core::{Rule, Rules};
     use semisync::live::analyze::{Plan, QuorumResult, measure};
@@ -195,18 +194,8 @@ mod simulated {
         run.expect("a simulation")
     }
 
-    /// From acceptance to completion, in seconds.
     fn at_the_leader(run: &Run<QuorumResult>) -> Vec<f64> {
-        let mut accepted = std::collections::BTreeMap::new();
-        let mut latencies = Vec::new();
-        for record in run.trace.records() {
-            match record.event {
-                Event::Accept { write, .. } => drop(accepted.insert(write, record.at.0)),
-                Event::Complete { write, .. } => latencies.push((record.at.0 - accepted[&write]) as f64 / 1e6),
-                _ => {}
-            }
-        }
-        latencies
+        latency_law::latencies(run.trace.records())
     }
 
     /// The greatest distance between the shares of the sample and those of the law (Kolmogorov and Smirnov).
