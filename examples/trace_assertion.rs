@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use semisync::base::trace::{Event, WriteId};
 use semisync::base::{Key, Stamp};
-use semisync::sim::{Race, SimError};
+use semisync::sim::{Engine, Race, SimError};
 
 fn main() -> Result<(), SimError> {
     for seed in 0..5 {
         let race = Race { seed, writes: 50, ..Race::default() };
-        let run = race.run(Arc::default())?;
+        let run = race.run(Engine::Turmoil, Arc::default())?;
         let mut accepted: BTreeMap<(Key, Stamp), WriteId> = BTreeMap::new();
         let mut arrived: BTreeMap<WriteId, usize> = BTreeMap::new();
         for record in run.trace.records() {

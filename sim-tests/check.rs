@@ -117,7 +117,7 @@ fn what_was_there_before_is_not_accused() {
         format!(
             "{{\"client\":\"{client}\",\"operation\":{order},\"kind\":\"{kind}\",\"node\":\"{node}\",\"key\":\"x\",\"value\":{value},\
              \"invoked_us\":{order},\"invoked_order\":{order},\"returned_us\":{end},\"returned_order\":{end},\
-             \"outcome\":\"ok\",\"stamp\":{{\"epoch\":0,\"version\":{version}}}}}\n",
+             \"outcome\":\"ok\",\"stamp\":{{\"epoch\":1,\"version\":{version}}}}}\n",
             end = order + 1
         )
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use semisync::sim::scenario::Scenario;
-use semisync::sim::{ScenarioRun, engine};
+use semisync::sim::{Engine, ScenarioRun, engine};
 
 pub fn files() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/corpus");
@@ -16,7 +16,7 @@ pub fn files() -> Vec<PathBuf> {
 }
 
 pub fn play(scenario: &Scenario) -> ScenarioRun {
-    engine::run(scenario, scenario.seed, Arc::default()).expect("a simulation")
+    engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default()).expect("a simulation")
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 
 use semisync::base::history::History;
 use semisync::base::trace::Trace;
-use semisync::sim::Race;
+use semisync::sim::{Engine, Race};
 
 fn digest_in_another_process(args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_semisync")).arg("sim").args(args).output().expect("the binary runs");
@@ -20,7 +20,12 @@ fn digest_in_another_process(args: &[&str]) -> String {
 }
 
 fn digest_here(seed: u64) -> String {
-    Race { seed, ..Race::default() }.run(Arc::default()).expect("a simulation").trace.digest().to_string()
+    Race { seed, ..Race::default() }
+        .run(Engine::Turmoil, Arc::default())
+        .expect("a simulation")
+        .trace
+        .digest()
+        .to_string()
 }
 
 #[test]
@@ -60,7 +65,7 @@ fn the_trace_file_tells_the_same_twice() {
 #[test]
 fn the_race_rejects_stale_arrivals_and_converges() {
     for seed in [42, 43] {
-        let run = Race { seed, ..Race::default() }.run(Arc::default()).expect("a simulation");
+        let run = Race { seed, ..Race::default() }.run(Engine::Turmoil, Arc::default()).expect("a simulation");
         assert!(run.stale_arrivals().iter().all(|count| *count > 0), "{:?}", run.stale_arrivals());
         assert_eq!(run.completions(), (200, 0));
         assert!(run.differences().is_empty());

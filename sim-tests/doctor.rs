@@ -82,7 +82,8 @@ async fn story(stage: Stage, leak: String) {
 
 fn trace_with(leak: &str) -> Trace {
     let leak = leak.to_owned();
-    World::new(1).followers(2).write_quorum(1).run(async |stage| story(stage, leak).await).expect("a simulation").trace
+    // All followers must confirm, so that nothing of the three writes is under way any more when something leaks.
+    World::new(1).followers(2).write_quorum(2).run(async |stage| story(stage, leak).await).expect("a simulation").trace
 }
 
 /// Runs in the child processes too, where it writes down a run with the leak that its parent asks for.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use semisync::node::Config;
+use semisync::base::{Key, Version};
+use semisync::client::{Client, Failed, Outcome, ReadError};
+use semisync::net::{HostPort, Tcp};
+use semisync::node::{Config, Role};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -10,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::support::raw::{self, RawAnswer, exchange, get, post_json, request};
 use crate::support::tcp::{Running, TcpCluster, follower_config, leader_config};
+use crate::support::until;
 
 /// The `detail` of an error answer, which has no other field.
 fn detail(answer: &RawAnswer) -> String {
@@ -71,7 +75,7 @@ async fn the_array_form_of_replicate() {
     let answer = post_json(follower.address, "/replicate", bad).await;
     assert_eq!(answer.0, 422);
     assert!(detail(&answer).contains("[1].version"), "{answer:?}");
-    assert_eq!(get(follower.address, "/get/c").await.0, 404);
+    assert_eq!(get(follower.address, "/dump").await.1.matches("\"c\"").count(), 0);
 }
 
 #[tokio::test]
@@ -329,4 +333,140 @@ async fn a_dump_of_many_keys_is_whole_and_sorted() {
     let dump = get(follower.address, "/dump").await.1;
     let expected: Vec<String> = (0..2000).map(|n| format!(r#""k{n:05}":{{"value":"{value}","version":1}}"#)).collect();
     assert_eq!(dump, format!("{{{}}}", expected.join(",")));
+}
+
+/// The `detail` and the `version` of an answer that says which version a key has instead of the one that was asked for.
+fn conflict(answer: &RawAnswer) -> (String, u64) {
+    let fields: serde_json::Map<String, Value> = serde_json::from_str(&answer.1).expect("an object");
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["detail", "version"], "{answer:?}");
+    (fields["detail"].as_str().expect("a text").to_owned(), fields["version"].as_u64().expect("a number"))
+}
+
+#[tokio::test]
+async fn a_write_for_another_version_is_refused() {
+    let leader = lone_leader().await;
+    let set = async |value: u64, if_version: &str| {
+        let body = format!(r#"{{"key":"x","value":{value},"if_version":{if_version}}}"#);
+        post_json(leader.address, "/set", &body).await
+    };
+    let written = |version| format!(r#"{{"ok":true,"confirmations":0,"required":0,"version":{version}}}"#);
+    let none = set(1, "1").await;
+    assert_eq!((none.0, conflict(&none)), (409, ("key \"x\" has version 0 (not there), not 1".into(), 0)));
+    assert_eq!(set(2, "0").await, (200, written(1)));
+    let there = set(3, "0").await;
+    assert_eq!((there.0, conflict(&there)), (409, ("key \"x\" has version 1, not 0 (not there)".into(), 1)));
+    assert_eq!(set(4, "1").await, (200, written(2)));
+    assert_eq!(conflict(&set(5, "1").await), ("key \"x\" has version 2, not 1".into(), 2));
+    assert_eq!(set(6, "null").await, (200, written(3)), "any version will do");
+    for wrong in ["-1", "1.5", "\"1\""] {
+        let answer = set(7, wrong).await;
+        assert!(answer.0 == 422 && detail(&answer).contains("`if_version`"), "{answer:?}");
+    }
+    assert_eq!(get(leader.address, "/get/x").await.1, r#"{"key":"x","value":6,"version":3}"#);
+}
+
+/// Clients that read, add one and write if nobody else has meanwhile lose no step of each other.
+#[tokio::test]
+async fn counters_that_are_written_by_many_lose_nothing() {
+    const CLIENTS: u64 = 8;
+    const STEPS: u64 = 20;
+    let nodes = TcpCluster::start(2, 1, (0, 2)).await;
+    let leader = HostPort::from(nodes.leader.address);
+    let (key, value) =
+        (Key::new("counter").unwrap(), |n: u64| semisync::base::Value::from_json(&n.to_string()).unwrap());
+    let client = Client::new(Tcp, Duration::from_secs(10));
+    let conflicts = futures_util::future::join_all((0..CLIENTS).map(async |_| {
+        let (mut done, mut conflicts) = (0, 0);
+        while done < STEPS {
+            let found = client.get(&leader, &key).await.expect("an answer");
+            let (count, version) = found
+                .map_or((0, 0), |found| (found.value.as_json().parse::<u64>().expect("a number"), found.version.get()));
+            match client.set_if(&leader, &key, &value(count + 1), version).await {
+                Outcome::Ok(_) => done += 1,
+                Outcome::Failed(Failed::Conflict { current }) => {
+                    assert!(current > version);
+                    conflicts += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        conflicts
+    }));
+    assert!(conflicts.await.into_iter().sum::<u64>() > 0, "they race");
+    let found = client.get(&leader, &key).await.expect("an answer").expect("a value");
+    assert_eq!((found.value.as_json(), found.version.get()), ("160", CLIENTS * STEPS));
+}
+
+#[tokio::test]
+async fn a_write_that_missed_its_quorum_says_that_its_end_is_open() {
+    let follower = Running::follower().await;
+    let mut config = leader_config(vec![follower.address.into()], 1, (0, 0));
+    let Role::Leader(role) = &mut config.role else { panic!("it is a leader") };
+    role.repl_timeout = Duration::from_millis(50);
+    let leader = Running::start(config).await;
+    until(async || (get(leader.address, "/ready").await.0 == 200).then_some(())).await;
+    follower.kill().await;
+    let answer = post_json(leader.address, "/set", r#"{"key":"x","value":1}"#).await;
+    let says = r#"{"ok":false,"confirmations":0,"required":1,"version":1,"indeterminate":true}"#;
+    assert_eq!(answer, (200, says.to_owned()));
+}
+
+#[tokio::test]
+async fn a_reader_waits_for_a_version() {
+    let follower = Running::follower().await;
+    let at = follower.address;
+    let write = async |version: u64| {
+        let body = format!(r#"{{"key":"a/b","value":{version},"version":{version}}}"#);
+        assert_eq!(post_json(at, "/replicate", &body).await.0, 200);
+    };
+    write(1).await;
+    let found = |version| (200, format!(r#"{{"key":"a/b","value":{version},"version":{version}}}"#));
+    assert_eq!(get(at, "/get/a%2Fb?min_version=1").await, found(1));
+    // It is not there yet: the reader gets it once it is, and not before.
+    let (early, late) = tokio::join!(get(at, "/get/a%2Fb?min_version=3&x=y"), async {
+        write(2).await;
+        assert_eq!(get(at, "/get/a%2Fb").await, found(2));
+        write(4).await;
+    });
+    assert_eq!((early, late), (found(4), ()));
+    // Another key is nobody's concern, and what does not come is given up.
+    let (absent, older, ()) =
+        tokio::join!(get(at, "/get/c?min_version=1"), get(at, "/get/a%2Fb?min_version=9"), write(5));
+    assert_eq!(
+        (absent.0, conflict(&absent)),
+        (504, ("key \"c\" has version 0 here, and not yet 1, after 5 s".into(), 0))
+    );
+    assert_eq!(
+        (older.0, conflict(&older)),
+        (504, ("key \"a/b\" has version 5 here, and not yet 9, after 5 s".into(), 5))
+    );
+    for wrong in ["", "0", "x", "9007199254740993"] {
+        let answer = get(at, &format!("/get/c?min_version={wrong}")).await;
+        assert_eq!(answer.0, 422);
+        assert!(detail(&answer).starts_with("min_version = "), "{answer:?}");
+    }
+}
+
+/// What a client has written it reads at any follower by the version that it was told.
+#[tokio::test]
+async fn a_client_reads_its_own_write_at_a_follower_that_is_behind() {
+    let nodes = TcpCluster::start(3, 1, (0, 60)).await;
+    let client = Client::new(Tcp, Duration::from_secs(10));
+    let key = Key::new("x").unwrap();
+    let mut behind = 0;
+    for n in 0..10 {
+        let value = semisync::base::Value::from_json(&n.to_string()).unwrap();
+        let set = client.set(&HostPort::from(nodes.leader.address), &key, &value).await.ok().expect("acknowledged");
+        for follower in &nodes.followers {
+            let follower = HostPort::from(follower.address);
+            let now = client.get(&follower, &key).await.expect("an answer");
+            behind += u32::from(now.is_none_or(|found| found.version < set.version));
+            let found = client.get_from(&follower, &key, set.version).await.expect("it comes");
+            assert_eq!((found.value, found.version), (value.clone(), set.version));
+        }
+    }
+    assert!(behind > 0, "no follower was ever behind");
+    let leader = HostPort::from(nodes.leader.address);
+    let never = client.get_from(&leader, &key, Version::MAX);
+    assert!(matches!(never.await, Err(ReadError::NotYet { current: 10 })));
 }

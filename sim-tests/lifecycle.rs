@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use semisync::base::NodeId;
-use semisync::client::{Client, Cluster};
+use semisync::base::wire::AcceptedLoss;
+use semisync::client::{Client, Cluster, Outcome, ReadError};
 use semisync::net::{HostPort, Tcp};
 use semisync::node::{Node, NodeError};
 use tokio::io::AsyncWriteExt;
@@ -100,6 +101,45 @@ async fn a_leader_is_ready_while_enough_followers_answer() {
     until(async || nodes.cluster.client().ready(&leader).await.expect("it answers").ready.then_some(())).await;
 }
 
+/// At a quorum of 1 any follower may be the only one that had a write, so a leader that starts waits for one that has lost its
+/// memory, says so, and goes on when an operator accepts the loss.
+#[tokio::test]
+async fn a_leader_waits_for_what_may_be_lost_until_an_operator_accepts_that() {
+    let mut nodes = TcpCluster::start(2, 1, (0, 0)).await;
+    let (client, first) = (nodes.cluster.client().clone(), nodes.followers[0].address);
+    let refused = |result: Result<AcceptedLoss, ReadError>| match result {
+        Err(ReadError::Refused { status, detail }) => (status.as_u16(), detail),
+        other => panic!("it is not refused: {other:?}"),
+    };
+    let follower = HostPort::from(first);
+    assert_eq!(refused(client.accept_loss(&follower, None).await).0, 403, "a follower waits for nobody");
+    let leader = HostPort::from(nodes.leader.address);
+    let (status, detail) = refused(client.accept_loss(&leader, None).await);
+    assert!(status == 409 && detail.starts_with("there is no loss to accept"), "{detail}");
+    nodes.cluster.set(&key("x"), &json("1")).await.ok().expect("both are there");
+    settle(&nodes.cluster).await;
+    // One follower and the leader lose their memory.
+    let second = nodes.followers.pop().expect("there are two");
+    let address = second.address;
+    second.kill().await;
+    nodes.leader.kill().await;
+    let _second = Running::start(follower_config(address.port())).await;
+    let leader = Running::start(leader_config(vec![first.into(), address.into()], 1, (0, 0))).await;
+    let cluster = Cluster::new(client.clone(), leader.address.into(), vec![first.into(), address.into()]);
+    let names_it = format!("; restarted, and may have lost their memory: {address}");
+    until(async || {
+        let ready = client.ready(&leader.address.into()).await.expect("it answers");
+        (!ready.ready && ready.detail.ends_with(&names_it)).then_some(())
+    })
+    .await;
+    let Outcome::Failed(_) = cluster.set(&key("x"), &json("2")).await else { panic!("it knows of no version") };
+    let accepted = client.accept_loss(&leader.address.into(), None).await.expect("there is something to accept");
+    assert!(accepted.accepted && accepted.detail.contains(&names_it), "{}", accepted.detail);
+    let answer = cluster.set(&key("x"), &json("2")).await.ok().expect("the leader goes on");
+    assert_eq!(answer.version.get(), 2, "what the other follower remembers is kept");
+    assert_eq!(holds(&settle(&cluster).await, "x"), (2, "2".into()));
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let taken = Running::follower().await;
@@ -142,6 +182,7 @@ fn a_bad_variable_is_named_in_one_line_and_the_status_is_2() {
         ("MAX_DELAY", "soon"),
         ("REPL_TIMEOUT", "0"),
         ("MAX_BODY", "huge"),
+        ("PEER_TOKEN", "two words"),
         ("SEED", "-1"),
     ] {
         let output = serve(&leader).env(variable, value).output().expect("it runs");
@@ -200,10 +241,11 @@ async fn sigterm_drains_the_process_and_ends_it_with_status_0() {
 #[tokio::test]
 async fn a_leader_drains_though_a_follower_is_down() {
     let down = Running::follower().await;
-    let address = down.address;
-    down.kill().await;
-    let leader = Running::start(leader_config(vec![address.into()], 1, (0, 0))).await;
+    let leader = Running::start(leader_config(vec![down.address.into()], 1, (0, 0))).await;
     let cluster = Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), leader.address.into(), Vec::new());
+    let is_ready = async || cluster.client().ready(cluster.address(NodeId::Leader)).await.ok().filter(|it| it.ready);
+    until(is_ready).await;
+    down.kill().await;
     let (name, value) = (key("x"), json("1"));
     let write = cluster.set(&name, &value);
     let drain = async {

@@ -4,9 +4,11 @@ mod check;
 mod http;
 mod interop;
 mod lifecycle;
+mod limits;
 mod live;
 mod live_commands;
 mod parity;
+mod peers;
 mod stories;
 mod support;
 mod tidy;
@@ -20,6 +22,10 @@ mod determinism;
 #[cfg(feature = "sim")]
 mod doctor;
 #[cfg(feature = "sim")]
+mod engines;
+#[cfg(feature = "sim")]
+mod explore;
+#[cfg(feature = "sim")]
 mod faults;
 #[cfg(feature = "sim")]
 mod latency;
@@ -28,6 +34,12 @@ mod races;
 #[cfg(feature = "sim")]
 mod scenarios;
 #[cfg(feature = "sim")]
+mod shrink;
+#[cfg(feature = "sim")]
 mod slow_clients;
 #[cfg(feature = "sim")]
+mod strategies;
+#[cfg(feature = "sim")]
 mod swarm;
+#[cfg(feature = "sim")]
+mod swarm_command;

@@ -36,7 +36,7 @@ pub(super) struct Tally {
     pub(super) sent: AtomicUsize,
     /// How many answers came, each as it should be.
     pub(super) answered: AtomicUsize,
-    /// How many of those came within a millisecond of when they came in the run.
+    /// How many of those came within a millisecond of when they came in the run, or a few where a connection had to be made.
     pub(super) on_time: AtomicUsize,
 }
 
@@ -124,6 +124,8 @@ impl Connection {
         for place in &self.exchanges {
             let exchange = &exchanges[*place];
             sleep(exchange.sent_at.saturating_sub(now())).await;
+            // The leader of the run has its connections before the story begins; to make one takes a few milliseconds more.
+            let slack = if open.is_none() && self.from == NodeId::Leader { 4 } else { 1 };
             let sender = match &mut open {
                 Some(sender) => sender,
                 None => open.insert(connect(&host).await?),
@@ -141,7 +143,7 @@ impl Connection {
                 return Err(format!("request {place} got status {status} and {answer:?}").into());
             }
             tally.answered.fetch_add(1, Ordering::Relaxed);
-            if now().abs_diff(exchange.received_at) <= Duration::from_millis(1) {
+            if now().abs_diff(exchange.received_at) <= Duration::from_millis(slack) {
                 tally.on_time.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -30,7 +30,7 @@ use clap::Parser;
 use comfy_table::{CellAlignment, Table};
 use rustix::time::{ClockId, clock_gettime};
 use semisync::base::trace::{Event, Trace};
-use semisync::sim::{Race, ScenarioRun};
+use semisync::sim::{Engine, Race, ScenarioRun};
 
 use schedule::Schedule;
 
@@ -131,7 +131,7 @@ fn benchmark(args: &Args) -> Result<f64, Failure> {
 }
 
 fn race() -> Result<ScenarioRun, Failure> {
-    Ok(Race::default().run(Arc::default())?)
+    Ok(Race::default().run(Engine::Turmoil, Arc::default())?)
 }
 
 /// Does it, and tells how long the processor was busy with it, in all threads.

@@ -114,7 +114,13 @@ impl<'a> Seen<'a> {
         for record in run.trace.records() {
             match &record.event {
                 Event::Accept { write, key, stamp, value } => {
-                    let write_of = ReplicateRequest { key: key.clone(), value: value.clone(), version: stamp.version };
+                    let write_of = ReplicateRequest {
+                        key: key.clone(),
+                        value: value.clone(),
+                        version: stamp.version,
+                        epoch: Some(stamp.epoch),
+                        leader: Some(0),
+                    };
                     seen.writes.insert(*write, write_of);
                     seen.write_of.insert((key, *stamp), *write);
                 }
@@ -123,7 +129,7 @@ impl<'a> Seen<'a> {
                     seen.answers.entry((record.node, *request)).or_default().push(ReplicateAnswer::applied());
                 }
                 Event::Reject { request: Some(request), stored, .. } => {
-                    let answer = ReplicateAnswer::stale(Some(stored.version));
+                    let answer = ReplicateAnswer::stale(Some(*stored));
                     seen.answers.entry((record.node, *request)).or_default().push(answer);
                 }
                 Event::Ack { message, .. } => drop(seen.acknowledged_at.insert(*message, record.at.into())),
@@ -140,11 +146,12 @@ impl<'a> Seen<'a> {
         let (confirmations, required) = operation.confirmed.ok_or_else(unanswered)?;
         let stamp = operation.stamp.ok_or_else(unanswered)?;
         let ok = operation.outcome == Outcome::Ok;
-        let answer = SetAnswer { ok, confirmations, required, version: stamp.version };
+        let answer =
+            SetAnswer { ok, confirmations, required, version: stamp.version, epoch: stamp.epoch, indeterminate: !ok };
         let write = self.write_of.get(&(&operation.key, stamp)).ok_or_else(unanswered)?;
         Ok(Exchange {
             path: "/set",
-            request: json(&SetRequest { key: operation.key.clone(), value: value.clone() })?,
+            request: json(&SetRequest { key: operation.key.clone(), value: value.clone(), if_version: None })?,
             answer: json(&answer)?,
             sent_at: operation.invoked.at.into(),
             answered_at: Some(*self.completed_at.get(write).ok_or_else(unanswered)?),

@@ -10,7 +10,7 @@ use semisync::base::trace::{Event, Outcome, Record, Trace};
 use semisync::base::{Stamp, Value, Version};
 use semisync::check::{self, Facts, Property, Recorded, Verdict};
 use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
-use semisync::sim::{Generator, Race, ScenarioRun, engine};
+use semisync::sim::{Engine, Generator, Race, ScenarioRun, Strategy, engine};
 
 use super::{check_file, text};
 use crate::corpus;
@@ -49,7 +49,9 @@ fn every_scenario_of_the_corpus_is_judged_alike_from_its_file() {
 fn generated_scenarios_are_judged_alike_from_their_files() {
     for_each_seed(0..10, |seed| {
         let rules = RulesSpec::Named(if seed % 2 == 0 { RuleSet::Lab } else { RuleSet::Safe });
-        is_judged_alike(&corpus::play(&Generator { rules, crashes: true }.scenario(seed)));
+        is_judged_alike(&corpus::play(
+            &Generator { rules, crashes: true, engine: Engine::Turmoil, strategy: Strategy::Timed }.scenario(seed),
+        ));
     });
 }
 
@@ -90,7 +92,7 @@ fn corpus_file(name: &str) -> PathBuf {
 fn race() -> Trace {
     let mut scenario = Race { followers: 3, write_quorum: 2, writes: 120, ..Race::default() }.scenario();
     scenario.workload.reads = 0.5;
-    let run = engine::run(&scenario, 1, Arc::default()).expect("a simulation");
+    let run = engine::run(Engine::Turmoil, &scenario, 1, Arc::default()).expect("a simulation");
     assert_eq!(run.violations().next(), None);
     run.trace
 }

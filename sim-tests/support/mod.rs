@@ -1,5 +1,6 @@
 //! The vocabulary of the tests.
 
+pub mod pipes;
 pub mod raw;
 #[cfg(feature = "sim")]
 pub mod seeds;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -21,10 +21,19 @@ pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> RawAnswer {
 }
 
 /// Reads one answer, up to the end of the connection.
-pub async fn read_answer(stream: &mut TcpStream) -> RawAnswer {
+pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> RawAnswer {
+    parse(&read_text(stream).await)
+}
+
+/// Reads one answer, up to the end of the connection, head and all.
+pub async fn read_text(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     timeout(DEADLINE, stream.read_to_end(&mut answer)).await.expect("an answer in time").expect("a clean end");
-    let answer = String::from_utf8(answer).expect("answers are UTF-8");
+    String::from_utf8(answer).expect("answers are UTF-8")
+}
+
+/// The status and the body of an answer.
+pub fn parse(answer: &str) -> RawAnswer {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an answer: {answer:?}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
     let body = if head.contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };

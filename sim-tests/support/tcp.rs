@@ -1,6 +1,7 @@
 //! Real nodes on loopback TCP, each on a port of its own, all in the test's runtime.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use semisync::base::Seed;
@@ -9,6 +10,11 @@ use semisync::net::{HostPort, NetemConfig, Tcp};
 use semisync::node::{Config, LeaderRole, Node, Role};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use super::until;
+
+/// How many nodes were made: each has a life of its own.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 pub const CLIENT_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -48,7 +54,8 @@ impl Running {
 }
 
 pub fn follower_config(port: u16) -> Config {
-    Config::new(Role::Follower, SocketAddr::from(([127, 0, 0, 1], port)), Seed::new(1))
+    let incarnation = STARTED.fetch_add(1, Ordering::Relaxed);
+    Config { incarnation, ..Config::new(Role::Follower, SocketAddr::from(([127, 0, 0, 1], port)), Seed::new(1)) }
 }
 
 pub fn leader_config(followers: Vec<HostPort>, write_quorum: usize, delay_ms: (u64, u64)) -> Config {
@@ -59,7 +66,8 @@ pub fn leader_config(followers: Vec<HostPort>, write_quorum: usize, delay_ms: (u
         netem: NetemConfig { min_delay, max_delay },
         repl_timeout: Duration::from_secs(5),
     };
-    Config::new(Role::Leader(role), SocketAddr::from(([127, 0, 0, 1], 0)), Seed::new(1))
+    let incarnation = STARTED.fetch_add(1, Ordering::Relaxed);
+    Config { incarnation, ..Config::new(Role::Leader(role), SocketAddr::from(([127, 0, 0, 1], 0)), Seed::new(1)) }
 }
 
 /// A leader and its followers.
@@ -79,6 +87,10 @@ impl TcpCluster {
         let leader = Running::start(leader_config(addresses.clone(), write_quorum, delay_ms)).await;
         let client = Client::new(Tcp, CLIENT_DEADLINE);
         let cluster = Cluster::new(client, leader.address.into(), addresses);
+        // Whoever stops a follower at once stops one that has been up.
+        for node in cluster.nodes() {
+            until(async || cluster.client().ready(cluster.address(node)).await.ok().filter(|it| it.ready)).await;
+        }
         Self { leader, followers: running, cluster }
     }
 }

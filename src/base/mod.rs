@@ -6,6 +6,7 @@ pub mod history;
 pub mod json_lines;
 mod key;
 mod node;
+mod read_mode;
 mod recording;
 pub mod seed;
 mod stamp;
@@ -15,6 +16,7 @@ pub mod wire;
 
 pub use key::{InvalidKey, Key};
 pub use node::{FollowerId, FollowerSet, InvalidNodeId, NodeId};
+pub use read_mode::ReadMode;
 pub use recording::{Recording, RecordingError};
 pub use seed::Seed;
 pub use stamp::{Epoch, InvalidVersion, Stamp, Version};

@@ -118,7 +118,7 @@ impl Serialize for FollowerId {
 }
 
 /// A set of followers. Adding one twice counts once, which is what "distinct confirmations" means.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct FollowerSet(u128);
 
 impl FollowerSet {

@@ -71,14 +71,28 @@ impl<'de> Deserialize<'de> for Version {
 
 /// A leader's term of office. Every write of one epoch is ordered before every write of the next.
 ///
-/// Today there is one epoch, [`Epoch::ZERO`]: a leader does not yet recover what an earlier one wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// An epoch belongs to one life of one leader: it is chosen above every epoch that a majority of the followers has promised,
+/// and promised by a majority of them before anything is written in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// The epoch of a leader that has not recovered anything.
+    /// Before any leader: what a follower has promised that was never asked, and the epoch of writes made by hand.
     pub const ZERO: Self = Self(0);
+    /// The epoch of a cluster's first leader.
+    pub const FIRST: Self = Self(1);
+
+    /// The epoch of this number.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The epoch after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 
     /// The epoch as a number.
     pub fn get(self) -> u64 {
@@ -99,16 +113,16 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// A stamp of the only epoch that exists today.
+    /// A stamp of a cluster's first leader.
     pub fn of_version(version: Version) -> Self {
-        Self { epoch: Epoch::ZERO, version }
+        Self { epoch: Epoch::FIRST, version }
     }
 }
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.epoch {
-            Epoch::ZERO => write!(f, "v{}", self.version),
+            Epoch::FIRST => write!(f, "v{}", self.version),
             epoch => write!(f, "e{}v{}", epoch.get(), self.version),
         }
     }

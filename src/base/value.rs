@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -84,11 +85,18 @@ fn depth(json: &str) -> usize {
 /// Two values are equal when their texts are: `1.0` and `1.00` differ.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
-        self.as_json() == other.as_json()
+        // Most that are compared are clones of one another.
+        Arc::ptr_eq(&self.0, &other.0) || self.as_json() == other.as_json()
     }
 }
 
 impl Eq for Value {}
+
+impl Hash for Value {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_json().hash(state);
+    }
+}
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

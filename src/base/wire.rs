@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Key, Value, Version};
+use super::{Epoch, Key, Stamp, Value, Version};
 
 /// Names a replication request of a semisync leader, as `<incarnation>.<number>`. It ties the two ends of a request together in
 /// traces and logs, and tells a follower that its caller understands [`ReplicateAnswer::version`].
@@ -20,6 +20,15 @@ pub const REQUEST_HEADER: &str = "semisync-request";
 /// messages by it, so that a simulation with one operation more or less treats every other as before.
 pub const OPERATION_HEADER: &str = "semisync-operation";
 
+/// Tells a leader which life of a follower answers `POST /replicate`, and whether its memory can be relied on, as
+/// `<incarnation> normal` or `<incarnation> recovering`. An answer without it comes from a program that knows the documented
+/// interface only.
+pub const FOLLOWER_HEADER: &str = "semisync-follower";
+
+/// The epoch of the version that an answer to `POST /set` or `GET /get/{key}` tells, a number. Together they order the writes of
+/// a key; the version alone does until every node has lost its memory at once. Bodies are those of the documented interface.
+pub const EPOCH_HEADER: &str = "semisync-epoch";
+
 /// `POST /set`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SetRequest {
@@ -27,6 +36,9 @@ pub struct SetRequest {
     pub key: Key,
     /// The value, any JSON.
     pub value: Value,
+    /// The version that the key must have for the write to be made, 0 if the key must not be there. Without it, any will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<u64>,
 }
 
 /// The answer to `POST /set`, with status 200 whether or not the quorum was reached.
@@ -41,6 +53,13 @@ pub struct SetAnswer {
     pub required: usize,
     /// The version that the write was given.
     pub version: Version,
+    /// The leader's epoch, which goes in [`EPOCH_HEADER`].
+    #[serde(skip, default = "first")]
+    pub epoch: Epoch,
+    /// Said where `ok` is `false`: whether the write takes effect is open. Replication goes on, and a later write may be
+    /// acknowledged on top of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub indeterminate: bool,
 }
 
 /// One write, as a leader sends it to a follower: the body of `POST /replicate`, or an item of its array form.
@@ -52,6 +71,12 @@ pub struct ReplicateRequest {
     pub value: Value,
     /// The version of the write.
     pub version: Version,
+    /// The epoch of the leader that sends it. A write without one is by hand: it is shown, and no leader's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// Which of all the lives of all leaders sends it; goes with `epoch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<u64>,
 }
 
 /// The body of `POST /replicate`: one write, or several that became due together.
@@ -70,24 +95,38 @@ pub struct ReplicateAnswer {
     pub ok: bool,
     /// Whether the write was greater than what the follower had, and is stored now.
     pub applied: bool,
-    /// Why it was not applied: `stale_version`.
+    /// Why it was not applied: `stale_version`, or `fenced` where another epoch is promised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The version that the follower has instead, told to a caller that sends [`REQUEST_HEADER`]. A leader needs it to
     /// see that the follower holds something newer of *its own*, and not a write of an earlier life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
+    /// The epoch of that version; or the one that is promised, where the write was fenced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
 }
 
 impl ReplicateAnswer {
     /// The answer to a write that was stored.
     pub fn applied() -> Self {
-        Self { ok: true, applied: true, reason: None, version: None }
+        Self { ok: true, applied: true, reason: None, version: None, epoch: None }
     }
 
     /// The answer to a write that was not newer than the stored one.
-    pub fn stale(stored: Option<Version>) -> Self {
-        Self { ok: true, applied: false, reason: Some("stale_version".into()), version: stored }
+    pub fn stale(stored: Option<Stamp>) -> Self {
+        Self {
+            ok: true,
+            applied: false,
+            reason: Some("stale_version".into()),
+            version: stored.map(|stamp| stamp.version),
+            epoch: stored.map(|stamp| stamp.epoch).filter(|epoch| *epoch > Epoch::ZERO),
+        }
+    }
+
+    /// The answer to a write of a leader or an epoch that is not the promised one.
+    pub fn fenced(promised: Epoch) -> Self {
+        Self { ok: false, applied: false, reason: Some("fenced".into()), version: None, epoch: Some(promised) }
     }
 }
 
@@ -100,6 +139,9 @@ pub struct Found {
     pub value: Value,
     /// Its version.
     pub version: Version,
+    /// The epoch of its version, which goes in [`EPOCH_HEADER`].
+    #[serde(skip, default = "first")]
+    pub epoch: Epoch,
 }
 
 /// A key's value and version in `GET /dump`.
@@ -109,6 +151,24 @@ pub struct DumpEntry {
     pub value: Value,
     /// Its version.
     pub version: Version,
+}
+
+impl Found {
+    /// The stamp of the value.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, version: self.version }
+    }
+}
+
+impl SetAnswer {
+    /// The stamp that the write was given.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, version: self.version }
+    }
+}
+
+fn first() -> Epoch {
+    Epoch::FIRST
 }
 
 /// The answer to `GET /dump`: everything that the node stores, sorted by key.
@@ -132,11 +192,23 @@ pub struct Ready {
     pub detail: String,
 }
 
+/// The answer to `POST /admin/accept-loss`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedLoss {
+    /// That it is accepted.
+    pub accepted: bool,
+    /// What that means.
+    pub detail: String,
+}
+
 /// The body of every answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// What is wrong, in a sentence.
     pub detail: String,
+    /// The version that the key has instead of the one that was asked for, 0 if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
 }
 
 /// Why a body could not be read.

@@ -20,43 +20,44 @@
 
 mod answers;
 
-use std::collections::BTreeMap;
-
-use answers::Answers;
+use answers::mistaken;
 
 use super::evidence::{At, count, names, not_applicable};
-use super::replay::{Replay, Write, Writes};
+use super::prepared::Prepared;
+use super::replay::Replay;
+use super::writes::Write;
 use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
-use crate::base::trace::{Event, Micros, Outcome, WriteId};
-use crate::base::{Key, Stamp};
+use crate::base::trace::{Event, Micros, Outcome, Record, WriteId};
 
-/// Checks it. O(n log n), times the number of followers.
+/// Checks it. O(n log n), times the number of followers, and for each answer that is accused once through the records
+/// before it.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    let Prepared { run, keys, writes, .. } = prepared;
     let Some(facts) = run.facts else { return of_clients(run) };
-    let writes = Writes::of(run);
     let mut replay = Replay::new(facts);
-    let returns: BTreeMap<usize, &Operation> =
-        run.history.operations.iter().filter_map(|operation| Some((operation.returned?.index, operation))).collect();
-    let mut completed: BTreeMap<(&Key, Stamp, &str), bool> = BTreeMap::new();
+    // Whether the leader had the quorum for what it answered, by what the write says.
+    let mut completed: Vec<Option<bool>> = vec![None; writes.len()];
     let mut evidence = Vec::new();
-    let mut learnt = Answers::default();
     let mut answers = 0;
-    for (index, record) in run.records.iter().enumerate() {
-        replay.follow(&writes, record);
-        learnt.follow(record);
+    for (index, record) in prepared.deeds() {
+        replay.follow(keys, writes, index, record);
         match &record.event {
             Event::Complete { write: number, ok, confirmations } => {
                 let Some(write) = writes.numbered(record.incarnation, *number) else { continue };
                 answers += 1;
-                completed.insert((write.key, write.stamp, write.value.as_json()), *ok);
+                completed[writes.saying(write)] = Some(*ok);
                 let answer =
                     Answer { number: *number, write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
-                evidence.extend(answer.check(facts, &replay, &learnt, record.at));
+                evidence.extend(answer.check(facts, &replay, &run.records[..index]));
             }
             Event::Return { .. } => {
-                let Some(operation) = returns.get(&index) else { continue };
-                let untrue = told(facts, &writes, &completed, operation);
+                let Some(operation) = prepared.operation_at(index) else { continue };
+                let untrue = told(facts, prepared, &completed, operation);
                 evidence.extend(untrue.map(|what| accuse(operation, record.at, &what)));
             }
             _ => {}
@@ -74,7 +75,7 @@ fn of_clients(run: &Recorded<'_>) -> Verdict {
     let Some((_, (_, required), first)) = told.first() else {
         return not_applicable(Property::Acknowledgement, "no client was told of confirmations");
     };
-    let quorum = Quorum { required: *required, source: format!("{} was told {required}", first.name()) };
+    let quorum = Quorum { required: *required, first: Some(first) };
     let untrue = told.iter().filter_map(|(returned, confirmed, operation)| {
         contradiction(&quorum, None, operation, *confirmed).map(|what| accuse(operation, returned.at, &what))
     });
@@ -100,45 +101,45 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn check(&self, facts: &Facts, replay: &Replay<'_>, learnt: &Answers, now: Micros) -> Option<String> {
+    /// What is wrong with it, after these records.
+    fn check(&self, facts: &Facts, replay: &Replay<'_>, before: &[Record]) -> Option<String> {
         let Self { number, write, ok, confirmations, at } = self;
         let quorum = facts.write_quorum;
-        let stored = replay.reached(write, now);
-        let told = format!(
-            "leader {} {write} at {at} with {}",
-            if *ok { "acknowledged" } else { "answered without the quorum for" },
-            count(*confirmations, "confirmation")
-        );
+        let stored = replay.reached(write, at.0);
+        let told = || {
+            let did = if *ok { "acknowledged" } else { "answered without the quorum for" };
+            format!("leader {did} {write} at {at} with {}", count(*confirmations, "confirmation"))
+        };
         if *confirmations > stored.len() || (*ok && stored.len() < quorum) {
             let only = if stored.is_empty() { "" } else { "only " };
             let forgot = replay.forgot(write);
             let crashed = forgot.iter().map(|(id, crash)| format!("{id} had, but crashed at {}", At(*crash)));
-            let why: Vec<String> = crashed.chain(learnt.mistaken(*number, write, &stored, &forgot)).collect();
+            let why: Vec<String> = crashed.chain(mistaken(before, *number, write, &stored, &forgot)).collect();
             let why: Vec<String> = why.into_iter().map(|clause| format!("; {clause}")).collect();
             let must = if *ok { format!(", where {quorum} must have") } else { String::new() };
-            return Some(format!("{told}, but {only}{} had stored it{must}{}", names(&stored), why.concat()));
+            return Some(format!("{}, but {only}{} had stored it{must}{}", told(), names(&stored), why.concat()));
         }
-        (*ok && *confirmations < quorum).then(|| format!("{told}, but {quorum} are required"))
+        (*ok && *confirmations < quorum).then(|| format!("{}, but {quorum} are required", told()))
     }
 }
 
 /// What is wrong with what a client was told.
 fn told(
     facts: &Facts,
-    writes: &Writes<'_>,
-    completed: &BTreeMap<(&Key, Stamp, &str), bool>,
+    Prepared { keys, writes, .. }: &Prepared<'_>,
+    completed: &[Option<bool>],
     operation: &Operation,
 ) -> Option<String> {
     let Kind::Write(value) = &operation.kind else { return None };
-    let quorum = Quorum { required: facts.write_quorum, source: format!("the quorum is {}", facts.write_quorum) };
+    let quorum = Quorum { required: facts.write_quorum, first: None };
     let contradiction = |confirmed| contradiction(&quorum, Some(facts.followers), operation, confirmed);
     if let Some(what) = operation.confirmed.and_then(contradiction) {
         return Some(what);
     }
     let stamp = operation.stamp.filter(|_| operation.outcome == Outcome::Ok)?;
     // Where no node was recorded, nothing is known of its side.
-    writes.that_says(&operation.key, stamp, value)?;
-    match completed.get(&(&operation.key, stamp, value.as_json())) {
+    let write = writes.that_says(keys.number(&operation.key)?, stamp, value)?;
+    match completed[writes.saying(write)] {
         Some(true) => None,
         Some(false) => Some("ok, but the leader had not reached the quorum".into()),
         None => Some("ok, but the leader had not completed the write".into()),
@@ -146,20 +147,31 @@ fn told(
 }
 
 /// How many confirmations a write takes, and how that is known.
-struct Quorum {
+struct Quorum<'a> {
     required: usize,
-    source: String,
+    /// Who was the first to be told so; nobody where it is known by itself.
+    first: Option<&'a Operation>,
+}
+
+impl Quorum<'_> {
+    fn source(&self) -> String {
+        let required = self.required;
+        match self.first {
+            Some(first) => format!("{} was told {required}", first.name()),
+            None => format!("the quorum is {required}"),
+        }
+    }
 }
 
 /// What cannot be in an answer with these confirmations of so many that are said to be required.
 fn contradiction(
-    quorum: &Quorum,
+    quorum: &Quorum<'_>,
     followers: Option<usize>,
     operation: &Operation,
     (confirmations, required): (usize, usize),
 ) -> Option<String> {
     if required != quorum.required {
-        return Some(format!("that it takes {}; {}", count(required, "confirmation"), quorum.source));
+        return Some(format!("that it takes {}; {}", count(required, "confirmation"), quorum.source()));
     }
     if let Some(followers) = followers.filter(|followers| confirmations > *followers) {
         return Some(format!("of {confirmations} confirmations; there are {}", count(followers, "follower")));

@@ -11,31 +11,37 @@
 //! A first delivery is sent in the same step, and at the same time, in which its write is accepted; everything else is a resend, also the first
 //! message of a write that found the window full. Sockets, tasks and bytes are not events, and not seen here.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::evidence::{At, count, without_trace};
+use super::nodes::Nodes;
+use super::prepared::Prepared;
 use super::{Property, Recorded, Verdict};
+use crate::base::NodeId;
 use crate::base::trace::{Event, MessageId, Micros, WriteId};
-use crate::base::{FollowerId, Key, NodeId};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
     let Some(facts) = run.facts else { return without_trace(Property::Bounds) };
-    let mut under_way: BTreeMap<FollowerId, UnderWay> = BTreeMap::new();
-    let mut keys: BTreeSet<&Key> = BTreeSet::new();
+    let mut under_way: Nodes<UnderWay> = Nodes::new();
+    // Whether each key, by its number, was written in the leader's present life, and how many were.
+    let (mut is_written, mut written) = (vec![false; keys.len()], 0);
     let mut just_accepted: Option<(WriteId, Micros)> = None;
     let mut evidence = Vec::new();
     // The most that there ever were of each kind.
     let (mut most_first, mut most_resent) = (0, 0);
-    for record in run.records.iter().filter(|record| record.node == NodeId::Leader) {
+    for (place, record) in run.records.iter().enumerate().filter(|(_, record)| record.node == NodeId::Leader) {
         match &record.event {
-            Event::Accept { write, key, .. } => {
+            Event::Accept { write, .. } => {
                 just_accepted = Some((*write, record.at));
-                keys.insert(key);
+                let is_old = std::mem::replace(&mut is_written[keys.stored_at(place)], true);
+                written += usize::from(!is_old);
             }
             Event::Send { message, .. } => {
                 let to = message.to;
-                let UnderWay { first, resent, accused } = under_way.entry(to).or_default();
+                let UnderWay { first, resent, accused } = under_way.of(to.into());
                 let (kind, number, limit) = if message.attempt == 1 && just_accepted == Some((message.write, record.at))
                 {
                     first.insert(*message);
@@ -44,7 +50,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
                 } else {
                     resent.insert(*message);
                     most_resent = most_resent.max(resent.len());
-                    ("resends", resent.len(), keys.len())
+                    ("resends", resent.len(), written)
                 };
                 if number > limit && !*accused {
                     *accused = true;
@@ -55,15 +61,16 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
             }
             Event::Ack { message, .. } | Event::Lost { message, .. } => {
                 just_accepted = None;
-                let UnderWay { first, resent, .. } = under_way.entry(message.to).or_default();
+                let UnderWay { first, resent, .. } = under_way.of(message.to.into());
                 if !first.remove(message) {
                     resent.remove(message);
                 }
             }
             Event::Crash => {
                 just_accepted = None;
-                under_way.clear();
-                keys.clear();
+                under_way = Nodes::new();
+                is_written.fill(false);
+                written = 0;
             }
             _ => just_accepted = None,
         }
@@ -80,10 +87,33 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 /// What is under way to one follower.
 #[derive(Default)]
 struct UnderWay {
-    first: BTreeSet<MessageId>,
-    resent: BTreeSet<MessageId>,
+    first: Messages,
+    resent: Messages,
     /// One complaint about a follower is enough.
     accused: bool,
+}
+
+/// Messages in their order. They are few, and most come in at the end.
+#[derive(Default)]
+struct Messages(Vec<MessageId>);
+
+impl Messages {
+    fn insert(&mut self, message: MessageId) {
+        if self.0.last().is_none_or(|last| *last < message) {
+            self.0.push(message);
+        } else if let Err(at) = self.0.binary_search(&message) {
+            self.0.insert(at, message);
+        }
+    }
+
+    /// Takes a message out; false if it was not there.
+    fn remove(&mut self, message: &MessageId) -> bool {
+        self.0.binary_search(message).map(|at| self.0.remove(at)).is_ok()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 #[cfg(test)]

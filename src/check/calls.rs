@@ -1,5 +1,5 @@
 use std::iter::Peekable;
-use std::vec;
+use std::slice;
 
 use crate::base::history::{History, Moment, Operation};
 
@@ -12,9 +12,8 @@ pub(super) enum Call<'a> {
     Returned(&'a Operation, Moment),
 }
 
-/// The invocations and returns of a history in their order, for a checker to walk through beside the records of the run,
-/// if there are any.
-pub(super) struct Calls<'a>(Peekable<vec::IntoIter<(Moment, Call<'a>)>>);
+/// The invocations and returns of a history in their order.
+pub(super) struct Calls<'a>(Vec<(Moment, Call<'a>)>);
 
 impl<'a> Calls<'a> {
     pub(super) fn of(history: &'a History) -> Self {
@@ -24,11 +23,24 @@ impl<'a> Calls<'a> {
             calls.extend(operation.returned.map(|moment| (moment, Call::Returned(operation, moment))));
         }
         calls.sort_by_key(|(moment, _)| *moment);
-        Self(calls.into_iter().peekable())
+        Self(calls)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = Call<'a>> {
+        self.0.iter().map(|(_, call)| *call)
+    }
+
+    pub(super) fn walk(&self) -> CallsBeside<'_, 'a> {
+        CallsBeside(self.0.iter().peekable())
+    }
+}
+
+/// The same, for a checker to walk through beside the records of the run, if there are any.
+pub(super) struct CallsBeside<'r, 'a>(Peekable<slice::Iter<'r, (Moment, Call<'a>)>>);
+
+impl<'a> CallsBeside<'_, 'a> {
     /// The next call, if it is made no later than the record at this place.
     pub(super) fn next_until(&mut self, place: usize) -> Option<Call<'a>> {
-        self.0.next_if(|(moment, _)| moment.index <= place).map(|(_, call)| call)
+        self.0.next_if(|(moment, _)| moment.index <= place).map(|(_, call)| *call)
     }
 }

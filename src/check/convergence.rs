@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::evidence::{count, not_applicable, without_trace};
-use super::{Property, Recorded, Verdict};
+use super::{Property, Recorded, Verdict, waiting};
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{Key, NodeId};
 
@@ -22,6 +22,9 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     let [(_, first), _, ..] = run.states else {
         return not_applicable(Property::Convergence, "fewer than two nodes were there to be compared in the end");
     };
+    if let Some(waits) = waiting::leader_waits(run) {
+        return not_applicable(Property::Convergence, &waits);
+    }
     let evidence = differences(run.states).iter().map(|difference| format!("in the end, {difference}")).collect();
     Verdict::unless(Property::Convergence, evidence, || {
         format!("{} on {}", count(first.len(), "key"), count(run.states.len(), "node"))

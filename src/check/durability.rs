@@ -17,10 +17,14 @@
 //!
 //! (Any quorum of W and any of n − W + 1 followers intersect: Gifford, *Weighted Voting for Replicated Data*, 1979.)
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::fmt;
 
 use super::evidence::{At, count, names, without_trace};
-use super::replay::{Held, Replay, Write, Writes};
+use super::prepared::Prepared;
+use super::replay::{Held, Replay};
+use super::writes::Write;
 use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
@@ -29,52 +33,64 @@ use crate::base::{FollowerSet, Key, NodeId, Stamp, Value};
 /// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
 /// follower that goes back takes as long as there were writes between what it had and what it has.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    let Prepared { run, keys, writes, .. } = prepared;
     let Some(facts) = run.facts else { return without_trace(Property::Durability) };
-    let writes = Writes::of(run);
     let mut check = Check {
-        run,
+        prepared,
         facts,
         replay: Replay::new(facts),
         acknowledged: Vec::new(),
-        of_key: BTreeMap::new(),
-        known: BTreeMap::new(),
+        of_key: vec![BTreeMap::new(); keys.len()],
+        known: vec![None; keys.len()],
         life: 0,
         lives: BTreeSet::new(),
         crashes: Vec::new(),
         evidence: Vec::new(),
     };
-    let (mut invocations, mut returns) = (BTreeMap::new(), BTreeMap::new());
-    for operation in &run.history.operations {
-        invocations.insert(operation.invoked.index, operation);
-        returns.extend(operation.returned.map(|moment| (moment.index, operation)));
-    }
     // What each read at the leader must find at least, as of its invocation.
-    let mut floors: BTreeMap<usize, Known<'_>> = BTreeMap::new();
-    for (index, record) in run.records.iter().enumerate() {
-        let replaced = check.replay.follow(&writes, record);
+    let mut floors: BTreeMap<usize, (usize, Known<'_>)> = BTreeMap::new();
+    for (index, record) in prepared.deeds() {
+        let replaced = check.replay.follow(keys, writes, index, record);
         match &record.event {
-            Event::Accept { key, stamp, value, .. } => check.not_reused(record, key, *stamp, value),
-            Event::Apply { key, stamp, value, .. } => check.not_replaced(record, key, replaced, *stamp, value),
+            Event::Accept { key, stamp, value, .. } => {
+                check.not_reused(record, (key, keys.stored_at(index)), *stamp, value);
+            }
+            Event::Apply { stamp, value, .. } => {
+                check.not_replaced(record, keys.stored_at(index), replaced, *stamp, value);
+            }
+            Event::Discard { .. } => check.given_up(record, keys.stored_at(index), replaced),
+            Event::Recovered { anew, .. } => {
+                check.recovered(record, *anew);
+                floors.retain(|_, (key, _)| check.known[*key].is_some());
+            }
             Event::Crash => check.crashed(record),
             Event::Restart if record.node == NodeId::Leader => check.life = record.incarnation,
             Event::Complete { write, ok: true, .. } => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
-                check.acknowledged(*write, record.at, "leader acknowledged".into());
+                check.acknowledged(write, How::Completed(write, record.at), record.at);
             }
-            Event::InvokeGet { target: NodeId::Leader, key, .. } => {
-                let operation = invocations.get(&index);
-                let floor = check.known.get(key).filter(|known| known.life < check.life);
-                floors.extend(operation.zip(floor).map(|(_, floor)| (index, floor.clone())));
+            Event::InvokeGet { target: NodeId::Leader, key, mode, .. } if prepared.shows_what_stays(*mode) => {
+                let known = keys.number(key).and_then(|key| Some((key, check.known[key]?)));
+                let floor = known.filter(|(_, known)| known.life < check.life);
+                floors.extend(prepared.operation_at(index).zip(floor).map(|(_, floor)| (index, floor)));
             }
             Event::Return { outcome, .. } => {
-                let Some(operation) = returns.get(&index) else { continue };
+                let Some(operation) = prepared.operation_at(index) else { continue };
+                let Some(key) = keys.number(&operation.key) else { continue };
                 match (&operation.kind, operation.stamp) {
                     (Kind::Write(value), Some(stamp)) if *outcome == Outcome::Ok => {
-                        let Some(write) = writes.that_says(&operation.key, stamp, value) else { continue };
-                        check.acknowledged(*write, record.at, format!("{} was told of", operation.client));
+                        let Some(write) = writes.that_says(key, stamp, value) else { continue };
+                        check.acknowledged(write, How::Told(operation, write, record.at), record.at);
                     }
-                    (Kind::Read(found), stamp) if operation.target == NodeId::Leader => {
-                        check.read(operation, record.at, found.as_ref(), stamp, floors.get(&operation.invoked.index));
+                    (Kind::Read(found), stamp)
+                        if operation.target == NodeId::Leader && prepared.shows_what_stays(operation.mode) =>
+                    {
+                        let floor = floors.get(&operation.invoked.index).map(|(_, floor)| floor);
+                        check.read((operation, key), record.at, found.as_ref(), stamp, floor);
                     }
                     _ => {}
                 }
@@ -93,11 +109,34 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     })
 }
 
+/// How a stamp became known, and when.
+#[derive(Debug, Clone, Copy)]
+enum How<'a> {
+    /// The leader answered the write.
+    Completed(&'a Write<'a>, Micros),
+    /// A client was told of its write.
+    Told(&'a Operation, &'a Write<'a>, Micros),
+    /// It was read at the leader.
+    Read(&'a Operation, Stamp, Micros),
+}
+
+/// `leader acknowledged k1 v7 (c3#2) at 1512 ms`
+impl fmt::Display for How<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Completed(write, at) => write!(f, "leader acknowledged {write} at {}", At(*at)),
+            Self::Told(operation, write, at) => write!(f, "{} was told of {write} at {}", operation.client, At(*at)),
+            Self::Read(operation, stamp, at) => {
+                write!(f, "{} read {} {stamp} at the leader at {}", operation.name(), operation.key, At(*at))
+            }
+        }
+    }
+}
+
 /// A write that was acknowledged.
 struct Acknowledged<'a> {
-    write: Write<'a>,
-    /// `leader acknowledged k1 v7 (c3#2) at 1512 ms`
-    how: String,
+    write: &'a Write<'a>,
+    how: How<'a>,
     /// Holders that crashed since they held it.
     crashed: FollowerSet,
     /// One complaint about a write is enough.
@@ -105,23 +144,24 @@ struct Acknowledged<'a> {
 }
 
 /// The greatest stamp of a key that the leader must not forget.
-#[derive(Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Known<'a> {
     stamp: Stamp,
     value: &'a Value,
     /// The life of the leader in which it became known.
     life: u64,
-    how: String,
+    how: How<'a>,
 }
 
-struct Check<'a, 'r> {
-    run: &'r Recorded<'a>,
+struct Check<'a> {
+    prepared: &'a Prepared<'a>,
     facts: &'a Facts,
     replay: Replay<'a>,
     acknowledged: Vec<Acknowledged<'a>>,
-    /// The acknowledged writes of each key, by their places in `acknowledged`.
-    of_key: BTreeMap<&'a Key, BTreeMap<(u64, Stamp), usize>>,
-    known: BTreeMap<&'a Key, Known<'a>>,
+    /// By the numbers of the keys: the acknowledged writes, by their places in `acknowledged`.
+    of_key: Vec<BTreeMap<(u64, Stamp), usize>>,
+    /// By the numbers of the keys.
+    known: Vec<Option<Known<'a>>>,
     life: u64,
     /// The lives of the leader that had writes acknowledged.
     lives: BTreeSet<u64>,
@@ -130,16 +170,14 @@ struct Check<'a, 'r> {
     evidence: Vec<String>,
 }
 
-impl<'a> Check<'a, '_> {
-    fn acknowledged(&mut self, write: Write<'a>, now: Micros, how: String) {
-        let of_key = self.of_key.entry(write.key).or_default();
-        if of_key.contains_key(&(write.life, write.stamp)) {
-            return;
-        }
-        of_key.insert((write.life, write.stamp), self.acknowledged.len());
+impl<'a> Check<'a> {
+    fn acknowledged(&mut self, write: &'a Write<'a>, how: How<'a>, now: Micros) {
+        match self.of_key[write.key_number].entry((write.life, write.stamp)) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(entry) => entry.insert(self.acknowledged.len()),
+        };
         self.lives.insert(write.life);
-        let how = format!("{how} {write} at {}", At(now));
-        let (holders, mourned) = (self.replay.holders(&write), self.replay.mourned(&write, now));
+        let (holders, mourned) = (self.replay.holders(write), self.replay.mourned(write, now));
         let mut crashed = FollowerSet::default();
         for id in mourned.into_iter().filter(|id| !holders.contains(id)) {
             crashed.insert(id);
@@ -147,7 +185,7 @@ impl<'a> Check<'a, '_> {
         let accused = holders.len() + crashed.len() < self.facts.write_quorum;
         if accused {
             let only = if holders.is_empty() { "" } else { "only " };
-            let forgot = self.replay.forgot(&write);
+            let forgot = self.replay.forgot(write);
             let forgot: Vec<String> =
                 forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
             let quorum = self.facts.write_quorum;
@@ -157,13 +195,59 @@ impl<'a> Check<'a, '_> {
                 forgot.concat()
             ));
         }
-        self.know(write.key, write.stamp, write.value, &how);
+        self.know(write.key_number, write.stamp, write.value, how);
         self.acknowledged.push(Acknowledged { write, how, crashed, accused });
     }
 
-    fn know(&mut self, key: &'a Key, stamp: Stamp, value: &'a Value, how: &str) {
-        if self.known.get(key).is_none_or(|known| known.stamp < stamp) {
-            self.known.insert(key, Known { stamp, value, life: self.life, how: how.to_owned() });
+    fn know(&mut self, key: usize, stamp: Stamp, value: &'a Value, how: How<'a>) {
+        if self.known[key].is_none_or(|known| known.stamp < stamp) {
+            self.known[key] = Some(Known { stamp, value, life: self.life, how });
+        }
+    }
+
+    /// The leader says that it has found everything that was acknowledged. What it has not is forgotten, unless all that
+    /// stored it for the acknowledgement have crashed since.
+    fn recovered(&mut self, record: &Record, anew: bool) {
+        for key in 0..self.known.len() {
+            let Some(known) = self.known[key].filter(|known| known.life < record.incarnation) else { continue };
+            let held = self.replay.held(NodeId::Leader, key);
+            if held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
+                continue;
+            }
+            self.known[key] = None;
+            let is_it = |acknowledged: &&Acknowledged<'_>| acknowledged.write.stamp == known.stamp;
+            let mut of_key = self.of_key[key].values().map(|at| &self.acknowledged[*at]);
+            let is_gone = match of_key.find(is_it) {
+                Some(acknowledged) => acknowledged.crashed.len() >= self.facts.write_quorum,
+                // What was read and not acknowledged was stored by some that nobody counted.
+                None => anew,
+            };
+            if is_gone {
+                continue;
+            }
+            let restart = self.restart_since(&known);
+            let has = held.map_or("nothing".to_owned(), |held| format!("{} = {}", held.stamp, held.value));
+            let at = At(record.at);
+            self.evidence.push(format!("{}{restart}, and at {at} the leader has recovered {has} instead", known.how));
+        }
+    }
+
+    /// A follower gives up what it stores for a key.
+    fn given_up(&mut self, record: &Record, key: usize, before: Option<Held<'a>>) {
+        if before.is_none() {
+            return;
+        }
+        let quorum = self.facts.write_quorum;
+        for at in self.of_key[key].values() {
+            let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[*at];
+            let holders = self.replay.holders(write);
+            if !*accused && holders.len() + crashed.len() < quorum {
+                *accused = true;
+                let (node, at, holders) = (record.node, At(record.at), names(holders));
+                self.evidence.push(format!(
+                    "{how}, but {node} gave it up at {at}, and {holders} still stored it, where {quorum} must"
+                ));
+            }
         }
     }
 
@@ -172,20 +256,20 @@ impl<'a> Check<'a, '_> {
         let NodeId::Follower(id) = record.node else { return };
         // It is forgotten already, and what it lost is what it held.
         for acknowledged in &mut self.acknowledged {
-            if self.replay.forgot(&acknowledged.write).contains(&(id, record.at)) {
+            if self.replay.forgot(acknowledged.write).contains(&(id, record.at)) {
                 acknowledged.crashed.insert(id);
             }
         }
     }
 
     /// A follower stores something else for a key than before. Nothing is lost unless it is older, or another's.
-    fn not_replaced(&mut self, record: &Record, key: &'a Key, replaced: Option<Held<'a>>, stamp: Stamp, value: &Value) {
+    fn not_replaced(&mut self, record: &Record, key: usize, replaced: Option<Held<'a>>, stamp: Stamp, value: &Value) {
         let Some(before) = replaced else { return };
         if before.stamp < stamp || (before.stamp == stamp && before.value == value) {
             return;
         }
         let quorum = self.facts.write_quorum;
-        let Some(of_key) = self.of_key.get(key) else { return };
+        let of_key = &self.of_key[key];
         // If both are of one life, what is before the later one still covers what is before the earlier.
         let one_life =
             before.life.is_some() && self.replay.held(record.node, key).is_some_and(|now| now.life == before.life);
@@ -211,20 +295,17 @@ impl<'a> Check<'a, '_> {
     }
 
     /// The leader gives a stamp to a write. If it remembers what was acknowledged, that is a greater one.
-    fn not_reused(&mut self, record: &Record, key: &Key, stamp: Stamp, value: &Value) {
-        let Some(known) = self.known.get(key).filter(|known| known.life < record.incarnation && known.stamp >= stamp)
-        else {
-            return;
-        };
-        let restart = self.restart_since(known);
-        self.evidence.push(format!("{}{restart}, and at {} gave {key} {stamp} to {value}", known.how, At(record.at)));
+    fn not_reused(&mut self, record: &Record, (key, number): (&Key, usize), stamp: Stamp, value: &Value) {
+        let is_reused = |known: &Known<'_>| known.life < record.incarnation && known.stamp >= stamp;
         // What follows from it is not told again.
-        self.known.remove(key);
+        let Some(known) = self.known[number].take_if(|known| is_reused(known)) else { return };
+        let restart = self.restart_since(&known);
+        self.evidence.push(format!("{}{restart}, and at {} gave {key} {stamp} to {value}", known.how, At(record.at)));
     }
 
     fn read(
         &mut self,
-        operation: &'a Operation,
+        (operation, number): (&'a Operation, usize),
         at: Micros,
         found: Option<&'a Value>,
         stamp: Option<Stamp>,
@@ -233,12 +314,12 @@ impl<'a> Check<'a, '_> {
         let key = &operation.key;
         match (operation.outcome, stamp, found) {
             (Outcome::Ok, Some(stamp), Some(value)) => {
-                let how = format!("{} read {key} {stamp} at the leader at {}", operation.name(), At(at));
+                let how = How::Read(operation, stamp, at);
                 if let Some(floor) = floor.filter(|floor| !kept(floor, stamp, value)) {
                     let restart = self.restart_since(floor);
                     self.evidence.push(format!("{}{restart}, and {how}, which is {value}", floor.how));
                 } else {
-                    self.know(key, stamp, value, &how);
+                    self.know(number, stamp, value, how);
                 }
             }
             (Outcome::Absent, ..) => {
@@ -257,10 +338,19 @@ impl<'a> Check<'a, '_> {
     }
 
     fn kept_to_the_end(&mut self) {
-        let Some((_, dump)) = self.run.states.iter().find(|(node, _)| *node == NodeId::Leader) else { return };
-        for (key, known) in &self.known {
-            let entry = dump.get(*key);
-            if entry.is_some_and(|entry| kept(known, Stamp::of_version(entry.version), &entry.value)) {
+        let Prepared { run, keys, .. } = self.prepared;
+        if !self.prepared.leader_serves_in_the_end() {
+            return;
+        }
+        let Some((_, dump)) = run.states.iter().find(|(node, _)| *node == NodeId::Leader) else { return };
+        for (key, number) in keys.in_order() {
+            let Some(known) = &self.known[number] else { continue };
+            let entry = dump.get(key);
+            if entry.is_some_and(|entry| {
+                // The epoch is not told, and is not below.
+                let stamp = Stamp { epoch: known.stamp.epoch, version: entry.version };
+                kept(known, stamp, &entry.value)
+            }) {
                 continue;
             }
             let has = match entry {
@@ -281,9 +371,10 @@ impl<'a> Check<'a, '_> {
     }
 }
 
-/// Whether this is what was known, or later.
+/// Whether this is what was known, or later. A leader that has recovered it gives it its own epoch, and goes on counting.
 fn kept(known: &Known<'_>, stamp: Stamp, value: &Value) -> bool {
-    stamp > known.stamp || (stamp == known.stamp && value == known.value)
+    stamp.epoch >= known.stamp.epoch
+        && (stamp.version > known.stamp.version || (stamp.version == known.stamp.version && value == known.value))
 }
 
 #[cfg(test)]

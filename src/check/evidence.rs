@@ -32,11 +32,10 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A verdict that counts and does not judge.
-pub(super) fn counted(property: Property, rate: String, cases: Vec<String>) -> Verdict {
-    let number = cases.len();
-    let examples = cases.into_iter().take(EXAMPLES).collect();
-    Verdict { property, finding: Finding::Counted { rate, cases: number, examples } }
+/// A verdict that counts and does not judge. Only the first of the cases are put into words.
+pub(super) fn counted<T>(property: Property, rate: String, cases: &[T], words: impl Fn(&T) -> String) -> Verdict {
+    let examples = cases.iter().take(EXAMPLES).map(words).collect();
+    Verdict { property, finding: Finding::Counted { rate, cases: cases.len(), examples } }
 }
 
 /// A verdict on a run of which only the clients were recorded, where that is not enough.

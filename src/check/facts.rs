@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::base::trace::{Disturbance, Event, Record};
+use crate::base::trace::{Disturbance, Event, Micros, Record};
 
 /// What a checker must know of the cluster and of the run, besides what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +31,12 @@ impl Facts {
         else {
             return None;
         };
-        let delay = (delay.0.into(), delay.1.into());
+        let delay = *delay;
         Some(Self {
             followers: *followers,
             write_quorum: *write_quorum,
             repl_timeout: (*repl_timeout).into(),
-            delay,
+            delay: (delay.0.into(), delay.1.into()),
             link_latency: (*link).into(),
             faulty: records.iter().any(|record| is_fault(&record.event, delay)),
             healed_at: records.iter().position(|record| is_probe(&record.event)),
@@ -50,12 +50,12 @@ fn is_probe(event: &Event) -> bool {
 }
 
 /// Whether this does not happen by itself. A probe is recorded like a fault and does no harm.
-fn is_fault(event: &Event, (shortest, longest): (Duration, Duration)) -> bool {
+fn is_fault(event: &Event, (shortest, longest): (Micros, Micros)) -> bool {
     match event {
         Event::Fault { .. } => !is_probe(event),
         Event::Crash | Event::Restart => true,
         Event::Send { delay, lost, copy, .. } => {
-            lost.is_some() || copy.is_some() || !(shortest..=longest).contains(&(*delay).into())
+            lost.is_some() || copy.is_some() || !(shortest..=longest).contains(delay)
         }
         _ => false,
     }

@@ -1,7 +1,9 @@
 //! What the nodes store in the end, where nobody asked them: their memories, replayed to the end of what they recorded.
 
 use super::Facts;
-use super::replay::{Replay, Writes};
+use super::keys::Keys;
+use super::replay::Replay;
+use super::writes::Writes;
 use crate::base::trace::Record;
 use crate::base::wire::Dump;
 use crate::base::{FollowerId, NodeId};
@@ -11,11 +13,12 @@ pub fn final_states(records: &[Record], facts: &Facts) -> Vec<(NodeId, Dump)> {
     // Whose writes they are does not matter here.
     let writes = Writes::default();
     let mut replay = Replay::new(facts);
-    for record in records {
-        replay.follow(&writes, record);
+    let keys = Keys::of_records(records);
+    for (place, record) in records.iter().enumerate() {
+        replay.follow(&keys, &writes, place, record);
     }
     let nodes = [NodeId::Leader].into_iter().chain(FollowerId::first(facts.followers).map(NodeId::from));
-    nodes.filter_map(|node| Some((node, replay.dump(node)?))).collect()
+    nodes.filter_map(|node| Some((node, replay.dump(&keys, node)?))).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!    2011, chapter 3.)
 //! 3. Within one life of the leader the versions of a key step by one, and the first life begins with 1.
 //!
-//! What a node stores in the end is known by its version, without the epoch, so it is held against epoch 0. The value of a
+//! What a node stores in the end is known by its version, so it counts only where there was one epoch. The value of a
 //! set that was refused does not count as written.
 //!
 //! Where only clients were recorded, what they wrote and read is held against the first two, and what may be from before
@@ -16,30 +16,39 @@
 //! coming from nowhere only if it was read at the leader after a recorded write of the key had been acknowledged.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use super::calls::{Call, Calls};
+use super::calls::Call;
 use super::evidence::{At, count, not_applicable};
+use super::keys::Keys;
+use super::prepared::Prepared;
+use super::text::Text;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::{Event, Outcome};
+use crate::base::trace::{Event, Micros, Outcome, Record};
 use crate::base::{Key, NodeId, Stamp, Value, Version};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
-    let mut check = Check { begins_empty: run.facts.is_some(), ..Check::default() };
-    let mut calls = Calls::of(run.history);
-    for (place, record) in run.records.iter().enumerate() {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    let Prepared { run, keys, .. } = prepared;
+    let mut check = Check::new(run.facts.is_some(), keys);
+    let mut calls = prepared.calls.walk();
+    for (place, record) in prepared.deeds() {
         while let Some(call) = calls.next_until(place) {
             check.follow(call);
         }
-        let (node, at) = (record.node, At(record.at));
         match &record.event {
             Event::Accept { key, stamp, value, .. } => {
-                check.claim(key, *stamp, value, || format!("{node} accepted it at {at}"));
-                check.step(record.incarnation, key, *stamp, &at);
+                let key = (key, keys.stored_at(place));
+                check.claim(key, *stamp, value, Witness::Accepted(record));
+                check.step(record.incarnation, key, *stamp, record.at);
             }
-            Event::Apply { key, stamp, value, .. } => {
-                check.claim(key, *stamp, value, || format!("{node} applied it at {at}"));
+            Event::Apply { key, stamp, value, .. } | Event::Recover { key, stamp, value } => {
+                check.claim((key, keys.stored_at(place)), *stamp, value, Witness::Applied(record));
             }
             _ => {}
         }
@@ -47,9 +56,12 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     while let Some(call) = calls.next_until(usize::MAX) {
         check.follow(call);
     }
-    for (node, dump) in run.states {
+    // What a node stores in the end is known by its version alone, which says enough only if there was one epoch.
+    for (node, dump) in run.states.iter().filter(|_| prepared.has_one_epoch()) {
         for (key, entry) in dump {
-            check.claim(key, Stamp::of_version(entry.version), &entry.value, || format!("{node} has it in the end"));
+            let Some(number) = keys.number(key) else { continue };
+            let witness = Witness::Has(*node);
+            check.claim((key, number), Stamp::of_version(entry.version), &entry.value, witness);
         }
     }
     let Check { claims, claimed, unstamped, evidence, .. } = check;
@@ -60,70 +72,143 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         let operations = count(run.history.operations.len(), "operation");
         let unstamped =
             if unstamped > 0 { format!("; {} without a version", count(unstamped, "value")) } else { String::new() };
-        format!("{} of {operations}, seen {}{unstamped}", count(claims.len(), "stamp"), count(claimed, "time"))
+        format!(
+            "{} of {operations}, seen {}{unstamped}",
+            count(claims.iter().map(Vec::len).sum(), "stamp"),
+            count(claimed, "time")
+        )
     })
 }
 
-#[derive(Default)]
-struct Check<'a> {
+/// Who says that a stamp has a value.
+#[derive(Clone, Copy)]
+enum Witness<'a> {
+    /// The node that accepted it.
+    Accepted(&'a Record),
+    /// The node that applied it.
+    Applied(&'a Record),
+    /// The client of the operation that wrote or found it.
+    Told(&'a Operation, Moment),
+    /// The node that has it in the end.
+    Has(NodeId),
+}
+
+impl fmt::Display for Witness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted(record) => write!(f, "{} accepted it at {}", record.node, At(record.at)),
+            Self::Applied(record) => write!(f, "{} applied it at {}", record.node, At(record.at)),
+            Self::Told(operation, moment) => {
+                let (name, at) = (operation.name(), At(moment.at));
+                match operation.kind {
+                    Kind::Write(_) => write!(f, "{name} was told so at {at}"),
+                    Kind::Read(_) => write!(f, "{name} read it from {} at {at}", operation.target),
+                }
+            }
+            Self::Has(node) => write!(f, "{node} has it in the end"),
+        }
+    }
+}
+
+/// A stamp of a key, and its value.
+#[derive(Clone)]
+struct Claim<'a> {
+    stamp: Stamp,
+    value: &'a Value,
+    /// Who was the first to say so.
+    witness: Witness<'a>,
+    /// What others say that it has. Any is a violation.
+    others: Vec<&'a Value>,
+}
+
+impl Claim<'_> {
+    fn has(&self, value: &Value) -> bool {
+        self.value == value || self.others.contains(&value)
+    }
+}
+
+/// A key and its number among those of the run.
+type Numbered<'a> = (&'a Key, usize);
+
+struct Check<'a, 'r> {
     /// Whether nothing was stored when the records began.
     begins_empty: bool,
-    /// The values that were to be written up to here, with the name of the operation if it was refused.
-    invoked: BTreeMap<(&'a Key, &'a str), Option<String>>,
-    /// The values of each stamp, with who was the first to say so. More than one is a violation.
-    claims: BTreeMap<(&'a Key, Stamp), Vec<(&'a Value, String)>>,
+    keys: &'r Keys<'a>,
+    /// The values that were to be written up to here, with the operation if it was refused. By the numbers of the keys.
+    invoked: BTreeMap<(usize, Text<'a>), Option<&'a Operation>>,
+    /// By the numbers of the keys: what is said of each stamp, in the order of the stamps.
+    claims: Vec<Vec<Claim<'a>>>,
     claimed: usize,
     /// How many values were read without their stamps.
     unstamped: usize,
-    /// The life of the leader that accepted the key's last write, and its stamp.
-    last: BTreeMap<&'a Key, (u64, Stamp)>,
-    /// The smallest stamp of the recorded writes of a key up to here, and when the first was acknowledged.
-    smallest: BTreeMap<&'a Key, Stamp>,
-    acknowledged: BTreeMap<&'a Key, Moment>,
+    /// By the numbers of the keys: the life of the leader that accepted the last write, and its stamp.
+    last: Vec<Option<(u64, Stamp)>>,
+    /// By the numbers of the keys: the smallest stamp of the recorded writes up to here, and when the first was
+    /// acknowledged.
+    smallest: Vec<Option<Stamp>>,
+    acknowledged: Vec<Option<Moment>>,
     evidence: Vec<String>,
 }
 
-impl<'a> Check<'a> {
+impl<'a, 'r> Check<'a, 'r> {
+    fn new(begins_empty: bool, keys: &'r Keys<'a>) -> Self {
+        Self {
+            begins_empty,
+            keys,
+            invoked: BTreeMap::new(),
+            claims: vec![Vec::new(); keys.len()],
+            claimed: 0,
+            unstamped: 0,
+            last: vec![None; keys.len()],
+            smallest: vec![None; keys.len()],
+            acknowledged: vec![None; keys.len()],
+            evidence: Vec::new(),
+        }
+    }
+
     fn follow(&mut self, call: Call<'a>) {
+        let (Call::Invoked(operation) | Call::Returned(operation, _)) = call;
+        let Some(number) = self.keys.number(&operation.key) else { return };
+        let key = (&operation.key, number);
         match call {
-            Call::Invoked(operation) => self.invoked(operation),
+            Call::Invoked(operation) => self.invoked(operation, number),
             Call::Returned(operation, moment) => match (&operation.kind, operation.stamp) {
                 (Kind::Write(value), stamp) => {
                     if operation.outcome == Outcome::Ok {
-                        self.acknowledged.entry(&operation.key).or_insert(moment);
+                        self.acknowledged[number].get_or_insert(moment);
                     }
                     if let Some(stamp) = stamp {
-                        self.claim(&operation.key, stamp, value, || told(operation, moment));
+                        self.claim(key, stamp, value, Witness::Told(operation, moment));
                     }
                 }
                 (Kind::Read(Some(value)), Some(stamp)) => {
-                    self.claim(&operation.key, stamp, value, || told(operation, moment));
+                    self.claim(key, stamp, value, Witness::Told(operation, moment));
                 }
-                (Kind::Read(Some(value)), None) => self.unstamped(operation, moment, value),
+                (Kind::Read(Some(value)), None) => self.unstamped(operation, number, moment, value),
                 (Kind::Read(None), _) => {}
             },
         }
     }
 
-    fn invoked(&mut self, operation: &'a Operation) {
+    fn invoked(&mut self, operation: &'a Operation, key: usize) {
         let Kind::Write(value) = &operation.kind else { return };
-        let key = &operation.key;
-        let refused = (operation.outcome == Outcome::Failed).then(|| operation.name());
-        let before = self.invoked.entry((key, value.as_json())).or_insert_with(|| refused.clone());
+        let refused = (operation.outcome == Outcome::Failed).then_some(operation);
+        let before = self.invoked.entry((key, Text::of(value))).or_insert(refused);
         if refused.is_none() {
             *before = None;
         }
         if let Some(stamp) = operation.stamp {
-            let smallest = self.smallest.entry(key).or_insert(stamp);
+            let smallest = self.smallest[key].get_or_insert(stamp);
             *smallest = stamp.min(*smallest);
         }
     }
 
     /// Why the value is none that was written, if it is none.
-    fn unwritten(&self, key: &Key, value: &Value) -> Option<String> {
-        match self.invoked.get(&(key, value.as_json())) {
+    fn unwritten(&self, key: usize, value: &Value) -> Option<String> {
+        match self.invoked.get(&(key, Text::of(value))) {
             Some(None) => None,
             Some(Some(refused)) => {
+                let refused = refused.name();
                 Some(format!("which nobody had written before, for {refused}, which was to, was refused"))
             }
             None => Some("which nobody had written before".into()),
@@ -131,44 +216,46 @@ impl<'a> Check<'a> {
     }
 
     /// Whether it can have been there before anything was recorded.
-    fn may_be_older(&self, key: &Key, stamp: Stamp) -> bool {
-        !self.begins_empty && self.smallest.get(key).is_none_or(|smallest| stamp < *smallest)
+    fn may_be_older(&self, key: usize, stamp: Stamp) -> bool {
+        !self.begins_empty && self.smallest[key].is_none_or(|smallest| stamp < smallest)
     }
 
-    fn claim(&mut self, key: &'a Key, stamp: Stamp, value: &'a Value, who: impl Fn() -> String) {
+    fn claim(&mut self, (key, number): Numbered<'a>, stamp: Stamp, value: &'a Value, witness: Witness<'a>) {
         self.claimed += 1;
-        let is_new =
-            self.claims.get(&(key, stamp)).is_none_or(|values| values.iter().all(|(known, _)| *known != value));
-        if !is_new {
-            return;
+        let claims = &mut self.claims[number];
+        let mut first = None;
+        match claims.binary_search_by_key(&stamp, |claim| claim.stamp) {
+            Ok(at) if claims[at].has(value) => return,
+            Ok(at) => {
+                first = Some((claims[at].value, claims[at].witness));
+                claims[at].others.push(value);
+            }
+            Err(at) => claims.insert(at, Claim { stamp, value, witness, others: Vec::new() }),
         }
-        if let Some(why) = self.unwritten(key, value).filter(|_| !self.may_be_older(key, stamp)) {
-            self.evidence.push(format!("{key} {stamp} has the value {value} ({}), {why}", who()));
+        if let Some(why) = self.unwritten(number, value).filter(|_| !self.may_be_older(number, stamp)) {
+            self.evidence.push(format!("{key} {stamp} has the value {value} ({witness}), {why}"));
         }
-        let values = self.claims.entry((key, stamp)).or_default();
-        if let Some((known, first)) = values.first() {
-            let who = who();
-            self.evidence.push(format!("{key} {stamp} has two values: {known} ({first}) and {value} ({who})"));
+        if let Some((known, first)) = first {
+            self.evidence.push(format!("{key} {stamp} has two values: {known} ({first}) and {value} ({witness})"));
         }
-        values.push((value, who()));
     }
 
     /// A value that was read without its stamp.
-    fn unstamped(&mut self, read: &Operation, moment: Moment, value: &Value) {
+    fn unstamped(&mut self, read: &'a Operation, number: usize, moment: Moment, value: &Value) {
         self.unstamped += 1;
         let is_fresh = read.target == NodeId::Leader
-            && self.acknowledged.get(&read.key).is_some_and(|acknowledged| *acknowledged < read.invoked);
+            && self.acknowledged[number].is_some_and(|acknowledged| acknowledged < read.invoked);
         if !self.begins_empty && !is_fresh {
             return;
         }
-        if let Some(why) = self.unwritten(&read.key, value) {
-            let key = &read.key;
-            self.evidence.push(format!("{key} has the value {value} ({}), {why}", told(read, moment)));
+        if let Some(why) = self.unwritten(number, value) {
+            let (key, witness) = (&read.key, Witness::Told(read, moment));
+            self.evidence.push(format!("{key} has the value {value} ({witness}), {why}"));
         }
     }
 
-    fn step(&mut self, life: u64, key: &'a Key, stamp: Stamp, at: &At) {
-        let before = self.last.insert(key, (life, stamp));
+    fn step(&mut self, life: u64, (key, number): Numbered<'a>, stamp: Stamp, at: Micros) {
+        let before = self.last[number].replace((life, stamp));
         let is_next = match before {
             Some((same, last)) if same == life => {
                 last.epoch == stamp.epoch && last.version.next() == Some(stamp.version)
@@ -180,17 +267,8 @@ impl<'a> Check<'a> {
                 Some((_, last)) => format!("came after {last}"),
                 None => "was the key's first write".into(),
             };
-            self.evidence.push(format!("{} accepted {key} {stamp} at {at}, which {before}", NodeId::Leader));
+            self.evidence.push(format!("{} accepted {key} {stamp} at {}, which {before}", NodeId::Leader, At(at)));
         }
-    }
-}
-
-/// Who says what an operation wrote or found.
-fn told(operation: &Operation, moment: Moment) -> String {
-    let (name, at) = (operation.name(), At(moment.at));
-    match operation.kind {
-        Kind::Write(_) => format!("{name} was told so at {at}"),
-        Kind::Read(_) => format!("{name} read it from {} at {at}", operation.target),
     }
 }
 

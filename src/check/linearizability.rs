@@ -27,15 +27,22 @@
 use std::collections::BTreeMap;
 
 use super::evidence::{At, count, not_applicable};
+use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::Outcome;
-use crate::base::{Key, NodeId, Stamp, Value};
+use crate::base::trace::{Event, Outcome};
+use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
     let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
-    let at_leader = || run.history.operations.iter().filter(|operation| operation.target == NodeId::Leader);
+    let stays = one_epoch(run);
+    let covered = move |operation: &&Operation| {
+        operation.target == NodeId::Leader
+            && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
+    };
+    let at_leader = || run.history.operations.iter().filter(covered);
+    let anew = beginnings(run);
     if run.facts.is_none() {
         if at_leader().next().is_none() {
             return not_applicable(Property::Linearizability, "nothing was asked of the leader");
@@ -51,9 +58,9 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     let mut evidence = Vec::new();
     let mut checked = 0;
     for operations in keys.values() {
-        let mut result = in_order(operations, None);
+        let mut result = in_order(operations, None, &anew);
         if let Some(before) = from_before(operations).filter(|_| run.facts.is_none() && result.is_err()) {
-            result = in_order(operations, Some(before));
+            result = in_order(operations, Some(before), &anew);
         }
         match result {
             Ok(steps) => checked += steps,
@@ -63,6 +70,14 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     Verdict::unless(Property::Linearizability, evidence, || {
         format!("{} on {} at the leader", count(checked, "operation"), count(keys.len(), "key"))
     })
+}
+
+/// When a leader began anew, with nothing, because nothing had survived anywhere: what was before is lost, and whether that
+/// may be is a question of durability.
+fn beginnings(run: &Recorded<'_>) -> Vec<Moment> {
+    let records = run.records.iter().enumerate();
+    let anew = records.filter(|(_, record)| matches!(record.event, Event::Recovered { anew: true, .. }));
+    anew.map(|(index, record)| Moment { index, at: record.at }).collect()
 }
 
 /// What the store held before anything was recorded.
@@ -90,10 +105,10 @@ fn from_before<'a>(operations: &[&'a Operation]) -> Option<Before<'a>> {
 }
 
 /// How many operations of a key took effect, if there is an order for them.
-fn in_order<'a>(operations: &[&'a Operation], before: Option<Before<'a>>) -> Result<usize, String> {
+fn in_order<'a>(operations: &[&'a Operation], before: Option<Before<'a>>, anew: &[Moment]) -> Result<usize, String> {
     let steps = steps(operations, before)?;
     let count = steps.len();
-    walk(steps)?;
+    walk(steps, anew)?;
     Ok(count)
 }
 
@@ -109,13 +124,11 @@ struct Step<'a> {
 
 /// The operations of one key that took effect, with their stamps.
 fn steps<'a>(operations: &[&'a Operation], before: Option<Before<'a>>) -> Result<Vec<Step<'a>>, String> {
-    let mut writers: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    let writers = writers(operations);
     let mut effective = Effective::default();
     let mut steps = Vec::new();
     for write in operations {
-        let Kind::Write(value) = &write.kind else { continue };
-        writers.entry(value.as_json()).or_default().push(write);
-        if let (Outcome::Ok, Some(stamp)) = (write.outcome, write.stamp) {
+        if let (true, Outcome::Ok, Some(stamp)) = (write.is_write(), write.outcome, write.stamp) {
             effective.note(stamp, write)?;
             steps.push(Step { operation: write, stamp: Some(stamp), returned: write.returned });
         }
@@ -146,13 +159,26 @@ fn steps<'a>(operations: &[&'a Operation], before: Option<Before<'a>>) -> Result
                         At(write.invoked.at)
                     ));
                 }
-                Some(stamp)
+                // What was recovered has its place where it was written.
+                Some(write.stamp.unwrap_or(stamp))
             }
             _ => continue,
         };
         steps.push(Step { operation: read, stamp, returned: read.returned });
     }
     Ok(steps)
+}
+
+/// The writes of one key by the values that they wrote, for the reads that found one, if there are any.
+fn writers<'a>(operations: &[&'a Operation]) -> BTreeMap<&'a str, Vec<&'a Operation>> {
+    let mut writers: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    if operations.iter().any(|operation| matches!(operation.kind, Kind::Read(Some(_)))) {
+        for write in operations {
+            let Kind::Write(value) = &write.kind else { continue };
+            writers.entry(value.as_json()).or_default().push(write);
+        }
+    }
+    writers
 }
 
 /// The writes of one key that took effect.
@@ -165,15 +191,23 @@ struct Effective<'a> {
 impl<'a> Effective<'a> {
     /// Notes that a write took effect with this stamp; true if that is new.
     fn note(&mut self, stamp: Stamp, write: &'a Operation) -> Result<bool, String> {
-        let (key, name) = (&write.key, write.name());
+        let key = &write.key;
         match self.stamps.insert(write.invoked, stamp) {
-            Some(same) if same == stamp => return Ok(false),
-            Some(other) => return Err(format!("{name} wrote {key} both as {other} and as {stamp}")),
+            // Under a later epoch it is the same write still.
+            Some(same) if same.version == stamp.version => {
+                return match self.by_stamp.insert(stamp, write) {
+                    Some(other) if other.invoked != write.invoked => {
+                        Err(format!("{} and {} both wrote {key} {stamp}", other.name(), write.name()))
+                    }
+                    _ => Ok(false),
+                };
+            }
+            Some(other) => return Err(format!("{} wrote {key} both as {other} and as {stamp}", write.name())),
             None => {}
         }
         match self.by_stamp.insert(stamp, write) {
             None => Ok(true),
-            Some(other) => Err(format!("{} and {name} both wrote {key} {stamp}", other.name())),
+            Some(other) => Err(format!("{} and {} both wrote {key} {stamp}", other.name(), write.name())),
         }
     }
 }
@@ -185,9 +219,11 @@ fn writer<'a>(
     stamp: Stamp,
     value: &Value,
 ) -> Result<&'a Operation, String> {
+    // A leader that has recovered a write gives it its own epoch.
+    let is_it = |given: Stamp| given.version == stamp.version && given.epoch <= stamp.epoch;
     let may_be = |write: &Operation| match write.outcome {
-        Outcome::Ok => write.stamp == Some(stamp),
-        Outcome::Unknown => write.stamp.is_none_or(|known| known == stamp),
+        Outcome::Ok => write.stamp.is_some_and(is_it),
+        Outcome::Unknown => write.stamp.is_none_or(is_it),
         Outcome::Failed | Outcome::Absent => false,
     };
     // With unique values there is one at most; otherwise the one whose stamp is known is the better guess.
@@ -209,7 +245,7 @@ fn writer<'a>(
 }
 
 /// Walks through the invocations and returns of one key.
-fn walk(steps: Vec<Step<'_>>) -> Result<(), String> {
+fn walk(steps: Vec<Step<'_>>, anew: &[Moment]) -> Result<(), String> {
     let mut moments: Vec<(Moment, bool, Step<'_>)> = Vec::with_capacity(steps.len() * 2);
     for step in steps {
         moments.push((step.operation.invoked, false, step));
@@ -217,7 +253,12 @@ fn walk(steps: Vec<Step<'_>>) -> Result<(), String> {
     }
     moments.sort_by_key(|(moment, is_return, _)| (*moment, *is_return));
     let mut seen_at_invocation: Option<Step<'_>> = None;
-    for (_, is_return, step) in moments {
+    let mut anew = anew.iter().peekable();
+    for (moment, is_return, step) in moments {
+        // What was before is gone, and rightly so.
+        while anew.next_if(|beginning| **beginning < moment).is_some() {
+            seen_at_invocation = None;
+        }
         let greatest = seen_at_invocation.and_then(|seen| seen.stamp);
         if is_return {
             if step.stamp > greatest {
@@ -226,6 +267,11 @@ fn walk(steps: Vec<Step<'_>>) -> Result<(), String> {
             continue;
         }
         let may = if step.operation.is_write() { step.stamp > greatest } else { step.stamp >= greatest };
+        // If a leader began anew meanwhile, it may have been after that.
+        let spans = |beginning: &&&Moment| step.returned.is_none_or(|returned| ***beginning < returned);
+        if anew.peek().filter(spans).is_some() {
+            continue;
+        }
         if let (false, Some(before)) = (may, seen_at_invocation) {
             return Err(format!("{}, though before that {}", describe_step(&step), describe_step(&before)));
         }

@@ -2,11 +2,13 @@
 //! Alpern and Schneider, *Defining Liveness*, 1985). A deadline makes it checkable on a run that ends.
 //!
 //! 1. Every operation that was invoked returned by its deadline, unless the run ended before, or its node was down
-//!    meanwhile, which its client may have to find out by a timeout of its own.
-//! 2. The leader answers every write that it accepted within the configured timeout, unless it crashed or the run ended
-//!    before.
+//!    meanwhile, which its client may have to find out by a timeout of its own, or was stopped, or was the leader and had a
+//!    wrong clock, or had to find out first what was written before it.
+//! 2. The leader answers every write that it accepted within the configured timeout, unless it crashed, was stopped, or had
+//!    a wrong clock meanwhile, or the run ended before.
 //! 3. Every write that was invoked after the network was healed, and returned, is acknowledged; without faults, every
 //!    write is. (Only where the timeout is above the longest emulated delay; otherwise chance decides. And without faults
+//!    and if not so many followers have lost their memory that the leader must wait for an operator; without faults
 //!    only if no follower had as many messages under way as it may, for a write that finds no room waits for a resend.)
 //!
 //! The deadline of an operation is the configured timeout of a write, with a few link latencies and 5 ms for what happens
@@ -17,17 +19,22 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::evidence::{At, count, not_applicable};
-use super::replay::Writes;
-use super::{Facts, Property, Recorded, Verdict, window};
+use super::prepared::Prepared;
+use super::{Facts, Property, Recorded, Verdict, waiting};
 use crate::base::NodeId;
 use crate::base::history::Operation;
-use crate::base::trace::{Event, Micros, Outcome, WriteId};
+use crate::base::trace::{Disturbance, Event, Micros, Outcome, WriteId};
 
 /// Timers fire at the tick after they are due, and wake tasks that take turns.
 const ROUNDING: Duration = Duration::from_millis(5);
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    let run = &prepared.run;
     let Some(facts) = run.facts else {
         return not_applicable(
             Property::Liveness,
@@ -35,9 +42,10 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         );
     };
     let end = run.records.last().map_or(Micros(0), |record| record.at);
-    let mut evidence = unreturned(run, facts, end);
-    evidence.extend(unanswered(run, facts, end));
-    let (probes, refused) = probes(run, facts);
+    let outages = Outages::of(prepared);
+    let mut evidence = unreturned(run, facts, end, &outages);
+    evidence.extend(unanswered(prepared, facts, end, &outages));
+    let (probes, refused) = probes(prepared, facts);
     evidence.extend(refused);
     Verdict::unless(Property::Liveness, evidence, || {
         let operations = count(run.history.operations.len(), "operation");
@@ -68,8 +76,7 @@ fn since(earlier: Micros, later: Micros) -> Duration {
 }
 
 /// The operations that did not return by their deadline, and were not kept from it by a node that was down.
-fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
-    let outages = Outages::of(run);
+fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros, outages: &Outages) -> Vec<String> {
     let late = run.history.operations.iter().filter(|operation| {
         let ended = operation.returned.map_or(end, |returned| returned.at);
         let until = operation.returned.map_or(run.records.len(), |returned| returned.index);
@@ -88,51 +95,98 @@ fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
     .collect()
 }
 
-/// When each node was down, by places among the records.
+/// When each node could not do what is expected of it, by places among the records.
 struct Outages {
-    of_node: BTreeMap<NodeId, Vec<Range<usize>>>,
+    of_node: BTreeMap<(NodeId, Outage), Vec<Range<usize>>>,
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outage {
+    Down,
+    /// Of the leader: it has to find out first what was written before it.
+    Starting,
+    Paused,
+    /// Its clock is wrong. Of the leader only: a follower has no timers.
+    Clock,
 }
 
 impl Outages {
-    fn of(run: &Recorded<'_>) -> Self {
-        let mut of_node: BTreeMap<NodeId, Vec<Range<usize>>> = BTreeMap::new();
-        for (index, record) in run.records.iter().enumerate() {
-            let outages = of_node.entry(record.node).or_default();
-            match (&record.event, outages.last_mut()) {
-                (Event::Crash, _) => outages.push(index..run.records.len()),
-                (Event::Restart, Some(outage)) => outage.end = index,
-                _ => {}
+    fn of(prepared: &Prepared<'_>) -> Self {
+        let end = prepared.run.records.len();
+        let mut of_node: BTreeMap<(NodeId, Outage), Vec<Range<usize>>> = BTreeMap::new();
+        let mut recovers = false;
+        for (index, record) in prepared.deeds() {
+            let (begins, ends) = match &record.event {
+                // What is killed while it is stopped is not stopped when it is started again.
+                Event::Crash => (Some((record.node, Outage::Down)), Some((record.node, Outage::Paused))),
+                // Whoever had to begin once has to begin again.
+                Event::Restart if record.node == NodeId::Leader && recovers => {
+                    (Some((record.node, Outage::Starting)), Some((record.node, Outage::Down)))
+                }
+                Event::Restart => (None, Some((record.node, Outage::Down))),
+                Event::StepDown { .. } => (Some((record.node, Outage::Starting)), None),
+                Event::Serve { .. } => {
+                    recovers = true;
+                    (None, Some((record.node, Outage::Starting)))
+                }
+                Event::Fault { kind, nodes, .. } => match (kind, nodes.first()) {
+                    (Disturbance::Pause, Some(node)) => (Some((*node, Outage::Paused)), None),
+                    (Disturbance::Resume, Some(node)) => (None, Some((*node, Outage::Paused))),
+                    (Disturbance::ClockOff, Some(NodeId::Leader)) => (Some((NodeId::Leader, Outage::Clock)), None),
+                    (Disturbance::ClockRight, Some(NodeId::Leader)) => (None, Some((NodeId::Leader, Outage::Clock))),
+                    (Disturbance::Heal, _) => {
+                        let mended =
+                            of_node.iter_mut().filter(|((_, why), _)| !matches!(why, Outage::Down | Outage::Starting));
+                        let open = mended.filter_map(|(_, outages)| outages.last_mut().filter(|last| last.end == end));
+                        open.for_each(|outage| outage.end = index);
+                        continue;
+                    }
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if let Some(outage) =
+                ends.and_then(|ends| of_node.get_mut(&ends)?.last_mut().filter(|last| last.end == end))
+            {
+                outage.end = index;
+            }
+            if let Some(begins) = begins {
+                of_node.entry(begins).or_default().push(index..end);
             }
         }
         Self { of_node }
     }
 
-    /// Whether the node was down at any point of this span.
+    /// Whether there was one of the node at any point of this span.
     fn touch(&self, node: NodeId, from: usize, until: usize) -> bool {
-        let outages = self.of_node.get(&node).map_or(&[][..], Vec::as_slice);
-        outages.iter().any(|outage| outage.start <= until && from <= outage.end)
+        let of_node = self.of_node.range((node, Outage::Down)..=(node, Outage::Clock));
+        of_node.flat_map(|(_, outages)| outages).any(|outage| outage.start <= until && from <= outage.end)
     }
 }
 
 /// The writes that the leader's lives answered late or not at all.
-fn unanswered(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
-    let writes = Writes::of(run);
+fn unanswered(prepared: &Prepared<'_>, facts: &Facts, end: Micros, outages: &Outages) -> Vec<String> {
+    let run = &prepared.run;
     let limit = facts.repl_timeout + 2 * facts.link_latency + ROUNDING;
-    let mut open: BTreeMap<WriteId, Micros> = BTreeMap::new();
+    let mut open: BTreeMap<WriteId, (usize, Micros)> = BTreeMap::new();
+    let is_late = |(index, accepted): (usize, Micros), until: usize, answered: Micros| {
+        since(accepted, answered) > limit && !outages.touch(NodeId::Leader, index, until)
+    };
     let mut evidence = Vec::new();
     let mut life = 0;
     let mut accuse = |life: u64, write: WriteId, accepted: Micros, what: String| {
-        if let Some(write) = writes.numbered(life, write) {
+        if let Some(write) = prepared.writes.numbered(life, write) {
             evidence.push(format!("leader accepted {write} at {} and {what}", At(accepted)));
         }
     };
-    for record in run.records.iter().filter(|record| record.node == NodeId::Leader) {
+    for (index, record) in prepared.deeds().filter(|(_, record)| record.node == NodeId::Leader) {
         life = record.incarnation;
         match record.event {
-            Event::Accept { write, .. } => drop(open.insert(write, record.at)),
+            Event::Accept { write, .. } => drop(open.insert(write, (index, record.at))),
             Event::Complete { write, .. } => {
-                let accepted = open.remove(&write).filter(|accepted| since(*accepted, record.at) > limit);
-                accepted.into_iter().for_each(|accepted| {
+                let accepted = open.remove(&write).filter(|accepted| is_late(*accepted, index, record.at));
+                accepted.into_iter().for_each(|(_, accepted)| {
                     let timeout = facts.repl_timeout.as_millis();
                     let what = format!("answered it at {} only; the timeout is {timeout} ms", At(record.at));
                     accuse(life, write, accepted, what);
@@ -142,20 +196,24 @@ fn unanswered(run: &Recorded<'_>, facts: &Facts, end: Micros) -> Vec<String> {
             _ => {}
         }
     }
-    for (write, accepted) in open.into_iter().filter(|(_, accepted)| since(*accepted, end) > limit) {
+    for (write, (_, accepted)) in open.into_iter().filter(|(_, accepted)| is_late(*accepted, run.records.len(), end)) {
         accuse(life, write, accepted, format!("had not answered it when the run ended at {}", At(end)));
     }
     evidence
 }
 
 /// How many writes were invoked when nothing was wrong and returned, and those that were not acknowledged.
-fn probes(run: &Recorded<'_>, facts: &Facts) -> (usize, Vec<String>) {
+fn probes(prepared: &Prepared<'_>, facts: &Facts) -> (usize, Vec<String>) {
+    let run = &prepared.run;
     let (from, when) = match facts.healed_at {
         _ if !always_in_time(facts) => return (0, Vec::new()),
         Some(healed) => (healed, "after all was healed"),
-        None if facts.faulty || window::was_full(run.records, facts.followers) => return (0, Vec::new()),
+        None if facts.faulty || prepared.window_was_full(facts) => return (0, Vec::new()),
         None => (0, "without any fault"),
     };
+    if waiting::leader_waits(run).is_some() {
+        return (0, Vec::new());
+    }
     let after = |operation: &&Operation| operation.is_write() && operation.invoked.index >= from;
     let probes = || run.history.operations.iter().filter(after).filter_map(|o| Some((o, o.returned?)));
     let refused = probes().filter(|(operation, _)| operation.outcome != Outcome::Ok).map(|(operation, returned)| {
@@ -206,6 +264,67 @@ mod tests {
             ["c2#1, a read of k at f2, was invoked at 20 ms and returned at 60020 ms only"]
         );
         assert_eq!(read(true).holds(check), "1 operation returned", "nobody was there to answer");
+    }
+
+    fn disturb(story: &mut Story, at: u64, kind: Disturbance, node: impl Into<NodeId>) {
+        let fault = Event::Fault { kind, nodes: vec![node.into()], latency: None, what: String::new() };
+        story.at(at).event(NodeId::Network, fault);
+    }
+
+    /// A late write and a late read of f1; what is done to whom, and when.
+    fn late(disturbances: &[(u64, Disturbance, NodeId)]) -> Story {
+        let mut story = Story::new();
+        story.at(10).invoke_set(c(1), 1, "k", "1").at(11).accept(1, "k", 1, "1").invoke_get(c(2), 1, f(1).into(), "k");
+        for (at, kind, node) in disturbances {
+            disturb(&mut story, *at, *kind, *node);
+        }
+        story.at(9000).found(c(2), 1, 0, "").complete(1, false, 0).wrote(c(1), 1, Outcome::Unknown, 1);
+        story.in_order_of_time();
+        story
+    }
+
+    const LATE_READ: &str = "c2#1, a read of k at f1, was invoked at 11 ms and returned at 9000 ms only";
+    const LATE_WRITE: &str = "c1#1, a write of k at leader, was invoked at 10 ms and returned at 9000 ms only";
+    const LATE_ANSWER: &str =
+        "leader accepted k v1 (c1#1) at 11 ms and answered it at 9000 ms only; the timeout is 5000 ms";
+
+    /// Who is stopped, or a leader whose clock is wrong, is not blamed; everybody else is.
+    #[test]
+    fn a_pause_and_a_wrong_clock_excuse_their_node() {
+        use Disturbance::{ClockOff, ClockRight, Heal, Pause, Resume};
+        let (leader, f1) = (NodeId::Leader, NodeId::from(f(1)));
+        let all = [LATE_WRITE, LATE_READ, LATE_ANSWER];
+        let of_leader = [LATE_WRITE, LATE_ANSWER];
+        for (disturbances, blamed) in [
+            (&[][..], &all[..]),
+            (&[(20, Pause, leader), (8000, Resume, leader)], &[LATE_READ]),
+            (&[(20, Pause, leader)], &[LATE_READ]),
+            (&[(20, Pause, f1), (8000, Resume, f1)], &of_leader),
+            (&[(20, Pause, f(2).into()), (8000, Resume, f(2).into())], &all),
+            (&[(20, ClockOff, leader), (8000, ClockRight, leader)], &[LATE_READ]),
+            // A follower has no timers.
+            (&[(20, ClockOff, f1), (8000, ClockRight, f1)], &all),
+            // What was over before, or by healing, excuses nothing.
+            (&[(1, Pause, leader), (2, Resume, leader), (3, ClockOff, leader), (4, ClockRight, leader)], &all),
+            (&[(1, Pause, leader), (2, ClockOff, leader), (3, Pause, f1), (5, Heal, NodeId::Network)], &all),
+        ] {
+            assert_eq!(late(disturbances).evidence(check), blamed, "{disturbances:?}");
+        }
+    }
+
+    /// Who was stopped and is killed is not stopped in its next life, unless it is stopped while it is down.
+    #[test]
+    fn a_pause_ends_with_the_life_of_its_node() {
+        let read = |stopped_at: u64, killed_at: u64| {
+            let mut story = Story::new();
+            disturb(&mut story, stopped_at, Disturbance::Pause, f(2));
+            story.at(killed_at).crash(f(2)).at(9).restart(f(2));
+            story.at(20).invoke_get(c(2), 1, f(2).into(), "k").at(60_020).found(c(2), 1, 1, "1");
+            story.in_order_of_time();
+            story
+        };
+        assert_eq!(read(1, 3).evidence(check).len(), 1);
+        assert_eq!(read(3, 1).holds(check), "1 operation returned");
     }
 
     #[test]

@@ -10,31 +10,41 @@ mod evidence;
 mod facts;
 mod final_states;
 pub mod integrity;
+mod keys;
 pub mod latency_law;
 pub mod linearizability;
 pub mod liveness;
+mod lookup;
 pub mod monotonic_state;
 mod news;
+mod nodes;
 pub mod prefix;
+mod prepared;
 mod recorded;
 mod replay;
 pub mod sessions;
 #[cfg(test)]
 mod testing;
+mod text;
 mod verdict;
+mod waiting;
 mod window;
+mod writes;
 
 pub use facts::Facts;
 pub use final_states::final_states;
 pub use recorded::Recorded;
 pub use verdict::{Finding, Property, Verdict};
 
+use prepared::Prepared;
+
 use crate::base::history::History;
 use crate::base::trace::Record;
 
 /// The verdicts on every property, in the order of [`Property::ALL`].
 pub fn all(run: &Recorded<'_>) -> Vec<Verdict> {
-    Property::ALL.map(|property| check(property, run)).into()
+    let prepared = Prepared::of(run);
+    Property::ALL.map(|property| judge(property, &prepared)).into()
 }
 
 /// The verdicts on a trace, by itself: what the nodes store in the end is replayed. `facts` are those of its first record.
@@ -46,18 +56,23 @@ pub fn of_trace(records: &[Record], facts: &Facts) -> Vec<Verdict> {
 
 /// The verdict on one property.
 pub fn check(property: Property, run: &Recorded<'_>) -> Verdict {
+    judge(property, &Prepared::of(run))
+}
+
+fn judge(property: Property, prepared: &Prepared<'_>) -> Verdict {
+    let run = &prepared.run;
     match property {
-        Property::Integrity => integrity::check(run),
+        Property::Integrity => integrity::judge(prepared),
         Property::Linearizability => linearizability::check(run),
-        Property::Durability => durability::check(run),
+        Property::Durability => durability::judge(prepared),
         Property::Convergence => convergence::check(run),
-        Property::Sessions => sessions::check(run),
-        Property::Prefix => prefix::check(run),
-        Property::Acknowledgement => acknowledgement::check(run),
-        Property::MonotonicState => monotonic_state::check(run),
-        Property::Liveness => liveness::check(run),
-        Property::Bounds => bounds::check(run),
-        Property::LatencyLaw => latency_law::check(run),
+        Property::Sessions => sessions::judge(prepared),
+        Property::Prefix => prefix::judge(prepared),
+        Property::Acknowledgement => acknowledgement::judge(prepared),
+        Property::MonotonicState => monotonic_state::judge(prepared),
+        Property::Liveness => liveness::judge(prepared),
+        Property::Bounds => bounds::judge(prepared),
+        Property::LatencyLaw => latency_law::judge(prepared),
     }
 }
 

@@ -8,22 +8,37 @@
 use std::collections::BTreeMap;
 
 use super::evidence::{At, count, without_trace};
+use super::nodes::Nodes;
+use super::prepared::Prepared;
 use super::{Property, Recorded, Verdict};
+use crate::base::Stamp;
 use crate::base::trace::{Event, Micros};
-use crate::base::{Key, NodeId, Stamp};
+
+/// What a life of a node stores, and since when, by the numbers of the keys.
+type Stored = Vec<Option<(Stamp, Micros)>>;
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    let Prepared { run, keys, .. } = prepared;
     if run.facts.is_none() {
         return without_trace(Property::MonotonicState);
     }
-    let mut stored: BTreeMap<(NodeId, u64, &Key), (Stamp, Micros)> = BTreeMap::new();
+    let mut lives: Nodes<BTreeMap<u64, Stored>> = Nodes::new();
     let mut evidence = Vec::new();
     let mut changes = 0;
-    for record in run.records {
-        let (Event::Accept { key, stamp, .. } | Event::Apply { key, stamp, .. }) = &record.event else { continue };
+    for (place, record) in prepared.deeds() {
+        let (Event::Accept { key, stamp, .. } | Event::Apply { key, stamp, .. } | Event::Recover { key, stamp, .. }) =
+            &record.event
+        else {
+            continue;
+        };
         changes += 1;
-        let before = stored.insert((record.node, record.incarnation, key), (*stamp, record.at));
+        let stored = lives.of(record.node).entry(record.incarnation).or_insert_with(|| vec![None; keys.len()]);
+        let before = stored[keys.stored_at(place)].replace((*stamp, record.at));
         if let Some((before, since)) = before.filter(|(before, _)| before > stamp) {
             evidence.push(format!(
                 "{} went back from {key} {before}, stored at {}, to {stamp} at {}",

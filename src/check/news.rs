@@ -11,30 +11,32 @@ pub(super) struct News {
     usual: Duration,
     /// The greatest latency that a link of each node ever had: what was sent with it is on its way that long.
     slowest: BTreeMap<NodeId, Duration>,
-    /// How many holds are on at each node, and when the last one ended.
+    /// How many holds are on at each node, and when the last one ended. A leader that is stopped hears nothing either.
     held: BTreeMap<NodeId, (u32, Micros)>,
+    leader_is_paused: bool,
 }
 
 impl News {
     pub(super) fn new(facts: &Facts) -> Self {
         let usual = facts.link_latency + Duration::from_millis(1);
-        Self { usual, slowest: BTreeMap::new(), held: BTreeMap::new() }
+        Self { usual, slowest: BTreeMap::new(), held: BTreeMap::new(), leader_is_paused: false }
     }
 
     pub(super) fn follow(&mut self, at: Micros, event: &Event) {
         let Event::Fault { kind, nodes, latency, .. } = event else { return };
         match kind {
-            Disturbance::Hold => nodes.iter().for_each(|node| self.held.entry(*node).or_default().0 += 1),
-            Disturbance::Release => {
-                for node in nodes {
-                    let (count, until) = self.held.entry(*node).or_default();
-                    *count = count.saturating_sub(1);
-                    if *count == 0 {
-                        *until = at;
-                    }
-                }
+            Disturbance::Hold => nodes.iter().for_each(|node| self.hold(*node)),
+            Disturbance::Release => nodes.iter().for_each(|node| self.release(*node, at)),
+            Disturbance::Pause if nodes.contains(&NodeId::Leader) && !self.leader_is_paused => {
+                self.leader_is_paused = true;
+                self.hold(NodeId::Leader);
+            }
+            Disturbance::Resume if nodes.contains(&NodeId::Leader) && self.leader_is_paused => {
+                self.leader_is_paused = false;
+                self.release(NodeId::Leader, at);
             }
             Disturbance::Heal => {
+                self.leader_is_paused = false;
                 self.held.values_mut().filter(|(count, _)| *count > 0).for_each(|held| *held = (0, at));
             }
             Disturbance::Latency => {
@@ -44,6 +46,18 @@ impl News {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn hold(&mut self, node: NodeId) {
+        self.held.entry(node).or_default().0 += 1;
+    }
+
+    fn release(&mut self, node: NodeId, at: Micros) {
+        let (count, until) = self.held.entry(node).or_default();
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            *until = at;
         }
     }
 
@@ -92,5 +106,22 @@ mod tests {
         assert!(news.may_be_out(f2, ms(31), ms(900_000)));
         news.follow(ms(50), &fault(Disturbance::Release, &[f2], None));
         assert!(news.may_be_out(f2, ms(31), ms(52)) && !news.may_be_out(f2, ms(31), ms(53)));
+    }
+
+    /// A leader that is stopped learns of nothing until it goes on; of a follower that is, its kernel speaks.
+    #[test]
+    fn a_paused_leader_hears_nothing() {
+        let (f1, f2) = (NodeId::from(f(1)), NodeId::from(f(2)));
+        let ms = |ms: u64| Micros(ms * 1000);
+        let mut news = news();
+        news.follow(ms(5), &fault(Disturbance::Pause, &[f2], None));
+        news.follow(ms(9), &fault(Disturbance::Pause, &[NodeId::Leader], None));
+        assert!(news.may_be_out(f1, ms(10), ms(900)) && news.may_be_out(f2, ms(10), ms(900)));
+        news.follow(ms(50), &fault(Disturbance::Resume, &[NodeId::Leader], None));
+        assert!(news.may_be_out(f1, ms(10), ms(52)) && !news.may_be_out(f1, ms(10), ms(53)));
+        assert!(!news.may_be_out(f2, ms(10), ms(53)), "a follower that is stopped keeps no news back");
+        news.follow(ms(60), &fault(Disturbance::Pause, &[NodeId::Leader], None));
+        news.follow(ms(70), &fault(Disturbance::Heal, &[], None));
+        assert!(!news.may_be_out(f1, ms(10), ms(73)));
     }
 }

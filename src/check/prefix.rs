@@ -8,87 +8,135 @@
 //! does not promise it, and it is counted, not judged: jumps ahead, of all writes that followers applied and that belong
 //! to the leader's present life. What happens after everything was healed is not counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 
 use super::evidence::{At, counted, without_trace};
-use super::replay::{Write, Writes};
+use super::prepared::Prepared;
+use super::writes::Write;
 use super::{Property, Recorded, Verdict};
 use crate::base::trace::{Event, Micros};
-use crate::base::{FollowerId, Key, NodeId, Stamp};
+use crate::base::{FollowerId, NodeId, Stamp};
 
 /// Counts it. O(n log n), times the number of followers; for each crash of a follower once through what was accepted.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    let Prepared { run, keys, writes, .. } = prepared;
     let Some(facts) = run.facts else { return without_trace(Property::Prefix) };
-    let writes = Writes::of(run);
-    let mut lacks: BTreeMap<FollowerId, Lack<'_>> =
-        FollowerId::first(facts.followers).map(|id| (id, Lack::default())).collect();
+    let nothing = || Lack::of(keys.len());
+    let mut lacks: Vec<Lack> = FollowerId::first(facts.followers).map(|_| nothing()).collect();
     // What the leader's present life has accepted, in order.
     let mut accepted: Vec<&Write<'_>> = Vec::new();
     let mut applied = 0;
     let mut cases = Vec::new();
-    for record in &run.records[..facts.healed_at.unwrap_or(run.records.len())] {
+    let end = facts.healed_at.unwrap_or(run.records.len());
+    for (index, record) in prepared.deeds().take_while(|(index, _)| *index < end) {
         match (record.node, &record.event) {
             (NodeId::Leader, Event::Accept { write, .. }) => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
-                lacks.values_mut().for_each(|lack| lack.add(accepted.len(), write));
+                lacks.iter_mut().for_each(|lack| lack.add(write));
                 accepted.push(write);
             }
             (NodeId::Leader, Event::Crash) => {
                 accepted.clear();
-                lacks.values_mut().for_each(|lack| *lack = Lack::default());
+                lacks.iter_mut().for_each(|lack| *lack = nothing());
             }
             (NodeId::Follower(id), Event::Crash) => {
-                let Some(lack) = lacks.get_mut(&id) else { continue };
-                *lack = Lack::default();
-                accepted.iter().enumerate().for_each(|(place, write)| lack.add(place, write));
+                let Some(lack) = lacks.get_mut(id.index()) else { continue };
+                *lack = nothing();
+                accepted.iter().for_each(|write| lack.add(write));
             }
-            (NodeId::Follower(id), Event::Apply { key, stamp, value, .. }) => {
-                let Some(lack) = lacks.get_mut(&id) else { continue };
+            (NodeId::Follower(id), Event::Apply { stamp, value, .. }) => {
+                let Some(lack) = lacks.get_mut(id.index()) else { continue };
+                let key = keys.stored_at(index);
                 let Some(place) = lack.place(key, *stamp) else { continue };
-                if accepted[place].value != value {
+                let write = accepted[place];
+                if write.value != value {
                     continue;
                 }
                 applied += 1;
                 lack.stores(key, *stamp);
-                if let Some(earlier) = lack.places.first().filter(|first| **first < place) {
-                    let (write, earlier) = (accepted[place], accepted[*earlier]);
-                    cases.push(format!(
-                        "{id} applied {write} at {}, and lacked {earlier}, which the leader had accepted {} earlier",
-                        At(record.at),
-                        At(Micros(write.accepted.at.0.saturating_sub(earlier.accepted.at.0)))
-                    ));
+                if let Some(first) = lack.first().filter(|first| *first < place) {
+                    cases.push(Jump { id, write, earlier: accepted[first], at: record.at });
                 }
             }
             _ => {}
         }
     }
     let rate = format!("{} of {applied} applied writes jumped ahead of one that was accepted earlier", cases.len());
-    counted(Property::Prefix, rate, cases)
+    counted(Property::Prefix, rate, &cases, Jump::tell)
+}
+
+/// A follower applied a write and lacked an earlier one.
+struct Jump<'a> {
+    id: FollowerId,
+    write: &'a Write<'a>,
+    earlier: &'a Write<'a>,
+    at: Micros,
+}
+
+impl Jump<'_> {
+    fn tell(&self) -> String {
+        let Self { id, write, earlier, at } = self;
+        format!(
+            "{id} applied {write} at {}, and lacked {earlier}, which the leader had accepted {} earlier",
+            At(*at),
+            At(Micros(write.accepted.at.0.saturating_sub(earlier.accepted.at.0)))
+        )
+    }
 }
 
 /// What a follower lacks, by the places of the writes among those that the leader accepted.
-#[derive(Default)]
-struct Lack<'a> {
-    places: BTreeSet<usize>,
-    of_key: BTreeMap<&'a Key, BTreeMap<Stamp, usize>>,
+struct Lack {
+    /// Whether it lacks the write of each place, and how many of the first ones it has for certain.
+    is_lacking: Vec<bool>,
+    before_first: usize,
+    /// By the numbers of the keys: the stamps that it lacks and their places, in the order of the stamps.
+    of_key: Vec<VecDeque<(Stamp, usize)>>,
 }
 
-impl<'a> Lack<'a> {
-    fn add(&mut self, place: usize, write: &Write<'a>) {
-        self.places.insert(place);
-        self.of_key.entry(write.key).or_default().insert(write.stamp, place);
+impl Lack {
+    /// A follower that lacks nothing yet, of so many keys.
+    fn of(keys: usize) -> Self {
+        Self { is_lacking: Vec::new(), before_first: 0, of_key: vec![VecDeque::new(); keys] }
     }
 
-    fn place(&self, key: &Key, stamp: Stamp) -> Option<usize> {
-        self.of_key.get(key)?.get(&stamp).copied()
+    /// It lacks what the leader accepted next.
+    fn add(&mut self, write: &Write<'_>) {
+        let entry = (write.stamp, self.is_lacking.len());
+        self.is_lacking.push(true);
+        let lacking = &mut self.of_key[write.key_number];
+        // A right leader's stamps go up.
+        if lacking.back().is_none_or(|(last, _)| *last < write.stamp) {
+            return lacking.push_back(entry);
+        }
+        match lacking.binary_search_by_key(&write.stamp, |(stamp, _)| *stamp) {
+            Ok(at) => lacking[at] = entry,
+            Err(at) => lacking.insert(at, entry),
+        }
+    }
+
+    fn place(&self, key: usize, stamp: Stamp) -> Option<usize> {
+        let lacking = &self.of_key[key];
+        let at = lacking.binary_search_by_key(&stamp, |(stamp, _)| *stamp).ok()?;
+        Some(lacking[at].1)
     }
 
     /// It has the write of this stamp, and lacks none of the key before it any more.
-    fn stores(&mut self, key: &Key, stamp: Stamp) {
-        let Some(lacking) = self.of_key.get_mut(key) else { return };
-        while let Some(first) = lacking.first_entry().filter(|first| *first.key() <= stamp) {
-            self.places.remove(&first.remove());
+    fn stores(&mut self, key: usize, stamp: Stamp) {
+        let lacking = &mut self.of_key[key];
+        while let Some((_, place)) = lacking.pop_front_if(|(first, _)| *first <= stamp) {
+            self.is_lacking[place] = false;
         }
+    }
+
+    /// The first write that it lacks.
+    fn first(&mut self) -> Option<usize> {
+        let run = self.is_lacking[self.before_first..].iter().take_while(|is_lacking| !**is_lacking).count();
+        self.before_first += run;
+        (self.before_first < self.is_lacking.len()).then_some(self.before_first)
     }
 }
 

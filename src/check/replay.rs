@@ -1,80 +1,13 @@
 //! Who stores what when: the memories of the nodes, replayed from what they recorded.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
+use super::Facts;
+use super::keys::Keys;
 use super::news::News;
-use super::{Facts, Recorded};
-use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::{Event, Micros, Record, WriteId};
+use super::nodes::Nodes;
+use super::writes::{Write, Writes};
+use crate::base::trace::{Event, Micros, Record};
 use crate::base::wire::{Dump, DumpEntry};
-use crate::base::{FollowerId, Key, NodeId, Stamp, Value};
-
-/// A write that a leader took on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Write<'a> {
-    pub(super) key: &'a Key,
-    pub(super) stamp: Stamp,
-    pub(super) value: &'a Value,
-    /// Which of the leader's lives took it on. A leader that forgot everything issues its stamps anew, so a stamp alone
-    /// does not name a write.
-    pub(super) life: u64,
-    pub(super) accepted: Moment,
-    /// Whose it was, if its client was recorded.
-    pub(super) operation: Option<&'a Operation>,
-}
-
-/// `k1 v7 (c3#2)`
-impl fmt::Display for Write<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.key, self.stamp)?;
-        match self.operation {
-            None => Ok(()),
-            Some(operation) => write!(f, " ({})", operation.name()),
-        }
-    }
-}
-
-/// Every write that a leader took on in a run.
-#[derive(Default)]
-pub(super) struct Writes<'a> {
-    numbered: BTreeMap<(u64, WriteId), Write<'a>>,
-    /// The numbers of the writes by what they say, the newest where several say the same.
-    said: BTreeMap<(&'a Key, Stamp, &'a str), (u64, WriteId)>,
-}
-
-impl<'a> Writes<'a> {
-    pub(super) fn of(run: &Recorded<'a>) -> Self {
-        let mut operations = BTreeMap::new();
-        for operation in &run.history.operations {
-            if let Kind::Write(value) = &operation.kind {
-                operations.insert((&operation.key, value.as_json()), operation);
-            }
-        }
-        let mut writes = Self::default();
-        for (index, record) in run.records.iter().enumerate() {
-            if let Event::Accept { write, key, stamp, value } = &record.event {
-                let life = record.incarnation;
-                let accepted = Moment { index, at: record.at };
-                let operation = operations.get(&(key, value.as_json())).copied();
-                let number = (life, *write);
-                writes.said.insert((key, *stamp, value.as_json()), number);
-                writes.numbered.insert(number, Write { key, stamp: *stamp, value, life, accepted, operation });
-            }
-        }
-        writes
-    }
-
-    /// The write that a leader's life gave this number.
-    pub(super) fn numbered(&self, life: u64, number: WriteId) -> Option<&Write<'a>> {
-        self.numbered.get(&(life, number))
-    }
-
-    /// The newest write that says this.
-    pub(super) fn that_says(&self, key: &Key, stamp: Stamp, value: &Value) -> Option<&Write<'a>> {
-        self.said.get(&(key, stamp, value.as_json())).and_then(|number| self.numbered.get(number))
-    }
-}
+use crate::base::{FollowerId, NodeId, Stamp, Value};
 
 /// What a node stores for a key.
 #[derive(Debug, Clone, Copy)]
@@ -102,44 +35,119 @@ impl Held<'_> {
 /// What a node has in memory, and had during its present life.
 #[derive(Debug, Default)]
 struct Memory<'a> {
-    keys: BTreeMap<&'a Key, Held<'a>>,
-    /// The greatest stamp of each key that each life of the leader brought.
-    greatest: BTreeMap<(&'a Key, u64), Stamp>,
+    /// By the numbers of the keys, as far as any is stored.
+    held: Vec<Option<Held<'a>>>,
+    /// By the numbers of the keys: the greatest stamp that each life of the leader brought, in the order in which they came.
+    greatest: Vec<Vec<(u64, Stamp)>>,
+    /// Of a follower: whether a leader has brought it up to date.
+    remembers: bool,
+}
+
+impl<'a> Memory<'a> {
+    /// Stores something for a key. Returns what was there before.
+    fn store(&mut self, key: usize, held: Held<'a>) -> Option<Held<'a>> {
+        if self.held.len() <= key {
+            self.held.resize(key + 1, None);
+            self.greatest.resize(key + 1, Vec::new());
+        }
+        if let Some(life) = held.life {
+            let lives = &mut self.greatest[key];
+            match lives.iter_mut().rev().find(|(known, _)| *known == life) {
+                Some((_, greatest)) => *greatest = held.stamp.max(*greatest),
+                None => lives.push((life, held.stamp)),
+            }
+        }
+        self.held[key].replace(held)
+    }
+
+    fn held(&self, key: usize) -> Option<Held<'a>> {
+        self.held.get(key).copied().flatten()
+    }
+
+    fn give_up(&mut self, key: usize) -> Option<Held<'a>> {
+        self.held.get_mut(key).and_then(Option::take)
+    }
+
+    /// Whether the life that issued the write ever brought it or a later one.
+    fn was_brought(&self, write: &Write<'_>) -> bool {
+        let lives = self.greatest.get(write.key_number).map_or(&[][..], Vec::as_slice);
+        lives.iter().any(|(life, greatest)| *life == write.life && *greatest >= write.stamp)
+    }
+
+    /// Whether the write or a later one is stored.
+    fn holds(&self, write: &Write<'_>) -> bool {
+        self.held(write.key_number).is_some_and(|held| held.covers(write))
+    }
 }
 
 /// The memories of all nodes at one point of a run.
 #[derive(Debug)]
 pub(super) struct Replay<'a> {
-    memories: BTreeMap<NodeId, Memory<'a>>,
-    /// What each node lost in its last crash, and when that was.
-    lost: BTreeMap<NodeId, (Micros, Memory<'a>)>,
+    memories: Nodes<Memory<'a>>,
+    /// What each node lost in its last crash, and in those before it of which the leader has not learnt. Never empty.
+    lost: Nodes<Vec<Lost<'a>>>,
     news: News,
+    /// Whether followers are brought up to date before they count. Otherwise they count from their start.
+    installs: bool,
+}
+
+/// What a node lost in a crash.
+#[derive(Debug)]
+struct Lost<'a> {
+    at: Micros,
+    memory: Memory<'a>,
+    /// Whether the leader has learnt of it.
+    known: bool,
 }
 
 impl<'a> Replay<'a> {
     /// The beginning of a run: nobody stores anything.
     pub(super) fn new(facts: &Facts) -> Self {
-        Self { memories: BTreeMap::new(), lost: BTreeMap::new(), news: News::new(facts) }
+        Self { memories: Nodes::new(), lost: Nodes::new(), news: News::new(facts), installs: false }
     }
 
-    /// Goes on by one record. Returns what the node stored before, if the record stored something else in its place.
-    pub(super) fn follow(&mut self, writes: &Writes<'a>, record: &'a Record) -> Option<Held<'a>> {
+    /// Goes on by one record, of this place. Returns what the node stored before, if the record stored something else in
+    /// its place.
+    pub(super) fn follow(
+        &mut self,
+        keys: &Keys<'a>,
+        writes: &Writes<'a>,
+        place: usize,
+        record: &'a Record,
+    ) -> Option<Held<'a>> {
         let (key, held) = match &record.event {
-            Event::Accept { key, stamp, value, .. } => {
-                (key, Held { stamp: *stamp, value, life: Some(record.incarnation) })
+            Event::Accept { stamp, value, .. } => {
+                (keys.stored_at(place), Held { stamp: *stamp, value, life: Some(record.incarnation) })
             }
-            Event::Apply { request, key, stamp, value } => {
+            Event::Apply { request, stamp, value, .. } => {
+                let key = keys.stored_at(place);
                 let source = || writes.that_says(key, *stamp, value).map(|write| write.life);
                 let life = request.map(|request| request.incarnation).or_else(source);
                 (key, Held { stamp: *stamp, value, life })
             }
+            Event::Recover { stamp, value, .. } => {
+                (keys.stored_at(place), Held { stamp: *stamp, value, life: Some(record.incarnation) })
+            }
+            Event::Discard { .. } => return self.memories.of(record.node).give_up(keys.stored_at(place)),
+            Event::Install { .. } => {
+                self.installs = true;
+                self.memories.of(record.node).remembers = true;
+                return None;
+            }
+            Event::Forgot { follower } => {
+                let lost = self.lost.get_mut((*follower).into());
+                lost.into_iter().flatten().for_each(|lost| lost.known = true);
+                return None;
+            }
             Event::Crash => {
-                let memory = self.memories.remove(&record.node).unwrap_or_default();
-                self.lost.insert(record.node, (record.at, memory));
+                let memory = self.memories.remove(record.node).unwrap_or_default();
+                let lost = self.lost.of(record.node);
+                lost.retain(|lost| self.installs && !lost.known);
+                lost.push(Lost { at: record.at, memory, known: false });
                 return None;
             }
             Event::Restart => {
-                self.memories.entry(record.node).or_default();
+                self.memories.of(record.node);
                 return None;
             }
             other => {
@@ -147,53 +155,64 @@ impl<'a> Replay<'a> {
                 return None;
             }
         };
-        let memory = self.memories.entry(record.node).or_default();
-        if let Some(life) = held.life {
-            let greatest = memory.greatest.entry((key, life)).or_insert(held.stamp);
-            *greatest = held.stamp.max(*greatest);
-        }
-        memory.keys.insert(key, held)
+        self.memories.of(record.node).store(key, held)
     }
 
-    /// What a node stores for a key.
-    pub(super) fn held(&self, node: NodeId, key: &Key) -> Option<Held<'a>> {
-        self.memories.get(&node)?.keys.get(key).copied()
+    /// What a node stores for the key of this number.
+    pub(super) fn held(&self, node: NodeId, key: usize) -> Option<Held<'a>> {
+        self.memories.get(node)?.held(key)
     }
 
     /// What a node stores; `None` while it is down.
-    pub(super) fn dump(&self, node: NodeId) -> Option<Dump> {
-        let Some(memory) = self.memories.get(&node) else {
+    pub(super) fn dump(&self, keys: &Keys<'_>, node: NodeId) -> Option<Dump> {
+        let Some(memory) = self.memories.get(node) else {
             // Of a node that has stored nothing yet nothing is known but whether it crashed.
-            return (!self.lost.contains_key(&node)).then(Dump::new);
+            return (self.lost.get(node).is_none()).then(Dump::new);
         };
-        let entry = |held: &Held<'_>| DumpEntry { value: held.value.clone(), version: held.stamp.version };
-        Some(memory.keys.iter().map(|(key, held)| ((*key).clone(), entry(held))).collect())
+        let entry = |held: Held<'_>| DumpEntry { value: held.value.clone(), version: held.stamp.version };
+        let stored = keys.in_order().filter_map(|(key, number)| Some((key.clone(), entry(memory.held(number)?))));
+        Some(stored.collect())
     }
 
-    /// The followers that store the write or a later one.
+    /// The followers that store the write or a later one, and remember.
     pub(super) fn holders(&self, write: &Write<'_>) -> Vec<FollowerId> {
-        let holds = |memory: &Memory<'_>| memory.keys.get(write.key).is_some_and(|held| held.covers(write));
-        followers(&self.memories).filter(|(_, memory)| holds(memory)).map(|(id, _)| id).collect()
+        let remember = self.remembering();
+        remember.filter(|(_, memory)| memory.holds(write)).map(|(id, _)| id).collect()
     }
 
-    /// The followers that held the write until they crashed so shortly before `now` that nobody can know of it.
+    fn remembering(&self) -> impl Iterator<Item = (FollowerId, &Memory<'a>)> {
+        self.memories.followers().filter(|(_, memory)| memory.remembers || !self.installs)
+    }
+
+    /// Whether nobody need know at `now` of what a follower lost. A leader that looks after its followers says when it has
+    /// learnt of it; of another one it is expected as soon as the news can have come.
+    fn may_be_out(&self, follower: FollowerId, lost: &Lost<'_>, now: Micros) -> bool {
+        if self.installs { !lost.known } else { self.news.may_be_out(follower.into(), lost.at, now) }
+    }
+
+    /// The followers that held the write until they crashed, if nobody need know of that at `now`.
     pub(super) fn mourned(&self, write: &Write<'_>, now: Micros) -> Vec<FollowerId> {
-        let holds = |memory: &Memory<'_>| memory.keys.get(write.key).is_some_and(|held| held.covers(write));
-        followers(&self.lost)
-            .filter(|(id, (at, memory))| self.news.may_be_out((*id).into(), *at, now) && holds(memory))
+        let mut mourned: Vec<FollowerId> = self
+            .lost()
+            .filter(|(id, lost)| self.may_be_out(*id, lost, now) && lost.memory.holds(write))
             .map(|(id, _)| id)
-            .collect()
+            .collect();
+        mourned.dedup();
+        mourned
+    }
+
+    /// What followers lost, with whose it was, in the order of the followers.
+    fn lost(&self) -> impl Iterator<Item = (FollowerId, &Lost<'a>)> {
+        self.lost.followers().flat_map(|(id, lost)| lost.iter().map(move |lost| (id, lost)))
     }
 
     /// The followers that in their present life were brought the write or a later one by the life of the leader that
     /// issued it, whatever they store now. Who crashed too shortly before `now` for anybody to know counts too.
     pub(super) fn reached(&self, write: &Write<'_>, now: Micros) -> Vec<FollowerId> {
-        let was_brought = |memory: &Memory<'_>| {
-            memory.greatest.get(&(write.key, write.life)).is_some_and(|greatest| *greatest >= write.stamp)
-        };
-        let living = followers(&self.memories).filter(|(_, memory)| was_brought(memory)).map(|(id, _)| id);
-        let dead = followers(&self.lost)
-            .filter(|(id, (at, memory))| self.news.may_be_out((*id).into(), *at, now) && was_brought(memory))
+        let living = self.memories.followers().filter(|(_, memory)| memory.was_brought(write)).map(|(id, _)| id);
+        let dead = self
+            .lost()
+            .filter(|(id, lost)| self.may_be_out(*id, lost, now) && lost.memory.was_brought(write))
             .map(|(id, _)| id);
         let mut all: Vec<FollowerId> = living.chain(dead).collect();
         all.sort_unstable();
@@ -204,18 +223,9 @@ impl<'a> Replay<'a> {
     /// The followers that had the write when they crashed and do not have it now, with the time of the crash.
     pub(super) fn forgot(&self, write: &Write<'_>) -> Vec<(FollowerId, Micros)> {
         let holders = self.holders(write);
-        followers(&self.lost)
-            .filter(|(id, (_, memory))| {
-                !holders.contains(id) && memory.keys.get(write.key).is_some_and(|held| held.covers(write))
-            })
-            .map(|(id, (at, _))| (id, *at))
+        self.lost()
+            .filter(|(id, lost)| !holders.contains(id) && lost.memory.holds(write))
+            .map(|(id, lost)| (id, lost.at))
             .collect()
     }
-}
-
-fn followers<T>(nodes: &BTreeMap<NodeId, T>) -> impl Iterator<Item = (FollowerId, &T)> {
-    nodes.iter().filter_map(|(node, of_node)| match node {
-        NodeId::Follower(id) => Some((*id, of_node)),
-        NodeId::Leader | NodeId::Client(_) | NodeId::Network => None,
-    })
 }

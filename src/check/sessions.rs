@@ -15,14 +15,20 @@
 
 use std::collections::BTreeMap;
 
+use super::calls::Call;
 use super::evidence::{At, count, counted, not_applicable};
+use super::prepared::Prepared;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::Outcome;
-use crate::base::{Key, NodeId, Stamp};
+use crate::base::{NodeId, Stamp};
 
 /// Counts it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict {
     let well = |operation: &Operation| operation.outcome == Outcome::Ok;
     if run.facts.is_none()
         && !run.history.operations.iter().any(|operation| well(operation) && operation.stamp.is_some())
@@ -30,21 +36,18 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         return not_applicable(Property::Sessions, "it needs versions, and no operation has one");
     }
     let healed_at = run.facts.and_then(|facts| facts.healed_at);
-    let mut moments = Vec::new();
     let probed = |operation: &Operation| healed_at.is_some_and(|healed| operation.invoked.index >= healed);
-    for operation in run.history.operations.iter().filter(|operation| took_place(operation) && !probed(operation)) {
-        moments.push((operation.invoked, operation));
-        moments.extend(operation.returned.map(|returned| (returned, operation)));
-    }
-    moments.sort_by_key(|(moment, _)| *moment);
-    let mut sessions: BTreeMap<(NodeId, &Key), Session<'_>> = BTreeMap::new();
-    let mut tallies: [Tally; 4] = Default::default();
-    for (moment, operation) in moments {
-        let session = sessions.entry((operation.client, &operation.key)).or_default();
-        if moment == operation.invoked {
-            session.held_against(operation, &mut tallies);
-        } else {
-            session.has(operation);
+    let mut sessions: BTreeMap<(NodeId, usize), Session<'_>> = BTreeMap::new();
+    let mut tallies: [Tally<'_>; 4] = Default::default();
+    for call in calls.iter() {
+        let (Call::Invoked(operation) | Call::Returned(operation, _)) = call;
+        let Some(key) = keys.number(&operation.key).filter(|_| took_place(operation) && !probed(operation)) else {
+            continue;
+        };
+        let session = sessions.entry((operation.client, key)).or_default();
+        match call {
+            Call::Invoked(_) => session.held_against(operation, &mut tallies),
+            Call::Returned(..) => session.has(operation),
         }
     }
     let [ryw, mr, mw, wfr] = &tallies;
@@ -56,7 +59,10 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         mw.of("write"),
         wfr.of("write")
     );
-    counted(Property::Sessions, rate, tallies.into_iter().flat_map(|tally| tally.cases).collect())
+    let cases: Vec<_> = tallies.into_iter().flat_map(|tally| tally.cases).collect();
+    counted(Property::Sessions, rate, &cases, |(operation, before)| {
+        format!("{}, after {}", tell(operation), tell(before))
+    })
 }
 
 fn took_place(operation: &Operation) -> bool {
@@ -76,12 +82,13 @@ struct Session<'a> {
 
 /// How often a guarantee could be broken, and was.
 #[derive(Default)]
-struct Tally {
+struct Tally<'a> {
     chances: usize,
-    cases: Vec<String>,
+    /// Each operation that broke it, and the one that it should have come after.
+    cases: Vec<(&'a Operation, &'a Operation)>,
 }
 
-impl Tally {
+impl Tally<'_> {
     /// `12 of 87 reads`
     fn of(&self, noun: &str) -> String {
         format!("{} of {}", self.cases.len(), count(self.chances, noun))
@@ -96,7 +103,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn held_against(&self, operation: &Operation, [ryw, mr, mw, wfr]: &mut [Tally; 4]) {
+    fn held_against(&self, operation: &'a Operation, [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4]) {
         let (after_write, after_read) = if operation.is_write() { (mw, wfr) } else { (ryw, mr) };
         for (before, tally) in [(self.wrote, after_write), (self.read, after_read)] {
             let Some(before) = before else { continue };
@@ -107,7 +114,7 @@ impl<'a> Session<'a> {
                 std::cmp::Ordering::Greater => false,
             };
             if broken {
-                tally.cases.push(format!("{}, after {}", tell(operation), tell(before)));
+                tally.cases.push((operation, before));
             }
         }
     }

@@ -101,7 +101,10 @@ impl Story {
         target: NodeId,
         name: &str,
     ) -> &mut Self {
-        self.event(client, Event::InvokeGet { operation, target, key: key(name) })
+        self.event(
+            client,
+            Event::InvokeGet { operation, target, key: key(name), mode: crate::base::ReadMode::Linearizable },
+        )
     }
 
     /// A write returns, with its version if that is not 0.

@@ -31,6 +31,11 @@ pub enum Property {
 }
 
 impl Property {
+    /// Whether its cases are counted, for an asynchronous replica may show them, and never violate anything.
+    pub fn is_counted(self) -> bool {
+        matches!(self, Self::Sessions | Self::Prefix)
+    }
+
     /// Every property, in the order of the catalogue.
     pub const ALL: [Self; 11] = [
         Self::Integrity,

@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use semisync::base::trace::Trace;
 use semisync::check::divergence;
 use semisync::report::DivergenceReport;
+use semisync::sim::Engine;
 
 use super::rules::RulesArgs;
 use super::shell::quoted;
@@ -23,6 +24,9 @@ pub(super) struct Args {
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
     #[arg(long, value_name = "N", conflicts_with = "compare")]
     seed: Option<u64>,
+    /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events
+    #[arg(long, value_name = "turmoil|core", default_value_t = Engine::Turmoil, conflicts_with = "compare")]
+    engine: Engine,
     #[command(flatten)]
     rules: RulesArgs,
     /// In how many processes, at the same time
@@ -146,7 +150,8 @@ impl Diagnosis {
 /// What to run, besides the file.
 fn flags(args: &Args) -> Vec<String> {
     let seed = args.seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]);
-    let rules = args.rules.again();
+    let engine = if args.engine == Engine::Core { " --engine core" } else { "" };
+    let rules = args.rules.again() + engine;
     seed.chain(rules.split_whitespace().map(str::to_owned)).collect()
 }
 
@@ -182,7 +187,7 @@ mod tests {
     /// No build that can simulate is known to give two runs, so what two processes would have written is put in their place.
     #[test]
     fn processes_that_differ_end_with_what_to_type() {
-        let line = ["doctor", "a b.toml", "--seed", "5", "--off", "keep-quorum", "--runs", "3"];
+        let line = ["doctor", "a b.toml", "--seed", "5", "--off", "keep-quorum", "--engine", "core", "--runs", "3"];
         let Doctor { args } = Doctor::parse_from(line);
         let same = diagnose(&[trace(&[1, 2]), trace(&[1, 2])], "processes").with_command(&args);
         assert!(same.is_the_same && same.text.starts_with("The same run in 2 processes: 2 events"), "{}", same.text);
@@ -190,7 +195,7 @@ mod tests {
         let traces = [trace(&[1, 2]), trace(&[1, 2]), trace(&[1, 3])];
         let Diagnosis { is_the_same, text } = diagnose(&traces, "processes").with_command(&args);
         assert!(!is_the_same && text.starts_with("NOT DETERMINISTIC: runs 1 and 3 of 3 processes differ.\n"), "{text}");
-        let again = "To look again:\nsemisync doctor 'a b.toml' --seed 5 --off keep-quorum --runs 3";
+        let again = "To look again:\nsemisync doctor 'a b.toml' --seed 5 --off keep-quorum --engine core --runs 3";
         assert!(text.ends_with(again), "{text}");
     }
 

@@ -1,11 +1,16 @@
 //! The commands: arguments in, output out.
 
+mod admin;
 mod analyze;
 mod check;
 mod cluster;
 #[cfg(feature = "sim")]
 mod doctor;
+#[cfg(feature = "sim")]
+mod explore;
 mod health;
+#[cfg(feature = "sim")]
+mod limits;
 mod load;
 mod local;
 mod output;
@@ -16,6 +21,8 @@ mod rules;
 mod serve;
 #[cfg(feature = "sim")]
 mod shell;
+#[cfg(feature = "sim")]
+mod shrink;
 mod signals;
 #[cfg(feature = "sim")]
 mod sim;
@@ -43,6 +50,8 @@ enum Command {
     Serve(serve::Args),
     /// Ask a node whether it lives; exit status 0 or 1
     Health(health::Args),
+    /// What only an operator can decide
+    Admin(admin::Args),
     /// Run a whole cluster on this machine, a process for each node, until Ctrl-C
     Cluster(cluster::Args),
     /// Tell three stories to a cluster that a replicated store must stand
@@ -61,6 +70,12 @@ enum Command {
     /// Simulate many generated scenarios, several at a time, and keep those that fail
     #[cfg(feature = "sim")]
     Swarm(swarm::Args),
+    /// Find the smallest scenario that still violates the same property, and tell its story
+    #[cfg(feature = "sim")]
+    Shrink(shrink::Args),
+    /// Search every order in which the events of a small scope can happen, and serve what was searched as a page
+    #[cfg(feature = "sim")]
+    Explore(explore::Args),
     /// Run one scenario in several processes, and show where the runs part if they do
     #[cfg(feature = "sim")]
     Doctor(doctor::Args),
@@ -88,6 +103,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Health(args) => health::run(&args),
+        Command::Admin(args) => admin::run(&args),
         Command::Cluster(args) => cluster::run(args),
         Command::Race(args) => race::run(&args),
         Command::Verify(args) => verify::run(&args),
@@ -98,6 +114,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Sim(args) => sim::run(args),
         #[cfg(feature = "sim")]
         Command::Swarm(args) => swarm::run(&args),
+        #[cfg(feature = "sim")]
+        Command::Shrink(args) => shrink::run(&args),
+        #[cfg(feature = "sim")]
+        Command::Explore(args) => explore::run(&args),
         #[cfg(feature = "sim")]
         Command::Doctor(args) => doctor::run(&args),
     };

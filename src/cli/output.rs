@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use super::Failure;
 
 /// A file that a flag names. A path that cannot be written is found out before the work begins, and what was there before
-/// stays until the new content is complete.
+/// stays until the new content is complete. Whoever ends the work in between finds nothing left behind.
 pub(super) struct OutputFile {
     flag: &'static str,
     path: PathBuf,
@@ -17,8 +17,8 @@ pub(super) struct OutputFile {
 
 /// Where what is written goes.
 enum Sink {
-    /// Into a file beside it, which takes its place in the end.
-    Replace(NamedTempFile),
+    /// Into a file in this directory, where it is, which takes its place in the end.
+    Replace(PathBuf),
     /// Into a device or a pipe, which cannot be replaced.
     Direct(File),
 }
@@ -51,10 +51,8 @@ impl Sink {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Asked for by itself, so that an error names no file but the one that was asked for.
         directory.metadata()?;
-        let mut builder = tempfile::Builder::new();
-        // As other programs create files, less what the umask takes away.
-        let file = builder.prefix(".semisync-").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
-        Ok(Self::Replace(file))
+        temporary_in(directory)?;
+        Ok(Self::Replace(directory.to_owned()))
     }
 
     fn fill(self, path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
@@ -64,7 +62,8 @@ impl Sink {
                 write(&mut out)?;
                 out.flush()
             }
-            Self::Replace(mut file) => {
+            Self::Replace(directory) => {
+                let mut file = temporary_in(&directory)?;
                 let mut out = BufWriter::new(file.as_file_mut());
                 write(&mut out)?;
                 out.flush()?;
@@ -72,5 +71,33 @@ impl Sink {
                 file.persist(path).map(drop).map_err(|error| error.error)
             }
         }
+    }
+}
+
+/// A file with a name that nobody has, which is gone once it is dropped.
+fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
+    // As other programs create files, less what the umask takes away.
+    tempfile::Builder::new().prefix(".semisync-").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A signal may end the process between the two.
+    #[test]
+    fn nothing_is_left_behind_before_there_is_something_to_write() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let names = || {
+            let entries = fs::read_dir(directory.path()).expect("a directory");
+            entries.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+        };
+        let path = directory.path().join("out");
+        let file = OutputFile::create("--save", Some(&path)).map_err(|_| ()).expect("it can be written");
+        assert_eq!(names(), [""; 0]);
+        file.expect("it was asked for").write(|out| out.write_all(b"x")).map_err(|_| ()).expect("it is written");
+        assert_eq!((names(), fs::read(&path).expect("a file")), (vec!["out".into()], b"x".to_vec()));
     }
 }

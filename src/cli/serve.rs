@@ -2,6 +2,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use rlimit::Resource;
+use semisync::base::Epoch;
 use semisync::net::Tcp;
 use semisync::node::{self, Config, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,9 +25,21 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     // A seed that is printed and can be typed again; JavaScript and spreadsheets keep 53 bits.
     let mut config = args.settings.or_from(environment).validate(system_seed >> 11).map_err(Failure::usage)?;
     init_log()?;
+    config.first_epoch = first_epoch();
     config.max_connections = config.max_connections.min(connections_allowed());
     runtime()?.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The time in milliseconds: greater than any epoch that a leader had before, should everything be lost that remembers one.
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "no simulation runs this, and nothing waits by it"
+)]
+fn first_epoch() -> Epoch {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Epoch::new(u64::try_from(since_1970.as_millis()).unwrap_or(1).max(1))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

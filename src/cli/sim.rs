@@ -8,8 +8,8 @@ use std::{panic, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::report::{Diagram, RaceReport, VerdictReport};
-use semisync::sim::scenario::Scenario;
-use semisync::sim::{Race, ScenarioRun, SimError, engine};
+use semisync::sim::scenario::{Expect, Scenario};
+use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy, engine};
 
 use super::output::OutputFile;
 use super::ranges::parse_delay;
@@ -26,6 +26,12 @@ pub(super) struct Args {
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events
+    #[arg(long, value_name = "turmoil|core", default_value_t = Engine::Turmoil)]
+    engine: Engine,
+    /// In which order what can happen does: by time, any that is enabled next, or by random priorities with D - 1 changes
+    #[arg(long, value_name = "timed|random|pct[:D]", default_value_t = Strategy::Timed)]
+    strategy: Strategy,
     #[command(flatten)]
     rules: RulesArgs,
     /// How many followers
@@ -46,6 +52,9 @@ pub(super) struct Args {
     /// How many keys they race on
     #[arg(long, default_value_t = Race::default().keys, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     keys: u64,
+    /// Write the scenario that is run to this file, with its seed and its order, for `sim` and `shrink`
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Write every event to this file, as JSON Lines
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -64,10 +73,12 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     }
     scenario.check().map_err(Failure::usage)?;
     let seed = args.seed.unwrap_or(scenario.seed);
+    let scenario = args.strategy.schedule(scenario, seed).map_err(Failure::usage)?;
+    let save = OutputFile::create("--save", args.save.as_deref())?;
     let trace = OutputFile::create("--trace", args.trace.as_deref())?;
     let history = OutputFile::create("--history", args.history.as_deref())?;
     print_what_runs(&args, &scenario, seed);
-    let run = match run_with_progress(&scenario, seed) {
+    let run = match run_with_progress(args.engine, &scenario, seed) {
         Ok(run) => run,
         Err(SimError::Failed { why, trace: so_far }) => {
             // What had happened by then says the most about why.
@@ -81,6 +92,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     print(&run, args.file.is_none());
     // What came of the run is told before a disk can be full.
+    if let Some(file) = save {
+        let expect = run.violations().next().map_or(Expect::Passes, Expect::Violates);
+        let played = Scenario { seed, expect: Some(expect), ..run.scenario.clone() };
+        file.write(|out| out.write_all(played.to_toml().as_bytes()))?;
+    }
     if let Some(file) = trace {
         file.write(|out| run.trace.write_json_lines(out))?;
     }
@@ -111,7 +127,8 @@ fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64) {
     let cluster = &scenario.cluster;
     let [min, max] = cluster.delay_ms;
     let (followers, quorum) = (cluster.followers, cluster.write_quorum);
-    let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms, seed {seed}");
+    let engine = if args.engine == Engine::Core { ", core engine" } else { "" };
+    let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms, seed {seed}{engine}");
     match &args.file {
         None => {
             let (writes, clients, keys) = (args.writes, args.clients, args.keys);
@@ -153,7 +170,10 @@ fn print(run: &ScenarioRun, is_race: bool) {
 
 /// What to type for the same run.
 fn command_again(args: &Args, seed: u64) -> String {
-    let rules = args.rules.again();
+    let engine = if args.engine == Engine::Core { " --engine core" } else { "" };
+    let strategy =
+        if args.strategy == Strategy::Timed { String::new() } else { format!(" --strategy {}", args.strategy) };
+    let rules = args.rules.again() + engine + &strategy;
     match &args.file {
         Some(path) => format!("semisync sim {} --seed {seed}{rules}", quoted(path)),
         None => {
@@ -167,7 +187,7 @@ fn command_again(args: &Args, seed: u64) -> String {
 }
 
 /// Runs the scenario and shows how far it has come where it takes more than a second.
-fn run_with_progress(scenario: &Scenario, seed: u64) -> Result<ScenarioRun, SimError> {
+fn run_with_progress(engine: Engine, scenario: &Scenario, seed: u64) -> Result<ScenarioRun, SimError> {
     const PATIENCE: Duration = Duration::from_secs(1);
     const REDRAW: Duration = Duration::from_millis(100);
     let operations = scenario.workload.operations + scenario.workload.explicit.len();
@@ -177,7 +197,7 @@ fn run_with_progress(scenario: &Scenario, seed: u64) -> Result<ScenarioRun, SimE
         let (done, is_done) = mpsc::channel::<()>();
         let counter = Arc::clone(&returned);
         let run = scope.spawn(move || {
-            let result = engine::run(scenario, seed, counter);
+            let result = engine::run(engine, scenario, seed, counter);
             drop(done);
             result
         });

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Buf, BytesMut};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::{ReadError, detail};
 use crate::base::Key;
@@ -19,7 +19,10 @@ impl DumpStream {
         let status = answer.status();
         if status != StatusCode::OK {
             let body = answer.next().await.map_err(ReadError::NoAnswer)?.unwrap_or_default();
-            return Err(ReadError::Refused { status, detail: detail(&Answer { status, body }) });
+            return Err(ReadError::Refused {
+                status,
+                detail: detail(&Answer { status, headers: HeaderMap::new(), body }),
+            });
         }
         Ok(Self { answer, scanner: Scanner::default() })
     }

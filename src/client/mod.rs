@@ -20,10 +20,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::wire::{
-    self, Dump, ErrorBody, Found, Health, OPERATION_HEADER, Ready, ReplicateAnswer, ReplicateRequest, SetAnswer,
-    SetRequest,
+    self, AcceptedLoss, Dump, EPOCH_HEADER, ErrorBody, Found, Health, OPERATION_HEADER, Ready, ReplicateAnswer,
+    ReplicateRequest, SetAnswer, SetRequest,
 };
-use crate::base::{Key, Value};
+use crate::base::{Epoch, Key, ReadMode, Value, Version};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
 
@@ -56,18 +56,31 @@ impl<T: Transport> Client<T> {
         value: &Value,
         operation: Option<u64>,
     ) -> Outcome<SetAnswer> {
-        let body = SetRequest { key: key.clone(), value: value.clone() };
+        self.send_set(node, SetRequest { key: key.clone(), value: value.clone(), if_version: None }, operation).await
+    }
+
+    /// `POST /set` that is made only if the key has this version, 0 if it must not be there; it is [`Failed::Conflict`]
+    /// otherwise.
+    pub async fn set_if(&self, node: &HostPort, key: &Key, value: &Value, version: u64) -> Outcome<SetAnswer> {
+        let request = SetRequest { key: key.clone(), value: value.clone(), if_version: Some(version) };
+        self.send_set(node, request, None).await
+    }
+
+    async fn send_set(&self, node: &HostPort, body: SetRequest, operation: Option<u64>) -> Outcome<SetAnswer> {
         let answer = match self.post(node, "/set", &body, operation).await {
             Ok(answer) => answer,
             Err(HttpError::Connect(error)) => return Outcome::Failed(Failed::Unreachable(error)),
             Err(error) => return Outcome::Unknown(Unknown::NoAnswer(error)),
         };
         match answer.status {
-            StatusCode::OK => match wire::parse::<SetAnswer>(&answer.body) {
+            StatusCode::OK => match wire::parse(&answer.body).map(|set| SetAnswer { epoch: epoch(&answer), ..set }) {
                 Ok(set) if set.ok => Outcome::Ok(set),
                 Ok(set) => Outcome::Unknown(Unknown::QuorumMissed(set)),
                 Err(error) => Outcome::Unknown(Unknown::Unreadable(error.to_string())),
             },
+            StatusCode::CONFLICT if let Some(current) = conflicting_version(&answer) => {
+                Outcome::Failed(Failed::Conflict { current })
+            }
             status if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => {
                 Outcome::Failed(Failed::Refused { status, detail: detail(&answer) })
             }
@@ -80,9 +93,31 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// [`ReadError`].
     pub async fn get(&self, node: &HostPort, key: &Key) -> Result<Option<Found>, ReadError> {
-        let path = format!("/get/{}", utf8_percent_encode(key.as_str(), ENCODED));
+        self.read(node, key, ReadMode::Local).await
+    }
+
+    /// `GET /get/{key}?read=MODE`; `None` where there is no such key.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read(&self, node: &HostPort, key: &Key, mode: ReadMode) -> Result<Option<Found>, ReadError> {
+        let key = utf8_percent_encode(key.as_str(), ENCODED);
+        let path = if mode.is_local() { format!("/get/{key}") } else { format!("/get/{key}?read={mode}") };
         let answer = self.call(node, Method::GET, &path).await?;
-        if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { read(&answer).map(Some) }
+        if answer.status == StatusCode::NOT_FOUND { Ok(None) } else { found(&answer).map(Some) }
+    }
+
+    /// `GET /get/{key}?min_version=N`: as soon as the node has this version of the key, or a later one.
+    ///
+    /// # Errors
+    /// [`ReadError::NotYet`] if it has not got it in time; see [`ReadError`].
+    pub async fn get_from(&self, node: &HostPort, key: &Key, min_version: Version) -> Result<Found, ReadError> {
+        let path = format!("/get/{}?min_version={min_version}", utf8_percent_encode(key.as_str(), ENCODED));
+        let answer = self.call(node, Method::GET, &path).await?;
+        match conflicting_version(&answer) {
+            Some(current) if answer.status == StatusCode::GATEWAY_TIMEOUT => Err(ReadError::NotYet { current }),
+            _ => found(&answer),
+        }
     }
 
     /// `GET /dump`: everything that the node stores.
@@ -128,6 +163,21 @@ impl<T: Transport> Client<T> {
         read(&Answer { status, ..answer })
     }
 
+    /// `POST /admin/accept-loss`: a leader that waits for followers goes on without what only they know. `token` is the
+    /// cluster's PEER_TOKEN, if it has one.
+    ///
+    /// # Errors
+    /// [`ReadError`]; refused if the leader does not wait for anything of the kind.
+    pub async fn accept_loss(&self, leader: &HostPort, token: Option<&str>) -> Result<AcceptedLoss, ReadError> {
+        let mut request = Request::builder().method(Method::POST).uri("/admin/accept-loss");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Body::empty());
+        let request = request.map_err(|_| ReadError::Unreadable("the token cannot be sent in a header".into()))?;
+        read(&self.http.request(leader, request, self.deadline).await.map_err(ReadError::NoAnswer)?)
+    }
+
     async fn post(
         &self,
         node: &HostPort,
@@ -158,6 +208,21 @@ fn read<R: DeserializeOwned>(answer: &Answer) -> Result<R, ReadError> {
         return Err(ReadError::Refused { status: answer.status, detail: detail(answer) });
     }
     wire::parse(&answer.body).map_err(|error| ReadError::Unreadable(error.to_string()))
+}
+
+fn found(answer: &Answer) -> Result<Found, ReadError> {
+    read(answer).map(|found| Found { epoch: epoch(answer), ..found })
+}
+
+/// The epoch of the version in an answer: the first, unless it says otherwise.
+fn epoch(answer: &Answer) -> Epoch {
+    let header = answer.headers.get(EPOCH_HEADER).and_then(|header| header.to_str().ok()?.parse().ok());
+    header.map_or(Epoch::FIRST, Epoch::new)
+}
+
+/// The version that the key has, in an answer that says that it is not the one that was asked for.
+fn conflicting_version(answer: &Answer) -> Option<u64> {
+    wire::parse::<ErrorBody>(&answer.body).ok()?.version
 }
 
 /// The reason that an error answer gives, or the answer itself if it is not one of ours.

@@ -31,6 +31,12 @@ pub enum Failed {
         /// The reason that it gave.
         detail: String,
     },
+    /// The key has not the version that the write was made for.
+    #[error("the key has version {current}")]
+    Conflict {
+        /// The version that it has, 0 if it is not there.
+        current: u64,
+    },
 }
 
 /// Why it is not known whether a write took effect.
@@ -60,6 +66,12 @@ pub enum ReadError {
         status: StatusCode,
         /// The reason that it gave.
         detail: String,
+    },
+    /// The node has not got the version that was asked for in time.
+    #[error("the key has version {current} here, and not yet the one that was asked for")]
+    NotYet {
+        /// The version that it has, 0 if it is not there.
+        current: u64,
     },
     /// What came is not what was asked for.
     #[error("not the answer of a semisync node: {0}")]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Cluster, Outcome, ReadError};
 use crate::base::trace::{Event, Observer, OperationId, Outcome as Returned};
 use crate::base::wire::{Found, SetAnswer};
-use crate::base::{Key, NodeId, Stamp, Value};
+use crate::base::{Key, NodeId, ReadMode, Value};
 use crate::net::Transport;
 
 /// A client whose operations are recorded: when each was invoked, when it returned and with what. It is the same in a
@@ -43,7 +43,7 @@ impl<T: Transport> RecordedClient<T> {
         self.observe(|| Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() });
         let name = self.names_operations.then(|| operation_name(self.client, operation));
         let outcome = self.cluster.client().set_as(self.cluster.address(target), key, value, name).await;
-        let stamp = outcome.answer().map(|answer| Stamp::of_version(answer.version));
+        let stamp = outcome.answer().map(|answer| answer.stamp());
         let returned = match &outcome {
             Outcome::Ok(_) => Returned::Ok,
             Outcome::Failed(_) => Returned::Failed,
@@ -54,16 +54,24 @@ impl<T: Transport> RecordedClient<T> {
         outcome
     }
 
-    /// Reads a key from a node.
+    /// Reads what a node stores for a key.
     ///
     /// # Errors
     /// [`ReadError`].
     pub async fn get(&self, node: NodeId, key: &Key) -> Result<Option<Found>, ReadError> {
+        self.read(node, key, ReadMode::Local).await
+    }
+
+    /// Reads a key from a node, in this mode.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read(&self, node: NodeId, key: &Key, mode: ReadMode) -> Result<Option<Found>, ReadError> {
         let operation = self.begin();
-        self.observe(|| Event::InvokeGet { operation, target: node, key: key.clone() });
-        let found = self.cluster.client().get(self.cluster.address(node), key).await;
+        self.observe(|| Event::InvokeGet { operation, target: node, key: key.clone(), mode });
+        let found = self.cluster.client().read(self.cluster.address(node), key, mode).await;
         let (outcome, stamp, value) = match &found {
-            Ok(Some(found)) => (Returned::Ok, Some(Stamp::of_version(found.version)), Some(found.value.clone())),
+            Ok(Some(found)) => (Returned::Ok, Some(found.stamp()), Some(found.value.clone())),
             Ok(None) => (Returned::Absent, None, None),
             Err(_) => (Returned::Failed, None, None),
         };

@@ -1,34 +1,316 @@
-use super::Rules;
-use super::store::{Applied, Entry, Store};
-use crate::base::Key;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 
-/// The follower's side of the protocol: it stores what is newer and tells the rest apart.
+use super::ask::{Answer, Ask, Configuration, Identity, Incarnation, Item, Last, Promise, Question, Said, Standing};
+use super::digest::Summary;
+use super::store::{Applied, Entry, Store};
+use super::{LeaderId, Rules};
+use crate::base::trace::Event;
+use crate::base::{Epoch, Key, Stamp, Value, Version};
+
+/// The follower's side of the protocol: it stores what is newer and tells the rest apart, takes writes of the leader only
+/// to which it has promised its epoch, and knows that it may have forgotten everything.
 ///
-/// - To read: [`Follower::store`].
-/// - To feed: [`Follower::replicate`], whose result is the answer to the leader.
+/// - To read: [`Follower::get`], [`Follower::store`], [`Follower::standing`].
+/// - To feed: [`Follower::replicate`] and [`Follower::ask`], whose results are the answers to the leader;
+///   [`Follower::replicate_by_hand`] for a write that comes from no leader.
 #[derive(Debug, Clone)]
 pub struct Follower {
     store: Store,
+    /// Writes that came from no leader, over what the leader's say.
+    by_hand: BTreeMap<Key, Entry>,
+    incarnation: Incarnation,
+    standing: Standing,
+    /// Invariant: its epoch never goes down.
+    promised: Promise,
+    /// The configurations under which something may have been acknowledged that this follower must help to recover. Those
+    /// before the last completed recovery are history.
+    configurations: Vec<Configuration>,
+    staged: Option<Staged>,
     rules: Rules,
 }
 
+/// The parts of a snapshot that have come.
+#[derive(Debug, Clone, Hash)]
+struct Staged {
+    snapshot: u64,
+    /// How many parts.
+    parts: u64,
+    entries: BTreeMap<Key, Entry>,
+    summary: Summary,
+    /// Whether it has been installed.
+    installed: bool,
+}
+
+/// What the rules are does not change.
+impl Hash for Follower {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { store, by_hand, incarnation, standing, promised, configurations, staged, rules: _ } = self;
+        (store, by_hand, incarnation, standing, promised, configurations, staged).hash(state);
+    }
+}
+
+/// The most keys of a page or part, and the most bytes of keys and values, but for the last of them.
+pub(super) const PART: (usize, usize) = (1024, 256 << 10);
+
 impl Follower {
-    /// A follower with an empty store.
-    pub fn new(rules: Rules) -> Self {
-        Self { store: Store::default(), rules }
+    /// A follower that has just started, with an empty store. A node without a disk cannot tell its first start from one
+    /// that follows a crash, so it begins as one that may have forgotten everything.
+    pub fn new(incarnation: Incarnation, rules: Rules) -> Self {
+        Self {
+            store: Store::default(),
+            by_hand: BTreeMap::new(),
+            incarnation,
+            standing: if rules.start_recovering { Standing::Recovering } else { Standing::Normal },
+            promised: Promise::default(),
+            configurations: Vec::new(),
+            staged: None,
+            rules,
+        }
     }
 
-    /// What the follower stores.
+    /// What the follower stores of its leader's writes.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// A write has arrived. It is applied if and only if its stamp is greater than the one that the key has.
-    pub fn replicate(&mut self, key: &Key, entry: Entry) -> Applied {
+    /// What a reader finds: what was written by hand, until the leader writes the key.
+    pub fn get(&self, key: &Key) -> Option<&Entry> {
+        self.by_hand.get(key).or_else(|| self.store.get(key))
+    }
+
+    /// What a reader finds of the keys after this one, or of all, in order.
+    pub fn after(&self, key: Option<&Key>) -> impl Iterator<Item = (&Key, &Entry)> {
+        let start = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut by_hand = self.by_hand.range::<Key, _>((start, Bound::Unbounded)).peekable();
+        let mut stored = self.store.after(key).peekable();
+        std::iter::from_fn(move || {
+            let first_by_hand = match (by_hand.peek(), stored.peek()) {
+                (Some((written, _)), Some((key, _))) => {
+                    if written == key {
+                        stored.next();
+                        true
+                    } else {
+                        written < key
+                    }
+                }
+                (written, _) => written.is_some(),
+            };
+            if first_by_hand { by_hand.next() } else { stored.next() }
+        })
+    }
+
+    /// How many keys a reader can find.
+    pub fn len(&self) -> usize {
+        let only_by_hand = self.by_hand.keys().filter(|key| self.store.get(key).is_none()).count();
+        self.store.len() + only_by_hand
+    }
+
+    /// Whether a reader finds nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.store.is_empty() && self.by_hand.is_empty()
+    }
+
+    /// Whether its memory can be relied on.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Which of its lives this is, and whether its memory can be relied on.
+    pub fn identity(&self) -> Identity {
+        Identity { incarnation: self.incarnation, standing: self.standing }
+    }
+
+    /// What it has promised.
+    pub fn promised(&self) -> Promise {
+        self.promised
+    }
+
+    /// A leader's write has arrived. It is applied if and only if its stamp is greater than the one that the key has, and
+    /// its epoch is the one that is promised to this leader.
+    pub fn replicate(&mut self, leader: LeaderId, key: &Key, entry: Entry) -> Applied {
+        let promise = Promise { epoch: entry.stamp.epoch, leader };
+        if self.rules.refuse_deposed && promise != self.promised {
+            return Applied::Fenced { promised: self.promised.epoch };
+        }
+        self.by_hand.remove(key);
         if self.rules.compare_stamps {
             return self.store.apply(key, entry);
         }
         self.store.overwrite(key, entry);
         Applied::Yes
     }
+
+    /// A write has arrived that comes from no leader. It is kept over what the leader wrote, if its version is greater than
+    /// the one that a reader finds, until the leader writes the key again; no leader ever learns of it.
+    pub fn replicate_by_hand(&mut self, key: &Key, version: Version, value: Value) -> Applied {
+        match self.get(key).map(|entry| entry.stamp) {
+            Some(stored) if stored.version >= version && self.rules.compare_stamps => Applied::Stale { stored },
+            _ => {
+                let stamp = Stamp { epoch: Epoch::ZERO, version };
+                self.by_hand.insert(key.clone(), Entry { stamp, value });
+                Applied::Yes
+            }
+        }
+    }
+
+    /// A leader asks something. What changes by it is added to `events`.
+    pub fn ask(&mut self, ask: &Ask, events: &mut Vec<Event>) -> Answer {
+        let promise = Promise { epoch: ask.epoch, leader: ask.leader };
+        let said = match &ask.question {
+            Question::Fence { configuration } => self.fence(promise, configuration, events),
+            _ if promise != self.promised => Said::Refused,
+            Question::Probe { recovered, buckets } => {
+                if let Some(configuration) = recovered {
+                    self.configurations = vec![configuration.clone()];
+                }
+                let buckets = buckets.then(|| self.store.buckets().clone());
+                Said::Here { summary: self.store.summary(), buckets }
+            }
+            Question::Pull { incarnation, .. }
+            | Question::Push { incarnation, .. }
+            | Question::Adopt { incarnation, .. }
+                if *incarnation != self.incarnation && self.rules.name_incarnation =>
+            {
+                Said::Refused
+            }
+            Question::Pull { after, .. } => self.page(after.as_ref()),
+            Question::Push { snapshot, part, entries, last, .. } => {
+                self.take_part((*snapshot, *part), entries, last.as_ref(), events)
+            }
+            Question::Adopt { from, configurations, .. } => self.adopt(*from, configurations, events),
+        };
+        Answer { incarnation: self.incarnation, standing: self.standing, promised: self.promised, said }
+    }
+
+    /// An epoch is promised if it is greater than the one that is, or if it is that one, of the same leader.
+    fn fence(&mut self, promise: Promise, configuration: &Configuration, events: &mut Vec<Event>) -> Said {
+        let is_new = promise.epoch > self.promised.epoch;
+        if !is_new && promise != self.promised {
+            return Said::Refused;
+        }
+        self.promised = promise;
+        if is_new {
+            events.push(Event::Promise { epoch: promise.epoch, leader: promise.leader.0 });
+            self.staged = None;
+            // What came before it was brought up to date says nothing, and a leader may have left behind in it what it
+            // had acknowledged to nobody.
+            if self.standing == Standing::Recovering {
+                let store = std::mem::take(&mut self.store);
+                events.extend(store.iter().map(|(key, entry)| Event::Discard { key: key.clone(), stamp: entry.stamp }));
+            }
+        }
+        if !self.configurations.contains(configuration) {
+            self.configurations.push(configuration.clone());
+        }
+        Said::Promised { configurations: self.configurations.clone(), summary: self.store.summary() }
+    }
+
+    fn page(&self, after: Option<&Key>) -> Said {
+        let (entries, more) = page(&self.store, after);
+        Said::Page { entries, more }
+    }
+
+    /// A part of a snapshot. It is kept aside until all are there: what came of another leader, or of one that crashed in
+    /// the middle, must not show.
+    fn take_part(
+        &mut self,
+        (snapshot, part): (u64, u64),
+        entries: &[Item],
+        last: Option<&Last>,
+        events: &mut Vec<Event>,
+    ) -> Said {
+        if !self.rules.stage_snapshots {
+            return self.take_part_at_once(entries, last, events);
+        }
+        if part == 0 && self.staged.as_ref().is_none_or(|staged| staged.snapshot != snapshot) {
+            let (entries, summary) = (BTreeMap::new(), Summary::default());
+            self.staged = Some(Staged { snapshot, parts: 0, entries, summary, installed: false });
+        }
+        let Some(staged) = self.staged.as_mut().filter(|staged| staged.snapshot == snapshot) else {
+            return Said::Again;
+        };
+        // One that comes again has been taken before.
+        if staged.parts == part {
+            staged.parts += 1;
+            for (key, entry) in entries.iter().cloned().map(Item::into_entry) {
+                staged.summary.add(&key, entry.stamp);
+                staged.entries.insert(key, entry);
+            }
+        }
+        let Some(last) = last else { return Said::Taken };
+        if staged.installed {
+            return Said::Installed;
+        }
+        if staged.parts != part + 1 || staged.summary != last.summary {
+            self.staged = None;
+            return Said::Again;
+        }
+        staged.installed = true;
+        // What came with a snapshot is merged by stamp: writes that arrived meanwhile may be newer.
+        for (key, entry) in std::mem::take(&mut staged.entries) {
+            self.by_hand.remove(&key);
+            if self.store.apply(&key, entry.clone()) == Applied::Yes {
+                events.push(stored(key, entry));
+            }
+        }
+        self.caught_up(&last.configurations, events);
+        Said::Installed
+    }
+
+    /// What another program might do: each part takes the place of what is there as it comes.
+    fn take_part_at_once(&mut self, entries: &[Item], last: Option<&Last>, events: &mut Vec<Event>) -> Said {
+        for (key, entry) in entries.iter().cloned().map(Item::into_entry) {
+            self.store.overwrite(&key, entry.clone());
+            events.push(stored(key, entry));
+        }
+        let Some(last) = last else { return Said::Taken };
+        self.caught_up(&last.configurations, events);
+        Said::Installed
+    }
+
+    fn adopt(&mut self, from: Summary, configurations: &[Configuration], events: &mut Vec<Event>) -> Said {
+        if self.store.summary() != from {
+            return Said::Again;
+        }
+        if self.rules.restamp {
+            self.store.restamp(self.promised.epoch);
+            events.extend(self.store.iter().map(|(key, entry)| stored(key.clone(), entry.clone())));
+        }
+        self.caught_up(configurations, events);
+        Said::Installed
+    }
+
+    /// The store is what the leader's was. What is older than its epoch was never acknowledged, for the leader would have
+    /// it: it is not kept.
+    fn caught_up(&mut self, configurations: &[Configuration], events: &mut Vec<Event>) {
+        // Without new stamps there is nothing to tell it by.
+        if self.rules.drop_leftovers && self.rules.restamp {
+            let dropped = self.store.drop_before(self.promised.epoch);
+            events.extend(dropped.into_iter().map(|(key, entry)| Event::Discard { key, stamp: entry.stamp }));
+        }
+        self.standing = Standing::Normal;
+        self.configurations = configurations.to_vec();
+        events.push(Event::Install { epoch: self.promised.epoch });
+    }
+}
+
+fn stored(key: Key, entry: Entry) -> Event {
+    Event::Apply { request: None, key, stamp: entry.stamp, value: entry.value }
+}
+
+/// A page of a store, and whether there is more.
+pub(super) fn page(store: &Store, after: Option<&Key>) -> (Vec<Item>, bool) {
+    let (most_keys, most_bytes) = PART;
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    for (key, entry) in store.after(after) {
+        if entries.len() == most_keys || bytes >= most_bytes {
+            return (entries, true);
+        }
+        bytes += key.as_str().len() + entry.value.as_json().len();
+        entries.push(Item::new(key.clone(), entry.clone()));
+    }
+    (entries, false)
 }

@@ -1,21 +1,42 @@
+mod behaviour;
+mod catch_up;
+mod read;
+mod start;
+mod timers;
+mod upkeep;
+mod vocabulary;
+
+pub use vocabulary::{
+    Accepted, Asked, Call, Completion, FollowerStatus, News, Output, ReadId, Readable, Rejected, Reply, Stored, Timer,
+    Waiting,
+};
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ask::{Configuration, LeaderId, Standing};
 use super::resend::Resender;
 use super::store::{Entry, Store};
 use super::{Message, Rules, Update};
 use crate::base::trace::WriteId;
-use crate::base::{FollowerId, FollowerSet, Key, Seed, Stamp, Value, Version};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, Seed, Stamp, Value, Version};
+use read::{Uncommitted, Waiter};
+use start::Start;
+use upkeep::Link;
 
 /// What a leader must know from the start.
 #[derive(Debug, Clone)]
 pub struct LeaderConfig {
-    /// How many followers it replicates to, at most [`FollowerSet::CAPACITY`].
-    pub followers: usize,
-    /// How many of them must confirm a write before its client is told `ok`. At most `followers`.
-    pub write_quorum: usize,
+    /// Which of all the lives of all leaders this is.
+    pub id: LeaderId,
+    /// The first epoch that it asks for. A cluster whose nodes have all lost their memory begins with it, so it should be
+    /// greater than any that an earlier leader had.
+    pub first_epoch: Epoch,
+    /// Whom it replicates to, at most [`FollowerSet::CAPACITY`], and how many of them must confirm a write before its client
+    /// is told `ok`.
+    pub configuration: Configuration,
     /// How long a write may wait for its quorum, from its acceptance.
     pub repl_timeout: Duration,
     /// The most first deliveries to one follower that may be unanswered. A write past it goes to the follower as
@@ -29,19 +50,37 @@ pub struct LeaderConfig {
     pub rules: Rules,
 }
 
-/// The leader's side of the protocol. It gives every write its version, stores it, sends it to every follower at once,
-/// and calls it complete when `write_quorum` distinct followers have confirmed or `repl_timeout` has passed. It goes on
-/// replicating after that, until each follower has the newest write of each key.
+/// The leader's side of the protocol.
 ///
-/// - To read: [`Leader::store`], [`Leader::status`].
+/// It begins with nothing, so it first makes the followers promise it an epoch, learns from them what was written before,
+/// and brings that back to a quorum; only then it serves. From there on it gives every write its version, stores it, sends
+/// it to every follower that is up to date at once, and calls it complete when `write_quorum` distinct followers have confirmed
+/// or `repl_timeout` has passed. It goes on replicating after that, until each follower has the newest write of each key, and
+/// brings followers up to date that have lost their memory.
+///
+/// - To read: [`Leader::store`], [`Leader::status`], [`Leader::waiting_for`].
 /// - To feed: [`Leader::set`] for a client's write, [`Leader::handle_reply`] for what became of a message,
-///   [`Leader::handle_timeout`] when [`Leader::wake_at`] has come.
+///   [`Leader::handle_answer`] for the answer to a question, [`Leader::handle_timeout`] when [`Leader::wake_at`] has come;
+///   [`Leader::accept_loss`] for an operator.
 /// - To poll, after each of them and until it returns `None`: [`Leader::poll_output`]. Then ask [`Leader::wake_at`]
 ///   again.
 #[derive(Debug, Clone)]
 pub struct Leader {
     config: LeaderConfig,
+    epoch: Epoch,
+    phase: Phase,
+    /// How often it has begun to ask everybody whether its epoch still stands.
+    round: u64,
+    /// How many questions it has asked.
+    asked: u64,
+    /// When the next one is due, [`Duration::MAX`] for never; kept, for it is asked for much more often than it changes.
+    next_ask: Duration,
     store: Store,
+    /// The keys of which the newest write is not committed.
+    uncommitted: BTreeMap<Key, Uncommitted>,
+    /// The linearizable reads that wait, in their order.
+    reads: VecDeque<Waiter>,
+    last_read: ReadId,
     last_write: WriteId,
     /// The writes of which anything is still open: the client's answer, or the first delivery to a follower.
     open: BTreeMap<WriteId, Open>,
@@ -52,9 +91,19 @@ pub struct Leader {
     outputs: VecDeque<Output>,
 }
 
+/// How far the leader has come.
+#[derive(Debug, Clone)]
+enum Phase {
+    /// It does not know yet what was written before it.
+    Starting(Start),
+    /// It takes writes on.
+    Serving,
+}
+
 /// What the leader keeps for one follower.
 #[derive(Debug, Clone)]
 struct Peer {
+    link: Link,
     /// First deliveries without an answer, and the bytes that they hold.
     unanswered: usize,
     unanswered_bytes: usize,
@@ -66,8 +115,7 @@ struct Peer {
 /// A write that is not settled everywhere.
 #[derive(Debug, Clone)]
 struct Open {
-    key: Key,
-    stamp: Stamp,
+    update: Arc<Update>,
     /// Followers that were sent the first delivery and have not answered it. Nobody else may lower this set.
     unanswered: FollowerSet,
     /// Followers known to store the write or a later one of this leader.
@@ -78,91 +126,46 @@ struct Open {
     waiting: bool,
 }
 
-/// A write that was taken on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    /// Names the write in [`Output::Complete`].
-    pub write: WriteId,
-    /// The stamp that it got.
-    pub stamp: Stamp,
-}
-
-/// Why a write was not taken on. It has no version and no effect.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
-    /// The key has used every version there is.
-    #[error("key {key:?} has used its last version, {max}", max = Version::MAX)]
-    VersionsUsedUp {
-        /// The key.
-        key: Key,
-    },
-}
-
-/// What the leader wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Bring this message to its follower and call [`Leader::handle_reply`] with what became of it, once.
-    Send(Message),
-    /// Answer the client of this write.
-    Complete(Completion),
-}
-
-/// How a write ended for its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Completion {
-    /// The write.
-    pub write: WriteId,
-    /// Its stamp.
-    pub stamp: Stamp,
-    /// Whether the quorum was reached in time.
-    pub ok: bool,
-    /// The distinct followers that had confirmed by then.
-    pub confirmations: usize,
-    /// The quorum.
-    pub required: usize,
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reply {
-    /// The follower now stores this stamp for the message's key.
-    Stored(Stamp),
-    /// The follower answered, but would not take the message.
-    Refused,
-    /// No answer: no connection, a passed deadline, a lost request or a lost reply.
-    Lost,
-}
-
-/// How a follower fares, as the leader sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FollowerStatus {
-    /// False from a message that it did not take until one that it did. True before the first.
-    pub reachable: bool,
-    /// First deliveries without an answer yet.
-    pub unanswered: usize,
-    /// Keys whose newest write it is known to have missed.
-    pub missed: usize,
-}
-
 impl Leader {
-    /// A leader with an empty store.
+    /// A leader with an empty store, which asks its followers at once.
     ///
     /// # Panics
     /// If the quorum is larger than the number of followers, or that number larger than [`FollowerSet::CAPACITY`].
     pub fn new(config: LeaderConfig) -> Self {
-        assert!(config.followers <= FollowerSet::CAPACITY, "too many followers: {}", config.followers);
-        assert!(config.write_quorum <= config.followers, "a quorum of {} cannot be met", config.write_quorum);
+        let Configuration { members, write_quorum } = &config.configuration;
+        let followers = members.len();
+        assert!(followers <= FollowerSet::CAPACITY, "too many followers: {followers}");
+        assert!(*write_quorum <= followers, "a quorum of {write_quorum} cannot be met");
         let seed = config.seed.fork("resend");
-        let peer = |to| Peer { unanswered: 0, unanswered_bytes: 0, reachable: true, resender: Resender::new(to, seed) };
-        Self {
-            peers: FollowerId::first(config.followers).map(peer).collect(),
+        let peer = |to| Peer {
+            link: Link::default(),
+            unanswered: 0,
+            unanswered_bytes: 0,
+            reachable: true,
+            resender: Resender::new(to, seed),
+        };
+        let mut leader = Self {
+            peers: FollowerId::first(followers).map(peer).collect(),
             config,
+            epoch: Epoch::FIRST,
+            phase: Phase::Serving,
+            round: 0,
+            asked: 0,
+            next_ask: Duration::MAX,
             store: Store::default(),
+            uncommitted: BTreeMap::new(),
+            reads: VecDeque::new(),
+            last_read: 0,
             last_write: 0,
             open: BTreeMap::new(),
             deadlines: VecDeque::new(),
             outputs: VecDeque::new(),
+        };
+        if leader.config.rules.recover_on_start && followers > 0 {
+            let first = leader.config.first_epoch;
+            leader.start(Duration::ZERO, first);
         }
+        leader
     }
 
     /// What the leader stores.
@@ -176,7 +179,37 @@ impl Leader {
             reachable: peer.reachable,
             unanswered: peer.unanswered,
             missed: peer.resender.len(),
+            current: self.counts(peer),
+            legacy: peer.link.is_legacy(),
         })
+    }
+
+    /// Whether the leader takes writes on and knows what was written before.
+    pub fn serves(&self) -> bool {
+        matches!(self.phase, Phase::Serving)
+    }
+
+    /// The leader's epoch, or the one that it wants to have.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Which of all the lives of all leaders this is.
+    pub fn id(&self) -> LeaderId {
+        self.config.id
+    }
+
+    /// Which decisions are in force.
+    pub fn rules(&self) -> Rules {
+        self.config.rules
+    }
+
+    fn followers(&self) -> impl DoubleEndedIterator<Item = FollowerId> + use<> {
+        FollowerId::first(self.peers.len())
+    }
+
+    fn write_quorum(&self) -> usize {
+        self.config.configuration.write_quorum
     }
 
     /// How many writes are open: their client waits, or a follower has not answered the first delivery.
@@ -190,13 +223,17 @@ impl Leader {
     /// # Errors
     /// [`Rejected`], without any effect.
     pub fn set(&mut self, now: Duration, operation: Option<u64>, key: Key, value: Value) -> Result<Accepted, Rejected> {
+        if let Some(waiting) = self.waiting_for() {
+            return Err(Rejected::NotServing(waiting));
+        }
         let version = match self.store.stamp(&key) {
             None => Version::FIRST,
             Some(last) => last.version.next().ok_or_else(|| Rejected::VersionsUsedUp { key: key.clone() })?,
         };
         let version = if self.config.rules.one_writer { version } else { self.version_seen_too_early(&key, version) };
-        let stamp = Stamp::of_version(version);
+        let stamp = Stamp { epoch: self.epoch, version };
         let entry = Entry { stamp, value };
+        let before = self.store.get(&key).cloned();
         if self.config.rules.one_writer {
             self.store.apply(&key, entry.clone());
         } else {
@@ -205,9 +242,11 @@ impl Leader {
         self.last_write += 1;
         let write = self.last_write;
         let update = Arc::new(Update { write, operation: operation.unwrap_or(write), key: key.clone(), entry });
+        if self.write_quorum() > 0 {
+            self.not_committed_yet(&key, write, stamp, before);
+        }
         let mut open = Open {
-            key,
-            stamp,
+            update: Arc::clone(&update),
             unanswered: FollowerSet::default(),
             confirmed: FollowerSet::default(),
             answers: 0,
@@ -218,9 +257,12 @@ impl Leader {
         }
         let oldest_waiting = self.oldest_waiting();
         let size = update.size();
-        for (to, peer) in FollowerId::first(self.config.followers).zip(&mut self.peers) {
+        let sends_to_all = !self.config.rules.recover_on_start;
+        for (to, peer) in FollowerId::first(self.peers.len()).zip(&mut self.peers) {
             let fits = peer.unanswered_bytes + size <= self.config.window_bytes || peer.unanswered == 0;
-            if (peer.unanswered < self.config.window && fits) || !self.config.rules.bound_window {
+            let is_open = (peer.unanswered < self.config.window && fits) || !self.config.rules.bound_window;
+            // What a follower missed that is not up to date, it gets when it is.
+            if is_open && (sends_to_all || peer.link.takes_writes()) {
                 peer.unanswered += 1;
                 peer.unanswered_bytes += size;
                 open.unanswered.insert(to);
@@ -230,31 +272,62 @@ impl Leader {
             }
         }
         self.open.insert(write, open);
-        if self.config.write_quorum == 0 {
+        if self.write_quorum() == 0 {
             self.complete(write, true);
         }
         Ok(Accepted { write, stamp })
     }
 
+    /// The same, if the key has this version; 0 stands for a key that is not there. What the key has counts from the moment
+    /// when the leader stores it, acknowledged or not.
+    ///
+    /// # Errors
+    /// [`Rejected`], without any effect.
+    pub fn set_if(
+        &mut self,
+        now: Duration,
+        operation: Option<u64>,
+        key: Key,
+        value: Value,
+        expected: u64,
+    ) -> Result<Accepted, Rejected> {
+        if let Some(waiting) = self.waiting_for() {
+            return Err(Rejected::NotServing(waiting));
+        }
+        let current = self.store.stamp(&key).map_or(0, |stamp| stamp.version.get());
+        if current != expected {
+            return Err(Rejected::WrongVersion { key, expected, current });
+        }
+        self.set(now, operation, key, value)
+    }
+
     /// The version that a handler gives which read the key's last one before the writes that are under way had been
     /// stored: that of the first of them. `next` if there is none.
     fn version_seen_too_early(&self, key: &Key, next: Version) -> Version {
-        let under_way = self.open.values().filter(|open| open.waiting && open.key == *key);
-        under_way.map(|open| open.stamp.version).min().unwrap_or(next)
+        let under_way = self.open.values().filter(|open| open.waiting && open.update.key == *key);
+        under_way.map(|open| open.update.entry.stamp.version).min().unwrap_or(next)
     }
 
     /// Learns what became of a message.
     pub fn handle_reply(&mut self, now: Duration, message: &Message, reply: Reply) {
-        if let Reply::Stored(_) = reply {
-            let peer = &mut self.peers[message.to.index()];
-            peer.reachable = true;
-            peer.resender.heard(now);
+        if let Reply::Fenced(promised) = reply
+            && self.is_deposed_by(promised, message.stamp().epoch)
+        {
+            return self.step_down(now, promised);
+        }
+        if message.stamp().epoch != self.epoch {
+            return;
+        }
+        let stored = self.heed(now, message.to, reply);
+        if stored.is_some() {
+            self.peers[message.to.index()].resender.heard(now);
         }
         let first_ended = message.attempt == 1 && self.settle_first_delivery(message);
-        if first_ended && !matches!(reply, Reply::Stored(_)) {
+        if first_ended && stored.is_none() && reply != Reply::Legacy {
             self.note_missed(now, message);
         }
-        if let Reply::Stored(stored) = reply {
+        if let Some(stored) = stored {
+            self.note_stored(message.key(), stored, message.to);
             let made_good = self.peers[message.to.index()].resender.stored(message.key(), stored);
             if !self.config.rules.confirm_only_stored || self.is_own(message, stored) {
                 for write in made_good.into_iter().chain([message.update.write]) {
@@ -265,31 +338,36 @@ impl Leader {
             self.confirm(message.update.write, message.to);
         }
         let peer = &mut self.peers[message.to.index()];
-        peer.resender.settle(now, message, reply);
+        if reply == Reply::Legacy {
+            peer.resender.stored(message.key(), message.stamp());
+        }
+        peer.resender.settle(now, message, reply != Reply::Lost, stored.is_some());
         // A late end of a message that has been made good since says nothing: the follower has answered for its key.
-        if !matches!(reply, Reply::Stored(_)) && peer.resender.len() > 0 {
+        if stored.is_none() && peer.resender.len() > 0 {
             peer.reachable = false;
         }
         self.forget_if_settled(message.update.write);
     }
 
-    /// Acts on the passing of time: answers the clients of writes whose deadline has come, and sends again what
-    /// followers missed.
-    pub fn handle_timeout(&mut self, now: Duration) {
-        while let Some(&(_, write)) = self.deadlines.front().filter(|(deadline, _)| *deadline <= now) {
-            self.complete(write, !self.config.rules.keep_quorum);
+    /// What a reply says of the follower. The stamp that it stores, if that counts.
+    fn heed(&mut self, now: Duration, from: FollowerId, reply: Reply) -> Option<Stamp> {
+        let peer = &mut self.peers[from.index()];
+        match reply {
+            Reply::Stored(stored) => {
+                let counts = !self.config.rules.confirm_only_current
+                    || (stored.standing == Standing::Normal && peer.link.is_current_in(stored.incarnation));
+                if counts {
+                    peer.reachable = true;
+                    peer.link.heard(now);
+                    return Some(stored.stamp);
+                }
+                self.look_after(now, from);
+            }
+            Reply::Fenced(_) => self.look_after(now, from),
+            Reply::Legacy => self.take_for_legacy(from),
+            Reply::Refused | Reply::Lost => {}
         }
-        let open = &self.open;
-        for (to, peer) in FollowerId::first(self.config.followers).zip(&mut self.peers) {
-            let round = peer.resender.start_round(now, || keys_on_their_way(open, to));
-            self.outputs.extend(round.into_iter().map(Output::Send));
-        }
-    }
-
-    /// When [`Leader::handle_timeout`] is to be called next, if nothing else happens before.
-    pub fn wake_at(&self) -> Option<Duration> {
-        let deadline = self.deadlines.front().map(|&(deadline, _)| deadline);
-        self.peers.iter().filter_map(|peer| peer.resender.wake_at()).chain(deadline).min()
+        None
     }
 
     /// The next thing to do.
@@ -336,7 +414,7 @@ impl Leader {
         if let Some(open) = self.open.get_mut(&write) {
             open.confirmed.insert(by);
             open.answers += 1;
-            if open.waiting && open.confirmations(self.config.rules) >= self.config.write_quorum {
+            if open.waiting && open.confirmations(self.config.rules) >= self.config.configuration.write_quorum {
                 self.complete(write, true);
             }
         }
@@ -345,13 +423,17 @@ impl Leader {
     fn complete(&mut self, write: WriteId, ok: bool) {
         let Some(open) = self.open.get_mut(&write) else { return };
         open.waiting = false;
+        let update = Arc::clone(&open.update);
         self.outputs.push_back(Output::Complete(Completion {
             write,
-            stamp: open.stamp,
+            stamp: open.update.entry.stamp,
             ok,
             confirmations: open.confirmations(self.config.rules),
-            required: self.config.write_quorum,
+            required: self.config.configuration.write_quorum,
         }));
+        if ok {
+            self.note_committed(&update.key, update.entry.clone());
+        }
         self.forget_if_settled(write);
         while self.deadlines.front().is_some_and(|(_, write)| !self.is_waiting(*write)) {
             self.deadlines.pop_front();
@@ -377,5 +459,5 @@ impl Open {
 
 /// The keys of which a first delivery to this follower is unanswered.
 fn keys_on_their_way(open: &BTreeMap<WriteId, Open>, to: FollowerId) -> BTreeSet<Key> {
-    open.values().filter(|open| open.unanswered.contains(to)).map(|open| open.key.clone()).collect()
+    open.values().filter(|open| open.unanswered.contains(to)).map(|open| open.update.key.clone()).collect()
 }

@@ -5,17 +5,39 @@
 //! out as [`Output`] values that the caller polls. They wait for nothing, and hold neither a clock nor a source of
 //! chance, so a driver on real sockets and one in an event loop run the same protocol.
 
+mod ask;
+mod assemble;
+mod backoff;
+mod digest;
 mod follower;
 mod leader;
+mod outbox;
 mod resend;
 mod rules;
 mod store;
 
 #[cfg(test)]
+mod pacing;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod testing;
 
+pub use ask::{
+    Answer, Ask, Configuration, Identity, Incarnation, InvalidIdentity, Item, Last, LeaderId, Promise, Question, Said,
+    Standing,
+};
+pub use assemble::assemble;
+pub use backoff::ConnectBackoff;
+pub use digest::{Buckets, Summary};
 pub use follower::Follower;
-pub use leader::{Accepted, Completion, FollowerStatus, Leader, LeaderConfig, Output, Rejected, Reply};
+pub use leader::{
+    Accepted, Asked, Call, Completion, FollowerStatus, Leader, LeaderConfig, News, Output, ReadId, Readable, Rejected,
+    Reply, Stored, Timer, Waiting,
+};
+pub use outbox::{BatchLimit, Outbox, Parcel};
 pub use rules::{Rule, Rules};
 pub use store::{Applied, Entry, Store};
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::testing::{cluster, next_timer, stores};
 use super::*;
-use crate::base::{FollowerId, FollowerSet, Seed, Version};
+use crate::base::{Epoch, FollowerId, FollowerSet, Seed, Version};
 
 const KEYS: [&str; 3] = ["x", "y", "z"];
 
@@ -38,6 +39,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct World {
     leader: Leader,
     followers: Vec<Follower>,
+    /// Those that answer no questions.
+    silent: FollowerSet,
     under_way: Vec<Message>,
     now: Duration,
     quorum: usize,
@@ -50,21 +53,24 @@ struct World {
 impl World {
     fn new(followers: usize, quorum: usize, window: usize) -> Self {
         let config = LeaderConfig {
-            followers,
-            write_quorum: quorum,
+            id: LeaderId(0),
+            first_epoch: Epoch::FIRST,
+            configuration: Configuration::of(followers, quorum),
             repl_timeout: Duration::from_secs(5),
             window,
             window_bytes: 1 << 20,
             seed: Seed::new(1),
             rules: Rules::SAFE,
         };
+        let (leader, followers) = cluster(config);
         Self {
-            leader: Leader::new(config),
-            followers: vec![Follower::new(Rules::SAFE); followers],
+            leader,
+            followers,
+            silent: FollowerSet::default(),
             under_way: Vec::new(),
             now: Duration::ZERO,
             quorum,
-            reached: vec![BTreeMap::new(); followers],
+            reached: vec![BTreeMap::new(); FollowerSet::CAPACITY],
             accepted: BTreeMap::new(),
             completed: BTreeMap::new(),
         }
@@ -80,10 +86,10 @@ impl World {
                 let message = self.under_way.remove(at);
                 if matches!(step, Step::DeliverTwice { .. }) {
                     let stored = self.deliver(&message);
-                    self.reply(&message, Reply::Stored(stored));
+                    self.reply(&message, stores(stored));
                 }
                 let stored = self.deliver(&message);
-                self.reply(&message, Reply::Stored(stored));
+                self.reply(&message, stores(stored));
             }
             Step::LoseRequest { index } => {
                 let Some(at) = pick(index, self.under_way.len()) else { return };
@@ -124,7 +130,7 @@ impl World {
         let follower = message.to.index();
         let entry = &message.update.entry;
         let before = self.followers[follower].store().stamp(message.key());
-        let applied = self.followers[follower].replicate(message.key(), entry.clone());
+        let applied = self.followers[follower].replicate(LeaderId(0), message.key(), entry.clone());
         let after = self.followers[follower].store().stamp(message.key()).unwrap();
         assert!(before.is_none_or(|before| before <= after), "a stored stamp went down: {before:?} to {after:?}");
         assert_eq!(applied == Applied::Yes, before.is_none_or(|before| before < message.stamp()));
@@ -154,6 +160,14 @@ impl World {
                     self.under_way.push(message);
                 }
                 Output::Complete(completion) => self.complete(completion),
+                Output::Ask(call) if self.silent.contains(call.to) => {
+                    self.leader.handle_answer(self.now, call.to, call.number, Asked::Lost);
+                }
+                Output::Ask(call) => {
+                    let answer = self.followers[call.to.index()].ask(&call.ask, &mut Vec::new());
+                    self.leader.handle_answer(self.now, call.to, call.number, Asked::Answered(answer));
+                }
+                Output::Tell(_) | Output::Read(..) => {}
             }
         }
     }
@@ -173,9 +187,9 @@ impl World {
         for _ in 0..10_000 {
             while let Some(message) = self.under_way.pop() {
                 let stored = self.deliver(&message);
-                self.reply(&message, Reply::Stored(stored));
+                self.reply(&message, stores(stored));
             }
-            match self.leader.wake_at() {
+            match next_timer(&self.leader) {
                 Some(at) => self.wait(at.saturating_sub(self.now)),
                 None => return,
             }
@@ -223,11 +237,12 @@ proptest! {
     #[test]
     fn what_a_silent_follower_missed_is_bounded_by_the_number_of_keys(writes in 1usize..400) {
         let mut world = World::new(2, 1, 1000);
+        world.silent.insert(FollowerId(1));
         for n in 0..writes {
             world.set(KEYS[n % KEYS.len()]);
             while let Some(message) = world.under_way.pop() {
                 let reply = match message.to {
-                    FollowerId(0) => Reply::Stored(world.deliver(&message)),
+                    FollowerId(0) => stores(world.deliver(&message)),
                     _ => Reply::Lost,
                 };
                 world.reply(&message, reply);
@@ -246,12 +261,12 @@ fn one_follower_that_answers_twice_confirms_once() {
     world.set("x");
     let first = world.under_way[0].clone();
     let stored = world.deliver(&first);
-    world.reply(&first, Reply::Stored(stored));
-    world.reply(&first, Reply::Stored(stored));
+    world.reply(&first, stores(stored));
+    world.reply(&first, stores(stored));
     assert!(world.completed.is_empty());
     let second = world.under_way[1].clone();
     let stored = world.deliver(&second);
-    world.reply(&second, Reply::Stored(stored));
+    world.reply(&second, stores(stored));
     assert_eq!(world.completed[&1].confirmations, 2);
 }
 
@@ -274,10 +289,10 @@ fn a_greater_stamp_that_this_leader_never_issued_confirms_nothing() {
     let key = Key::new("x").unwrap();
     let of_an_earlier_life = Stamp::of_version(Version::new(7).unwrap());
     let entry = Entry { stamp: of_an_earlier_life, value: Value::from_json("0").unwrap() };
-    world.followers[0].replicate(&key, entry);
+    world.followers[0].replicate(LeaderId(0), &key, entry);
     world.set("x");
     let message = world.under_way.remove(0);
-    world.reply(&message, Reply::Stored(of_an_earlier_life));
+    world.reply(&message, stores(of_an_earlier_life));
     assert!(world.completed.is_empty());
 }
 
@@ -316,14 +331,14 @@ fn a_silent_follower_is_asked_ever_less_often_and_caught_up_in_rounds_that_grow(
     // Up again: 1, 2, 4, … up to 256 a round.
     let mut rounds = Vec::new();
     while world.leader.status().next().unwrap().missed > 0 {
-        world.now = world.leader.wake_at().unwrap().max(world.now);
+        world.now = next_timer(&world.leader).unwrap().max(world.now);
         world.leader.handle_timeout(world.now);
         let outputs: Vec<_> = std::iter::from_fn(|| world.leader.poll_output()).collect();
-        rounds.push(outputs.len());
-        for output in outputs {
-            if let Output::Send(message) = output {
-                world.leader.handle_reply(world.now, &message, Reply::Stored(message.stamp()));
-            }
+        let sent: Vec<_> =
+            outputs.iter().filter_map(|it| if let Output::Send(message) = it { Some(message) } else { None }).collect();
+        rounds.push(sent.len());
+        for message in sent {
+            world.leader.handle_reply(world.now, message, stores(message.stamp()));
         }
     }
     assert_eq!(rounds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 233]);
@@ -333,161 +348,4 @@ fn a_silent_follower_is_asked_ever_less_often_and_caught_up_in_rounds_that_grow(
 fn a_set_of_followers_fits_a_leader() {
     let world = World::new(FollowerSet::CAPACITY, FollowerSet::CAPACITY, 1);
     assert_eq!(world.leader.status().count(), FollowerSet::CAPACITY);
-}
-
-/// A leader without a network: what it sends is kept, and answered when the test says so.
-struct Lone {
-    leader: Leader,
-    now: Duration,
-}
-
-impl Lone {
-    fn new(followers: usize, quorum: usize, window: usize, window_bytes: usize) -> Self {
-        let repl_timeout = Duration::from_secs(5);
-        let seed = Seed::new(1);
-        let config = LeaderConfig {
-            followers,
-            write_quorum: quorum,
-            repl_timeout,
-            window,
-            window_bytes,
-            seed,
-            rules: Rules::SAFE,
-        };
-        Self { leader: Leader::new(config), now: Duration::ZERO }
-    }
-
-    fn set(&mut self, key: &str) -> Vec<Message> {
-        let value = Value::from_json("\"0123456789\"").unwrap();
-        self.leader.set(self.now, None, Key::new(key).unwrap(), value).unwrap();
-        self.sent()
-    }
-
-    fn reply(&mut self, message: &Message, reply: Reply) {
-        self.leader.handle_reply(self.now, message, reply);
-    }
-
-    /// Goes on to the leader's next timer.
-    fn wake(&mut self) -> Vec<Message> {
-        self.now = self.leader.wake_at().expect("a timer is set").max(self.now);
-        self.leader.handle_timeout(self.now);
-        self.sent()
-    }
-
-    fn sent(&mut self) -> Vec<Message> {
-        self.outputs().0
-    }
-
-    fn outputs(&mut self) -> (Vec<Message>, Vec<Completion>) {
-        let (mut messages, mut completions) = (Vec::new(), Vec::new());
-        while let Some(output) = self.leader.poll_output() {
-            match output {
-                Output::Send(message) => messages.push(message),
-                Output::Complete(completion) => completions.push(completion),
-            }
-        }
-        (messages, completions)
-    }
-
-    fn status(&self) -> FollowerStatus {
-        self.leader.status().next().unwrap()
-    }
-}
-
-#[test]
-fn first_deliveries_are_bounded_in_number_and_in_bytes() {
-    let mut by_number = Lone::new(1, 1, 2, usize::MAX);
-    let sent: usize = (0..5).map(|n| by_number.set(&format!("k{n}")).len()).sum();
-    assert_eq!((sent, by_number.status().unanswered, by_number.status().missed), (2, 2, 3));
-    // Each write holds 14 bytes; the first goes out however large it is.
-    for (bytes, first) in [(30, 2), (1, 1)] {
-        let mut by_bytes = Lone::new(1, 1, 100, bytes);
-        let messages: Vec<Message> = (0..5).flat_map(|n| by_bytes.set(&format!("k{n}"))).collect();
-        assert_eq!((messages.len(), by_bytes.status().missed), (first, 5 - first));
-        by_bytes.reply(&messages[0], Reply::Stored(messages[0].stamp()));
-        assert_eq!(by_bytes.set("k9").len(), 1, "an answer gives its bytes back");
-    }
-}
-
-#[test]
-fn one_resend_confirms_every_write_of_the_key_that_waits() {
-    let mut lone = Lone::new(1, 1, 100, usize::MAX);
-    let lost: Vec<Message> = (0..2).flat_map(|_| lone.set("x")).collect();
-    lost.iter().for_each(|message| lone.reply(message, Reply::Lost));
-    let resent = lone.wake();
-    assert_eq!((resent.len(), resent[0].stamp()), (1, lost[1].stamp()));
-    lone.reply(&resent[0], Reply::Stored(resent[0].stamp()));
-    let completed: Vec<WriteId> = lone.outputs().1.iter().filter(|c| c.ok).map(|c| c.write).collect();
-    assert_eq!(completed, [1, 2]);
-}
-
-#[test]
-fn a_follower_that_is_heard_again_need_not_wait_out_a_long_pause() {
-    let mut lone = Lone::new(1, 1, 100, usize::MAX);
-    let first = lone.set("x").remove(0);
-    lone.reply(&first, Reply::Lost);
-    for _ in 0..8 {
-        let resent = lone.wake();
-        resent.iter().for_each(|message| lone.reply(message, Reply::Lost));
-    }
-    assert!(lone.leader.wake_at().unwrap() - lone.now >= Duration::from_millis(900), "the pause has grown");
-    let other = lone.set("y").remove(0);
-    lone.reply(&other, Reply::Stored(other.stamp()));
-    assert!(lone.leader.wake_at().unwrap() - lone.now <= Duration::from_millis(100), "it is short again");
-}
-
-#[test]
-fn what_a_follower_refuses_holds_up_nothing_else_and_is_tried_ever_less_often() {
-    let mut lone = Lone::new(1, 1, 100, usize::MAX);
-    for message in ["a", "b", "c", "d"].into_iter().flat_map(|key| lone.set(key)).collect::<Vec<_>>() {
-        lone.reply(&message, Reply::Lost);
-    }
-    let mut tries = 0;
-    while lone.now < Duration::from_secs(20) {
-        lone.now += Duration::from_millis(50);
-        lone.leader.handle_timeout(lone.now);
-        for message in lone.sent() {
-            let refused = message.key().as_str() == "a";
-            tries += usize::from(refused);
-            lone.reply(&message, if refused { Reply::Refused } else { Reply::Stored(message.stamp()) });
-        }
-        // Traffic goes on meanwhile, and the follower takes it.
-        for message in lone.set("traffic") {
-            lone.reply(&message, Reply::Stored(message.stamp()));
-        }
-    }
-    assert_eq!(lone.status().missed, 1, "{:?}", lone.status());
-    assert!((5..40).contains(&tries), "{tries} tries in 20 s");
-}
-
-#[test]
-fn pauses_have_jitter() {
-    let mut lone = Lone::new(8, 1, 100, usize::MAX);
-    for message in lone.set("x") {
-        lone.reply(&message, Reply::Lost);
-    }
-    let mut rounds = std::collections::BTreeSet::new();
-    while lone.now < Duration::from_millis(110) {
-        if !lone.wake().is_empty() {
-            rounds.insert(lone.now);
-        }
-        if lone.leader.wake_at().is_none_or(|at| at > Duration::from_millis(110)) {
-            break;
-        }
-    }
-    assert!(rounds.len() >= 6, "eight followers are tried again at {rounds:?}");
-}
-
-#[test]
-fn a_late_loss_says_nothing_of_a_follower_that_has_everything() {
-    let mut lone = Lone::new(1, 1, 100, usize::MAX);
-    let first = lone.set("x").remove(0);
-    lone.reply(&first, Reply::Lost);
-    assert!(!lone.status().reachable);
-    let resent = lone.wake();
-    let newer = lone.set("x").remove(0);
-    lone.reply(&newer, Reply::Stored(newer.stamp()));
-    assert!(lone.status().reachable);
-    lone.reply(&resent[0], Reply::Lost);
-    assert!(lone.status().reachable && lone.status().missed == 0, "{:?}", lone.status());
 }

@@ -1,18 +1,16 @@
 //! What one follower missed, and when to try again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Message, Reply, Update};
+use super::backoff::jittered_pause;
+use super::{Message, Update};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, Key, Seed, Stamp};
 
-/// The pause before the first resend, and the shortest between two rounds that got nowhere.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause between rounds, however long the follower has been away.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The most messages of one round.
 const LARGEST_ROUND: usize = 256;
 
@@ -22,7 +20,7 @@ const LARGEST_ROUND: usize = 256;
 /// reached the follower doubles the size of the next (slow start, as in [RFC 5681]); one that did not brings it down to
 /// a single message and doubles the pause. The pauses are drawn with jitter, so that the resends of many followers, or
 /// to one follower of many keys, do not fall into step. This is the retry budget: a follower that is down costs one
-/// message every [`LONGEST_PAUSE`].
+/// message every [`LONGEST_PAUSE`](super::backoff::LONGEST_PAUSE).
 ///
 /// [RFC 5681]: https://www.rfc-editor.org/rfc/rfc5681#section-3.1
 #[derive(Debug, Clone)]
@@ -128,15 +126,32 @@ impl Resender {
         }
     }
 
+    /// The follower was given everything up to this write. Returns the writes whose clients were waiting for that.
+    pub(super) fn caught_up(&mut self, now: Duration, covers: WriteId) -> Vec<WriteId> {
+        let mut made_good = Vec::new();
+        self.missed.retain(|_, missed| {
+            let is_left = missed.update.write > covers;
+            if !is_left {
+                made_good.extend(missed.waiting.drain(..));
+            }
+            is_left
+        });
+        self.failed_rounds = 0;
+        self.next_round = None;
+        self.schedule(now);
+        made_good
+    }
+
     /// A message of the round that is under way came to its end. One of an earlier round, or a second answer, is not
     /// counted.
-    pub(super) fn settle(&mut self, now: Duration, message: &Message, reply: Reply) {
+    /// `reached` says whether there was an answer, `stored` whether it confirmed something.
+    pub(super) fn settle(&mut self, now: Duration, message: &Message, reached: bool, stored: bool) {
         if self.round.get(message.key()) != Some(&(message.update.write, message.attempt)) {
             return;
         }
         self.round.remove(message.key());
-        self.reached |= reply != Reply::Lost;
-        self.progress |= matches!(reply, Reply::Stored(_));
+        self.reached |= reached;
+        self.progress |= stored;
         if !self.round.is_empty() {
             return;
         }
@@ -152,17 +167,16 @@ impl Resender {
         }
     }
 
-    /// Begins a round if it is time: the messages to send.
+    /// Begins a round, if one is to begin, whether or not it is time: the messages to send.
     ///
     /// `on_their_way` are the keys of which a first delivery to this follower is unanswered. They are left for later: a
     /// resend must not overtake a first delivery that waits out its emulated delay, or a lost message would make a
     /// write *faster* and bend the distribution of latencies. Of the other keys, either what was missed is the newest
     /// write, or the follower has a newer one, and its answer will say so.
     pub(super) fn start_round(&mut self, now: Duration, on_their_way: impl FnOnce() -> BTreeSet<Key>) -> Vec<Message> {
-        if self.next_round.is_none_or(|at| at > now) {
+        if self.next_round.take().is_none() {
             return Vec::new();
         }
-        self.next_round = None;
         let on_their_way = on_their_way();
         let start = self.cursor.take();
         let (after, up_to) = match &start {
@@ -195,6 +209,22 @@ impl Resender {
         messages
     }
 
+    /// Feeds a hasher with everything that decides what is sent next, but when: neither times nor what pauses are drawn by.
+    pub(super) fn hash_behaviour<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.missed.len());
+        for (key, Missed { update, attempts, waiting }) in &self.missed {
+            (key, update.write, attempts, waiting).hash(state);
+        }
+        self.round.hash(state);
+        // A round that has ended leaves no trace in the next.
+        if !self.round.is_empty() {
+            (self.reached, self.progress).hash(state);
+        }
+        // A round without anything to send does nothing but begin at the first key again.
+        let armed = self.next_round.is_some() && !(self.missed.is_empty() && self.cursor.is_none());
+        (self.budget, armed, &self.cursor).hash(state);
+    }
+
     fn schedule(&mut self, now: Duration) {
         let Some(first) = self.missed.values().next() else { return };
         if self.next_round.is_none() && self.round.is_empty() {
@@ -202,13 +232,11 @@ impl Resender {
         }
     }
 
-    /// Between half and the whole of an exponentially growing bound. The draw is keyed by what is missed first and how
-    /// often it was sent, not by how many pauses there were before: what happened to other keys changes nothing.
+    /// The draw is keyed by what is missed first and how often it was sent, not by how many pauses there were before: what
+    /// happened to other keys changes nothing.
     fn pause(&self, first: &Missed) -> Duration {
-        let bound = FIRST_PAUSE.saturating_mul(1 << self.failed_rounds.min(8)).min(LONGEST_PAUSE);
-        let whole = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
         let key = [self.to.0.into(), first.update.operation, first.attempts.into(), self.failed_rounds.into()];
-        Duration::from_micros(self.seed.draw(&key).between(whole / 2, whole))
+        jittered_pause(self.failed_rounds, self.seed.draw(&key))
     }
 }
 
@@ -237,7 +265,7 @@ mod tests {
             panic!("x is due")
         };
         after_another.stored(&x.key, x.entry.stamp);
-        after_another.settle(Duration::from_secs(3), message, Reply::Stored(x.entry.stamp));
+        after_another.settle(Duration::from_secs(3), message, true, true);
         after_another.missed(now, &y, 1, 1);
         assert_eq!(alone.wake_at(), after_another.wake_at());
         let mut of_another_operation = fresh();

@@ -21,7 +21,8 @@ pub struct Rules {
     pub confirm_only_answers: bool,
     /// A write that misses its quorum is not acknowledged. Without it the deadline lowers the quorum to what there is.
     pub keep_quorum: bool,
-    /// What a follower missed is sent again until it arrives. Without it a lost message stays lost (F36).
+    /// What a follower missed is sent again until it arrives, and stores are compared in case more is missing. Without it a
+    /// lost message stays lost (F36).
     pub resend_missed: bool,
     /// A write gets the version after the key's last. Without it the version is read before earlier writes have ended, as
     /// by two handlers that do not wait for one another, and is given twice (F17).
@@ -31,6 +32,53 @@ pub struct Rules {
     /// What is under way to a follower is bounded. Without it a follower that does not answer costs memory for each write
     /// (F32).
     pub bound_window: bool,
+    /// A leader that starts asks its followers for what was written before, and serves only then. Without it, it
+    /// begins with nothing, in the first epoch (F1).
+    pub recover_on_start: bool,
+    /// A follower takes writes only of the leader and the epoch that it has promised. Without it, it takes any (F25).
+    pub refuse_deposed: bool,
+    /// A follower that starts takes itself for one that may have forgotten everything. Without it, for one that remembers
+    /// (F6).
+    pub start_recovering: bool,
+    /// A follower that may have forgotten does not count among those from which a leader recovers. Without it, it does (F6).
+    pub leave_out_forgetful: bool,
+    /// Only a follower that has been brought up to date in its present life confirms a write. Without it, any (F8).
+    pub confirm_only_current: bool,
+    /// What a follower confirmed before it lost its memory does not count any more. Without it, it does (F8).
+    pub forget_lost_confirmations: bool,
+    /// A follower that may have forgotten is given everything before it counts. Without it, it is given nothing (F7).
+    pub resync_followers: bool,
+    /// A leader recovers from so many followers that every acknowledged write is among what they store, and that are a
+    /// majority. Without it, from any one (F3).
+    pub recover_from_enough: bool,
+    /// The quorums that were in force before count when a leader recovers. Without it, its own only (F3).
+    pub remember_quorums: bool,
+    /// Of what the followers store for a key, a leader that recovers takes the newest. Without it, the last that it reads (F31).
+    pub merge_newest: bool,
+    /// What a leader recovers gets the stamps of its own epoch. Without it, it keeps those that it had (F4).
+    pub restamp: bool,
+    /// A leader serves what it recovered once a quorum stores it. Without it, at once (F4).
+    pub replicate_recovered: bool,
+    /// A leader that has read what its followers store makes sure that none of them has restarted meanwhile. Without it, what
+    /// one has promised counts that has forgotten it (F5).
+    pub confirm_promises: bool,
+    /// A follower is given a memory only when enough others have said since its start that the leader's epoch stands. Without
+    /// it, at once (F5).
+    pub confirm_before_install: bool,
+    /// What is meant for one life of a follower is refused by the next. Without it, it is taken (F31).
+    pub name_incarnation: bool,
+    /// A snapshot is kept aside until it is complete, and never replaces what is newer. Without it, each part is stored as it
+    /// comes (F31).
+    pub stage_snapshots: bool,
+    /// A follower that is brought up to date drops what is of an earlier epoch. Without it, it keeps what no leader knows (F29).
+    pub drop_leftovers: bool,
+    /// A cluster begins anew, empty, only if no follower remembers anything. Without it, if a majority does not (F3).
+    pub bootstrap_from_all: bool,
+    /// A committed or linearizable read shows only what a quorum stores. Without it, what the leader stores (F10).
+    pub read_committed: bool,
+    /// A leader makes sure that its epoch stands before it answers a linearizable read. Without it, it takes that for granted
+    /// (F40).
+    pub confirm_reads: bool,
 }
 
 /// One of the [`Rules`], by its name.
@@ -55,11 +103,51 @@ pub enum Rule {
     AnswerByDeadline,
     /// [`Rules::bound_window`]
     BoundWindow,
+    /// [`Rules::recover_on_start`]
+    RecoverOnStart,
+    /// [`Rules::refuse_deposed`]
+    RefuseDeposed,
+    /// [`Rules::start_recovering`]
+    StartRecovering,
+    /// [`Rules::leave_out_forgetful`]
+    LeaveOutForgetful,
+    /// [`Rules::confirm_only_current`]
+    ConfirmOnlyCurrent,
+    /// [`Rules::forget_lost_confirmations`]
+    ForgetLostConfirmations,
+    /// [`Rules::resync_followers`]
+    ResyncFollowers,
+    /// [`Rules::recover_from_enough`]
+    RecoverFromEnough,
+    /// [`Rules::remember_quorums`]
+    RememberQuorums,
+    /// [`Rules::merge_newest`]
+    MergeNewest,
+    /// [`Rules::restamp`]
+    Restamp,
+    /// [`Rules::replicate_recovered`]
+    ReplicateRecovered,
+    /// [`Rules::confirm_promises`]
+    ConfirmPromises,
+    /// [`Rules::confirm_before_install`]
+    ConfirmBeforeInstall,
+    /// [`Rules::name_incarnation`]
+    NameIncarnation,
+    /// [`Rules::stage_snapshots`]
+    StageSnapshots,
+    /// [`Rules::drop_leftovers`]
+    DropLeftovers,
+    /// [`Rules::bootstrap_from_all`]
+    BootstrapFromAll,
+    /// [`Rules::read_committed`]
+    ReadCommitted,
+    /// [`Rules::confirm_reads`]
+    ConfirmReads,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 29] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
@@ -69,6 +157,26 @@ impl Rule {
         Self::OneWriter,
         Self::AnswerByDeadline,
         Self::BoundWindow,
+        Self::RecoverOnStart,
+        Self::RefuseDeposed,
+        Self::StartRecovering,
+        Self::LeaveOutForgetful,
+        Self::ConfirmOnlyCurrent,
+        Self::ForgetLostConfirmations,
+        Self::ResyncFollowers,
+        Self::RecoverFromEnough,
+        Self::RememberQuorums,
+        Self::MergeNewest,
+        Self::Restamp,
+        Self::ReplicateRecovered,
+        Self::ConfirmPromises,
+        Self::ConfirmBeforeInstall,
+        Self::NameIncarnation,
+        Self::StageSnapshots,
+        Self::DropLeftovers,
+        Self::BootstrapFromAll,
+        Self::ReadCommitted,
+        Self::ConfirmReads,
     ];
 
     /// The name that scenarios and commands use.
@@ -83,6 +191,26 @@ impl Rule {
             Self::OneWriter => "one-writer",
             Self::AnswerByDeadline => "answer-by-deadline",
             Self::BoundWindow => "bound-window",
+            Self::RecoverOnStart => "recover-on-start",
+            Self::RefuseDeposed => "refuse-deposed",
+            Self::StartRecovering => "start-recovering",
+            Self::LeaveOutForgetful => "leave-out-forgetful",
+            Self::ConfirmOnlyCurrent => "confirm-only-current",
+            Self::ForgetLostConfirmations => "forget-lost-confirmations",
+            Self::ResyncFollowers => "resync-followers",
+            Self::RecoverFromEnough => "recover-from-enough",
+            Self::RememberQuorums => "remember-quorums",
+            Self::MergeNewest => "merge-newest",
+            Self::Restamp => "restamp",
+            Self::ReplicateRecovered => "replicate-recovered",
+            Self::ConfirmPromises => "confirm-promises",
+            Self::ConfirmBeforeInstall => "confirm-before-install",
+            Self::NameIncarnation => "name-incarnation",
+            Self::StageSnapshots => "stage-snapshots",
+            Self::DropLeftovers => "drop-leftovers",
+            Self::BootstrapFromAll => "bootstrap-from-all",
+            Self::ReadCommitted => "read-committed",
+            Self::ConfirmReads => "confirm-reads",
         }
     }
 }
@@ -114,11 +242,41 @@ impl Rules {
         one_writer: true,
         answer_by_deadline: true,
         bound_window: true,
+        recover_on_start: true,
+        refuse_deposed: true,
+        start_recovering: true,
+        leave_out_forgetful: true,
+        confirm_only_current: true,
+        forget_lost_confirmations: true,
+        resync_followers: true,
+        recover_from_enough: true,
+        remember_quorums: true,
+        merge_newest: true,
+        restamp: true,
+        replicate_recovered: true,
+        confirm_promises: true,
+        confirm_before_install: true,
+        name_incarnation: true,
+        stage_snapshots: true,
+        drop_leftovers: true,
+        bootstrap_from_all: true,
+        read_committed: true,
+        confirm_reads: true,
     };
 
     /// The textbook design that many start from: versions are compared and followers counted once, but any answer with
-    /// status 200 counts, and what is lost is not sent again.
-    pub const LAB: Self = Self { confirm_only_stored: false, resend_missed: false, ..Self::SAFE };
+    /// status 200 counts, what is lost is not sent again, and a node that restarts is empty and goes on as if nothing were.
+    pub const LAB: Self = Self {
+        confirm_only_stored: false,
+        resend_missed: false,
+        recover_on_start: false,
+        refuse_deposed: false,
+        start_recovering: false,
+        confirm_only_current: false,
+        read_committed: false,
+        confirm_reads: false,
+        ..Self::SAFE
+    };
 
     /// These rules without one of them.
     #[must_use]
@@ -133,6 +291,26 @@ impl Rules {
             Rule::OneWriter => &mut self.one_writer,
             Rule::AnswerByDeadline => &mut self.answer_by_deadline,
             Rule::BoundWindow => &mut self.bound_window,
+            Rule::RecoverOnStart => &mut self.recover_on_start,
+            Rule::RefuseDeposed => &mut self.refuse_deposed,
+            Rule::StartRecovering => &mut self.start_recovering,
+            Rule::LeaveOutForgetful => &mut self.leave_out_forgetful,
+            Rule::ConfirmOnlyCurrent => &mut self.confirm_only_current,
+            Rule::ForgetLostConfirmations => &mut self.forget_lost_confirmations,
+            Rule::ResyncFollowers => &mut self.resync_followers,
+            Rule::RecoverFromEnough => &mut self.recover_from_enough,
+            Rule::RememberQuorums => &mut self.remember_quorums,
+            Rule::MergeNewest => &mut self.merge_newest,
+            Rule::Restamp => &mut self.restamp,
+            Rule::ReplicateRecovered => &mut self.replicate_recovered,
+            Rule::ConfirmPromises => &mut self.confirm_promises,
+            Rule::ConfirmBeforeInstall => &mut self.confirm_before_install,
+            Rule::NameIncarnation => &mut self.name_incarnation,
+            Rule::StageSnapshots => &mut self.stage_snapshots,
+            Rule::DropLeftovers => &mut self.drop_leftovers,
+            Rule::BootstrapFromAll => &mut self.bootstrap_from_all,
+            Rule::ReadCommitted => &mut self.read_committed,
+            Rule::ConfirmReads => &mut self.confirm_reads,
         } = false;
         self
     }

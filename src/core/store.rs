@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map;
+use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
-use crate::base::{Key, Stamp, Value};
+use super::digest::{Buckets, Summary};
+use crate::base::{Epoch, Key, Stamp, Value};
 
 /// What a key holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// The stamp of the write that put it there.
     pub stamp: Stamp,
@@ -14,10 +16,27 @@ pub struct Entry {
 }
 
 /// The keys of one node and what they hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Store {
     /// Invariant, while stamps are compared: the stamp of a key never goes down.
     entries: BTreeMap<Key, Entry>,
+    /// Invariant: those of `entries`.
+    buckets: Buckets,
+}
+
+/// The buckets follow from the entries.
+impl PartialEq for Store {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl Eq for Store {}
+
+impl Hash for Store {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.entries.hash(state);
+    }
 }
 
 /// What became of a write that reached a store.
@@ -30,6 +49,11 @@ pub enum Applied {
         /// The stamp that stays.
         stored: Stamp,
     },
+    /// It is not of the epoch and leader to which the node has made its promise.
+    Fenced {
+        /// The epoch that is promised.
+        promised: Epoch,
+    },
 }
 
 impl Store {
@@ -40,18 +64,52 @@ impl Store {
     /// chapter 5.)
     pub fn apply(&mut self, key: &Key, entry: Entry) -> Applied {
         match self.entries.get_mut(key) {
-            Some(stored) if entry.stamp > stored.stamp => *stored = entry,
+            Some(stored) if entry.stamp > stored.stamp => {
+                self.buckets.change(key, entry.stamp, Some(stored.stamp));
+                *stored = entry;
+            }
             Some(stored) => return Applied::Stale { stored: stored.stamp },
             None => {
+                self.buckets.change(key, entry.stamp, None);
                 self.entries.insert(key.clone(), entry);
             }
         }
         Applied::Yes
     }
 
-    /// Stores the entry whatever is there: what a follower does that does not compare stamps.
+    /// Stores the entry whatever is there: what a node does that does not compare stamps.
     pub(super) fn overwrite(&mut self, key: &Key, entry: Entry) {
-        self.entries.insert(key.clone(), entry);
+        let stamp = entry.stamp;
+        let before = self.entries.insert(key.clone(), entry);
+        self.buckets.change(key, stamp, before.map(|before| before.stamp));
+    }
+
+    /// Gives every entry the stamp of this epoch with its own version.
+    pub(super) fn restamp(&mut self, epoch: Epoch) {
+        self.buckets = Buckets::default();
+        for (key, entry) in &mut self.entries {
+            entry.stamp.epoch = epoch;
+            self.buckets.change(key, entry.stamp, None);
+        }
+    }
+
+    /// Gives up what is of an earlier epoch than this, and returns it.
+    pub(super) fn drop_before(&mut self, epoch: Epoch) -> Vec<(Key, Entry)> {
+        let dropped: Vec<(Key, Entry)> = self.entries.extract_if(.., |_, entry| entry.stamp.epoch < epoch).collect();
+        for (key, entry) in &dropped {
+            self.buckets.remove(key, entry.stamp);
+        }
+        dropped
+    }
+
+    /// What it holds, in two numbers.
+    pub fn summary(&self) -> Summary {
+        Summary { keys: self.entries.len() as u64, digest: self.buckets.digest() }
+    }
+
+    /// What each bucket holds.
+    pub fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 
     /// What the key holds.

@@ -144,7 +144,8 @@ impl<T: Transport> Story<'_, T> {
     /// Sends a version by hand that is older than what the follower has.
     async fn send_stale(&mut self, node: NodeId, version: u64) {
         let version = Version::new(version).expect("a version");
-        let write = ReplicateRequest { key: self.key.clone(), value: text("stale"), version };
+        let write =
+            ReplicateRequest { key: self.key.clone(), value: text("stale"), version, epoch: None, leader: None };
         let cluster = self.race.cluster;
         match cluster.client().replicate(cluster.address(node), &write).await {
             Ok(answer) if !answer.applied => {}

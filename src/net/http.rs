@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -80,6 +80,8 @@ impl http_body::Body for Body {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
 }
@@ -172,13 +174,13 @@ impl<T: Transport> HttpClient<T> {
     ) -> Result<Answer, HttpError> {
         let at = Instant::now() + deadline;
         let (response, connection) = self.send(to, request, at, deadline).await?;
-        let status = response.status();
-        let body = match timeout_at(at, response.into_body().collect()).await {
+        let (head, body) = response.into_parts();
+        let body = match timeout_at(at, body.collect()).await {
             Err(_) => return Err(HttpError::Deadline(deadline)),
             Ok(body) => body.map_err(HttpError::Disconnect)?.to_bytes(),
         };
         self.keep(to, connection);
-        Ok(Answer { status, body })
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     /// Sends a request and returns when the head of the answer has come. The body is taken piece by piece, and `patience`

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::trace::{LostPart, MessageId};
@@ -19,8 +19,10 @@ pub struct NetemConfig {
 pub struct MessageFaults {
     /// The faults. All that match a message act on it.
     pub faults: Arc<[MessageFault]>,
-    /// The scenario's time at the start of the node's clock.
+    /// The simulation's time at the start of the node's clock.
     pub since: Duration,
+    /// The simulation's time at which that of the scenario begins, in microseconds.
+    pub beginning: Arc<AtomicU64>,
     /// Set once everything is healed; from then on no fault strikes.
     pub healed: Arc<AtomicBool>,
 }
@@ -53,8 +55,8 @@ pub enum Effect {
     Drop,
     /// It arrives, but its answer does not.
     DropReply,
-    /// It arrives twice, the second time after a delay of its own.
-    Duplicate,
+    /// It arrives twice, the second time after this delay, or one that is drawn.
+    Duplicate(Option<Duration>),
     /// It takes this long.
     Delay(Duration),
 }
@@ -76,7 +78,8 @@ pub struct Fate {
 /// a real network and in every simulation, and one message or one fault more or less changes the fate of no other.
 #[derive(Debug, Clone)]
 pub struct Netem {
-    config: NetemConfig,
+    /// The range of the delays, in microseconds.
+    range: (u64, u64),
     faults: MessageFaults,
     delays: Seed,
     chances: Seed,
@@ -85,28 +88,37 @@ pub struct Netem {
 impl Netem {
     /// An emulator of this range and these faults.
     pub fn new(config: NetemConfig, faults: MessageFaults, seed: Seed) -> Self {
-        Self { config, faults, delays: seed.fork("netem"), chances: seed.fork("netem faults") }
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let range = (micros(config.min_delay), micros(config.max_delay));
+        Self { range, faults, delays: seed.fork("netem"), chances: seed.fork("netem faults") }
     }
 
     /// What becomes of a message that is sent `now`, by the node's clock. `operation` is what it carries.
     pub fn fate(&self, now: Duration, from: NodeId, message: MessageId, operation: u64) -> Fate {
         let key = [from.code(), NodeId::from(message.to).code(), operation, message.attempt.into()];
         let mut fate = Fate { delay: self.delay(&key), loss: None, copy: None };
-        if self.faults.healed.load(Ordering::Relaxed) {
+        if self.faults.faults.is_empty() || self.faults.healed.load(Ordering::Relaxed) {
             return fate;
         }
-        let at = self.faults.since + now;
+        let beginning = Duration::from_micros(self.faults.beginning.load(Ordering::Relaxed));
+        let at = (self.faults.since + now).saturating_sub(beginning);
         for fault in self.faults.faults.iter().filter(|fault| fault.strikes(at, message, operation)) {
             let [from, to, operation, attempt] = key;
-            let chance = self.chances.draw(&[fault.salt, from, to, operation, attempt]);
-            if chance.between(1, 1000) > fault.per_mille.into() {
+            let is_spared = || {
+                let chance = self.chances.draw(&[fault.salt, from, to, operation, attempt]);
+                chance.between(1, 1000) > fault.per_mille.into()
+            };
+            // Where all are struck there is nothing to draw.
+            if fault.per_mille < 1000 && is_spared() {
                 continue;
             }
             match fault.effect {
                 Effect::Drop => fate.loss = Some(LostPart::Request),
                 Effect::DropReply => fate.loss = fate.loss.or(Some(LostPart::Reply)),
                 // The fifth word tells the copy's delay from the message's own.
-                Effect::Duplicate => fate.copy = Some(self.delay(&[from, to, operation, attempt, 1])),
+                Effect::Duplicate(delay) => {
+                    fate.copy = delay.or_else(|| Some(self.delay(&[from, to, operation, attempt, 1])));
+                }
                 Effect::Delay(delay) => fate.delay = delay,
             }
         }
@@ -114,12 +126,8 @@ impl Netem {
     }
 
     fn delay(&self, key: &[u64]) -> Duration {
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let (low, high) = (micros(self.config.min_delay), micros(self.config.max_delay));
-        if low == high {
-            return self.config.min_delay;
-        }
-        Duration::from_micros(self.delays.draw(key).between(low, high))
+        let (low, high) = self.range;
+        Duration::from_micros(if low == high { low } else { self.delays.draw(key).between(low, high) })
     }
 }
 
@@ -143,7 +151,12 @@ mod tests {
     }
 
     fn fate(seed: u64, operation: u64, to: u8, attempt: u32, faults: &[MessageFault]) -> Fate {
-        let faults = MessageFaults { faults: faults.into(), since: Duration::from_secs(10), healed: Arc::default() };
+        let faults = MessageFaults {
+            faults: faults.into(),
+            since: Duration::from_secs(11),
+            beginning: Arc::new(AtomicU64::new(1_000_000)),
+            healed: Arc::default(),
+        };
         let netem = Netem::new(RANGE, faults, Seed::new(seed));
         netem.fate(Duration::from_secs(1), NodeId::Leader, message(to, attempt), operation)
     }
@@ -190,9 +203,10 @@ mod tests {
         let base = fate(1, 2, 3, 1, &[]);
         assert_eq!(fate(1, 2, 3, 1, &[certain(Effect::Drop)]), Fate { loss: Some(LostPart::Request), ..base });
         assert_eq!(fate(1, 2, 3, 1, &[certain(Effect::DropReply)]), Fate { loss: Some(LostPart::Reply), ..base });
-        let copied = fate(1, 2, 3, 1, &[certain(Effect::Duplicate)]);
+        let copied = fate(1, 2, 3, 1, &[certain(Effect::Duplicate(None))]);
         assert!(copied.copy.is_some_and(|copy| copy != base.delay) && Fate { copy: None, ..copied } == base);
         let slow = Duration::from_secs(3);
+        assert_eq!(fate(1, 2, 3, 1, &[certain(Effect::Duplicate(Some(slow)))]), Fate { copy: Some(slow), ..base });
         assert_eq!(fate(1, 2, 3, 1, &[certain(Effect::Delay(slow))]), Fate { delay: slow, ..base });
         let drop = certain(Effect::Drop);
         for missed in [
@@ -216,6 +230,6 @@ mod tests {
         let alone = struck(std::slice::from_ref(&drops));
         let count = alone.iter().filter(|struck| **struck).count();
         assert!((880..1120).contains(&count), "{count} of 10,000 at 100 per mille");
-        assert_eq!(alone, struck(&[fault(Effect::Duplicate, 300), drops]));
+        assert_eq!(alone, struck(&[fault(Effect::Duplicate(None), 300), drops]));
     }
 }

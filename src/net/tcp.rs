@@ -8,6 +8,12 @@ use super::{Acceptor, HostPort, Transport};
 /// How many connections the kernel keeps for us until we accept them. The kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
+/// How many bytes the kernel takes from us that it cannot send yet, because the other side does not read. Left alone it takes
+/// megabytes, and says that there is room again only when a good part of them has gone: a slow reader would hold that
+/// memory, and look for minutes as if it had stopped reading.
+#[cfg(target_os = "linux")]
+const MAX_NOT_SENT: u32 = 64 << 10;
+
 /// The machine's own network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
@@ -41,8 +47,10 @@ impl Acceptor for TcpAcceptor {
 
     async fn accept(&mut self) -> io::Result<TcpStream> {
         let (stream, _) = self.0.accept().await?;
-        // It fails if the client has gone already, which whoever reads next will find out.
+        // Either fails if the client has gone already, which whoever reads next will find out.
         let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(MAX_NOT_SENT);
         Ok(stream)
     }
 

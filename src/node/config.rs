@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::peer::{PeerToken, Secret};
 use crate::base::trace::Observer;
-use crate::base::{FollowerSet, Seed};
+use crate::base::{Epoch, FollowerSet, Seed};
 use crate::core::Rules;
 use crate::net::{HostPort, MessageFaults, NetemConfig};
 
@@ -22,6 +23,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// The most bytes of request bodies that are held at a time while they come in. A request whose body would go past it
+    /// is told 503.
+    pub max_bodies: usize,
+    /// What peers must show, and what this node shows to its own. Without one nobody has to show anything.
+    pub peer_token: Option<PeerToken>,
     /// The most connections at a time. One more is told 503 and closed.
     pub max_connections: usize,
     /// Leader: the most first deliveries to one follower that may be unanswered.
@@ -31,6 +37,9 @@ pub struct Config {
     /// Which of its lives the node is in: a number that it never had before. The simulator counts from 0; `serve` draws
     /// one, for a node without a disk cannot count.
     pub incarnation: u64,
+    /// Leader: the first epoch that it asks for; see [`LeaderConfig::first_epoch`](crate::core::LeaderConfig::first_epoch). The
+    /// simulator counts, as for `incarnation`; `serve` takes the time, in seconds, for a node without a disk cannot count.
+    pub first_epoch: Epoch,
     /// Which decisions of the protocol are in force: [`Rules::SAFE`], but for a simulation that shows what each is for.
     pub rules: Rules,
     /// What becomes of replication messages besides their delay: nothing, but in a simulation.
@@ -74,6 +83,8 @@ impl Role {
 impl Config {
     /// The largest request body unless configured otherwise.
     pub const MAX_BODY: usize = 16 << 20;
+    /// The most bytes of request bodies at a time, unless [`Config::MAX_BODY`] was raised.
+    pub const MAX_BODIES: usize = 256 << 20;
     /// The most connections at a time unless the process may open fewer files.
     pub const MAX_CONNECTIONS: usize = 16_384;
     /// The most first deliveries to one follower that may be unanswered; see [`LeaderConfig::window`]. At 20,000 writes a
@@ -81,6 +92,10 @@ impl Config {
     ///
     /// [`LeaderConfig::window`]: crate::core::LeaderConfig::window
     pub const WINDOW: usize = 65_536;
+    /// The most bytes that they may hold; see [`LeaderConfig::window_bytes`].
+    ///
+    /// [`LeaderConfig::window_bytes`]: crate::core::LeaderConfig::window_bytes
+    pub const WINDOW_BYTES: usize = 64 << 20;
 
     /// A node of this role with every setting at its default.
     pub fn new(role: Role, listen: SocketAddr, seed: Seed) -> Self {
@@ -88,10 +103,13 @@ impl Config {
             role,
             listen,
             max_body: Self::MAX_BODY,
+            max_bodies: Self::MAX_BODIES,
+            peer_token: None,
             max_connections: Self::MAX_CONNECTIONS,
             window: Self::WINDOW,
             seed,
             incarnation: 0,
+            first_epoch: Epoch::FIRST,
             rules: Rules::SAFE,
             message_faults: MessageFaults::default(),
             observer: None,
@@ -129,6 +147,9 @@ pub struct Settings {
     /// Largest request body, such as 512KiB or 16MiB [env: MAX_BODY] [default: 16MiB]
     #[arg(long, value_name = "SIZE")]
     pub max_body: Option<String>,
+    /// What peers must know to replicate to this node, and what it shows to its followers [env: PEER_TOKEN] [default: none]
+    #[arg(long, value_name = "TOKEN")]
+    pub peer_token: Option<Secret>,
     /// Leader: seed of the emulated delays [env: SEED] [default: from the system]
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
@@ -146,6 +167,11 @@ pub struct ConfigError {
 impl ConfigError {
     fn new(variable: &'static str, value: impl fmt::Display, problem: impl Into<String>) -> Self {
         Self { variable, value: value.to_string(), problem: problem.into() }
+    }
+
+    /// An error whose text does not show the value.
+    fn secret(variable: &'static str, problem: impl Into<String>) -> Self {
+        Self::new(variable, "(not shown)", problem)
     }
 }
 
@@ -173,6 +199,9 @@ impl Settings {
                 *setting = lookup(variable).filter(|value| !value.is_empty());
             }
         }
+        if self.peer_token.is_none() {
+            self.peer_token = lookup("PEER_TOKEN").filter(|value| !value.is_empty()).map(Secret::from);
+        }
         self
     }
 
@@ -195,7 +224,9 @@ impl Settings {
         let role = if is_leader { Role::Leader(role) } else { Role::Follower };
         let seed = whole_number("SEED", &self.seed, system_seed, 0..=u64::MAX)?;
         let config = Config::new(role, SocketAddr::new(host, port), Seed::new(seed));
-        Ok(Config { max_body: self.max_body()?, incarnation: system_seed, ..config })
+        let max_body = self.max_body()?;
+        let max_bodies = Config::MAX_BODIES.max(2 * max_body);
+        Ok(Config { max_body, max_bodies, peer_token: self.peer_token()?, incarnation: system_seed, ..config })
     }
 
     /// `leader` is where the node listens, if it is the leader: a list that all nodes share names the followers too.
@@ -276,6 +307,11 @@ impl Settings {
             return Err(ConfigError::new("MAX_BODY", size, allowed));
         }
         Ok(size.as_u64() as usize)
+    }
+
+    fn peer_token(&self) -> Result<Option<PeerToken>, ConfigError> {
+        let token = self.peer_token.as_ref().map(|token| PeerToken::new(token.reveal()));
+        token.transpose().map_err(|error| ConfigError::secret("PEER_TOKEN", error.to_string()))
     }
 }
 
@@ -397,6 +433,20 @@ mod tests {
         }
         let message = config(&[("ROLE", "leader"), ("WRITE_QUORUM", "1")]).err().unwrap().to_string();
         assert!(message.contains("no FOLLOWERS"), "{message}");
+    }
+
+    #[test]
+    fn a_peer_token_is_taken_and_never_shown() {
+        assert!(config(&[]).unwrap().peer_token.is_none());
+        assert!(config(&[("PEER_TOKEN", "")]).unwrap().peer_token.is_none());
+        let settings = settings(&[("PEER_TOKEN", "s3cret")]);
+        assert!(settings.validate(1).unwrap().peer_token.is_some());
+        assert!(!format!("{settings:?}").contains("s3cret"));
+        for wrong in ["s3cret s3cret".to_owned(), "s3cret\n".to_owned(), "s3cret".repeat(43)] {
+            let message = config(&[("PEER_TOKEN", &wrong)]).err().unwrap().to_string();
+            assert!(message.starts_with("PEER_TOKEN=") && message.contains("1 to 256 bytes"), "{message}");
+            assert!(!message.contains("s3cret") && !message.contains('\n'), "{message}");
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ struct FollowerLabels {
 pub(super) struct Tally {
     stored: u64,
     refused: u64,
+    uncounted: u64,
     lost: u64,
 }
 
@@ -60,7 +61,8 @@ impl Tally {
     pub(super) fn count(&mut self, delivery: Delivery) {
         *match delivery {
             Delivery::Answered(Reply::Stored(_)) => &mut self.stored,
-            Delivery::Answered(Reply::Refused) => &mut self.refused,
+            Delivery::Answered(Reply::Refused | Reply::Fenced(_)) => &mut self.refused,
+            Delivery::Answered(Reply::Legacy) => &mut self.uncounted,
             Delivery::Answered(Reply::Lost) | Delivery::Lost(_) => &mut self.lost,
         } += 1;
     }
@@ -114,8 +116,9 @@ impl Metrics {
     }
 
     /// The messages of one request, counted together: to find a counter by its labels costs more than to raise it.
-    pub(super) fn messages(&self, follower: FollowerId, Tally { stored, refused, lost }: Tally) {
-        for (result, count) in [("stored", stored), ("refused", refused), ("lost", lost)] {
+    pub(super) fn messages(&self, follower: FollowerId, Tally { stored, refused, uncounted, lost }: Tally) {
+        let results = [("stored", stored), ("refused", refused), ("uncounted", uncounted), ("lost", lost)];
+        for (result, count) in results {
             if count > 0 {
                 self.messages.get_or_create(&MessageLabels { follower, result }).inc_by(count);
             }
@@ -124,7 +127,9 @@ impl Metrics {
 
     pub(super) fn replicated(&self, answers: &[ReplicateAnswer]) {
         let applied = answers.iter().filter(|answer| answer.applied).count();
-        for (result, count) in [("applied", applied), ("stale_version", answers.len() - applied)] {
+        let fenced = answers.iter().filter(|answer| !answer.ok).count();
+        let stale = answers.len() - applied - fenced;
+        for (result, count) in [("applied", applied), ("stale_version", stale), ("fenced", fenced)] {
             if count > 0 {
                 self.applied.get_or_create(&AppliedLabels { result }).inc_by(count as u64);
             }

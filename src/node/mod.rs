@@ -6,13 +6,16 @@
 mod api;
 mod clock;
 mod config;
+mod interview;
 mod metrics;
 mod outbox;
+mod peer;
 mod pipeline;
 mod replicator;
 mod server;
 
 pub use config::{Config, ConfigError, LeaderRole, Role, Settings};
+pub use peer::{InvalidPeerToken, PeerToken, Secret};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,8 +30,9 @@ use tracing::{info, warn};
 use crate::base::FollowerId;
 use crate::net::http::HttpClient;
 use crate::net::{Acceptor, Transport};
-use api::{App, Duty, Standby};
+use api::{App, Awaited, Bodies, Duty, Standby};
 use clock::Clock;
+use interview::Interview;
 use metrics::Metrics;
 use pipeline::Pipeline;
 use replicator::Replicator;
@@ -106,13 +110,22 @@ impl<T: Transport> Node<T> {
                 let longest = role.netem.max_delay + role.repl_timeout;
                 (Duty::Leader { replicator, write_quorum: role.write_quorum }, longest)
             }
-            Role::Follower => (Duty::Follower(Standby::new(config.rules, config.observer.clone())), Duration::ZERO),
+            Role::Follower => (Duty::Follower(Box::new(Standby::new(&config))), Duration::ZERO),
         };
         info!(role = config.role.name(), %address, seed = %config.seed, "serving");
-        let app = Arc::new(App { duty, clock, metrics: Arc::clone(&metrics), max_body: config.max_body });
+        let app = Arc::new(App {
+            duty,
+            clock,
+            metrics: Arc::clone(&metrics),
+            max_body: config.max_body,
+            bodies: Bodies::new(config.max_bodies),
+            awaited: Awaited::default(),
+            patience: READ_PATIENCE,
+            start_patience: START_PATIENCE,
+        });
         let stop = CancellationToken::new();
         let server = Server {
-            router: api::router(Arc::clone(&app)),
+            router: api::router(Arc::clone(&app), config.peer_token.clone()),
             max_connections: config.max_connections,
             connections: metrics.connections.clone(),
             stop: stop.clone(),
@@ -141,8 +154,15 @@ impl<T: Transport> Node<T> {
     }
 }
 
-/// How long requests that are under way at shutdown have to come to their end, at the least.
-const SHORTEST_GRACE: Duration = Duration::from_secs(5);
+/// How long a reader waits for a version at the most.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a client waits for a leader that has just started to know what was written before it.
+pub const START_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long requests that are under way at shutdown have to come to their end, at the least. A reader that waits has as
+/// long as it was promised.
+const SHORTEST_GRACE: Duration = Duration::from_secs(6);
 
 /// A task that should run as long as the node has panicked. A node that goes on without it would look alive and replicate
 /// nothing.
@@ -171,8 +191,18 @@ fn start_replication<T: Transport>(
             replicator: Arc::clone(&replicator),
             incarnation: config.incarnation,
             deadline: role.repl_timeout,
+            token: config.peer_token.clone(),
         };
         background.spawn(pipeline.run());
+        let interview = Interview {
+            to,
+            address: address.clone(),
+            http: http.clone(),
+            replicator: Arc::clone(&replicator),
+            deadline: role.repl_timeout,
+            token: config.peer_token.clone(),
+        };
+        background.spawn(interview.run());
     }
     let timer = Arc::clone(&replicator);
     background.spawn(async move { timer.run_timer().await });

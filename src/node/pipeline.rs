@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,25 +9,15 @@ use futures_util::stream::FuturesUnordered;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use tracing::{debug, info, warn};
 
-use super::outbox::{BatchLimit, Parcel};
+use super::peer::PeerToken;
 use super::replicator::{Delivery, Replicator};
 use crate::base::trace::{Event, LossReason, LostPart, RequestId};
-use crate::base::wire::{self, REQUEST_HEADER, ReplicateAnswer};
+use crate::base::wire::{self, FOLLOWER_HEADER, REQUEST_HEADER, ReplicateAnswer};
 use crate::base::{FollowerId, Stamp};
-use crate::core::{Message, Reply};
+use crate::core::{BatchLimit, ConnectBackoff, Identity, Message, Outbox, Parcel, Reply, Stored};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
 
-/// The most requests to one follower that are under way at a time.
-const MAX_IN_FLIGHT: usize = 8;
-/// While a request is under way, what becomes due waits this long for its answer, and then leaves in a request of its
-/// own. So batches form by themselves under load, and a request that hangs does not hold up the rest.
-const PATIENCE: Duration = Duration::from_millis(5);
-/// What one request carries at the most.
-const BATCH: BatchLimit = BatchLimit { messages: 1024, bytes: 1 << 20 };
-/// After a connection could not be made, the first and the longest time until the next try.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 /// Values from this size on are not copied into the body but shared with it.
 const SHARE_FROM: usize = 4096;
 
@@ -43,6 +34,8 @@ pub(super) struct Pipeline<T: Transport> {
     pub(super) incarnation: u64,
     /// The deadline of each request.
     pub(super) deadline: Duration,
+    /// What each request shows.
+    pub(super) token: Option<PeerToken>,
 }
 
 /// What the pipeline has learnt about its follower.
@@ -51,9 +44,7 @@ struct Learnt {
     takes_batches: bool,
     /// Whether it answered last time; kept to log changes only.
     answers: bool,
-    /// Until when no connection is tried, and how long the last such pause was.
-    paused_until: Option<Duration>,
-    pause: Duration,
+    backoff: ConnectBackoff,
     requests: u64,
 }
 
@@ -73,8 +64,7 @@ impl<T: Transport> Pipeline<T> {
     pub(super) async fn run(self) {
         let clock = self.replicator.clock();
         let outbox = self.replicator.outbox(self.to);
-        let mut learnt =
-            Learnt { takes_batches: true, answers: true, paused_until: None, pause: Duration::ZERO, requests: 0 };
+        let mut learnt = Learnt { takes_batches: true, answers: true, backoff: ConnectBackoff::default(), requests: 0 };
         let mut in_flight = FuturesUnordered::new();
         let mut lost = Lost::new();
         loop {
@@ -83,7 +73,11 @@ impl<T: Transport> Pipeline<T> {
             let wake_at = loop {
                 match self.next_request_at(&learnt, in_flight.len()) {
                     Some(at) if at <= now => {
-                        let limit = if learnt.takes_batches { BATCH } else { BatchLimit { messages: 1, ..BATCH } };
+                        let limit = if learnt.takes_batches {
+                            Outbox::BATCH
+                        } else {
+                            BatchLimit { messages: 1, ..Outbox::BATCH }
+                        };
                         let batch = outbox.take_due(now, limit);
                         let (lost_here, batch): (Vec<_>, Vec<_>) =
                             batch.into_iter().partition(|parcel| parcel.loss == Some(LostPart::Request));
@@ -116,15 +110,13 @@ impl<T: Transport> Pipeline<T> {
 
     /// When the next request may leave, as far as is known now.
     fn next_request_at(&self, learnt: &Learnt, in_flight: usize) -> Option<Duration> {
-        let due = self.replicator.outbox(self.to).next_due()?;
-        let patience = match in_flight {
-            MAX_IN_FLIGHT.. => return None,
-            0 => Duration::ZERO,
+        let outbox = self.replicator.outbox(self.to);
+        let at = match in_flight {
             // Single writes cannot share a request, so there is nothing to wait for.
-            _ if !learnt.takes_batches => Duration::ZERO,
-            _ => PATIENCE,
+            ..Outbox::MAX_IN_FLIGHT if !learnt.takes_batches => outbox.next_due()?,
+            _ => outbox.ready_at(in_flight)?,
         };
-        Some((due + patience).max(learnt.paused_until.unwrap_or_default()))
+        Some(at.max(learnt.backoff.until()))
     }
 
     fn exchange(
@@ -140,14 +132,19 @@ impl<T: Transport> Pipeline<T> {
             to: self.to,
             messages: batch.iter().map(|parcel| parcel.message.id()).collect(),
         });
+        // Somebody else's server may know the documented fields and no others.
+        let leader = (!self.replicator.is_legacy(self.to)).then_some(self.incarnation);
         async move {
-            let request = Request::builder()
+            let mut request = Request::builder()
                 .method(Method::POST)
                 .uri("/replicate")
                 .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .header(REQUEST_HEADER, ordinal.to_string())
-                .body(body(&batch))
+                .body(body(&batch, leader))
                 .expect("every part is valid");
+            if let Some(token) = &self.token {
+                request.headers_mut().insert(header::AUTHORIZATION, token.authorization().clone());
+            }
             let result = self.http.request(&self.address, request, self.deadline).await;
             Exchange { batch, sent_at, result }
         }
@@ -159,8 +156,7 @@ impl<T: Transport> Pipeline<T> {
         self.log_change(learnt, batch.len(), &outcome);
         match outcome {
             Ok(Verdict::Replies(replies)) => {
-                learnt.paused_until = None;
-                learnt.pause = Duration::ZERO;
+                learnt.backoff.succeeded();
                 let (unheard, heard): (Vec<_>, Vec<_>) =
                     batch.into_iter().zip(replies).partition(|(parcel, _)| parcel.loss == Some(LostPart::Reply));
                 lost.extend(unheard.into_iter().map(|(parcel, _)| (sent_at + self.deadline, parcel.message)));
@@ -174,7 +170,7 @@ impl<T: Transport> Pipeline<T> {
                 let outbox = self.replicator.outbox(self.to);
                 batch.into_iter().for_each(|parcel| outbox.push(now, parcel.message, parcel.loss));
             }
-            Ok(Verdict::WrongForm | Verdict::Refused) => {
+            Ok(Verdict::WrongForm | Verdict::NotAdmitted | Verdict::Refused) => {
                 let refused = |parcel: Parcel| (parcel.message, Delivery::Answered(Reply::Refused));
                 self.replicator.delivered(self.to, batch.into_iter().map(refused));
             }
@@ -184,8 +180,7 @@ impl<T: Transport> Pipeline<T> {
                 if reason == LossReason::Connect {
                     // What else is due would fare no better, and need not find out one connection at a time.
                     let now = self.replicator.clock().now();
-                    learnt.pause = (learnt.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                    learnt.paused_until = Some(now + learnt.pause);
+                    learnt.backoff.failed(now);
                     // Whoever listens there next may be another server.
                     learnt.takes_batches = true;
                     let all_due = BatchLimit { messages: usize::MAX, bytes: usize::MAX };
@@ -211,6 +206,8 @@ impl<T: Transport> Pipeline<T> {
                     Verdict::WrongForm | Verdict::Refused => {
                         debug!(%follower, writes = batch, "the follower refused a request; its writes are sent again");
                     }
+                    // The one that asks it questions says so.
+                    Verdict::NotAdmitted => debug!(%follower, "the follower refuses this leader (401)"),
                     Verdict::Replies(_) => {}
                 }
                 learnt.answers = true;
@@ -232,8 +229,8 @@ fn loss_reason(error: &HttpError) -> LossReason {
     }
 }
 
-/// One message in the documented form; several as an array of it. The values' texts go in as they are.
-fn body(batch: &[Parcel]) -> Body {
+/// One message in the documented form, with whose it is; several as an array of it. The values' texts go in as they are.
+fn body(batch: &[Parcel], leader: Option<u64>) -> Body {
     let mut body = Body::empty();
     let mut text = Vec::with_capacity(64 * batch.len());
     let array = batch.len() > 1;
@@ -252,8 +249,12 @@ fn body(batch: &[Parcel]) -> Body {
             body.push(value.to_shared_bytes());
         }
         text.extend_from_slice(b",\"version\":");
-        serde_json::to_writer(&mut text, &message.stamp().version).expect("writing to memory cannot fail");
-        text.push(b'}');
+        let Stamp { epoch, version } = message.stamp();
+        let numbers = match leader {
+            Some(leader) => write!(text, "{version},\"epoch\":{},\"leader\":{leader}}}", epoch.get()),
+            None => write!(text, "{version}}}"),
+        };
+        numbers.expect("writing to memory cannot fail");
     }
     if array {
         text.push(b']');
@@ -268,6 +269,8 @@ enum Verdict {
     Replies(Vec<Reply>),
     /// It does not understand the request.
     WrongForm,
+    /// It does not take us for its leader.
+    NotAdmitted,
     /// It understands, but would not or could not.
     Refused,
 }
@@ -280,11 +283,18 @@ fn read_answer(batch: &[Parcel], answer: &Answer) -> Verdict {
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNSUPPORTED_MEDIA_TYPE
         | StatusCode::UNPROCESSABLE_ENTITY => return Verdict::WrongForm,
+        StatusCode::UNAUTHORIZED => return Verdict::NotAdmitted,
         status if !status.is_success() => return Verdict::Refused,
         _ => {}
     }
+    let follower = answer.headers.get(FOLLOWER_HEADER).and_then(|header| header.to_str().ok()?.parse().ok());
+    let stored = |stamp| {
+        follower.map_or(Reply::Legacy, |Identity { incarnation, standing }| {
+            Reply::Stored(Stored { stamp, incarnation, standing })
+        })
+    };
     if batch.len() > 1 && answer.body == all_applied(batch.len()) {
-        return Verdict::Replies(batch.iter().map(|parcel| Reply::Stored(parcel.message.stamp())).collect());
+        return Verdict::Replies(batch.iter().map(|parcel| stored(parcel.message.stamp())).collect());
     }
     let answers: Option<Vec<ReplicateAnswer>> = match batch {
         [_] => wire::parse(&answer.body).ok().map(|answer| vec![answer]),
@@ -292,7 +302,7 @@ fn read_answer(batch: &[Parcel], answer: &Answer) -> Verdict {
     };
     match answers {
         Some(answers) => Verdict::Replies(
-            batch.iter().zip(answers).map(|(parcel, answer)| reply(&parcel.message, &answer)).collect(),
+            batch.iter().zip(answers).map(|(parcel, answer)| reply(&parcel.message, &answer, stored)).collect(),
         ),
         None => Verdict::WrongForm,
     }
@@ -305,13 +315,13 @@ fn all_applied(count: usize) -> Vec<u8> {
     [b"[", items.as_slice(), b"]"].concat()
 }
 
-/// A follower that knows the documented answer only does not say what it has instead of a stale write. It is taken at
-/// its word that this is not older.
-fn reply(message: &Message, answer: &ReplicateAnswer) -> Reply {
-    match (answer.ok, answer.version) {
-        (false, _) => Reply::Refused,
-        (true, Some(stored)) if !answer.applied => Reply::Stored(Stamp::of_version(stored)),
-        (true, _) => Reply::Stored(message.stamp()),
+/// What a follower did with a message; `stored` makes the reply of the stamp that it has now.
+fn reply(message: &Message, answer: &ReplicateAnswer, stored: impl Fn(Stamp) -> Reply) -> Reply {
+    match (answer.ok, answer.version, answer.epoch) {
+        (false, _, Some(promised)) => Reply::Fenced(promised),
+        (false, ..) => Reply::Refused,
+        (true, Some(version), Some(epoch)) if !answer.applied => stored(Stamp { epoch, version }),
+        (true, ..) => stored(message.stamp()),
     }
 }
 

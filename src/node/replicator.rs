@@ -2,24 +2,34 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use super::clock::Clock;
 use super::config::{Config, LeaderRole};
+use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
-use super::outbox::Outbox;
+use super::outbox::SharedOutbox;
 use crate::base::trace::{Event, LossReason, Observer, WriteId};
-use crate::base::{FollowerId, Key, NodeId, Value};
-use crate::core::{Completion, FollowerStatus, Leader, LeaderConfig, Message, Output, Rejected, Reply, Store};
+use crate::base::wire::SetRequest;
+use crate::base::{FollowerId, Key, NodeId};
+use crate::core::{
+    Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
+    ReadId, Readable, Rejected, Reply, Store, Waiting,
+};
 use crate::net::{Fate, Netem};
-
-/// The most bytes that the first deliveries to one follower may hold; see [`LeaderConfig::window_bytes`].
-const WINDOW_BYTES: usize = 64 << 20;
 
 /// Drives the leader's state machine: hands it what happens, and does what it asks for.
 pub(super) struct Replicator {
     state: Mutex<State>,
-    outboxes: Vec<Outbox>,
+    outboxes: Vec<SharedOutbox>,
+    /// What each follower is to be asked.
+    questions: Vec<Questions>,
+    /// The followers' addresses, for people.
+    names: Arc<[String]>,
+    /// Whether the leader serves.
+    serves: watch::Sender<bool>,
     netem: Netem,
     clock: Clock,
     observer: Option<Arc<dyn Observer>>,
@@ -34,8 +44,13 @@ struct State {
     leader: Leader,
     /// Who waits for the completion of which write.
     waiting: BTreeMap<WriteId, oneshot::Sender<Completion>>,
+    /// Who waits for which read, and for which key.
+    reading: BTreeMap<ReadId, (Key, oneshot::Sender<Option<Committed>>)>,
     timer: Option<Duration>,
 }
+
+/// What of a key was committed, if anything was.
+pub(super) struct Committed(pub(super) Option<Entry>);
 
 /// What became of a message, as the pipeline that carried it saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,37 +61,115 @@ pub(super) enum Delivery {
 
 impl Replicator {
     pub(super) fn new(role: &LeaderRole, config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let names: Arc<[String]> = role.followers.iter().map(ToString::to_string).collect();
         let leader = LeaderConfig {
-            followers: role.followers.len(),
-            write_quorum: role.write_quorum,
+            id: LeaderId(config.incarnation),
+            first_epoch: config.first_epoch,
+            configuration: Configuration { members: Arc::clone(&names), write_quorum: role.write_quorum },
             repl_timeout: role.repl_timeout,
             window: config.window,
-            window_bytes: WINDOW_BYTES,
+            window_bytes: Config::WINDOW_BYTES,
             seed: config.seed,
             rules: config.rules,
         };
-        Self {
-            state: Mutex::new(State { leader: Leader::new(leader), waiting: BTreeMap::new(), timer: None }),
-            outboxes: role.followers.iter().map(|_| Outbox::default()).collect(),
+        let leader = Leader::new(leader);
+        let replicator = Self {
+            serves: watch::Sender::new(leader.serves()),
+            state: Mutex::new(State { leader, waiting: BTreeMap::new(), reading: BTreeMap::new(), timer: None }),
+            outboxes: role.followers.iter().map(|_| SharedOutbox::default()).collect(),
+            questions: role.followers.iter().map(|_| Questions::default()).collect(),
+            names,
             netem: Netem::new(role.netem, config.message_faults.clone(), config.seed),
             clock,
             observer: config.observer.clone(),
             metrics,
             timer_changed: Notify::new(),
             settled: Notify::new(),
-        }
+        };
+        // It asks its followers at once.
+        replicator.act(&mut replicator.lock(), Duration::ZERO);
+        replicator
     }
 
-    /// Takes a write on. Its completion arrives whether or not anybody still waits for it.
+    /// Waits until the leader serves, up to this time.
+    ///
+    /// # Errors
+    /// What it waits for, if it does not.
+    pub(super) async fn until_serving(&self, patience: Duration) -> Result<(), Waiting> {
+        let mut serves = self.serves.subscribe();
+        // The sender lives as long as `self`.
+        let _ = timeout(patience, serves.wait_for(|serves| *serves)).await;
+        self.lock().leader.waiting_for().map_or(Ok(()), Err)
+    }
+
+    /// What of a key was committed.
+    pub(super) fn committed(&self, key: &Key) -> Option<Entry> {
+        self.lock().leader.committed(key).cloned()
+    }
+
+    /// The same, once it is known that no other leader had served before; none if that cannot be found out in time.
+    ///
+    /// # Errors
+    /// [`Rejected`] if the leader does not serve.
+    pub(super) async fn read_surely(&self, key: Key) -> Result<Option<Committed>, Rejected> {
+        let receiver = {
+            let mut state = self.lock();
+            let now = self.clock.now();
+            let read = state.leader.begin_read(now)?;
+            let (sender, receiver) = oneshot::channel();
+            state.reading.insert(read, (key, sender));
+            self.act(&mut state, now);
+            self.arrange_wake_up(&mut state);
+            receiver
+        };
+        Ok(receiver.await.unwrap_or_default())
+    }
+
+    /// What the leader waits for, unless it serves.
+    pub(super) fn waiting_for(&self) -> Option<Waiting> {
+        self.lock().leader.waiting_for()
+    }
+
+    /// An operator accepts the loss of what only missing followers know. What the leader waited for; none if it serves or
+    /// waits for something that an operator cannot give.
+    pub(super) fn accept_loss(&self) -> Option<Waiting> {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let waiting = state.leader.waiting_for();
+        let accepted = state.leader.accept_loss(now);
+        self.act(&mut state, now);
+        self.arrange_wake_up(&mut state);
+        waiting.filter(|_| accepted)
+    }
+
+    /// What a follower is to be asked.
+    pub(super) fn questions(&self, to: FollowerId) -> &Questions {
+        &self.questions[to.index()]
+    }
+
+    /// Learns what became of a question.
+    pub(super) fn answered(&self, from: FollowerId, number: u64, asked: Asked) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        state.leader.handle_answer(now, from, number, asked);
+        self.act(&mut state, now);
+        self.arrange_wake_up(&mut state);
+    }
+
+    /// Takes a write on, if its key has the version that it is made for. Its completion arrives whether or not anybody still
+    /// waits for it.
     pub(super) fn set(
         &self,
         operation: Option<u64>,
-        key: Key,
-        value: Value,
+        request: SetRequest,
     ) -> Result<oneshot::Receiver<Completion>, Rejected> {
+        let SetRequest { key, value, if_version } = request;
         let mut state = self.lock();
         let now = self.clock.now();
-        let accepted = state.leader.set(now, operation, key.clone(), value.clone())?;
+        let accepted = match if_version {
+            None => state.leader.set(now, operation, key.clone(), value.clone()),
+            Some(expected) => state.leader.set_if(now, operation, key.clone(), value.clone(), expected),
+        }?;
         self.observe(|| Event::Accept { write: accepted.write, key, stamp: accepted.stamp, value });
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(accepted.write, sender);
@@ -99,8 +192,7 @@ impl Replicator {
             self.observe(|| {
                 let message = message.id();
                 match delivery {
-                    Delivery::Answered(Reply::Stored(stored)) => Event::Ack { message, stored },
-                    Delivery::Answered(_) => Event::Lost { message, reason: LossReason::Refused },
+                    Delivery::Answered(reply) => reply.event(message),
                     Delivery::Lost(reason) => Event::Lost { message, reason },
                 }
             });
@@ -149,8 +241,13 @@ impl Replicator {
         self.lock().leader.status().collect()
     }
 
+    /// Whether a follower does not know epochs.
+    pub(super) fn is_legacy(&self, id: FollowerId) -> bool {
+        self.lock().leader.status().nth(id.index()).is_some_and(|status| status.legacy)
+    }
+
     /// The messages that wait to be carried to this follower.
-    pub(super) fn outbox(&self, to: FollowerId) -> &Outbox {
+    pub(super) fn outbox(&self, to: FollowerId) -> &SharedOutbox {
         &self.outboxes[to.index()]
     }
 
@@ -184,6 +281,15 @@ impl Replicator {
                     }
                     outbox.push(now + delay, message, loss);
                 }
+                Output::Read(read, readable) => {
+                    if let Some((key, reader)) = state.reading.remove(&read) {
+                        let found = || Committed(state.leader.committed(&key).cloned());
+                        // Nobody listens when the client has gone.
+                        let _ = reader.send((readable == Readable::Yes).then(found));
+                    }
+                }
+                Output::Ask(call) => self.questions[call.to.index()].put(call),
+                Output::Tell(news) => self.tell(state, &news),
                 Output::Complete(completion) => {
                     let Completion { write, ok, confirmations, .. } = completion;
                     self.observe(|| Event::Complete { write, ok, confirmations });
@@ -196,12 +302,49 @@ impl Replicator {
         }
     }
 
+    /// Says what a person or a checker wants to know.
+    fn tell(&self, state: &State, news: &News) {
+        if self.observer.is_some() {
+            news.events(state.leader.store()).into_iter().for_each(|event| self.observe(|| event));
+        }
+        let name = |id: &FollowerId| self.names[id.index()].as_str();
+        match news {
+            News::Recovered { epoch, anew: true, .. } => {
+                info!(
+                    epoch = epoch.get(),
+                    "no follower remembers anything: the cluster begins empty, as at a first start"
+                );
+            }
+            News::Recovered { epoch, keys, from, .. } => {
+                let (epoch, followers) = (epoch.get(), from.len());
+                info!(epoch, keys, followers, "recovered what was acknowledged; bringing it to a quorum");
+            }
+            News::Serving(epoch) => info!(epoch = epoch.get(), "serving writes and reads"),
+            News::SteppedDown { promised, .. } => {
+                warn!(promised = promised.get(), "another leader has a later epoch: writes under way are left open");
+            }
+            News::CaughtUp { follower, .. } => info!(follower = name(follower), "the follower is up to date"),
+            News::Forgot(follower) => {
+                warn!(
+                    follower = name(follower),
+                    "the follower has restarted and lost its memory; it is brought up to date"
+                );
+            }
+            News::Legacy(follower) => warn!(
+                follower = name(follower),
+                "the follower does not know epochs: it gets writes, and counts neither for a quorum nor for a recovery"
+            ),
+        }
+    }
+
     /// Once the leader has been told all that there is to tell: wakes who waits for it to settle, and its timer if that
     /// is set too late.
     fn arrange_wake_up(&self, state: &mut State) {
         if state.leader.open_writes() == 0 {
             self.settled.notify_one();
         }
+        let serves = state.leader.serves();
+        self.serves.send_if_modified(|known| std::mem::replace(known, serves) != serves);
         let wake_at = state.leader.wake_at();
         if wake_at.is_some_and(|at| state.timer.is_none_or(|timer| at < timer)) {
             state.timer = wake_at;

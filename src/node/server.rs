@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -18,6 +19,15 @@ use crate::net::Acceptor;
 
 /// How long a client may take for the header of a request, and how long it may leave a connection unused.
 const HEADER_DEADLINE: Duration = Duration::from_secs(30);
+/// The most bytes of a request's line and header fields, and of the trailers of a body. The longest key takes 3 KiB of it if
+/// every byte is percent-encoded. The most fields are hyper's default of 100: a larger number would cost every request.
+const MAX_HEADER: usize = 16 << 10;
+/// How much of a request that is coming in, or of an answer that is going out, a connection buffers before it waits for the
+/// other side. A single piece of a body may be larger.
+const MAX_BUFFER: usize = 64 << 10;
+/// How long a client may take nothing at all of its answer. One that goes on reading has all the time that it wants. (The
+/// kernels between us pass on in lumps of 64 to 128 KiB that it reads, so on one machine that means 4 kB a second or so.)
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// After the system could not give us a connection (too many open files), how long until the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a connection over the limit is told before it is closed.
@@ -96,15 +106,19 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(WRITE_DEADLINE));
         let service = TowerToHyperService::new(self.router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_DEADLINE)
+            .max_header_size(MAX_HEADER)
+            .max_buf_size(MAX_BUFFER)
             .auto_date_header(false)
             // A client may have said all it will say, and have closed its side, before its request is looked at. The
             // request counts all the same.
             .half_close(true)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let stop = self.stop.clone();
         let connections = self.connections.clone();
         async move {

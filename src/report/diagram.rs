@@ -130,7 +130,7 @@ impl Reader {
                 let note = if begins { format!("FAULT: {what}") } else { what.clone() };
                 Some(own_lane("", followers, &note))
             }
-            Event::InvokeGet { operation, target, key } => {
+            Event::InvokeGet { operation, target, key, .. } => {
                 self.reads.insert((record.node, *operation), (*target, key.clone()));
                 None
             }
@@ -147,6 +147,26 @@ impl Reader {
                 self.link = Some(*link);
                 None
             }
+            Event::Recovered { from, anew, .. } if record.incarnation > 0 => {
+                let from: Vec<String> = from.iter().map(ToString::to_string).collect();
+                let note = match (anew, from.as_slice()) {
+                    (true, []) => "nothing has survived: begins anew".to_owned(),
+                    (_, from) => format!("recovers from {}", from.join(", ")),
+                };
+                Some(own_lane("", followers, &note))
+            }
+            Event::Serve { epoch } if record.incarnation > 0 => {
+                Some(own_lane("", followers, &format!("serves in epoch {}", epoch.get())))
+            }
+            Event::StepDown { .. } => Some(own_lane("", followers, "steps down: another leader has a later epoch")),
+            Event::Install { epoch } if epoch.get() > 1 || record.incarnation > 0 => {
+                Some(in_lane(lane(record.node), "up to date", followers, &format!("for epoch {}", epoch.get())))
+            }
+            Event::Forgot { follower } => {
+                Some(own_lane("", followers, &format!("learns that {follower} has started anew")))
+            }
+            Event::Recovered { .. } | Event::Serve { .. } | Event::Install { .. } => None,
+            Event::Recover { .. } | Event::Promise { .. } | Event::Discard { .. } => None,
             Event::InvokeSet { .. } | Event::Ack { .. } => None,
         }
     }
@@ -157,7 +177,7 @@ impl Reader {
             (NodeId::Follower(id), Some(request)) => self.requests.get_mut(&(id, request)).and_then(Vec::pop),
             _ => None,
         };
-        let Some(message) = message else { return " (sent by hand)".to_owned() };
+        let Some(message) = message else { return " (in a snapshot)".to_owned() };
         let delay = self.delays.get(&message).map_or(0, |delay| delay.0);
         let again = if message.attempt > 1 { format!(", attempt {}", message.attempt) } else { String::new() };
         format!(" (delayed {:.0} ms{again})", delay as f64 / 1e3)
@@ -170,6 +190,9 @@ fn lost(reason: LossReason) -> &'static str {
         LossReason::Deadline => "no answer by the deadline",
         LossReason::Disconnect => "connection lost",
         LossReason::Refused => "refused",
+        LossReason::Fenced => "refused, for another epoch is promised",
+        LossReason::Recovering => "taken, but the follower is recovering and does not count",
+        LossReason::Legacy => "taken, but the follower knows no epochs and does not count",
     }
 }
 
@@ -252,7 +275,7 @@ mod tests {
                 Event::Send { message: message(write, f1, 1), delay: Micros(9000 / write), lost: None, copy: None },
             );
         }
-        push(leader, Event::Dispatch { request, to: f1, messages: vec![message(2, f1, 1), message(1, f1, 1)] });
+        push(leader, Event::Dispatch { request, to: f1, messages: [message(2, f1, 1), message(1, f1, 1)].into() });
         push(f1.into(), Event::Apply { request: Some(request), key: key(), stamp: stamp(2), value: value() });
         push(f1.into(), Event::Reject { request: Some(request), key: key(), stamp: stamp(1), stored: stamp(2) });
         push(leader, Event::Complete { write: 2, ok: true, confirmations: 1 });
@@ -265,7 +288,12 @@ mod tests {
             leader,
             Event::Send { message: message(2, f2, 3), delay: Micros(0), lost: Some(LostPart::Reply), copy: None },
         );
-        let get = |operation| Event::InvokeGet { operation, target: f1.into(), key: key() };
+        let get = |operation| Event::InvokeGet {
+            operation,
+            target: f1.into(),
+            key: key(),
+            mode: crate::base::ReadMode::Local,
+        };
         let found =
             |operation, outcome, stamp| Event::Return { operation, outcome, stamp, value: None, confirmed: None };
         for (operation, outcome, stamp) in

@@ -60,6 +60,8 @@ pub struct FailureRow<'a> {
     pub evidence: &'a [String],
     /// What to type for the same run.
     pub again: &'a str,
+    /// Whether real nodes do the same, if they were asked.
+    pub standing: Option<String>,
 }
 
 impl fmt::Display for SwarmReport<'_> {
@@ -101,6 +103,9 @@ impl SwarmReport<'_> {
         writeln!(f, "Failures: {}", seeds(self.failed))?;
         for row in &self.failures {
             writeln!(f, "\n{}: {}; the first is {}", row.name, seeds(row.seeds), row.first)?;
+            if let Some(standing) = &row.standing {
+                writeln!(f, "  {standing}")?;
+            }
             for sentence in row.evidence {
                 writeln!(f, "  {sentence}")?;
             }
@@ -138,7 +143,10 @@ mod tests {
     #[test]
     fn each_kind_of_failure_shows_its_first_seed() {
         let (lost, differs) = (["x v1 was lost".to_owned()], ["f1 differs".to_owned()]);
-        let row = |name, seeds, first, evidence, again| FailureRow { name, seeds, first, evidence, again };
+        let row = |name, seeds, first, evidence, again| {
+            let standing = (seeds > 1).then(|| "CONFIRMED".to_owned());
+            FailureRow { name, seeds, first, evidence, again, standing }
+        };
         let failures = vec![
             row("convergence", 1, 3, &differs[..], "semisync sim seed-3.toml"),
             row("durability", 1229, 1, &lost[..], "semisync sim seed-1.toml"),

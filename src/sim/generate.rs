@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::scenario::{
     ClusterSpec, Fault, FaultKind, Links, OperationName, ReadFrom, RulesSpec, Scenario, Target, Workload,
 };
+use super::{Engine, Strategy};
 use crate::base::seed::Draw;
 use crate::base::{FollowerId, NodeId, Seed};
 
@@ -16,6 +17,10 @@ pub struct Generator {
     pub rules: RulesSpec,
     /// Whether nodes are killed, which loses their memory. A store without recovery cannot survive that.
     pub crashes: bool,
+    /// For which engine. The core engine knows kinds of fault that turmoil does not.
+    pub engine: Engine,
+    /// In which order what can happen does. Another than by time is written down in the scenario when it is run.
+    pub strategy: Strategy,
 }
 
 impl Generator {
@@ -49,13 +54,21 @@ impl Generator {
         let mut faults = Vec::new();
         // Some have none, for what holds only of runs without faults, as the law of latencies does.
         let is_calm = dice.draw("calm", 0).between(0, 9) == 0;
-        for kind in Kind::ALL.into_iter().filter(|kind| self.crashes || *kind != Kind::Crash) {
-            if is_calm || dice.draw(kind.name(), 0).between(0, 1) == 0 {
+        // Half of the scenarios are such that turmoil can run them too, and confirm what is found.
+        let is_for_core_alone = self.engine == Engine::Core && dice.draw("core alone", 0).between(0, 1) == 1;
+        let possible = |kind: &Kind| match kind {
+            Kind::Crash => self.crashes,
+            Kind::Pause | Kind::Clock => is_for_core_alone,
+            _ => true,
+        };
+        for kind in Kind::ALL.into_iter().filter(|kind| !is_calm && possible(kind)) {
+            let dice = dice.of(kind.name());
+            if dice.draw(&[0]).between(0, 1) == 0 {
                 continue;
             }
             let mut of_kind: Vec<Vec<Fault>> = Vec::new();
-            for place in 1..=dice.draw(kind.name(), 1).between(1, 3) {
-                let fault = kind.generate(&dice, place, &cluster, &workload);
+            for place in 1..=dice.draw(&[1]).between(1, 3) {
+                let fault = kind.generate(dice, place, &cluster, &workload);
                 if !of_kind.iter().any(|other| overlap(other, &fault)) {
                     of_kind.push(fault);
                 }
@@ -72,7 +85,7 @@ impl Generator {
 fn overlap(one: &[Fault], other: &[Fault]) -> bool {
     let ([begin, end], [other_begin, other_end]) = (one, other) else { return false };
     let nodes = |fault: &Fault| fault.kind.nodes().into_iter().collect::<BTreeSet<_>>();
-    nodes(begin) == nodes(other_begin) && begin.at_ms <= other_end.at_ms && other_begin.at_ms <= end.at_ms
+    begin.at_ms <= other_end.at_ms && other_begin.at_ms <= end.at_ms && nodes(begin) == nodes(other_begin)
 }
 
 /// In half of the scenarios there is so little room for messages under way that writes find none and wait for resends.
@@ -89,8 +102,13 @@ struct Dice {
 }
 
 impl Dice {
+    /// The draws for one thing.
+    fn of(&self, what: &str) -> Seed {
+        self.seed.fork(what)
+    }
+
     fn draw(&self, what: &str, place: u64) -> Draw {
-        self.seed.fork(what).draw(&[place])
+        self.of(what).draw(&[place])
     }
 }
 
@@ -106,10 +124,12 @@ enum Kind {
     Duplicate,
     Delay,
     Disconnect,
+    Pause,
+    Clock,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Crash,
         Self::Hold,
         Self::Partition,
@@ -119,6 +139,8 @@ impl Kind {
         Self::Duplicate,
         Self::Delay,
         Self::Disconnect,
+        Self::Pause,
+        Self::Clock,
     ];
 
     fn name(self) -> &'static str {
@@ -132,12 +154,14 @@ impl Kind {
             Self::Duplicate => "duplicate",
             Self::Delay => "delay",
             Self::Disconnect => "disconnect",
+            Self::Pause => "pause",
+            Self::Clock => "clock",
         }
     }
 
     /// One fault of this kind, and its end where it has one.
-    fn generate(self, dice: &Dice, place: u64, cluster: &ClusterSpec, workload: &Workload) -> Vec<Fault> {
-        let draw = |purpose: u64| dice.draw(self.name(), place * 100 + purpose);
+    fn generate(self, dice: Seed, place: u64, cluster: &ClusterSpec, workload: &Workload) -> Vec<Fault> {
+        let draw = |purpose: u64| dice.draw(&[place * 100 + purpose]);
         let at_ms = draw(0).between(0, SPAN_MS);
         let end_ms = at_ms + draw(1).between(200, 3000);
         let follower = NodeId::from(FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8));
@@ -147,7 +171,7 @@ impl Kind {
             vec![fault(at_ms, begin), fault(end_ms, end)]
         };
         let of_messages = |kind| vec![Fault { at_ms, until_ms: Some(end_ms), kind }];
-        let target = Target { operation: None, to: None, attempt: None, per_mille: draw(4).between(50, 400) as u16 };
+        let share = || Target { operation: None, to: None, attempt: None, per_mille: draw(4).between(50, 400) as u16 };
         match self {
             Self::Crash => lasting(FaultKind::Crash(any_node), FaultKind::Restart(any_node)),
             Self::Hold => lasting(FaultKind::Hold(follower), FaultKind::Release(follower)),
@@ -162,16 +186,24 @@ impl Kind {
                 let slow = |latency_ms| FaultKind::Slow { node: follower, to: None, latency_ms };
                 lasting(slow(draw(5).between(10, 400)), slow(cluster.link_ms))
             }
-            Self::Drop => of_messages(FaultKind::Drop(target)),
-            Self::DropReply => of_messages(FaultKind::DropReply(target)),
-            Self::Duplicate => of_messages(FaultKind::Duplicate(target)),
-            Self::Delay => of_messages(FaultKind::Delay { target, delay_ms: draw(5).between(500, 4000) }),
+            Self::Drop => of_messages(FaultKind::Drop(share())),
+            Self::DropReply => of_messages(FaultKind::DropReply(share())),
+            Self::Duplicate => of_messages(FaultKind::Duplicate { target: share(), delay_ms: None }),
+            Self::Delay => of_messages(FaultKind::Delay { target: share(), delay_ms: draw(5).between(500, 4000) }),
             Self::Disconnect => {
                 let client = draw(5).between(0, u64::from(workload.clients) - 1) as u16;
                 let share = workload.operations as u64 / u64::from(workload.clients);
                 let operation = OperationName { client, number: draw(6).between(1, share.max(1)) };
                 let after_ms = draw(7).between(1, 300);
                 vec![Fault { at_ms: 0, until_ms: None, kind: FaultKind::Disconnect { operation, after_ms } }]
+            }
+            Self::Pause => lasting(FaultKind::Pause(any_node), FaultKind::Resume(any_node)),
+            Self::Clock => {
+                // The leader's: a follower has no timers.
+                let clock = |rate_per_mille| FaultKind::Clock { node: NodeId::Leader, rate_per_mille };
+                let rate =
+                    if draw(5).between(0, 1) == 1 { draw(6).between(200, 900) } else { draw(6).between(1100, 4000) };
+                lasting(clock(rate), clock(1000))
             }
         }
     }
@@ -181,12 +213,17 @@ impl Kind {
 mod tests {
     use super::*;
 
-    const SAFE: Generator = Generator { rules: RulesSpec::Named(crate::sim::scenario::RuleSet::Safe), crashes: true };
+    const SAFE: Generator = Generator {
+        rules: RulesSpec::Named(crate::sim::scenario::RuleSet::Safe),
+        crashes: true,
+        engine: Engine::Core,
+        strategy: Strategy::Timed,
+    };
 
     #[test]
     fn every_generated_scenario_can_be_run_and_survives_being_written_down() {
-        for (seed, crashes) in (0..500).flat_map(|seed| [(seed, false), (seed, true)]) {
-            let generator = Generator { crashes, ..SAFE };
+        let generators = Engine::ALL.map(|engine| [false, true].map(|crashes| Generator { crashes, engine, ..SAFE }));
+        for (seed, generator) in (0..500).flat_map(|seed| generators.iter().flatten().map(move |one| (seed, one))) {
             let scenario = generator.scenario(seed);
             scenario.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             assert_eq!(Scenario::from_toml(&scenario.to_toml()).unwrap(), scenario, "seed {seed}");
@@ -206,7 +243,7 @@ mod tests {
     fn a_slow_link_is_given_its_usual_latency_back() {
         let (dice, workload) = (Dice { seed: Seed::new(1) }, SAFE.scenario(1).workload);
         let cluster = ClusterSpec { link_ms: 7, ..ClusterSpec::default() };
-        let faults = Kind::Slow.generate(&dice, 1, &cluster, &workload);
+        let faults = Kind::Slow.generate(dice.of("slow"), 1, &cluster, &workload);
         assert!(matches!(faults[..], [_, Fault { kind: FaultKind::Slow { latency_ms: 7, .. }, .. }]), "{faults:?}");
     }
 
@@ -232,5 +269,31 @@ mod tests {
             with.faults.retain(|fault| !matches!(fault.kind, FaultKind::Crash(_) | FaultKind::Restart(_)));
             assert_eq!(with, without.scenario(seed), "seed {seed}");
         }
+    }
+
+    /// Half of the scenarios, and those alone, may have what only the core engine can do. All else is the same.
+    #[test]
+    fn for_turmoil_nothing_else_changes() {
+        let turmoil = Generator { engine: Engine::Turmoil, ..SAFE };
+        let (mut both, mut paused, mut wrong) = (0, 0, 0);
+        for seed in 0..400 {
+            let mut for_core = SAFE.scenario(seed);
+            let is = |kind: &str| for_core.faults.iter().any(|fault| fault.kind.name() == kind);
+            paused += usize::from(is("pause"));
+            wrong += usize::from(is("clock"));
+            let of_core = |fault: &Fault| ["pause", "resume", "clock"].contains(&fault.kind.name());
+            both += usize::from(!for_core.faults.iter().any(of_core));
+            for_core.faults.retain(|fault| !of_core(fault));
+            assert_eq!(for_core, turmoil.scenario(seed), "seed {seed}");
+        }
+        assert!(both > 200 && paused > 60 && wrong > 60, "{both} for both engines, {paused} paused, {wrong} clocks");
+    }
+
+    /// Seeds are quoted in documents, so the scenarios that they give must not change.
+    #[test]
+    fn the_meaning_of_a_seed_is_fixed() {
+        let turmoil = Generator { engine: Engine::Turmoil, ..SAFE };
+        let text: String = (0..200).map(|seed| turmoil.scenario(seed).to_toml()).collect();
+        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"38edd1337f36ca348e15064f08391680");
     }
 }

@@ -1,16 +1,23 @@
-//! The deterministic simulator: whole clusters of real nodes in turmoil's simulated network and virtual time.
+//! The deterministic simulator: whole clusters in virtual time, as real nodes in turmoil's simulated network, or as the
+//! bare state machines of the protocol; see [`Engine`].
 //!
 //! The same binary, scenario and seed give the same [`Trace`](crate::base::trace::Trace), event for event, in another
 //! process and on another machine.
 
+pub mod arbitrary;
 pub mod engine;
+pub mod exhaustive;
 mod generate;
 mod race;
 mod run;
 pub mod scenario;
+pub mod shrink;
+mod spell;
+mod strategy;
 pub mod swarm;
 
-pub use engine::{Run, SimError, Stage, StageClient, World};
+pub use engine::{Engine, Played, Run, SimError, Stage, StageClient, World};
 pub use generate::Generator;
 pub use race::Race;
 pub use run::ScenarioRun;
+pub use strategy::Strategy;

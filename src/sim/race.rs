@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use super::engine::{self, SimError};
+use super::engine::{self, Engine, SimError};
 use super::run::ScenarioRun;
 use super::scenario::{ClusterSpec, Scenario, Workload};
 
@@ -45,13 +45,11 @@ impl Race {
         }
     }
 
-    /// Runs the race in turmoil. `returned` counts the writes that have ended, for whoever watches from another thread.
+    /// Runs the race. `returned` counts the writes that have ended, for whoever watches from another thread.
     ///
     /// # Errors
     /// [`SimError`].
-    pub fn run(&self, returned: Arc<AtomicUsize>) -> Result<ScenarioRun, SimError> {
-        let scenario = self.scenario();
-        scenario.check().map_err(|error| SimError::Impossible(error.to_string()))?;
-        engine::run(&scenario, self.seed, returned)
+    pub fn run(&self, engine: Engine, returned: Arc<AtomicUsize>) -> Result<ScenarioRun, SimError> {
+        engine::run(engine, &self.scenario(), self.seed, returned)
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::History;
 use crate::base::json_lines::{self, JsonLinesError};
 use crate::base::trace::{Event, Micros, OperationId, Outcome, Record};
-use crate::base::{Key, NodeId, Stamp, Value, Version};
+use crate::base::{Key, NodeId, ReadMode, Stamp, Value, Version};
 
 /// Why a text is not a history of this kind.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +183,9 @@ impl Reader {
         *count += 1;
         let operation = *count;
         let (event, written) = match function {
-            Function::Read => (Event::InvokeGet { operation, target, key: key.clone() }, None),
+            Function::Read => {
+                (Event::InvokeGet { operation, target, key: key.clone(), mode: ReadMode::Linearizable }, None)
+            }
             Function::Write => {
                 let value = value.ok_or(Misfit::NoValue)?;
                 (Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() }, Some(value))

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Moment, Operation};
 use crate::base::trace::{Micros, OperationId, Outcome};
-use crate::base::{Key, NodeId, Stamp, Value};
+use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
 
 /// A line of a history file.
 #[derive(Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub(super) struct Line {
     kind: Name,
     node: NodeId,
     key: Key,
+    #[serde(default, skip_serializing_if = "ReadMode::is_local")]
+    mode: ReadMode,
     /// A value that is there is a value, and be it `null`.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
@@ -44,7 +46,8 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
 
 impl From<Operation> for Line {
     fn from(operation: Operation) -> Self {
-        let Operation { client, number, target, key, kind, invoked, returned, outcome, stamp, confirmed } = operation;
+        let Operation { client, number, target, key, kind, mode, invoked, returned, outcome, stamp, confirmed } =
+            operation;
         let (kind, value) = match kind {
             Kind::Write(value) => (Name::Set, Some(value)),
             Kind::Read(found) => (Name::Get, found),
@@ -55,6 +58,7 @@ impl From<Operation> for Line {
             kind,
             node: target,
             key,
+            mode,
             value,
             invoked_us: invoked.at,
             invoked_order: invoked.index,
@@ -97,6 +101,7 @@ impl TryFrom<Line> for Operation {
             target: line.node,
             key: line.key,
             kind,
+            mode: line.mode,
             invoked,
             returned,
             outcome: line.outcome,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json_lines::{self, JsonLinesError};
 use super::trace::{Event, Micros, OperationId, Outcome, Record};
-use super::{Key, NodeId, Stamp, Value};
+use super::{Key, NodeId, ReadMode, Stamp, Value};
 
 /// The operations of a run, in the order of their invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Operation {
     pub key: Key,
     /// Whether it wrote or read, and what.
     pub kind: Kind,
+    /// Of a read: what it may find.
+    pub mode: ReadMode,
     /// When it was invoked.
     pub invoked: Moment,
     /// When it returned; `None` if it had not when the run ended.
@@ -85,7 +87,7 @@ impl History {
         let mut open: BTreeMap<(NodeId, OperationId), usize> = BTreeMap::new();
         for (index, record) in records.iter().enumerate() {
             let moment = Moment { index, at: record.at };
-            let mut invoke = |number: OperationId, target, key: &Key, kind| {
+            let mut invoke = |number: OperationId, target, key: &Key, kind, mode| {
                 open.insert((record.node, number), operations.len());
                 operations.push(Operation {
                     client: record.node,
@@ -93,6 +95,7 @@ impl History {
                     target,
                     key: key.clone(),
                     kind,
+                    mode,
                     invoked: moment,
                     returned: None,
                     outcome: Outcome::Unknown,
@@ -102,9 +105,11 @@ impl History {
             };
             match &record.event {
                 Event::InvokeSet { operation, target, key, value } => {
-                    invoke(*operation, *target, key, Kind::Write(value.clone()));
+                    invoke(*operation, *target, key, Kind::Write(value.clone()), ReadMode::Local);
                 }
-                Event::InvokeGet { operation, target, key } => invoke(*operation, *target, key, Kind::Read(None)),
+                Event::InvokeGet { operation, target, key, mode } => {
+                    invoke(*operation, *target, key, Kind::Read(None), *mode);
+                }
                 Event::Return { operation, outcome, stamp, value, confirmed } => {
                     let Some(at) = open.remove(&(record.node, *operation)) else { continue };
                     let operation = &mut operations[at];
@@ -156,7 +161,7 @@ mod tests {
         let stamp = Some(Stamp::of_version(Version::FIRST));
         let returned =
             |operation, value, confirmed| Event::Return { operation, outcome: Outcome::Ok, stamp, value, confirmed };
-        let get = |operation| Event::InvokeGet { operation, target, key: key.clone() };
+        let get = |operation| Event::InvokeGet { operation, target, key: key.clone(), mode: ReadMode::Local };
         History::from_records(&[
             record(1, Event::InvokeSet { operation: 1, target, key: key.clone(), value: value.clone() }),
             record(5, returned(1, None, Some((2, 1)))),

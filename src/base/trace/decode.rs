@@ -1,8 +1,10 @@
 use serde::{Deserialize, Deserializer};
 
-use super::event::{Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId};
+use super::event::{
+    Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId,
+};
 use super::{Micros, Record};
-use crate::base::{FollowerId, FollowerSet, Key, NodeId, Stamp, Value};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, NodeId, ReadMode, Stamp, Value};
 
 /// A line of a trace file: the fields that any event may have.
 ///
@@ -31,7 +33,7 @@ pub(super) struct RawRecord {
     copy_delay_us: Option<Micros>,
     request: Option<RequestId>,
     to: Option<FollowerId>,
-    messages: Option<Vec<MessageId>>,
+    messages: Option<Batch>,
     stored: Option<Stamp>,
     reason: Option<LossReason>,
     ok: Option<bool>,
@@ -46,6 +48,13 @@ pub(super) struct RawRecord {
     repl_timeout_us: Option<Micros>,
     link_us: Option<Micros>,
     window: Option<usize>,
+    epoch: Option<Epoch>,
+    from: Option<Vec<FollowerId>>,
+    anew: Option<bool>,
+    promised: Option<Epoch>,
+    leader: Option<u64>,
+    follower: Option<FollowerId>,
+    mode: Option<ReadMode>,
 }
 
 /// How long a message is kept, or from how long to how long messages are.
@@ -86,7 +95,8 @@ fn event(raw: RawRecord) -> Result<Event, String> {
             value: need!(raw.value),
         },
         "invoke_get" => {
-            Event::InvokeGet { operation: need!(raw.operation), target: need!(raw.target), key: need!(raw.key) }
+            let mode = raw.mode.unwrap_or_default();
+            Event::InvokeGet { operation: need!(raw.operation), target: need!(raw.target), key: need!(raw.key), mode }
         }
         "return" => Event::Return {
             operation: need!(raw.operation),
@@ -121,6 +131,14 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "complete" => {
             Event::Complete { write: need!(raw.write), ok: need!(raw.ok), confirmations: need!(raw.confirmations) }
         }
+        "recover" => Event::Recover { key: need!(raw.key), stamp: need!(raw.stamp), value: need!(raw.value) },
+        "recovered" => Event::Recovered { epoch: need!(raw.epoch), from: need!(raw.from), anew: need!(raw.anew) },
+        "serve" => Event::Serve { epoch: need!(raw.epoch) },
+        "step_down" => Event::StepDown { promised: need!(raw.promised) },
+        "forgot" => Event::Forgot { follower: need!(raw.follower) },
+        "promise" => Event::Promise { epoch: need!(raw.epoch), leader: need!(raw.leader) },
+        "install" => Event::Install { epoch: need!(raw.epoch) },
+        "discard" => Event::Discard { key: need!(raw.key), stamp: need!(raw.stamp) },
         "crash" => Event::Crash,
         "restart" => Event::Restart,
         "fault" => {

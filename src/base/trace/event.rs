@@ -3,9 +3,10 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
 use super::Micros;
-use crate::base::{FollowerId, Key, NodeId, Stamp, Value};
+use crate::base::{Epoch, FollowerId, Key, NodeId, ReadMode, Stamp, Value};
 
 /// The number of an operation among those of its client, counted from 1.
 pub type OperationId = u64;
@@ -64,6 +65,9 @@ pub struct MessageId {
     pub attempt: u32,
 }
 
+/// The messages of one request. Most requests carry one or two: for these a trace needs no memory apart.
+pub type Batch = SmallVec<[MessageId; 2]>;
+
 /// How a client's operation ended, as its client saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +104,12 @@ pub enum LossReason {
     Disconnect,
     /// The follower answered with an error.
     Refused,
+    /// The follower has promised another epoch, or none.
+    Fenced,
+    /// The follower took the message, but may have forgotten what it confirmed before: it does not count.
+    Recovering,
+    /// The follower does not know epochs: it does not count.
+    Legacy,
 }
 
 /// What can be done to the network or to a client.
@@ -126,6 +136,14 @@ pub enum Disturbance {
     Heal,
     /// Enough time has passed since: from here on clients probe whether the store works.
     Probe,
+    /// A node was stopped, with its memory, and knows nothing of it.
+    Pause,
+    /// It went on.
+    Resume,
+    /// A node's clock was given another rate than the true one.
+    ClockOff,
+    /// It was given the true rate again.
+    ClockRight,
 }
 
 /// Something that happened.
@@ -169,6 +187,9 @@ pub enum Event {
         target: NodeId,
         /// The key.
         key: Key,
+        /// What it may find.
+        #[serde(skip_serializing_if = "ReadMode::is_local")]
+        mode: ReadMode,
     },
     /// A client's call ended.
     Return {
@@ -218,7 +239,7 @@ pub enum Event {
         /// The follower.
         to: FollowerId,
         /// The messages, in the order in which they stand in the request.
-        messages: Vec<MessageId>,
+        messages: Batch,
     },
     /// A follower applied a write.
     Apply {
@@ -266,6 +287,59 @@ pub enum Event {
         ok: bool,
         /// The distinct followers that had confirmed.
         confirmations: usize,
+    },
+    /// The leader found this stored by followers that remember, and stores it from now on under a stamp of its own.
+    Recover {
+        /// The key.
+        key: Key,
+        /// Its stamp.
+        stamp: Stamp,
+        /// Its value.
+        value: Value,
+    },
+    /// The leader has everything that was acknowledged before it.
+    Recovered {
+        /// Its epoch.
+        epoch: Epoch,
+        /// The followers whose state it is made of.
+        from: Vec<FollowerId>,
+        /// Whether nothing had survived anywhere, or the operator accepted the loss of what may have.
+        anew: bool,
+    },
+    /// The leader serves from now on.
+    Serve {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The leader learnt that a follower has promised a later epoch to another one, and serves no longer.
+    StepDown {
+        /// That epoch.
+        promised: Epoch,
+    },
+    /// The leader learnt that a follower has started anew, and has forgotten what it confirmed.
+    Forgot {
+        /// The follower.
+        follower: FollowerId,
+    },
+    /// A follower promised an epoch.
+    Promise {
+        /// The epoch.
+        epoch: Epoch,
+        /// The life of the leader that it was promised to.
+        leader: u64,
+    },
+    /// A follower has been brought up to date: it remembers what was acknowledged from now on. What it stores has been told
+    /// before.
+    Install {
+        /// The epoch of the leader that did.
+        epoch: Epoch,
+    },
+    /// A follower that was brought up to date gave up what is of an earlier epoch.
+    Discard {
+        /// The key.
+        key: Key,
+        /// The stamp that it had.
+        stamp: Stamp,
     },
     /// The node was killed, with everything that it had in memory.
     Crash,

@@ -4,7 +4,8 @@ use std::time::Duration;
 use super::LatencyLaw;
 use crate::base::trace::{Event, Micros, Record};
 use crate::check::evidence::{count, not_applicable};
-use crate::check::{Facts, Property, Recorded, Verdict, window};
+use crate::check::prepared::Prepared;
+use crate::check::{Facts, Property, Recorded, Verdict};
 
 /// What a message may wait besides its delay, for the request under way to be answered, so that batches form.
 const BATCHING: Duration = Duration::from_millis(5);
@@ -25,12 +26,17 @@ const FEWEST: usize = 30;
 ///
 /// It applies to runs without faults and with room for every message, of at least 30 acknowledged writes whose timeout is above every delay.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    judge(&Prepared::of(run))
+}
+
+pub(in crate::check) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    let run = &prepared.run;
     let Some(facts) = run.facts else {
         return not_applicable(Property::LatencyLaw, "a history does not say how messages are delayed; a trace does");
     };
-    match sample(run.records, facts) {
+    match sample(prepared, facts) {
         Err(why) => not_applicable(Property::LatencyLaw, why),
-        Ok((law, latencies)) => judge(facts, &law, &latencies),
+        Ok((law, latencies)) => hold_against(facts, &law, &latencies),
     }
 }
 
@@ -43,7 +49,7 @@ fn allowance(facts: &Facts) -> Duration {
 const ROUNDING: Duration = Duration::from_millis(1);
 
 /// The law of a run and its latencies in seconds, in order, less the baseline; or why there are none.
-fn sample(records: &[Record], facts: &Facts) -> Result<(LatencyLaw, Vec<f64>), String> {
+fn sample(prepared: &Prepared<'_>, facts: &Facts) -> Result<(LatencyLaw, Vec<f64>), String> {
     if facts.faulty {
         return Err("it holds without faults only, and the run had some".into());
     }
@@ -52,14 +58,15 @@ fn sample(records: &[Record], facts: &Facts) -> Result<(LatencyLaw, Vec<f64>), S
         let (quorum, followers) = (facts.write_quorum, count(facts.followers, "follower"));
         format!("there is no chance in a quorum of {quorum} of {followers} with delays from {min:?} to {max:?}")
     })?;
-    if window::was_full(records, facts.followers) {
+    if prepared.window_was_full(facts) {
         return Err("a follower had as many messages under way as it may, so that writes waited for resends".into());
     }
     let baseline = 2 * facts.link_latency + ROUNDING;
     if facts.repl_timeout < max + baseline + allowance(facts) {
         return Err(format!("the timeout, {:?}, cuts off delays of up to {max:?}", facts.repl_timeout));
     }
-    let mut latencies: Vec<f64> = latencies(records).iter().map(|latency| latency - baseline.as_secs_f64()).collect();
+    let records = prepared.deeds().map(|(_, record)| record);
+    let mut latencies: Vec<f64> = of_records(records).iter().map(|latency| latency - baseline.as_secs_f64()).collect();
     if latencies.len() < FEWEST {
         let writes = count(latencies.len(), "acknowledged write");
         return Err(format!("{writes} cannot show a distribution; it takes {FEWEST}"));
@@ -70,13 +77,17 @@ fn sample(records: &[Record], facts: &Facts) -> Result<(LatencyLaw, Vec<f64>), S
 
 /// The latencies of the acknowledged writes as the leader saw them, from acceptance to completion, in seconds.
 pub fn latencies(records: &[Record]) -> Vec<f64> {
+    of_records(records)
+}
+
+fn of_records<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<f64> {
     let mut accepted: BTreeMap<(u64, u64), Micros> = BTreeMap::new();
     let mut latencies = Vec::new();
     for record in records {
         match record.event {
             Event::Accept { write, .. } => drop(accepted.insert((record.incarnation, write), record.at)),
             Event::Complete { write, ok: true, .. } => {
-                let accepted = accepted.get(&(record.incarnation, write));
+                let accepted = accepted.remove(&(record.incarnation, write));
                 latencies.extend(accepted.map(|accepted| record.at.0.saturating_sub(accepted.0) as f64 / 1e6));
             }
             _ => {}
@@ -85,7 +96,7 @@ pub fn latencies(records: &[Record]) -> Vec<f64> {
     latencies
 }
 
-fn judge(facts: &Facts, law: &LatencyLaw, latencies: &[f64]) -> Verdict {
+fn hold_against(facts: &Facts, law: &LatencyLaw, latencies: &[f64]) -> Verdict {
     let n = latencies.len();
     let (late, early) = (allowance(facts).as_secs_f64(), ROUNDING.as_secs_f64());
     let mean = latencies.iter().sum::<f64>() / n as f64;

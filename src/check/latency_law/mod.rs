@@ -6,6 +6,7 @@
 
 mod check;
 
+pub(super) use check::judge;
 pub use check::{check, latencies};
 
 use std::time::Duration;
@@ -49,7 +50,17 @@ impl LatencyLaw {
 
     /// The share of the writes that stay below a latency, given in seconds.
     pub fn cdf(&self, latency: f64) -> f64 {
-        self.beta().cdf(((latency - self.shortest) / self.range).clamp(0.0, 1.0))
+        let come = ((latency - self.shortest) / self.range).clamp(0.0, 1.0);
+        // At least k of the n followers have come by then, each with this chance.
+        let (k, n) = (self.quorum as i32, self.followers as i32);
+        let (mut share, mut ways) = (0.0, 1.0);
+        for number in 0..=n {
+            if number >= k {
+                share += ways * come.powi(number) * (1.0 - come).powi(n - number);
+            }
+            ways *= f64::from(n - number) / f64::from(number + 1);
+        }
+        share
     }
 
     /// How far the mean of `samples` independent writes may lie from [`LatencyLaw::mean`], in seconds: a distance that

@@ -126,6 +126,7 @@ pub(super) fn history(drafts: &[Draft]) -> History {
             }
             let kind = if draft.writes { Kind::Write(testing::value(&at.to_string())) } else { Kind::Read(value) };
             Operation {
+                mode: crate::base::ReadMode::Linearizable,
                 client: testing::c(at as u16 + 1),
                 number: 1,
                 target: NodeId::Leader,

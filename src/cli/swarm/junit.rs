@@ -26,17 +26,17 @@ pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[String]) -> i
 
 /// The lowest seed speaks for the others, and some of those are named.
 fn failed(failures: &Failures) -> TestCaseStatus {
-    let Failures { seeds, named, first, evidence, again } = failures;
+    let Failures { seeds, named, first, evidence, again, .. } = failures;
+    let standing = failures.standing();
     let what = evidence.first().map(String::as_str).unwrap_or_default();
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-    status.set_message(format!("seed {first}: {what} (to repeat it: {again})"));
+    let told = standing.as_ref().map(|standing| format!("{standing}; ")).unwrap_or_default();
+    status.set_message(format!("seed {first}: {what} ({told}to repeat it: {again})"));
     let names: Vec<String> = named.iter().map(u64::to_string).collect();
     let more = if *seeds > named.len() as u64 { ", …" } else { "" };
-    status.set_description(format!(
-        "{}\nto repeat it: {again}\n{seeds} failed: {}{more}",
-        evidence.join("\n"),
-        names.join(", ")
-    ));
+    let lines = evidence.iter().cloned().chain(standing);
+    let lines = lines.chain([format!("to repeat it: {again}"), format!("{seeds} failed: {}{more}", names.join(", "))]);
+    status.set_description(lines.collect::<Vec<_>>().join("\n"));
     status
 }
 

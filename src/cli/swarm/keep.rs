@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use semisync::sim::Generator;
+use semisync::check::Property;
 use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
+use semisync::sim::swarm::Confirmation;
+use semisync::sim::{Engine, Generator, Strategy};
 
+use super::tally::BROKEN;
 use crate::cli::output::write_whole;
 use crate::cli::shell::quoted;
 
@@ -16,43 +18,111 @@ const MOST_SAVED: usize = 10;
 /// Saves failing scenarios as files that repeat the failure by themselves.
 pub(super) struct Keeper {
     directory: PathBuf,
+    engine: Engine,
     /// What was typed besides the seeds.
     options: String,
     /// What of it stands in the names of files, so that other rules do not overwrite what these have found.
     marks: String,
-    saved: BTreeMap<String, usize>,
+    saved: BTreeMap<&'static str, usize>,
     /// Why a file could not be written, the first time.
     problem: Option<io::Error>,
 }
 
+/// A failing scenario that is reported.
+pub(super) struct Found {
+    pub(super) scenario: Scenario,
+    pub(super) wrong: Vec<Wrong>,
+    /// Where it is saved, if it is.
+    path: Option<PathBuf>,
+}
+
+/// One thing that is wrong with a run.
+#[derive(Debug, Clone)]
+pub(super) struct Wrong {
+    /// What is violated; nothing if the run broke.
+    pub(super) property: Option<Property>,
+    pub(super) evidence: Vec<String>,
+    /// What real nodes say of it, if they were asked.
+    pub(super) confirmation: Option<Confirmation>,
+}
+
+impl Wrong {
+    pub(super) fn name(&self) -> &'static str {
+        self.property.map_or(BROKEN, Property::name)
+    }
+}
+
+impl Found {
+    pub(super) fn is_saved(&self) -> bool {
+        self.path.is_some()
+    }
+}
+
 impl Keeper {
+    /// `options` is what was typed besides the seeds.
     pub(super) fn new(directory: PathBuf, generator: &Generator, options: String) -> Self {
-        Self { directory, options, marks: marks(generator), saved: BTreeMap::new(), problem: None }
+        let marks = marks(generator);
+        Self { directory, engine: generator.engine, options, marks, saved: BTreeMap::new(), problem: None }
     }
 
-    /// Saves the scenario, if there is one and not enough like it. Returns what to type for the same run.
-    pub(super) fn keep(&mut self, seed: u64, scenario: Option<&Scenario>, wrong: &[(&str, Vec<String>)]) -> String {
-        let by_seed = format!("semisync swarm --seeds {seed}{}", self.options);
-        let Some(scenario) = scenario else { return by_seed };
-        let kind = wrong.first().map_or("", |(name, _)| name);
-        let saved = self.saved.entry(kind.to_owned()).or_default();
+    /// Saves the scenario if there are not enough like it.
+    pub(super) fn keep(&mut self, scenario: Scenario, wrong: Vec<Wrong>) -> Found {
+        let kind = wrong.first().map_or("", Wrong::name);
+        let mut found = Found { scenario, wrong, path: None };
+        let saved = self.saved.entry(kind).or_default();
         if *saved >= MOST_SAVED {
-            return by_seed;
+            return found;
         }
-        let path = self.directory.join(format!("seed-{seed}-{kind}{}.toml", self.marks));
-        let written = fs::create_dir_all(&self.directory)
-            .and_then(|()| write_whole(&path, text(&by_seed, scenario, wrong).as_bytes()));
-        match written {
-            Ok(()) => {
-                *saved += 1;
-                format!("semisync sim {}", quoted(&path))
-            }
-            Err(error) => {
-                let error = io::Error::new(error.kind(), format!("cannot save {}: {error}", path.display()));
-                self.problem.get_or_insert(error);
-                by_seed
-            }
+        let path = self.directory.join(format!("seed-{}-{kind}{}.toml", found.scenario.seed, self.marks));
+        found.path = Some(path);
+        if self.write(&found) {
+            *self.saved.entry(kind).or_default() += 1;
+        } else {
+            found.path = None;
         }
+        found
+    }
+
+    /// Writes what is saved once more, with all that is known by now. False if it cannot be written.
+    pub(super) fn write(&mut self, found: &Found) -> bool {
+        let Some(path) = &found.path else { return true };
+        let text = self.text(found);
+        let written = fs::create_dir_all(&self.directory).and_then(|()| write_whole(path, text.as_bytes()));
+        if let Err(error) = &written {
+            let error = io::Error::new(error.kind(), format!("cannot save {}: {error}", path.display()));
+            self.problem.get_or_insert(error);
+        }
+        written.is_ok()
+    }
+
+    /// What to type for the run of a seed.
+    pub(super) fn by_seed(&self, seed: u64) -> String {
+        format!("semisync swarm --seeds {seed}{}", self.options)
+    }
+
+    /// What to type for the same run.
+    pub(super) fn again(&self, found: &Found) -> String {
+        let Some(path) = &found.path else { return self.by_seed(found.scenario.seed) };
+        let engine = if self.engine == Engine::Core { " --engine core" } else { "" };
+        format!("semisync sim {}{engine}", quoted(path))
+    }
+
+    fn text(&self, found: &Found) -> String {
+        let by_seed = self.by_seed(found.scenario.seed);
+        let mut text = format!("# Found by {by_seed}\n# To repeat it: {}\n", self.again(found));
+        for wrong in &found.wrong {
+            let standing = match &wrong.confirmation {
+                None => String::new(),
+                Some(Confirmation::Confirmed) => " CONFIRMED in turmoil".to_owned(),
+                Some(Confirmation::CoreOnly(why)) => format!(" CORE-ONLY: {why}"),
+            };
+            let lines = wrong.evidence.iter().flat_map(|sentence| sentence.lines());
+            let lines = lines.map(|line| format!("#   {line}\n"));
+            // A reason may have lines of its own.
+            let standing = standing.replace('\n', "\n#   ");
+            text.extend([format!("# {}:{standing}\n", wrong.name())].into_iter().chain(lines));
+        }
+        text + &found.scenario.to_toml()
     }
 
     /// Says so if scenarios could not be saved. What they are is in the commands that repeat them.
@@ -63,26 +133,21 @@ impl Keeper {
     }
 }
 
-/// `-off-keep-quorum-crashes`; nothing for what is usual.
+/// `-off-keep-quorum-crashes-pct-5-turmoil`; nothing for what is usual.
 fn marks(generator: &Generator) -> String {
     let mut marks = match &generator.rules {
         RulesSpec::Named(RuleSet::Safe) => String::new(),
         RulesSpec::Named(RuleSet::Lab) => "-lab".into(),
         RulesSpec::Without { off } => off.iter().fold("-off".into(), |marks, rule| format!("{marks}-{rule}")),
     };
-    if generator.crashes {
-        marks.push_str("-crashes");
+    if !generator.crashes {
+        marks.push_str("-no-crashes");
+    }
+    if generator.strategy != Strategy::Timed {
+        marks.extend(["-", &generator.strategy.to_string().replace(':', "-")]);
+    }
+    if generator.engine == Engine::Turmoil {
+        marks.push_str("-turmoil");
     }
     marks
-}
-
-fn text(found_by: &str, scenario: &Scenario, wrong: &[(&str, Vec<String>)]) -> String {
-    let mut text = format!("# Found by {found_by}\n");
-    for (name, evidence) in wrong {
-        writeln!(text, "# {name}:").expect("a string takes everything");
-        for sentence in evidence.iter().flat_map(|sentence| sentence.lines()) {
-            writeln!(text, "#   {sentence}").expect("a string takes everything");
-        }
-    }
-    text + &scenario.to_toml()
 }

@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use semisync::check::Property;
-use semisync::sim::swarm::{Cause, Exercise, Judged, SeedReport};
+use semisync::sim::scenario::Scenario;
+use semisync::sim::swarm::{Cause, Confirmation, Exercise, Judged, Retrial, SeedReport};
 
-use super::keep::Keeper;
+use super::keep::{Found, Keeper, Wrong};
 
 /// The name of what is wrong with a run that did not come to its end.
 pub(super) const BROKEN: &str = "broken";
@@ -11,8 +12,7 @@ pub(super) const BROKEN: &str = "broken";
 /// How many failing seeds of each kind are named one by one.
 const MOST_NAMED: usize = 20;
 
-/// What came of the seeds so far. It takes the same room however many fail, and what it says does not depend on the order
-/// in which they end.
+/// What came of the seeds so far, which are put in in their order. It takes the same room however many fail.
 pub(super) struct Tally {
     pub(super) seeds: u64,
     pub(super) exercise: Exercise,
@@ -21,6 +21,10 @@ pub(super) struct Tally {
     /// What was wrong, by the name of a property, or [`BROKEN`].
     pub(super) failures: BTreeMap<&'static str, Failures>,
     keeper: Keeper,
+    /// What the core engine found and real nodes are to be asked about, by seed: what is saved, and the first of each kind.
+    found: BTreeMap<u64, Found>,
+    /// Whether they are to be asked.
+    confirms: bool,
 }
 
 /// The seeds that have the same thing wrong with them.
@@ -35,10 +39,13 @@ pub(super) struct Failures {
     pub(super) evidence: Vec<String>,
     /// What to type for that run.
     pub(super) again: String,
+    /// What real nodes do in the runs about which they are asked, by seed; none before they have answered.
+    asked: BTreeMap<u64, Option<Confirmation>>,
 }
 
 impl Tally {
-    pub(super) fn new(keeper: Keeper) -> Self {
+    /// Nothing so far. What is found is noted for real nodes to confirm if it was not found with them.
+    pub(super) fn new(keeper: Keeper, confirms: bool) -> Self {
         Self {
             seeds: 0,
             exercise: Exercise::default(),
@@ -46,6 +53,8 @@ impl Tally {
             failed: 0,
             failures: BTreeMap::new(),
             keeper,
+            found: BTreeMap::new(),
+            confirms,
         }
     }
 
@@ -56,17 +65,41 @@ impl Tally {
         self.judged.add(&report.judged);
         let Some(failure) = report.failure else { return };
         self.failed += 1;
-        let mut wrong: Vec<(&str, Vec<String>)> =
-            failure.violations().map(|(property, evidence)| (property.name(), evidence.to_vec())).collect();
+        let wrong = |property, evidence| Wrong { property, evidence, confirmation: None };
+        let mut all: Vec<Wrong> =
+            failure.violations().map(|(property, evidence)| wrong(Some(property), evidence.to_vec())).collect();
         if let Cause::Broken(why) = &failure.cause {
-            wrong.push((BROKEN, vec![why.clone()]));
+            all.push(wrong(None, vec![why.clone()]));
         }
-        let again = self.keeper.keep(seed, failure.scenario.as_ref(), &wrong);
-        for (name, evidence) in wrong {
-            let again = again.clone();
-            let first = Failures { seeds: 0, named: BTreeSet::new(), first: seed, evidence, again };
-            self.failures.entry(name).and_modify(|failures| failures.take(&first)).or_insert(first).count(seed);
+        let found = failure.scenario.map(|scenario| self.keeper.keep(scenario, all.clone()));
+        let again = found.as_ref().map_or_else(|| self.keeper.by_seed(seed), |found| self.keeper.again(found));
+        let is_first = all.iter().any(|wrong| !self.failures.contains_key(wrong.name()));
+        for wrong in &all {
+            let first = || Failures::beginning_with(seed, wrong.evidence.clone(), again.clone());
+            self.failures.entry(wrong.name()).or_insert_with(first).count(seed);
         }
+        if let Some(found) = found.filter(|found| self.confirms && (is_first || found.is_saved())) {
+            for wrong in &all {
+                self.failures.get_mut(wrong.name()).map(|failures| failures.asked.insert(seed, None));
+            }
+            self.found.insert(seed, found);
+        }
+    }
+
+    /// The scenarios about which real nodes are to be asked.
+    pub(super) fn to_retry(&self) -> Vec<Scenario> {
+        self.found.values().map(|found| found.scenario.clone()).collect()
+    }
+
+    /// Takes what real nodes say of the scenario of a seed, and writes it to its file.
+    pub(super) fn retried(&mut self, seed: u64, retrial: &Retrial) {
+        let Some(found) = self.found.get_mut(&seed) else { return };
+        for wrong in &mut found.wrong {
+            let confirmation = retrial.confirms(wrong.property);
+            wrong.confirmation = Some(confirmation.clone());
+            self.failures.get_mut(wrong.name()).map(|failures| failures.asked.insert(seed, Some(confirmation)));
+        }
+        self.keeper.write(found);
     }
 
     /// The violated properties.
@@ -86,30 +119,53 @@ impl Tally {
 }
 
 impl Failures {
-    /// Shows the other's evidence if its seed is lower: seeds come in the order in which their runs end.
-    fn take(&mut self, other: &Self) {
-        if other.first < self.first {
-            self.first = other.first;
-            self.evidence.clone_from(&other.evidence);
-            self.again.clone_from(&other.again);
-        }
+    fn beginning_with(first: u64, evidence: Vec<String>, again: String) -> Self {
+        Self { seeds: 0, named: BTreeSet::new(), first, evidence, again, asked: BTreeMap::new() }
     }
 
     fn count(&mut self, seed: u64) {
         self.seeds += 1;
-        self.named.insert(seed);
-        if self.named.len() > MOST_NAMED {
-            self.named.pop_last();
+        if self.named.len() < MOST_NAMED {
+            self.named.insert(seed);
         }
+    }
+
+    /// Whether real nodes do the same, in words; nothing where they are not asked.
+    pub(super) fn standing(&self) -> Option<String> {
+        let answered: BTreeMap<u64, &Confirmation> =
+            self.asked.iter().filter_map(|(seed, answer)| Some((*seed, answer.as_ref()?))).collect();
+        let of_first = match answered.get(&self.first) {
+            Some(Confirmation::CoreOnly(why)) => format!("seed {}: {why}", self.first),
+            _ => String::new(),
+        };
+        let confirmed = answered.iter().filter(|(_, answer)| ***answer == Confirmation::Confirmed);
+        let confirmed: Vec<u64> = confirmed.map(|(seed, _)| *seed).collect();
+        let (asked, tried) = (self.asked.len(), answered.len());
+        let tried =
+            if tried == 1 { "the one seed that was tried".into() } else { format!("{tried} seeds that were tried") };
+        Some(match (asked, answered.len(), confirmed.as_slice()) {
+            (0, ..) => return None,
+            (_, 0, _) => "not tried in turmoil".to_owned(),
+            (_, 1, []) => format!("CORE-ONLY: turmoil does not find it in {tried}; {of_first}"),
+            (.., []) => format!("CORE-ONLY: turmoil finds it in none of {tried}; {of_first}"),
+            (_, 1, _) => format!("CONFIRMED: turmoil finds it in {tried}"),
+            (.., [first, ..]) if *first == self.first => {
+                format!("CONFIRMED: turmoil finds it in {} of {tried}", confirmed.len())
+            }
+            (.., [first, ..]) => {
+                let count = confirmed.len();
+                format!("CONFIRMED: turmoil finds it in {count} of {tried}, of which {first} is the first; {of_first}")
+            }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use semisync::check::{Finding, Verdict};
-    use semisync::sim::Generator;
     use semisync::sim::scenario::{RuleSet, RulesSpec};
     use semisync::sim::swarm::Failure;
+    use semisync::sim::{Engine, Generator, Strategy};
 
     use super::*;
 
@@ -125,15 +181,20 @@ mod tests {
     }
 
     fn tally() -> Tally {
-        let generator = Generator { rules: RulesSpec::Named(RuleSet::Safe), crashes: false };
-        Tally::new(Keeper::new("nowhere".into(), &generator, " --off keep-quorum".into()))
+        let generator = Generator {
+            rules: RulesSpec::Named(RuleSet::Safe),
+            crashes: true,
+            engine: Engine::Core,
+            strategy: Strategy::Timed,
+        };
+        Tally::new(Keeper::new("nowhere".into(), &generator, " --off keep-quorum".into()), true)
     }
 
-    /// However many fail and in whatever order they end: all are counted, and the lowest speaks for each kind.
+    /// However many fail: all are counted, and the lowest speaks for each kind.
     #[test]
     fn all_failures_are_counted_and_the_lowest_speaks() {
         let mut tally = tally();
-        for seed in (0..3000).rev() {
+        for seed in 0..3000 {
             let both = [Property::Durability, Property::Prefix];
             tally.add(violating(seed, if seed % 2 == 1 { &both } else { &both[..1] }));
         }
@@ -150,5 +211,28 @@ mod tests {
         assert_eq!(tally.first_again(), Some(again));
         assert_eq!(tally.violated(), [Property::Durability, Property::Prefix]);
         assert_eq!(tally.judged.runs(Property::Prefix).judged, 1500);
+        assert_eq!(tally.failures["prefix"].standing(), None, "there is no scenario to ask about");
+    }
+
+    #[test]
+    fn what_real_nodes_say_of_a_kind() {
+        let mut failures = Failures::beginning_with(3, Vec::new(), String::new());
+        assert_eq!(failures.standing(), None);
+        let mut after = |seed, answer| {
+            failures.asked.insert(seed, answer);
+            failures.standing().expect("they are asked")
+        };
+        let core_only = || Some(Confirmation::CoreOnly("no pause".into()));
+        assert_eq!(after(3, None), "not tried in turmoil");
+        assert_eq!(
+            after(3, core_only()),
+            "CORE-ONLY: turmoil does not find it in the one seed that was tried; seed 3: no pause"
+        );
+        assert_eq!(
+            after(9, Some(Confirmation::Confirmed)),
+            "CONFIRMED: turmoil finds it in 1 of 2 seeds that were tried, of which 9 is the first; seed 3: no pause"
+        );
+        let confirmed = "CONFIRMED: turmoil finds it in 2 of 2 seeds that were tried";
+        assert_eq!(after(3, Some(Confirmation::Confirmed)), confirmed);
     }
 }

@@ -1,18 +1,24 @@
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::json;
-use crate::base::InvalidKey;
 use crate::base::wire::{ErrorBody, InvalidBody};
-use crate::core::Rejected;
+use crate::base::{InvalidKey, Key, ReadMode};
+use crate::core::{Rejected, Waiting};
 
 /// Everything that a request can be refused for, and the only place that turns it into a status.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("Only leader accepts writes")]
     NotLeader,
+    #[error("only a leader waits for followers; this node is one")]
+    NotWaiting,
     #[error("Only followers accept replication")]
     NotFollower,
+    #[error(
+        "Only peers may ask for this: PEER_TOKEN is set here, and the request must carry it as `authorization: Bearer …`"
+    )]
+    NotPeer,
     #[error("Not found")]
     NotFound,
     #[error("Method not allowed")]
@@ -21,6 +27,8 @@ pub(super) enum ApiError {
     NotJsonContent,
     #[error("the body is larger than {limit} bytes, the limit (MAX_BODY)")]
     TooLarge { limit: usize },
+    #[error("the bodies of the requests that are under way leave no room for this one; try again soon")]
+    TooManyBodies,
     #[error("the body did not arrive within {seconds} s")]
     BodyTimeout { seconds: u64 },
     #[error("the connection broke before the body was complete")]
@@ -31,8 +39,28 @@ pub(super) enum ApiError {
     KeyNotUtf8,
     #[error(transparent)]
     Key(#[from] InvalidKey),
+    #[error("{0}")]
+    Query(String),
     #[error(transparent)]
     Rejected(#[from] Rejected),
+    #[error("key {key:?} has version {version} here, and not yet {min_version}, after {seconds} s", version = .version.unwrap_or(0))]
+    NotYet { key: Key, min_version: u64, version: Option<u64>, seconds: f64 },
+    #[error("key {key:?}: epoch and leader go together; a write by hand has neither")]
+    HalfALeader { key: Key },
+    #[error("{0}")]
+    NotServing(#[from] Waiting),
+    #[error(
+        "this follower has just started, and may have forgotten what it stored; a leader has not brought it up to date yet"
+    )]
+    Recovering,
+    #[error(
+        "only the leader can answer read={mode}; a follower knows what it stores (read=local), and waits for min_version"
+    )]
+    LocalOnly { mode: ReadMode },
+    #[error("too few followers have confirmed in time that this is still the leader")]
+    NotSure,
+    #[error("there is no loss to accept: the leader does not wait for followers that remember")]
+    NothingToAccept,
     #[error("the node stopped before the write was answered; it may have taken effect")]
     Abandoned,
 }
@@ -40,15 +68,25 @@ pub(super) enum ApiError {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotLeader | Self::NotFollower => StatusCode::FORBIDDEN,
+            Self::NotLeader | Self::NotWaiting | Self::NotFollower => StatusCode::FORBIDDEN,
+            Self::NotPeer => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJsonContent => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyLost | Self::KeyNotUtf8 | Self::Body(InvalidBody::NotJson(_)) => StatusCode::BAD_REQUEST,
-            Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Rejected(Rejected::VersionsUsedUp { .. }) => StatusCode::CONFLICT,
+            Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) | Self::Query(_) | Self::HalfALeader { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Self::Rejected(Rejected::VersionsUsedUp { .. } | Rejected::WrongVersion { .. }) => StatusCode::CONFLICT,
+            Self::NotYet { .. } | Self::NotSure => StatusCode::GATEWAY_TIMEOUT,
+            Self::LocalOnly { .. } => StatusCode::FORBIDDEN,
+            Self::NothingToAccept => StatusCode::CONFLICT,
+            Self::NotServing(_) | Self::Recovering | Self::Rejected(Rejected::NotServing(_)) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Abandoned => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -56,6 +94,20 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        json(self.status(), &ErrorBody { detail: self.to_string() })
+        let version = match &self {
+            Self::Rejected(Rejected::WrongVersion { current, .. }) => Some(*current),
+            Self::NotYet { version, .. } => Some(version.unwrap_or(0)),
+            _ => None,
+        };
+        let mut response = json(self.status(), &ErrorBody { detail: self.to_string(), version });
+        let (name, value) = match self {
+            Self::NotPeer => (header::WWW_AUTHENTICATE, "Bearer"),
+            Self::TooManyBodies | Self::NotServing(_) | Self::Recovering | Self::Rejected(Rejected::NotServing(_)) => {
+                (header::RETRY_AFTER, "1")
+            }
+            _ => return response,
+        };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
     }
 }

@@ -1,24 +1,37 @@
 //! The HTTP interface.
 
+mod admin;
+mod awaited;
+mod bodies;
 mod error;
+mod peer;
 mod read;
 mod request;
 mod status;
 mod write;
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::clock::Clock;
+use super::config::Config;
 use super::metrics::Metrics;
+use super::peer::PeerToken;
 use super::replicator::Replicator;
 use crate::base::trace::{Event, Observer};
-use crate::core::{Follower, Rules, Store};
+use crate::base::wire::EPOCH_HEADER;
+use crate::base::{Epoch, Key};
+use crate::core::{Entry, Follower, Incarnation, Standing, Store};
+pub(super) use awaited::Awaited;
+pub(super) use bodies::Bodies;
 use error::ApiError;
 
 /// What the handlers share.
@@ -28,12 +41,20 @@ pub(super) struct App {
     pub(super) metrics: Arc<Metrics>,
     /// The largest request body, in bytes.
     pub(super) max_body: usize,
+    /// Room for the bodies that come in.
+    pub(super) bodies: Bodies,
+    /// Who waits for a version of a key.
+    pub(super) awaited: Awaited,
+    /// How long they do.
+    pub(super) patience: Duration,
+    /// How long a client waits for a leader that does not serve yet.
+    pub(super) start_patience: Duration,
 }
 
 /// What the node does, with what it needs for it.
 pub(super) enum Duty {
     Leader { replicator: Arc<Replicator>, write_quorum: usize },
-    Follower(Standby),
+    Follower(Box<Standby>),
 }
 
 /// A follower's state machine, and who is told what happens to it.
@@ -43,8 +64,9 @@ pub(super) struct Standby {
 }
 
 impl Standby {
-    pub(super) fn new(rules: Rules, observer: Option<Arc<dyn Observer>>) -> Self {
-        Self { follower: Mutex::new(Follower::new(rules)), observer }
+    pub(super) fn new(config: &Config) -> Self {
+        let follower = Follower::new(Incarnation(config.incarnation), config.rules);
+        Self { follower: Mutex::new(follower), observer: config.observer.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Follower> {
@@ -59,28 +81,93 @@ impl Standby {
 }
 
 impl App {
-    /// Reads the node's store.
-    fn read<R>(&self, read: impl FnOnce(&Store) -> R) -> R {
+    /// Reads what the node stores.
+    fn read<R>(&self, read: impl FnOnce(Contents<'_>) -> R) -> R {
         match &self.duty {
-            Duty::Leader { replicator, .. } => replicator.read(read),
-            Duty::Follower(standby) => read(standby.lock().store()),
+            Duty::Leader { replicator, .. } => replicator.read(|store| read(Contents::Leader(store))),
+            Duty::Follower(standby) => read(Contents::Follower(&standby.lock())),
+        }
+    }
+
+    /// Waits until a leader serves, if it has just started.
+    async fn until_serving(&self) -> Result<(), ApiError> {
+        match &self.duty {
+            Duty::Leader { replicator, .. } => Ok(replicator.until_serving(self.start_patience).await?),
+            Duty::Follower(_) => Ok(()),
         }
     }
 }
 
+/// What a node stores, as a reader finds it.
+enum Contents<'a> {
+    Leader(&'a Store),
+    Follower(&'a Follower),
+}
+
+impl<'a> Contents<'a> {
+    fn get(&self, key: &Key) -> Option<&'a Entry> {
+        match self {
+            Self::Leader(store) => store.get(key),
+            Self::Follower(follower) => follower.get(key),
+        }
+    }
+
+    fn after<'k: 'a>(&self, key: Option<&'k Key>) -> Box<dyn Iterator<Item = (&'a Key, &'a Entry)> + 'a> {
+        match self {
+            Self::Leader(store) => Box::new(store.after(key)),
+            Self::Follower(follower) => Box::new(follower.after(key)),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Leader(store) => store.len(),
+            Self::Follower(follower) => follower.len(),
+        }
+    }
+
+    /// Whether what is not there may only have been forgotten.
+    fn may_have_forgotten(&self) -> bool {
+        matches!(self, Self::Follower(follower) if follower.identity().standing == Standing::Recovering)
+    }
+}
+
 /// Every path and method that there is.
-pub(super) fn router(app: Arc<App>) -> Router {
+pub(super) fn router(app: Arc<App>, peer_token: Option<PeerToken>) -> Router {
     Router::new()
         .route("/set", post(write::set))
-        .route("/replicate", post(write::replicate))
         .route("/get/{*key}", get(read::get))
         .route("/dump", get(read::dump))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/metrics", get(status::metrics))
+        .merge(for_peers(peer_token))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)
         .with_state(app)
+}
+
+/// The paths that only peers have a use for. With a token they are for nobody else, whatever the node's role.
+fn for_peers(token: Option<PeerToken>) -> Router<Arc<App>> {
+    let paths = Router::new()
+        .route("/replicate", post(write::replicate))
+        .route("/peer", post(peer::ask))
+        .route("/admin/accept-loss", post(admin::accept_loss));
+    match token {
+        None => paths,
+        Some(token) => paths.route_layer(middleware::from_fn_with_state(token, admit)),
+    }
+}
+
+/// Lets a peer's request pass. Anybody else's is answered before anything of its body is read.
+async fn admit(State(token): State<PeerToken>, request: Request, next: Next) -> Result<Response, ApiError> {
+    if token.admits(request.headers()) { Ok(next.run(request).await) } else { Err(ApiError::NotPeer) }
+}
+
+/// An answer that tells a version of this epoch.
+fn of_epoch(epoch: Epoch, mut response: Response) -> Response {
+    response.headers_mut().insert(EPOCH_HEADER, HeaderValue::from(epoch.get()));
+    response
 }
 
 /// An answer with a JSON body.

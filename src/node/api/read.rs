@@ -7,18 +7,70 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use tokio::time::timeout;
 
 use super::error::ApiError;
-use super::request::key_in_path;
-use super::{App, json};
-use crate::base::Key;
+use super::request::{key_in_path, min_version, read_mode};
+use super::{App, Contents, Duty, json, of_epoch};
 use crate::base::wire::{DumpEntry, Found};
+use crate::base::{Epoch, Key, ReadMode, Stamp};
+use crate::core::Entry;
+use crate::node::replicator::Committed;
 
-/// `GET /get/{key}`
+/// `GET /get/{key}`, and `GET /get/{key}?min_version=N`, which waits until the node has that version of the key or a later
+/// one.
 pub(super) async fn get(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let key = key_in_path(uri.path())?;
-    let entry = app.read(|store| store.get(&key).cloned()).ok_or(ApiError::NotFound)?;
-    Ok(json(StatusCode::OK, &Found { key, value: entry.value, version: entry.stamp.version }))
+    let (min_version, mode) = (min_version(uri.query())?, read_mode(uri.query())?);
+    app.until_serving().await?;
+    let Entry { stamp: Stamp { epoch, version }, value } = match (mode, min_version) {
+        (ReadMode::Local, None) => app.read(|contents| find(&contents, &key))?,
+        (ReadMode::Local, Some(min_version)) => get_from(&app, &key, min_version).await?,
+        (_, Some(_)) => return Err(ApiError::Query("read and min_version do not go together".into())),
+        (mode, None) => get_committed(&app, key.clone(), mode).await?.ok_or(ApiError::NotFound)?,
+    };
+    Ok(of_epoch(epoch, json(StatusCode::OK, &Found { key, value, version, epoch })))
+}
+
+/// What of a key was committed, which only a leader can tell.
+async fn get_committed(app: &App, key: Key, mode: ReadMode) -> Result<Option<Entry>, ApiError> {
+    let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::LocalOnly { mode }) };
+    match mode {
+        ReadMode::Linearizable => match replicator.read_surely(key).await? {
+            Some(Committed(entry)) => Ok(entry),
+            None => Err(ApiError::NotSure),
+        },
+        _ => Ok(replicator.committed(&key)),
+    }
+}
+
+/// What a key holds. Who may have forgotten it cannot say that it is not there.
+fn find(contents: &Contents<'_>, key: &Key) -> Result<Entry, ApiError> {
+    match contents.get(key) {
+        Some(entry) if !contents.may_have_forgotten() || entry.stamp.epoch == Epoch::ZERO => Ok(entry.clone()),
+        _ if contents.may_have_forgotten() => Err(ApiError::Recovering),
+        _ => Err(ApiError::NotFound),
+    }
+}
+
+async fn get_from(app: &App, key: &Key, min_version: u64) -> Result<Entry, ApiError> {
+    let reader = app.awaited.wait_for(key.clone());
+    let found = async {
+        loop {
+            let next_write = reader.next_write();
+            let entry = app.read(|contents| find(&contents, key));
+            match entry {
+                Ok(entry) if entry.stamp.version.get() >= min_version => return entry,
+                _ => next_write.await,
+            }
+        }
+    };
+    timeout(app.patience, found).await.map_err(|_| ApiError::NotYet {
+        key: key.clone(),
+        min_version,
+        version: app.read(|contents| contents.get(key).map(|entry| entry.stamp.version.get())),
+        seconds: app.patience.as_secs_f64(),
+    })
 }
 
 /// How much of a dump is put together at a time, in bytes, give or take one entry.
@@ -49,8 +101,8 @@ fn next_chunk(app: &App, cursor: Cursor) -> (Bytes, Option<Cursor>) {
         Cursor::After(key) => Some(key),
     };
     let mut separator = if after.is_some() { b',' } else { b'{' };
-    let last = app.read(|store| {
-        for (key, entry) in store.after(after.as_ref()) {
+    let last = app.read(|contents| {
+        for (key, entry) in contents.after(after.as_ref()) {
             text.push(separator);
             separator = b',';
             let entry = DumpEntry { value: entry.value.clone(), version: entry.stamp.version };

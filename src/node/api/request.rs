@@ -2,20 +2,20 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
-use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 
+use super::bodies::{Arrived, Bodies};
 use super::error::ApiError;
-use crate::base::Key;
+use crate::base::{InvalidVersion, Key, ReadMode, Version};
 
 /// How long the body of a request may take.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The whole body of a request that says it is JSON.
-pub(super) async fn json_body(request: Request<Body>, limit: usize) -> Result<Bytes, ApiError> {
+/// The whole body of a request that says it is JSON, if there is room for it.
+pub(super) async fn json_body(bodies: &Bodies, request: Request<Body>, limit: usize) -> Result<Arrived, ApiError> {
     if !is_json(request.headers()) {
         return Err(ApiError::NotJsonContent);
     }
@@ -24,12 +24,24 @@ pub(super) async fn json_body(request: Request<Body>, limit: usize) -> Result<By
     if body.size_hint().lower() > limit as u64 {
         return Err(ApiError::TooLarge { limit });
     }
-    match timeout(BODY_DEADLINE, Limited::new(body, limit).collect()).await {
-        Err(_) => Err(ApiError::BodyTimeout { seconds: BODY_DEADLINE.as_secs() }),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge { limit }),
-        Ok(Err(_)) => Err(ApiError::BodyLost),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+    let read = timeout(BODY_DEADLINE, read(bodies, Limited::new(body, limit), limit));
+    read.await.unwrap_or(Err(ApiError::BodyTimeout { seconds: BODY_DEADLINE.as_secs() }))
+}
+
+async fn read(bodies: &Bodies, mut body: Limited<Body>, limit: usize) -> Result<Arrived, ApiError> {
+    let mut arriving = bodies.arriving()?;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::TooLarge { limit }),
+            Err(_) => return Err(ApiError::BodyLost),
+            // Trailers say nothing to us.
+            Ok(frame) => match frame.into_data() {
+                Ok(piece) => arriving.push(piece)?,
+                Err(_) => continue,
+            },
+        }
     }
+    Ok(arriving.complete())
 }
 
 /// `application/json`, or another type with JSON's syntax (RFC 6839, `+json`), whatever its parameters.
@@ -46,9 +58,51 @@ pub(super) fn key_in_path(path: &str) -> Result<Key, ApiError> {
     Ok(Key::new(&text)?)
 }
 
+/// What a query says under this name, if anything. Other parameters are nobody's.
+fn in_query<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
+    let mut pairs = query.unwrap_or_default().split('&');
+    pairs.find_map(|pair| if pair == name { Some("") } else { pair.strip_prefix(name)?.strip_prefix('=') })
+}
+
+/// What `read` says in a query: how up to date the answer must be.
+pub(super) fn read_mode(query: Option<&str>) -> Result<ReadMode, ApiError> {
+    const NAME: &str = "read";
+    let Some(text) = in_query(query, NAME) else { return Ok(ReadMode::Local) };
+    text.parse().map_err(|error| ApiError::Query(format!("{NAME} = {text:?}: {error}")))
+}
+
+/// What `min_version` says in a query, if it is there.
+pub(super) fn min_version(query: Option<&str>) -> Result<Option<u64>, ApiError> {
+    const NAME: &str = "min_version";
+    let Some(text) = in_query(query, NAME) else { return Ok(None) };
+    let number = text.parse().ok().and_then(|number| Version::new(number).ok());
+    let wrong = || ApiError::Query(format!("{NAME} = {text:?}: {InvalidVersion}"));
+    number.map(|version| Some(version.get())).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_that_is_asked_for() {
+        for (query, version) in [
+            (None, None),
+            (Some(""), None),
+            (Some("x=1&y"), None),
+            (Some("min_version=7"), Some(7)),
+            (Some("a=b&min_version=9007199254740992"), Some(1 << 53)),
+        ] {
+            assert_eq!(min_version(query).unwrap(), version, "{query:?}");
+        }
+        for query in ["min_version", "min_version=", "min_version=0", "min_version=-1", "min_version=x&min_version=1"] {
+            let error = min_version(Some(query)).unwrap_err().to_string();
+            assert!(
+                error.starts_with("min_version = ") && error.contains("a whole number from 1 to"),
+                "{query}: {error}"
+            );
+        }
+    }
 
     #[test]
     fn content_types() {

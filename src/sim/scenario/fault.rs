@@ -53,7 +53,12 @@ pub enum FaultKind {
     /// Messages arrive, but the answers to them do not.
     DropReply(Target),
     /// Messages arrive twice.
-    Duplicate(Target),
+    Duplicate {
+        /// Which.
+        target: Target,
+        /// How long the copies take, in milliseconds; drawn, if that is not said.
+        delay_ms: Option<u64>,
+    },
     /// Messages take this long.
     Delay {
         /// Which.
@@ -190,7 +195,7 @@ struct RawFault {
     #[serde(skip_serializing_if = "Option::is_none")]
     drop_reply: Option<Target>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    duplicate: Option<Target>,
+    duplicate: Option<RawDuplicate>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delay: Option<RawDelay>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,13 +233,28 @@ struct RawDelay {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawDuplicate {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operation: Option<OperationName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<NodeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    per_mille: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawDisconnect {
     operation: OperationName,
     after_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table with node and rate_per_mille")]
 struct RawClock {
     node: NodeId,
     rate_per_mille: u64,
@@ -256,7 +276,10 @@ impl TryFrom<RawFault> for Fault {
             raw.slow.map(|RawSlow { node, to, latency_ms }| FaultKind::Slow { node, to, latency_ms }),
             raw.drop.map(FaultKind::Drop),
             raw.drop_reply.map(FaultKind::DropReply),
-            raw.duplicate.map(FaultKind::Duplicate),
+            raw.duplicate.map(|RawDuplicate { operation, to, attempt, per_mille, delay_ms }| FaultKind::Duplicate {
+                target: Target { operation, to, attempt, per_mille },
+                delay_ms,
+            }),
             raw.delay.map(|RawDelay { operation, to, attempt, per_mille, delay_ms }| FaultKind::Delay {
                 target: Target { operation, to, attempt, per_mille },
                 delay_ms,
@@ -287,7 +310,9 @@ impl From<Fault> for RawFault {
             FaultKind::Slow { node, to, latency_ms } => raw.slow = Some(RawSlow { node, to, latency_ms }),
             FaultKind::Drop(target) => raw.drop = Some(target),
             FaultKind::DropReply(target) => raw.drop_reply = Some(target),
-            FaultKind::Duplicate(target) => raw.duplicate = Some(target),
+            FaultKind::Duplicate { target: Target { operation, to, attempt, per_mille }, delay_ms } => {
+                raw.duplicate = Some(RawDuplicate { operation, to, attempt, per_mille, delay_ms });
+            }
             FaultKind::Delay { target: Target { operation, to, attempt, per_mille }, delay_ms } => {
                 raw.delay = Some(RawDelay { operation, to, attempt, per_mille, delay_ms });
             }
@@ -334,7 +359,7 @@ impl FaultKind {
             Self::Slow { .. } => 8,
             Self::Drop(_) => 9,
             Self::DropReply(_) => 10,
-            Self::Duplicate(_) => 11,
+            Self::Duplicate { .. } => 11,
             Self::Delay { .. } => 12,
             Self::Disconnect { .. } => 13,
             Self::Clock { .. } => 14,
@@ -349,31 +374,62 @@ impl FaultKind {
             Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => vec![*node],
             Self::Partition(links) | Self::Heal(links) => [links.from.as_slice(), links.to.as_slice()].concat(),
             Self::Slow { node, to, .. } => [*node].into_iter().chain(*to).collect(),
-            Self::Drop(target) | Self::DropReply(target) | Self::Duplicate(target) | Self::Delay { target, .. } => {
-                target.to.into_iter().collect()
+            Self::Drop(_) | Self::DropReply(_) | Self::Duplicate { .. } | Self::Delay { .. } => {
+                self.target().and_then(|target| target.to).into_iter().collect()
             }
             Self::Disconnect { .. } => Vec::new(),
         }
     }
 
     /// The operation that it names.
-    pub(super) fn operation(&self) -> Option<OperationName> {
+    pub(in crate::sim) fn operation(&self) -> Option<OperationName> {
         match self {
             Self::Disconnect { operation, .. } => Some(*operation),
             _ => self.target().and_then(|target| target.operation),
         }
     }
 
+    /// Whether it happens to nodes or links at its time, rather than to messages or to a client's call.
+    pub(in crate::sim) fn is_timed(&self) -> bool {
+        self.target().is_none() && !matches!(self, Self::Disconnect { .. })
+    }
+
+    /// Calls this with each node that it names.
+    pub(in crate::sim) fn for_each_node(&mut self, mut change: impl FnMut(&mut NodeId)) {
+        match self {
+            Self::Crash(node) | Self::Restart(node) | Self::Pause(node) | Self::Resume(node) => change(node),
+            Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => change(node),
+            Self::Partition(links) | Self::Heal(links) => links.from.iter_mut().chain(&mut links.to).for_each(change),
+            Self::Slow { node, to, .. } => [node].into_iter().chain(to).for_each(change),
+            Self::Drop(target) | Self::DropReply(target) => target.to.iter_mut().for_each(change),
+            Self::Duplicate { target, .. } | Self::Delay { target, .. } => target.to.iter_mut().for_each(change),
+            Self::Disconnect { .. } => {}
+        }
+    }
+
+    /// Calls this with the operation that it names.
+    pub(in crate::sim) fn for_operation(&mut self, change: impl FnMut(&mut OperationName)) {
+        let operation = match self {
+            Self::Drop(target) | Self::DropReply(target) => target.operation.as_mut(),
+            Self::Duplicate { target, .. } | Self::Delay { target, .. } => target.operation.as_mut(),
+            Self::Disconnect { operation, .. } => Some(operation),
+            _ => None,
+        };
+        operation.into_iter().for_each(change);
+    }
+
     /// The messages that it acts on, if it acts on messages.
     pub fn target(&self) -> Option<&Target> {
         match self {
-            Self::Drop(target) | Self::DropReply(target) | Self::Duplicate(target) | Self::Delay { target, .. } => {
-                Some(target)
-            }
+            Self::Drop(target) | Self::DropReply(target) => Some(target),
+            Self::Duplicate { target, .. } | Self::Delay { target, .. } => Some(target),
             _ => None,
         }
     }
 }
+
+/// The rates that a clock can have, in thousandths of the true one: a clock that stands still is a node that is paused.
+const RATES: std::ops::RangeInclusive<u64> = 1..=100_000;
 
 impl Fault {
     /// What tells the draws of this fault from those of others: its own text, so that taking another away changes none.
@@ -387,7 +443,14 @@ impl Fault {
         match &self.kind {
             FaultKind::Slow { latency_ms, .. } => require_ms("slow.latency_ms", *latency_ms)?,
             FaultKind::Delay { delay_ms, .. } => require_ms("delay.delay_ms", *delay_ms)?,
+            FaultKind::Duplicate { delay_ms, .. } => require_ms("duplicate.delay_ms", delay_ms.unwrap_or(0))?,
             FaultKind::Disconnect { after_ms, .. } => require_ms("disconnect.after_ms", *after_ms)?,
+            FaultKind::Clock { rate_per_mille, .. } if !RATES.contains(rate_per_mille) => {
+                let (slowest, fastest) = (RATES.start(), RATES.end());
+                return Err(format!(
+                    "clock.rate_per_mille = {rate_per_mille}: must be {slowest} to {fastest}; 1000 is the true rate"
+                ));
+            }
             _ => {}
         }
         if let FaultKind::Slow { node, to: Some(to), .. } = &self.kind
@@ -411,6 +474,9 @@ impl Fault {
             }
             if target.to == Some(NodeId::Leader) {
                 return Err("replication messages go to followers; to = \"leader\" is none".into());
+            }
+            if target.attempt == Some(0) {
+                return Err("attempt = 0: attempts are counted from 1".into());
             }
         }
         if let FaultKind::Partition(links) | FaultKind::Heal(links) = &self.kind {

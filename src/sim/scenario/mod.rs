@@ -31,6 +31,7 @@ pub struct Scenario {
     #[serde(default)]
     pub cluster: ClusterSpec,
     /// What its clients do.
+    #[serde(default)]
     pub workload: Workload,
     /// What happens to it.
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
@@ -127,14 +128,22 @@ struct RawExpect {
 }
 
 impl TryFrom<RawExpect> for Expect {
-    type Error = &'static str;
+    type Error = String;
 
     fn try_from(raw: RawExpect) -> Result<Self, Self::Error> {
         match (raw.passes, raw.violates, raw.shows) {
             (Some(true), None, None) => Ok(Self::Passes),
+            (None, Some(property), None) if property.is_counted() => Err(format!(
+                "expect.violates: {property} is counted and never violated; shows = \"{property}\" can be expected"
+            )),
             (None, Some(property), None) => Ok(Self::Violates(property)),
-            (None, None, Some(property)) => Ok(Self::Shows(property)),
-            _ => Err("expect needs exactly one of passes = true, violates = \"property\" or shows = \"property\""),
+            (None, None, Some(property)) if property.is_counted() => Ok(Self::Shows(property)),
+            (None, None, Some(property)) => Err(format!(
+                "expect.shows: {property} is judged and not counted; violates = \"{property}\" can be expected"
+            )),
+            _ => {
+                Err("expect needs exactly one of passes = true, violates = \"property\" or shows = \"property\"".into())
+            }
         }
     }
 }
@@ -202,9 +211,12 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The text of the scenario. Reading it gives the same scenario.
+    /// The text of the scenario, without what has its default. Reading it gives the same scenario.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a scenario can be written as TOML")
+        let mut text = toml::Table::try_from(self).expect("a scenario can be written as TOML");
+        leave_out_defaults(&mut text, "cluster", ClusterSpec::default());
+        leave_out_defaults(&mut text, "workload", Workload::default());
+        toml::to_string(&text).expect("a table can be written as TOML")
     }
 
     /// Whether anything happens to the cluster that does not happen by itself.
@@ -264,6 +276,14 @@ impl Scenario {
             self.workload.require(operation)?;
         }
         fault.check()
+    }
+}
+
+/// Takes out of a section what it says by default anyway.
+fn leave_out_defaults(text: &mut toml::Table, section: &str, default: impl Serialize) {
+    let default = toml::Table::try_from(default).expect("defaults can be written as TOML");
+    if let Some(toml::Value::Table(fields)) = text.get_mut(section) {
+        fields.retain(|name, value| default.get(name) != Some(value));
     }
 }
 

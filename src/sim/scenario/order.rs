@@ -16,6 +16,18 @@ pub(super) fn check(faults: &[Fault]) -> Result<(), String> {
     Ok(())
 }
 
+impl FaultKind {
+    /// Whether this is over when the other happens, which is nothing but the end of such a fault.
+    pub(in crate::sim) fn is_ended_by(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Crash(a), Self::Restart(b)) | (Self::Hold(a), Self::Release(b)) => a == b,
+            (Self::Pause(a), Self::Resume(b)) => a == b,
+            (Self::Partition(a), Self::Heal(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
 /// What has begun and not ended. Holds and partitions are counted: two of them end by two ends.
 #[derive(Default)]
 struct Happening {

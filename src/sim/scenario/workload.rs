@@ -1,8 +1,10 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::{OperationName, require_ms};
 use crate::base::trace::OperationId;
-use crate::base::{FollowerId, Key, NodeId, Seed};
+use crate::base::{FollowerId, Key, NodeId, ReadMode, Seed};
 
 /// What clients do: operations that are drawn, operations that are written down, or both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +20,8 @@ pub struct Workload {
     pub reads: f64,
     /// Where they read.
     pub read_from: ReadFrom,
+    /// What drawn reads at the leader may find; those at followers are local.
+    pub read_mode: ReadMode,
     /// The shortest and the longest pause of a client before each drawn operation, in milliseconds.
     pub think_ms: [u64; 2],
     /// Drawn operations that are left out. All others are as they would be with them.
@@ -36,6 +40,7 @@ impl Default for Workload {
             keys: 1,
             reads: 0.0,
             read_from: ReadFrom::Any,
+            read_mode: ReadMode::Linearizable,
             think_ms: [0, 0],
             without: Vec::new(),
             explicit: Vec::new(),
@@ -61,6 +66,8 @@ pub enum ReadFrom {
 pub struct ExplicitOperation {
     /// The client, counted from 1, that does it.
     pub client: u16,
+    /// Its number among those of its client; without it, the one after the last.
+    pub number: Option<OperationId>,
     /// When it does, in milliseconds; later if it is not done with the one before.
     pub at_ms: u64,
     /// What it does.
@@ -74,6 +81,8 @@ pub struct ExplicitOperation {
 struct RawOperation {
     #[serde(default = "first_client")]
     client: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<OperationId>,
     #[serde(default)]
     at_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +91,8 @@ struct RawOperation {
     get: Option<Key>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<NodeId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<ReadMode>,
 }
 
 fn first_client() -> u16 {
@@ -92,27 +103,36 @@ impl TryFrom<RawOperation> for ExplicitOperation {
     type Error = &'static str;
 
     fn try_from(raw: RawOperation) -> Result<Self, Self::Error> {
-        let RawOperation { client, at_ms, set, get, from } = raw;
+        let RawOperation { client, number, at_ms, set, get, from, mode } = raw;
         if client == 0 {
             return Err("clients are counted from 1");
         }
-        match (set, get, from) {
-            (Some(key), None, None) => Ok(Self { client, at_ms, kind: PlannedKind::Set, key }),
-            (None, Some(key), from) => {
+        match (set, get, from.is_some() || mode.is_some()) {
+            (Some(key), None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Set, key }),
+            (None, Some(key), _) => {
                 let from = from.unwrap_or(NodeId::Leader);
-                Ok(Self { client, at_ms, kind: PlannedKind::Get { from }, key })
+                let mode = mode.unwrap_or_else(|| PlannedKind::usual_mode(from));
+                if from != NodeId::Leader && mode != ReadMode::Local {
+                    return Err(
+                        "a follower can be read locally only; mode = \"committed\" or \"linearizable\" is for the leader",
+                    );
+                }
+                Ok(Self { client, number, at_ms, kind: PlannedKind::Get { from, mode }, key })
             }
-            _ => Err("an operation needs exactly one of set = \"key\" or get = \"key\"; only a get has from"),
+            _ => Err("an operation needs exactly one of set = \"key\" or get = \"key\"; only a get has from and mode"),
         }
     }
 }
 
 impl From<ExplicitOperation> for RawOperation {
     fn from(operation: ExplicitOperation) -> Self {
-        let ExplicitOperation { client, at_ms, kind, key } = operation;
+        let ExplicitOperation { client, number, at_ms, kind, key } = operation;
         match kind {
-            PlannedKind::Set => Self { client, at_ms, set: Some(key), get: None, from: None },
-            PlannedKind::Get { from } => Self { client, at_ms, set: None, get: Some(key), from: Some(from) },
+            PlannedKind::Set => Self { client, number, at_ms, set: Some(key), get: None, from: None, mode: None },
+            PlannedKind::Get { from, mode } => {
+                let mode = Some(mode).filter(|mode| *mode != PlannedKind::usual_mode(from));
+                Self { client, number, at_ms, set: None, get: Some(key), from: Some(from), mode }
+            }
         }
     }
 }
@@ -126,7 +146,21 @@ pub enum PlannedKind {
     Get {
         /// From this node.
         from: NodeId,
+        /// What it may find.
+        mode: ReadMode,
     },
+}
+
+impl PlannedKind {
+    /// A read from this node, in the mode that scenarios use unless they say otherwise.
+    pub fn get(from: NodeId) -> Self {
+        Self::Get { from, mode: Self::usual_mode(from) }
+    }
+
+    /// At the leader, where all is promised, linearizable; at followers local, for there is nothing else.
+    fn usual_mode(from: NodeId) -> ReadMode {
+        if from == NodeId::Leader { ReadMode::Linearizable } else { ReadMode::Local }
+    }
 }
 
 /// An operation as a client will do it.
@@ -161,8 +195,7 @@ impl Workload {
                 .filter(|number| !self.without.contains(&OperationName { client, number: *number }))
                 .map(|number| self.draw(seed, client, number, followers))
                 .collect();
-            let written = self.explicit.iter().filter(|operation| operation.client == client + 1);
-            plan.extend(written.zip(self.share(client) + 1..).map(|(operation, number)| PlannedOperation {
+            plan.extend(self.written(client).map(|(number, operation)| PlannedOperation {
                 number,
                 at_ms: operation.at_ms,
                 think_ms: 0,
@@ -178,15 +211,44 @@ impl Workload {
     /// that to leave it out one need not look for the faults that act on it.
     pub(super) fn require(&self, operation: OperationName) -> Result<(), String> {
         let OperationName { client, number } = operation;
-        let written = self.explicit.iter().filter(|operation| operation.client == client + 1).count();
-        match self.share(client) + written as OperationId {
-            count if number <= count => Ok(()),
-            0 => Err(format!("there is no operation {operation}: {} has none", NodeId::Client(client))),
-            count => {
-                let last = OperationName { client, number: count };
-                Err(format!("there is no operation {operation}: the last of this client is {last}"))
-            }
+        if number <= self.share(client) || self.written(client).any(|(written, _)| written == number) {
+            return Ok(());
         }
+        let last = self.written(client).map(|(number, _)| number).last().unwrap_or(self.share(client));
+        let has = match last {
+            0 => format!("{} has none", NodeId::Client(client)),
+            last if number < last => format!("{} leaves that number out", NodeId::Client(client)),
+            number => format!("the last of this client is {}", OperationName { client, number }),
+        };
+        Err(format!("there is no operation {operation}: {has}"))
+    }
+
+    /// The names of the operations that are drawn, those that are left out among them.
+    pub(in crate::sim) fn drawn(&self) -> impl Iterator<Item = OperationName> {
+        let of_client = |client| (1..=self.share(client)).map(move |number| OperationName { client, number });
+        (0..self.clients).flat_map(of_client)
+    }
+
+    /// The operations that are written down, with their names.
+    pub(in crate::sim) fn named(&self) -> impl Iterator<Item = (OperationName, &ExplicitOperation)> {
+        let clients: BTreeSet<u16> = self.explicit.iter().map(|operation| operation.client - 1).collect();
+        let of_client =
+            |client| self.written(client).map(move |(number, operation)| (OperationName { client, number }, operation));
+        clients.into_iter().flat_map(of_client)
+    }
+
+    /// Whether there is an operation of this name.
+    pub(in crate::sim) fn has(&self, operation: OperationName) -> bool {
+        self.require(operation).is_ok()
+    }
+
+    /// The operations that are written down for a client, counted from 0, with their numbers.
+    fn written(&self, client: u16) -> impl Iterator<Item = (OperationId, &ExplicitOperation)> {
+        let mut last = self.share(client);
+        self.explicit.iter().filter(move |operation| operation.client == client + 1).map(move |operation| {
+            last = operation.number.unwrap_or(last + 1);
+            (last, operation)
+        })
     }
 
     /// How many drawn operations fall to a client.
@@ -202,9 +264,9 @@ impl Workload {
         // What is drawn for is the last word of the key, so that one more kind of draw changes no other.
         let draw = |purpose: u64| seed.draw(&[client.into(), number, purpose]);
         let key = format!("k{}", draw(0).between(1, self.keys));
-        let is_read = (draw(1).between(1, 1_000_000) as f64) <= self.reads * 1e6;
+        let is_read = self.reads > 0.0 && (draw(1).between(1, 1_000_000) as f64) <= self.reads * 1e6;
         let follower = |place: u64| NodeId::from(FollowerId(place as u8));
-        let from = match self.read_from {
+        let from = || match self.read_from {
             ReadFrom::Leader => NodeId::Leader,
             ReadFrom::Followers => follower(draw(2).between(0, followers as u64 - 1)),
             ReadFrom::Any => match draw(2).between(0, followers as u64) {
@@ -212,11 +274,16 @@ impl Workload {
                 place => follower(place - 1),
             },
         };
+        let read = |from| match from {
+            NodeId::Leader => PlannedKind::Get { from, mode: self.read_mode },
+            follower => PlannedKind::get(follower),
+        };
+        let [shortest, longest] = self.think_ms;
         PlannedOperation {
             number,
             at_ms: 0,
-            think_ms: draw(3).between(self.think_ms[0], self.think_ms[1]),
-            kind: if is_read { PlannedKind::Get { from } } else { PlannedKind::Set },
+            think_ms: if shortest == longest { shortest } else { draw(3).between(shortest, longest) },
+            kind: if is_read { read(from()) } else { PlannedKind::Set },
             key: Key::new(&key).expect("a short name"),
         }
     }
@@ -260,9 +327,19 @@ impl Workload {
             NodeId::Follower(id) => id.index() >= followers,
             NodeId::Client(_) | NodeId::Network => true,
         };
+        let mut last: BTreeMap<u16, OperationId> = BTreeMap::new();
         for operation in &self.explicit {
+            let client =
+                operation.client.checked_sub(1).ok_or("workload.operation.client: clients are counted from 1")?;
+            let last = last.entry(client).or_insert_with(|| self.share(client));
+            let number = operation.number.unwrap_or(*last + 1);
+            if number <= *last || number > MOST_OPERATIONS as OperationId {
+                let allowed = format!("must be {} to {MOST_OPERATIONS}, for it follows number {last}", *last + 1);
+                return Err(format!("workload.operation.number = {number}: {allowed} of its client"));
+            }
+            *last = number;
             require_ms("workload.operation.at_ms", operation.at_ms)?;
-            if let PlannedKind::Get { from } = operation.kind
+            if let PlannedKind::Get { from, .. } = operation.kind
                 && stranger(&from)
             {
                 return Err(format!("workload.operation: there is no node {from} to read from"));

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use crate::check::{Finding, Property, Verdict};
 
 /// In how many runs something could be said of a property.
@@ -14,27 +12,28 @@ pub struct JudgedRuns {
 /// Which properties were judged in some runs: one that applied to none of them has not been shown to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judged {
-    runs: BTreeMap<Property, JudgedRuns>,
+    /// In the order of [`Property::ALL`].
+    runs: [JudgedRuns; Property::ALL.len()],
 }
 
 impl Judged {
     /// What the verdicts on one run say.
     pub fn of(verdicts: &[Verdict]) -> Self {
-        let runs = verdicts.iter().map(|verdict| {
-            let (judged, counted) = match verdict.finding {
-                Finding::Holds(_) | Finding::Violated(_) => (1, 0),
-                Finding::Counted { .. } => (0, 1),
-                Finding::NotApplicable(_) => (0, 0),
-            };
-            (verdict.property, JudgedRuns { judged, counted })
-        });
-        Self { runs: runs.collect() }
+        let mut all = Self::default();
+        for verdict in verdicts {
+            let runs = &mut all.runs[verdict.property as usize];
+            match verdict.finding {
+                Finding::Holds(_) | Finding::Violated(_) => runs.judged = 1,
+                Finding::Counted { .. } => runs.counted = 1,
+                Finding::NotApplicable(_) => {}
+            }
+        }
+        all
     }
 
     /// Adds what was judged in other runs.
     pub fn add(&mut self, other: &Self) {
-        for (property, runs) in &other.runs {
-            let sum = self.runs.entry(*property).or_default();
+        for (sum, runs) in self.runs.iter_mut().zip(&other.runs) {
             sum.judged += runs.judged;
             sum.counted += runs.counted;
         }
@@ -42,6 +41,6 @@ impl Judged {
 
     /// In how many runs this property was judged.
     pub fn runs(&self, property: Property) -> JudgedRuns {
-        self.runs.get(&property).copied().unwrap_or_default()
+        self.runs[property as usize]
     }
 }

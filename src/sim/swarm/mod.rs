@@ -1,24 +1,29 @@
 //! Many generated scenarios, each with a seed of its own, several at a time.
 
 mod exercise;
+mod exercised;
 mod judged;
+mod retrial;
 mod seeds;
+mod windows;
+mod workers;
 
-pub use exercise::{Count, Exercise, Exercised, Share};
+pub use exercise::{Count, Exercise, Share};
+pub use exercised::Exercised;
 pub use judged::{Judged, JudgedRuns};
+pub use retrial::{Confirmation, Retrial, retry};
 pub use seeds::{SeedRange, Shard};
 
 use std::any::Any;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::scenario::{Expect, Scenario};
-use super::{Generator, ScenarioRun, SimError, engine};
+use super::{Engine, Generator, ScenarioRun, SimError, Strategy, engine};
 use crate::check::{Finding, Property, Verdict};
 
 /// What became of one seed.
@@ -84,8 +89,8 @@ pub enum StartError {
     },
 }
 
-/// Runs a generated scenario of each of these seeds, `jobs` at a time, each simulation in a thread of its own. Reports
-/// come in the order in which runs end; the channel is closed after the last. No further seed is begun once `stop` is set.
+/// Runs a generated scenario of each of these seeds, `jobs` at a time. Reports come in the order in which runs end; the
+/// channel is closed after the last. No further seed is begun once `stop` is set.
 ///
 /// # Errors
 /// [`StartError`]; no seed has been run then.
@@ -95,36 +100,20 @@ pub fn run(
     jobs: usize,
     stop: Arc<AtomicBool>,
 ) -> Result<UnboundedReceiver<SeedReport>, StartError> {
-    engine::require_determinism()?;
-    let (reports, receiver) = mpsc::unbounded_channel();
-    let seeds = Arc::new(Mutex::new(seeds));
-    // Nobody gets a seed before all are there: where memory is short, simulations must not use up what the threads need.
-    let all_wait = seeds.lock().unwrap_or_else(PoisonError::into_inner);
-    for place in 1..=jobs {
-        let (generator, reports) = (generator.clone(), reports.clone());
-        let next = {
-            let (seeds, stop) = (Arc::clone(&seeds), Arc::clone(&stop));
-            move || {
-                let mut seeds = seeds.lock().unwrap_or_else(PoisonError::into_inner);
-                if stop.load(Ordering::Relaxed) { None } else { seeds.next() }
-            }
-        };
-        // Whoever does not listen any more wants no more runs.
-        let work = move || while next().is_some_and(|seed| reports.send(run_seed(&generator, seed)).is_ok()) {};
-        if let Err(error) = thread::Builder::new().spawn(work) {
-            stop.store(true, Ordering::Relaxed);
-            return Err(StartError::Thread { place, jobs, error });
-        }
+    if generator.engine == Engine::Turmoil {
+        engine::require_determinism()?;
     }
-    drop(all_wait);
-    Ok(receiver)
+    workers::spread(seeds, jobs, stop, move |seed| run_seed(&generator, seed))
 }
 
 /// Runs the generated scenario of a seed.
 fn run_seed(generator: &Generator, seed: u64) -> SeedReport {
     guarded(seed, |scenario| {
         let scenario = scenario.insert(generator.scenario(seed));
-        let run = engine::run(scenario, seed, Arc::default())?;
+        if generator.strategy != Strategy::Timed {
+            *scenario = generator.strategy.schedule(scenario.clone(), seed)?;
+        }
+        let run = engine::run(generator.engine, scenario, seed, Arc::default())?;
         let exercise = Exercise::of(&run);
         Ok((run, exercise))
     })
@@ -179,7 +168,12 @@ mod tests {
     fn a_seed_that_panics_is_reported() {
         let report = guarded(7, |_| panic!("no scenario"));
         assert_eq!(why(report), (7, false, "panicked: no scenario".into()));
-        let generator = Generator { rules: RulesSpec::Named(RuleSet::Safe), crashes: false };
+        let generator = Generator {
+            rules: RulesSpec::Named(RuleSet::Safe),
+            crashes: false,
+            engine: Engine::Core,
+            strategy: Strategy::Timed,
+        };
         let report = guarded(8, |scenario| {
             *scenario = Some(generator.scenario(8));
             panic!("no {}", "exercise")

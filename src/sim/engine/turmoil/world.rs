@@ -7,22 +7,20 @@ use std::time::Duration;
 use std::{future, panic, thread};
 
 use super::control::{Action, Control};
-use super::panics;
 use super::recorder::Recorder;
 use super::stage::Stage;
 use crate::base::trace::{Event, Trace};
-use crate::base::{FollowerId, FollowerSet, NodeId, Seed};
+use crate::base::{Epoch, FollowerId, FollowerSet, NodeId, Seed};
 use crate::client::{Client, Cluster};
 use crate::core::Rules;
 use crate::net::{HostPort, MessageFault, MessageFaults, NetemConfig, Turmoil};
 use crate::node::{self, Config, LeaderRole, Role};
+use crate::sim::engine::{SimError, panics, story};
 
 /// The port that every simulated node listens on.
 const PORT: u16 = 8000;
 /// More connections than any story opens before they are accepted; past its capacity turmoil panics.
 const TCP_CAPACITY: usize = 65_536;
-/// How much longer than the deadline of a write the client of a story waits for an answer, so that the node's shows.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A bound on virtual time that only a story which never ends runs into.
 const LONGEST_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -62,29 +60,6 @@ pub struct Run<R> {
     pub trace: Trace,
     /// What the story returned.
     pub result: R,
-}
-
-/// Why a simulation did not take place, or did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum SimError {
-    /// The program was built without `--cfg tokio_unstable`, and could not keep its promise of determinism.
-    #[error(
-        "this build cannot simulate: tokio's own random choices are seeded only with `--cfg tokio_unstable`. Build with \
-         RUSTFLAGS=\"--cfg tokio_unstable\", or put rustflags = [\"--cfg\", \"tokio_unstable\"] under [build] into \
-         .cargo/config.toml (an environment variable RUSTFLAGS overrides that file)"
-    )]
-    NotDeterministic,
-    /// The cluster cannot be.
-    #[error("{0}")]
-    Impossible(String),
-    /// It did not come to its end, or a node could not be read there.
-    #[error("the simulation failed: {why}")]
-    Failed {
-        /// Why not.
-        why: String,
-        /// Everything that had happened by then.
-        trace: Box<Trace>,
-    },
 }
 
 /// A simulation in which the story or a node panicked.
@@ -269,13 +244,15 @@ impl World {
         for id in FollowerId::first(self.followers) {
             self.host(&mut sim, recorder, &mut levers, id.into(), &Role::Follower);
         }
-        let client_deadline = CLIENT_PATIENCE + self.repl_timeout + 10 * self.link_latency.max(self.tick);
+        let client_deadline = story::client_deadline(self.repl_timeout, self.link_latency.max(self.tick));
         let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::Leader), followers);
         let control = Control::default();
         let stage = Stage::new(cluster, recorder.clone(), control.clone());
+        let latency = self.link_latency.max(self.tick);
         let (sender, receiver) = std::sync::mpsc::channel();
         sim.client("client", async move {
             // The receiver outlives the simulation.
+            stage.begin(latency).await;
             let _ = sender.send(story(stage).await);
             Ok(())
         });
@@ -306,17 +283,19 @@ impl World {
         let config = Config { rules: self.rules, window: self.window, ..Config::new(role.clone(), listen, self.seed) };
         let (recorder, faults) = (recorder.clone(), Arc::clone(&self.message_faults));
         let healed = Arc::clone(&levers.messages_healed);
+        let beginning = recorder.beginning().shared();
         let started = Arc::new(AtomicU64::new(0));
         levers.lives.insert(node, Arc::clone(&started));
         sim.host(node.to_string(), move || {
             let incarnation = started.fetch_add(1, Ordering::Relaxed);
             let observer = Some(recorder.observer(node, incarnation));
-            let (faults, healed) = (Arc::clone(&faults), Arc::clone(&healed));
+            let (faults, healed, beginning) = (Arc::clone(&faults), Arc::clone(&healed), Arc::clone(&beginning));
             let config = config.clone();
             async move {
                 let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
-                let message_faults = MessageFaults { faults, since, healed };
-                let config = Config { incarnation, message_faults, observer, ..config };
+                let message_faults = MessageFaults { faults, since, beginning, healed };
+                let first_epoch = Epoch::new(incarnation + 1);
+                let config = Config { incarnation, first_epoch, message_faults, observer, ..config };
                 Ok(node::run(Turmoil, config, future::pending()).await?)
             }
         });

@@ -10,13 +10,18 @@ use super::recorder::Recorder;
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
-use crate::base::{Key, NodeId, Value};
-use crate::client::{Cluster, Outcome, ReadError, RecordedClient};
+use crate::base::{Key, NodeId, ReadMode, Value};
+use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient};
 use crate::net::Turmoil;
+use crate::sim::engine::story;
 use crate::sim::scenario::OperationName;
 
 /// How long replicas may take to become equal, in virtual time: many times the longest delay and pause between resends.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(300);
+
+/// How long a node may take to say whether it is up, and how often each is asked.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TRIES: usize = 100;
 
 /// What a story acts on: the cluster, its clients, and the network between them.
 #[derive(Clone)]
@@ -91,40 +96,38 @@ impl Stage {
     /// Holds everything back that goes between a node and the others, both ways: a node that is paused looks like this
     /// from outside.
     pub fn hold(&self, node: NodeId) {
-        self.fault(Disturbance::Hold, &[node], format!("hold {node}"));
+        self.record(story::hold(node));
         self.others(node).for_each(|other| self.links.hold(node, other));
     }
 
     /// Lets go of what [`Stage::hold`] held back.
     pub fn release(&self, node: NodeId) {
-        self.fault(Disturbance::Release, &[node], format!("release {node}"));
+        self.record(story::release(node));
         self.others(node).for_each(|other| self.links.release(node, other));
     }
 
     /// Loses everything that `from` sends to `to` from now on; the other direction stays.
     pub fn cut(&self, from: NodeId, to: NodeId) {
-        self.fault(Disturbance::Cut, &[from, to], format!("cut {from} to {to}"));
+        self.record(story::cut(from, to));
         self.links.cut(from, to);
     }
 
     /// Ends [`Stage::cut`].
     pub fn mend(&self, from: NodeId, to: NodeId) {
-        self.fault(Disturbance::Mend, &[from, to], format!("mend {from} to {to}"));
+        self.record(story::mend(from, to));
         self.links.mend(from, to);
     }
 
     /// Makes a link take this long, one way, from the end of this tick on.
     pub fn set_latency(&self, a: NodeId, b: NodeId, latency: Duration) {
-        let what = format!("{a} and {b} are {} ms apart", latency.as_millis());
-        let (kind, nodes) = (Disturbance::Latency, vec![a, b]);
-        self.record(Event::Fault { kind, nodes, latency: Some(latency.into()), what });
+        self.record(story::apart(a, b, latency));
         self.control.want(Action::SetLatency(a, b, latency));
     }
 
     /// Ends every fault: nodes that are down are started, what is held back is let go, links carry everything again at
     /// their own latency, and messages are no longer lost, doubled or delayed.
     pub(super) fn heal(&self, healing: Healing) {
-        self.fault(Disturbance::Heal, &[], "everything is healed".into());
+        self.record(story::healed());
         self.control.want(Action::HealMessages);
         let nodes: Vec<NodeId> = self.cluster.nodes().collect();
         for (place, node) in nodes.iter().enumerate() {
@@ -139,12 +142,33 @@ impl Stage {
     /// Says that everything is healed and has had the time to show it: every write from here on must succeed, and is not
     /// counted among those of the story.
     pub fn probe(&self) {
-        self.fault(Disturbance::Probe, &[], "clients probe the healed store".into());
+        self.record(story::probing());
     }
 
-    /// Virtual time since the simulation began.
+    /// Virtual time since the story began.
     pub fn now(&self) -> Duration {
-        turmoil::sim_elapsed().expect("a stage exists inside a simulation")
+        self.recorder.beginning().time(elapsed())
+    }
+
+    /// Waits until the cluster is up; from there on the story's time counts. A cluster that does not come up is a story of
+    /// its own.
+    pub(super) async fn begin(&self, latency: Duration) {
+        // A client of its own, so that those of the story find no connections.
+        let client = Client::new(Turmoil, PATIENCE);
+        let is_up = async |node| client.ready(self.cluster.address(node)).await.is_ok_and(|answer| answer.ready);
+        for _ in 0..TRIES {
+            let mut all = true;
+            for node in self.cluster.nodes() {
+                all &= is_up(node).await;
+            }
+            if all {
+                break;
+            }
+            sleep(latency).await;
+        }
+        // What the leader still wants to tell its followers.
+        sleep(8 * latency).await;
+        self.recorder.beginning().set(elapsed());
     }
 
     fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
@@ -175,7 +199,18 @@ impl StageClient {
         self.client.set(&make_key(key), &Value::from_json(json).expect("a story writes JSON")).await
     }
 
-    /// Reads a key from a node.
+    /// Reads a key from a node, in this mode.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    ///
+    /// # Panics
+    /// If the key is not one.
+    pub async fn read(&self, node: NodeId, key: &str, mode: ReadMode) -> Result<Option<Found>, ReadError> {
+        self.client.read(node, &make_key(key), mode).await
+    }
+
+    /// Reads what a node stores for a key.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -198,9 +233,13 @@ impl StageClient {
 
     /// Hangs up on the operation that is under way. The client learns nothing of what becomes of it.
     pub(super) fn hangs_up(&self, operation: OperationName) {
-        self.stage.fault(Disturbance::HangUp, &[], format!("the client hangs up on {operation}"));
+        self.stage.record(story::hang_up(operation));
         self.client.hung_up();
     }
+}
+
+fn elapsed() -> Duration {
+    turmoil::sim_elapsed().expect("a stage exists inside a simulation")
 }
 
 fn make_key(text: &str) -> Key {

@@ -1,10 +1,10 @@
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::NodeId;
-use crate::base::trace::{Event, Observer, Record, Trace};
+use crate::base::trace::{Event, Micros, Observer, Record, Trace};
 
 /// Collects what happens anywhere in a simulation, in the order in which it happens. A simulation runs in one thread,
 /// so that order is the order of the calls.
@@ -13,11 +13,44 @@ pub(super) struct Recorder {
     trace: Arc<Mutex<Trace>>,
     /// How many operations of clients have ended, for whoever watches from another thread.
     returned: Arc<AtomicUsize>,
+    beginning: Beginning,
+}
+
+/// When the story begins: once the cluster is up. Its time counts from there; whatever was before was at its beginning.
+#[derive(Clone)]
+pub(super) struct Beginning(Arc<AtomicU64>);
+
+impl Default for Beginning {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+}
+
+impl Beginning {
+    /// The story begins so long after the start of the simulation.
+    pub(super) fn set(&self, elapsed: Duration) {
+        self.0.store(Micros::from(elapsed).0, Ordering::Relaxed);
+    }
+
+    /// The story's time, so long after the start of the simulation.
+    pub(super) fn time(&self, elapsed: Duration) -> Duration {
+        elapsed.saturating_sub(Duration::from_micros(self.0.load(Ordering::Relaxed)))
+    }
+
+    /// When it is, in microseconds after the start of the simulation, for those who share it.
+    pub(super) fn shared(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0)
+    }
 }
 
 impl Recorder {
     pub(super) fn new(returned: Arc<AtomicUsize>) -> Self {
-        Self { trace: Arc::default(), returned }
+        Self { trace: Arc::default(), returned, beginning: Beginning::default() }
+    }
+
+    /// When the story begins.
+    pub(super) fn beginning(&self) -> &Beginning {
+        &self.beginning
     }
 
     /// The observer of one life of a node.
@@ -34,12 +67,13 @@ impl Recorder {
         if matches!(event, Event::Return { .. }) {
             self.returned.fetch_add(1, Ordering::Relaxed);
         }
-        let at = turmoil::sim_elapsed().expect("events happen inside a simulation");
-        self.record_at(at, node, incarnation, event);
+        let elapsed = turmoil::sim_elapsed().expect("events happen inside a simulation");
+        self.record_at(elapsed, node, incarnation, event);
     }
 
-    /// Records something from outside the simulation, between two ticks.
-    pub(super) fn record_at(&self, at: Duration, node: NodeId, incarnation: u64, event: Event) {
+    /// Records something from outside the simulation, between two ticks, so long after its start.
+    pub(super) fn record_at(&self, elapsed: Duration, node: NodeId, incarnation: u64, event: Event) {
+        let at = self.beginning.time(elapsed);
         self.lock().push(Record { at: at.into(), node, incarnation, event });
     }
 

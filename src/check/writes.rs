@@ -1,0 +1,103 @@
+use std::fmt;
+
+use super::Recorded;
+use super::keys::Keys;
+use super::lookup::Lookup;
+use super::text::Text;
+use crate::base::history::{Kind, Moment, Operation};
+use crate::base::trace::{Event, WriteId};
+use crate::base::{Key, Stamp, Value};
+
+/// A write that a leader took on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Write<'a> {
+    pub(super) key: &'a Key,
+    /// The number of the key among those of the run.
+    pub(super) key_number: usize,
+    pub(super) stamp: Stamp,
+    pub(super) value: &'a Value,
+    /// Which of the leader's lives took it on. A leader that forgot everything issues its stamps anew, so a stamp alone
+    /// does not name a write.
+    pub(super) life: u64,
+    pub(super) accepted: Moment,
+    /// Whose it was, if its client was recorded.
+    pub(super) operation: Option<&'a Operation>,
+}
+
+/// `k1 v7 (c3#2)`
+impl fmt::Display for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.key, self.stamp)?;
+        match self.operation {
+            None => Ok(()),
+            Some(operation) => write!(f, " ({})", operation.name()),
+        }
+    }
+}
+
+/// Every write that a leader took on in a run.
+#[derive(Debug, Default)]
+pub(super) struct Writes<'a> {
+    /// In the order in which they were taken on.
+    writes: Vec<Write<'a>>,
+    /// Their places.
+    numbered: Lookup<(u64, WriteId), usize>,
+    /// By the numbers of the keys: the places of the writes by what they say, the newest where several say the same.
+    said: Vec<Lookup<(Stamp, &'a str), usize>>,
+}
+
+impl<'a> Writes<'a> {
+    pub(super) fn of(run: &Recorded<'a>, keys: &Keys<'a>) -> Self {
+        let operations: Lookup<(Text<'_>, &Key), &Operation> = run
+            .history
+            .operations
+            .iter()
+            .filter_map(|operation| match &operation.kind {
+                Kind::Write(value) => Some(((Text::of(value), &operation.key), operation)),
+                Kind::Read(_) => None,
+            })
+            .collect();
+        let mut writes = Vec::new();
+        let mut numbered = Vec::new();
+        let mut said = vec![Vec::new(); keys.len()];
+        for (index, record) in run.records.iter().enumerate() {
+            if let Event::Accept { write, key, stamp, value } = &record.event {
+                let (life, place) = (record.incarnation, writes.len());
+                let accepted = Moment { index, at: record.at };
+                let operation = operations.get(&(Text::of(value), key)).copied();
+                let key_number = keys.stored_at(index);
+                numbered.push(((life, *write), place));
+                said[key_number].push(((*stamp, value.as_json()), place));
+                writes.push(Write { key, key_number, stamp: *stamp, value, life, accepted, operation });
+            }
+        }
+        let said = said.into_iter().map(Lookup::from_iter).collect();
+        Self { writes, numbered: numbered.into_iter().collect(), said }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// The write that a leader's life gave this number.
+    pub(super) fn numbered(&self, life: u64, number: WriteId) -> Option<&Write<'a>> {
+        self.numbered.get(&(life, number)).map(|place| &self.writes[*place])
+    }
+
+    /// The newest write that says this.
+    pub(super) fn that_says(&self, key_number: usize, stamp: Stamp, value: &Value) -> Option<&Write<'a>> {
+        let place = self.place_that_says(key_number, stamp, value)?;
+        Some(&self.writes[place])
+    }
+
+    /// The place of the newest write that says the same as this one: one place for each thing that is said.
+    pub(super) fn saying(&self, write: &Write<'a>) -> usize {
+        let place = self.place_that_says(write.key_number, write.stamp, write.value);
+        place.expect("it is among those that are looked up")
+    }
+
+    fn place_that_says(&self, key_number: usize, stamp: Stamp, value: &Value) -> Option<usize> {
+        self.said.get(key_number)?.get(&(stamp, value.as_json())).copied()
+    }
+}

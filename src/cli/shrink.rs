@@ -1,0 +1,126 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use semisync::check::Property;
+use semisync::report::{Diagram, Narration, VerdictReport};
+use semisync::sim::scenario::Scenario;
+use semisync::sim::shrink::{self, ShrinkError, Shrunk};
+use semisync::sim::{Engine, engine};
+use tokio::time::Instant;
+
+use super::output::OutputFile;
+use super::rules::RulesArgs;
+use super::shell::quoted;
+use super::{Failure, say};
+
+/// Operations, faults and fates of single messages are taken away, and the cluster is made smaller, as long as the same
+/// property is still violated; then times are made round. The result is a scenario file, with a picture and the story in
+/// plain sentences, and is confirmed in turmoil.
+///
+/// Exit status: 0 if it was shrunk, 1 if the run failed, 2 if nothing is violated or the file makes no sense.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A scenario in TOML that violates a property
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The property that must still be violated [default: what the file expects, or the first that is]
+    #[arg(long, value_name = "PROPERTY", value_parser = parse_property)]
+    property: Option<Property>,
+    /// Another seed than the scenario's own
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    rules: RulesArgs,
+    /// Where each try is run: core, or turmoil for what the core engine does not show, which takes minutes
+    #[arg(long, value_name = "ENGINE", default_value_t = Engine::Core)]
+    engine: Engine,
+    /// Write the smallest scenario to this file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+fn parse_property(text: &str) -> Result<Property, String> {
+    let all = || Property::ALL.map(Property::name).join(", ");
+    Property::ALL
+        .into_iter()
+        .find(|property| property.name() == text)
+        .ok_or_else(|| format!("there is no property {text:?}; the properties are {}", all()))
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut scenario = Scenario::from_file(&args.file).map_err(Failure::usage)?;
+    if let Some(rules) = args.rules.spec() {
+        scenario.cluster.rules = rules;
+    }
+    let seed = args.seed.unwrap_or(scenario.seed);
+    let save = OutputFile::create("--save", args.save.as_deref())?;
+    let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid");
+    let bar = ProgressBar::new_spinner().with_style(style);
+    let began = Instant::now();
+    let shrunk = shrink::shrink(args.engine, &scenario, seed, args.property, |tries, left| {
+        if tries % 64 == 0 || args.engine == Engine::Turmoil {
+            bar.set_message(format!("{left} events left after {tries} tries"));
+            bar.tick();
+        }
+    });
+    bar.finish_and_clear();
+    let shrunk = shrunk.map_err(|error| explain(args, error))?;
+    let text = shrunk.scenario.to_toml();
+    print(&shrunk, &text, began.elapsed().as_secs_f64());
+    if let Some(file) = save {
+        file.write(|out| out.write_all(text.as_bytes()))?;
+    }
+    confirm(args.engine, &shrunk);
+    if let Some(path) = &args.save {
+        say(format_args!("To run it:\nsemisync sim {}", quoted(path)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is shown by turmoil only can be shrunk there.
+fn explain(args: &Args, error: ShrinkError) -> Failure {
+    match error {
+        ShrinkError::NotViolated { .. } | ShrinkError::NothingViolated { .. } if args.engine == Engine::Core => {
+            Failure::Usage(format!("{error}; --engine turmoil shrinks what only turmoil shows"))
+        }
+        error => Failure::usage(error),
+    }
+}
+
+fn print(shrunk: &Shrunk, text: &str, seconds: f64) {
+    let Shrunk { scenario, run, events_before, tries, .. } = shrunk;
+    let events = shrunk.events();
+    say(format_args!("{}: {events_before} events shrunk to {events}, {tries} tries, {seconds:.1} s\n", scenario.name));
+    say(text);
+    if let Some(diagram) = Diagram::new(&run.trace, scenario.cluster.followers) {
+        say(diagram);
+    }
+    for verdict in violated(shrunk) {
+        say(Narration::new(&run.trace, verdict));
+    }
+    say("Verdicts");
+    say(VerdictReport(&run.verdicts));
+}
+
+/// The verdict that was kept all the way.
+fn violated(shrunk: &Shrunk) -> impl Iterator<Item = &semisync::check::Verdict> {
+    let property = shrunk.property;
+    shrunk.run.verdicts.iter().filter(move |verdict| verdict.property == property)
+}
+
+/// Says whether real nodes do the same.
+fn confirm(engine: Engine, shrunk: &Shrunk) {
+    if engine == Engine::Turmoil {
+        return;
+    }
+    let property = shrunk.property;
+    match engine::run(Engine::Turmoil, &shrunk.scenario, shrunk.scenario.seed, Arc::default()) {
+        Ok(run) if run.violations().any(|violated| violated == property) => {
+            say(format_args!("CONFIRMED: {property} is violated in turmoil too"));
+        }
+        Ok(_) => say(format_args!("CORE-ONLY: {property} is not violated in turmoil")),
+        Err(error) => say(format_args!("CORE-ONLY: {error}")),
+    }
+}

@@ -1,0 +1,133 @@
+//! When two leaders will behave alike: what a search of all runs must know, so as to follow one of them only.
+
+use std::hash::{Hash, Hasher};
+
+use super::{Leader, Phase};
+use crate::base::FollowerId;
+
+impl Leader {
+    /// Feeds a hasher with everything but times that decides what the leader does next, except what it keeps for single
+    /// followers: that is [`Leader::hash_of`]. Two leaders that feed the same in both do the same, if the same reaches
+    /// them and the same timers go off.
+    pub fn hash_shared<H: Hasher>(&self, state: &mut H) {
+        self.store.hash(state);
+        self.epoch.hash(state);
+        self.config.id.hash(state);
+        match &self.phase {
+            Phase::Starting(start) => start.behaviour().hash(state),
+            Phase::Serving => state.write_u8(0),
+        }
+        state.write_u64(self.last_write);
+        state.write_usize(self.open.len());
+        for (write, open) in &self.open {
+            (write, &open.update.key, open.update.entry.stamp, open.waiting).hash(state);
+            // Of followers that are told apart, nobody looks at how often they answered.
+            if !self.config.rules.count_distinct {
+                open.answers.hash(state);
+            }
+        }
+        state.write_usize(self.uncommitted.len());
+        for (key, uncommitted) in &self.uncommitted {
+            (key, uncommitted.behaviour()).hash(state);
+        }
+        state.write_usize(self.reads.len());
+        for waiter in &self.reads {
+            waiter.age(self.round).hash(state);
+        }
+        state.write_usize(self.deadlines.len());
+        for (_, write) in &self.deadlines {
+            write.hash(state);
+        }
+    }
+
+    /// What the leader keeps for one follower, without its name: two followers that feed the same are treated alike.
+    pub fn hash_of<H: Hasher>(&self, follower: FollowerId, state: &mut H) {
+        for open in self.open.values() {
+            (open.unanswered.contains(follower), open.confirmed.contains(follower)).hash(state);
+        }
+        for uncommitted in self.uncommitted.values() {
+            uncommitted.is_stored_by(follower).hash(state);
+        }
+        let peer = &self.peers[follower.index()];
+        // Rounds count only by which of them came later, and only where somebody waits for one.
+        let waits = !self.serves() || self.needs_affirmation();
+        peer.link.behaviour(waits.then_some(self.round)).hash(state);
+        (peer.unanswered, peer.unanswered_bytes).hash(state);
+        peer.resender.hash_behaviour(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::DefaultHasher;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{Epoch, Key, Seed, Value};
+    use crate::core::testing::cluster;
+    use crate::core::{Configuration, LeaderConfig, LeaderId, Message, Output, Reply, Rules, Timer};
+
+    const F1: FollowerId = FollowerId(0);
+    const F2: FollowerId = FollowerId(1);
+
+    /// A leader whose first write was lost on the way to one of its two followers, and what it sent.
+    fn after_a_loss(began: Duration, lost_by: FollowerId) -> (Leader, Vec<Message>) {
+        let config = LeaderConfig {
+            id: LeaderId(0),
+            first_epoch: Epoch::FIRST,
+            configuration: Configuration::of(2, 2),
+            repl_timeout: Duration::from_secs(5),
+            window: 10,
+            window_bytes: 1000,
+            seed: Seed::new(began.as_secs()),
+            rules: Rules::SAFE,
+        };
+        let (mut leader, _) = cluster(config);
+        leader.set(began, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
+        let sent = messages(&mut leader);
+        let lost = sent.iter().find(|message| message.to == lost_by).unwrap();
+        leader.handle_reply(began + Duration::from_secs(1), lost, Reply::Lost);
+        (leader, sent)
+    }
+
+    fn messages(leader: &mut Leader) -> Vec<Message> {
+        let outputs = std::iter::from_fn(|| leader.poll_output());
+        outputs.filter_map(|output| if let Output::Send(message) = output { Some(message) } else { None }).collect()
+    }
+
+    fn hash(feed: impl FnOnce(&mut DefaultHasher)) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        feed(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn neither_times_nor_names_decide() {
+        let (early, _) = after_a_loss(Duration::ZERO, F1);
+        let (late, _) = after_a_loss(Duration::from_secs(70), F2);
+        let shared = |leader: &Leader| hash(|hasher| leader.hash_shared(hasher));
+        let of = |leader: &Leader, follower| hash(|hasher| leader.hash_of(follower, hasher));
+        assert_eq!(shared(&early), shared(&late));
+        assert_eq!((of(&early, F1), of(&early, F2)), (of(&late, F2), of(&late, F1)));
+        assert_ne!(of(&early, F1), of(&early, F2), "one of them missed the write");
+    }
+
+    #[test]
+    fn timers_go_off_one_by_one() {
+        let (mut leader, sent) = after_a_loss(Duration::ZERO, F2);
+        assert_eq!(sent.len(), 2);
+        let (timers, due): (Vec<Timer>, Vec<Duration>) = leader.timers().unzip();
+        assert_eq!(timers, [Timer::Deadline, Timer::Resend(F2), Timer::Ask(F1), Timer::Ask(F2)]);
+        assert_eq!(due.into_iter().min(), leader.wake_at());
+        leader.fire(Duration::ZERO, Timer::Resend(F1));
+        assert_eq!(leader.poll_output(), None, "it was not armed");
+        leader.fire(Duration::ZERO, Timer::Resend(F2));
+        assert_eq!(
+            messages(&mut leader).iter().map(|message| (message.to, message.attempt)).collect::<Vec<_>>(),
+            [(F2, 2)]
+        );
+        leader.fire(Duration::ZERO, Timer::Deadline);
+        assert!(matches!(leader.poll_output(), Some(Output::Complete(completion)) if !completion.ok));
+        assert!(leader.timers().all(|(timer, _)| matches!(timer, Timer::Ask(_))));
+    }
+}

@@ -1,0 +1,144 @@
+//! How a leader brings a follower up to date that has lost its memory, was not among those that it recovered from, or stores
+//! something else.
+//!
+//! It is sent everything, part by part, or what is in the buckets that differ; or it is told to give what it stores the stamps of
+//! the leader's epoch, if that is all that differs. Writes that are accepted meanwhile are sent to it afterwards.
+
+use std::time::Duration;
+
+use super::vocabulary::{News, Output};
+use super::{Leader, Peer};
+use crate::base::trace::WriteId;
+use crate::base::{FollowerId, Key, Stamp};
+use crate::core::ask::{Item, Last, Question, Standing};
+use crate::core::digest::{Buckets, Summary};
+use crate::core::follower::page;
+
+/// Whether a follower has what the leader has.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Sync {
+    /// No, or nobody knows.
+    #[default]
+    Behind,
+    /// It is being brought up to date.
+    Pushing(Snapshot),
+    /// It has every write that it was not sent since.
+    Current,
+    /// It does not know epochs: it gets writes, and counts for nothing.
+    Legacy,
+}
+
+/// What is being pushed to a follower.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    number: u64,
+    part: u64,
+    /// Up to where it has been taken, and what that comes to.
+    taken: (Option<Key>, Summary),
+    /// The same once the part that is under way has been.
+    with_part: (Option<Key>, Summary),
+    /// The last write that was accepted before it began: what it holds is not older.
+    covers: WriteId,
+    /// If only buckets are pushed that differ from these.
+    against: Option<Buckets>,
+    /// Whether the follower stores the same already, but for the stamps.
+    adopts: bool,
+}
+
+impl Snapshot {
+    /// The follower has the part that was under way.
+    pub(super) fn part_is_taken(&mut self) {
+        self.part += 1;
+        self.taken = self.with_part.clone();
+    }
+
+    /// Everything that decides what is pushed next.
+    pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
+        let Self { number, part, taken, with_part, covers, against, adopts } = self;
+        (number, part, taken, with_part, covers, against, adopts)
+    }
+}
+
+impl Leader {
+    /// Begins to bring a follower up to date: with everything, or with the buckets that differ from these.
+    pub(super) fn push(&mut self, to: FollowerId, against: Option<Buckets>) {
+        let adopts = against.is_none() && self.can_adopt(to);
+        let covers = self.last_write;
+        let link = &mut self.peers[to.index()].link;
+        link.pushes += 1;
+        link.sync = Sync::Pushing(Snapshot {
+            number: link.pushes,
+            part: 0,
+            taken: Default::default(),
+            with_part: Default::default(),
+            covers,
+            against,
+            adopts,
+        });
+    }
+
+    /// The next part of what is being pushed to a follower.
+    pub(super) fn part(&mut self, to: FollowerId) -> Question {
+        let configurations = self.configurations_in_force();
+        let nothing = !self.config.rules.resync_followers;
+        let link = &mut self.peers[to.index()].link;
+        let (Sync::Pushing(snapshot), Some(promised)) = (&mut link.sync, &link.promised) else {
+            unreachable!("there is a part only of what is being pushed to somebody who has promised");
+        };
+        let incarnation = promised.incarnation;
+        if snapshot.adopts {
+            return Question::Adopt { incarnation, from: promised.summary, configurations };
+        }
+        let (after, mut summary) = snapshot.taken.clone();
+        let (mut entries, more) = page(&self.store, after.as_ref());
+        let up_to = entries.last().map(|item| item.key.clone());
+        if let Some(against) = &snapshot.against {
+            entries.retain(|item| !against.agree_on(&item.key, self.store.buckets()));
+        }
+        if nothing {
+            entries.clear();
+        }
+        for Item { key, epoch, version, .. } in &entries {
+            summary.add(key, Stamp { epoch: *epoch, version: *version });
+        }
+        snapshot.with_part = (up_to, summary);
+        let last = (!more).then_some(Last { summary, configurations });
+        Question::Push { incarnation, snapshot: snapshot.number, part: snapshot.part, entries, last }
+    }
+
+    /// Whether a follower may be given a memory. One that has one, and has promised, may. One that may have forgotten
+    /// a promise may once it is sure that no other leader can count on that promise: every other leader needs a majority,
+    /// and so many of the rest have said since that they have promised this one's epoch that none is left.
+    pub(super) fn may_install(&self, to: FollowerId) -> bool {
+        let Some(promised) = &self.peers[to.index()].link.promised else { return false };
+        if promised.standing == Standing::Normal || !self.config.rules.confirm_before_install {
+            return true;
+        }
+        let affirms =
+            |peer: &&Peer| peer.link.promised.as_ref().is_some_and(|other| other.round >= promised.needs_round);
+        let normal = |peer: &&Peer| peer.link.promised.as_ref().is_some_and(|other| other.standing == Standing::Normal);
+        let affirming = || self.peers.iter().filter(affirms);
+        let (all, majority) = (self.fenceable(), self.config.configuration.majority());
+        affirming().filter(normal).count() > self.peers.len() - majority || affirming().count() == all
+    }
+
+    /// The follower has what the leader had when it began to push.
+    pub(super) fn installed(&mut self, now: Duration, from: FollowerId, says_recovered: bool) {
+        let peer = &mut self.peers[from.index()];
+        let Sync::Pushing(snapshot) = std::mem::replace(&mut peer.link.sync, Sync::Current) else { return };
+        let Some(promised) = &mut peer.link.promised else { return };
+        promised.standing = Standing::Normal;
+        peer.link.knows_recovered = says_recovered;
+        let incarnation = promised.incarnation;
+        let covers = snapshot.covers;
+        let made_good = peer.resender.caught_up(now, covers);
+        let open = self.open.range(..=covers).filter(|(_, open)| open.waiting).map(|(write, _)| *write);
+        let confirmed: Vec<WriteId> = made_good.into_iter().chain(open).collect();
+        self.note_caught_up(from, covers);
+        for write in confirmed {
+            self.confirm(write, from);
+        }
+        let epoch = self.epoch;
+        self.outputs.push_back(Output::Tell(News::CaughtUp { follower: from, incarnation, epoch }));
+    }
+}

@@ -1,0 +1,176 @@
+//! Reads that show nothing which could vanish.
+//!
+//! What a leader stores is not acknowledged yet, if it is the newest write of its key and a quorum has not confirmed it. So
+//! for each such key it remembers what was acknowledged before. And a leader that does not know that there is another one
+//! may show what is old: to make sure, it asks its followers whether its epoch still stands (the read index of Ongaro,
+//! *Consensus: Bridging Theory and Practice*, 2014, section 6.4).
+
+use std::time::Duration;
+
+use super::vocabulary::{Output, ReadId, Readable, Rejected};
+use super::{Leader, Phase};
+use crate::base::trace::WriteId;
+use crate::base::{FollowerId, FollowerSet, Key, Stamp};
+use crate::core::store::Entry;
+
+/// A key of which the newest write is not known to be stored by a quorum.
+#[derive(Debug, Clone)]
+pub(super) struct Uncommitted {
+    /// The newest write.
+    write: WriteId,
+    stamp: Stamp,
+    /// The followers that store it.
+    confirmed: FollowerSet,
+    /// What was committed last.
+    committed: Option<Entry>,
+}
+
+impl Uncommitted {
+    /// Everything but who stores it.
+    pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
+        (self.write, self.stamp, &self.committed)
+    }
+
+    pub(super) fn is_stored_by(&self, id: FollowerId) -> bool {
+        self.confirmed.contains(id)
+    }
+}
+
+/// A read that waits until it is known that no other leader has served before it.
+#[derive(Debug, Clone)]
+pub(super) struct Waiter {
+    read: ReadId,
+    /// The round in which the followers must say so.
+    round: u64,
+    deadline: Duration,
+}
+
+impl Waiter {
+    /// When it is given up.
+    pub(super) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// How many rounds have begun since it did.
+    pub(super) fn age(&self, present: u64) -> u64 {
+        present - self.round
+    }
+}
+
+impl Leader {
+    /// What of a key a quorum stores, so that no crash that the quorum allows for can undo it.
+    pub fn committed(&self, key: &Key) -> Option<&Entry> {
+        match self.uncommitted.get(key) {
+            Some(uncommitted) if self.config.rules.read_committed => uncommitted.committed.as_ref(),
+            _ => self.store.get(key),
+        }
+    }
+
+    /// A linearizable read begins. It is answered by [`Output::Read`], with its number: the leader makes sure that no other
+    /// one had served before.
+    ///
+    /// # Errors
+    /// [`Rejected::NotServing`].
+    pub fn begin_read(&mut self, now: Duration) -> Result<ReadId, Rejected> {
+        if let Some(waiting) = self.waiting_for() {
+            return Err(Rejected::NotServing(waiting));
+        }
+        self.last_read += 1;
+        let read = self.last_read;
+        if !self.config.rules.confirm_reads || !self.config.rules.recover_on_start || self.peers.is_empty() {
+            self.outputs.push_back(Output::Read(read, Readable::Yes));
+            return Ok(read);
+        }
+        self.round += 1;
+        let deadline = now + self.config.repl_timeout;
+        self.reads.push_back(Waiter { read, round: self.round, deadline });
+        self.go_on(now);
+        Ok(read)
+    }
+
+    /// Answers the reads of which it is known by now that no other leader had served before them. Another leader needs a
+    /// majority; so many have promised this one's epoch since that none is left.
+    pub(super) fn answer_reads(&mut self) {
+        let needed = self.peers.len() + 1 - self.config.configuration.majority();
+        while let Some(waiter) = self.reads.front() {
+            let round = waiter.round;
+            if !matches!(self.phase, Phase::Serving)
+                || self.promised_by(|promised| promised.round >= round).len() < needed
+            {
+                return;
+            }
+            let read = waiter.read;
+            self.reads.pop_front();
+            self.outputs.push_back(Output::Read(read, Readable::Yes));
+        }
+    }
+
+    /// The oldest read has waited for too long.
+    pub(super) fn give_up_read(&mut self) {
+        if let Some(waiter) = self.reads.pop_front() {
+            self.outputs.push_back(Output::Read(waiter.read, Readable::No));
+        }
+    }
+
+    /// The newest write of a key is this one.
+    pub(super) fn not_committed_yet(&mut self, key: &Key, write: WriteId, stamp: Stamp, before: Option<Entry>) {
+        let confirmed = FollowerSet::default();
+        match self.uncommitted.get_mut(key) {
+            Some(uncommitted) => {
+                (uncommitted.write, uncommitted.stamp, uncommitted.confirmed) = (write, stamp, confirmed);
+            }
+            None => {
+                let uncommitted = Uncommitted { write, stamp, confirmed, committed: before };
+                self.uncommitted.insert(key.clone(), uncommitted);
+            }
+        }
+    }
+
+    /// A follower stores this of a key, and counts.
+    pub(super) fn note_stored(&mut self, key: &Key, stored: Stamp, by: FollowerId) {
+        let quorum = self.write_quorum();
+        let Some(uncommitted) = self.uncommitted.get_mut(key) else { return };
+        if stored >= uncommitted.stamp {
+            uncommitted.confirmed.insert(by);
+            if uncommitted.confirmed.len() >= quorum {
+                self.uncommitted.remove(key);
+            }
+        }
+    }
+
+    /// A write of a key, not the newest, has reached its quorum.
+    pub(super) fn note_committed(&mut self, key: &Key, entry: Entry) {
+        if let Some(uncommitted) = self.uncommitted.get_mut(key)
+            && uncommitted.stamp > entry.stamp
+            && uncommitted.committed.as_ref().is_none_or(|committed| committed.stamp < entry.stamp)
+        {
+            uncommitted.committed = Some(entry);
+        }
+    }
+
+    /// A follower was given everything up to this write.
+    pub(super) fn note_caught_up(&mut self, by: FollowerId, covers: WriteId) {
+        let quorum = self.write_quorum();
+        self.uncommitted.retain(|_, uncommitted| {
+            if uncommitted.write <= covers {
+                uncommitted.confirmed.insert(by);
+            }
+            uncommitted.confirmed.len() < quorum
+        });
+    }
+
+    /// A follower does not store any more what it did.
+    pub(super) fn note_lost(&mut self, by: FollowerId) {
+        self.uncommitted.values_mut().for_each(|uncommitted| {
+            uncommitted.confirmed.remove(by);
+        });
+    }
+
+    /// No read can be answered, and nothing is known of what was committed.
+    pub(super) fn drop_reads(&mut self) {
+        while !self.reads.is_empty() {
+            self.give_up_read();
+        }
+        self.uncommitted.clear();
+    }
+}

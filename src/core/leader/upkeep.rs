@@ -1,0 +1,427 @@
+//! What a leader does for each follower besides sending it writes: it has it promise the epoch, brings it up to date, and
+//! looks after it.
+
+use std::time::Duration;
+
+use super::catch_up::Sync;
+use super::vocabulary::{Asked, Call, News, Output};
+use super::{Leader, Peer, Phase};
+use crate::base::{Epoch, FollowerId, FollowerSet};
+use crate::core::ask::{Answer, Ask, Configuration, Identity, Incarnation, Promise, Question, Said, Standing};
+use crate::core::backoff::jittered_pause;
+use crate::core::digest::{Buckets, Summary};
+
+/// How long a follower may be silent before it is asked whether it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What a leader knows of a follower.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Link {
+    /// What it said when it promised this epoch. None if it has not, or has restarted since.
+    pub(super) promised: Option<Promised>,
+    pub(super) sync: Sync,
+    call: Option<Pending>,
+    /// When the next question is due; none while one is under way.
+    ask_at: Option<Duration>,
+    /// No question before this.
+    not_before: Duration,
+    /// How many questions in a row had no answer.
+    failures: u32,
+    heard_at: Duration,
+    /// How often it was begun to bring it up to date.
+    pub(super) pushes: u64,
+    /// Whether something about it is to be found out at once.
+    in_doubt: bool,
+    /// Whether it is to be asked something though it is not time.
+    is_due: bool,
+    /// Whether its buckets are to be compared.
+    compare: bool,
+    /// Whether it has been told that the recovery is complete.
+    pub(super) knows_recovered: bool,
+}
+
+/// What a follower said when it promised the epoch, and since.
+#[derive(Debug, Clone)]
+pub(super) struct Promised {
+    pub(super) incarnation: Incarnation,
+    pub(super) standing: Standing,
+    pub(super) configurations: Vec<Configuration>,
+    pub(super) summary: Summary,
+    /// The last of the leader's rounds in which it said that the promise stands.
+    pub(super) round: u64,
+    /// The round in which others must have said so before it may be given a memory.
+    pub(super) needs_round: u64,
+    /// Whether what it stores is part of what was recovered.
+    pub(super) included: bool,
+    /// Whether it has turned out to store something else than it said when it promised.
+    pub(super) differs: bool,
+}
+
+/// A question that has no answer yet.
+#[derive(Debug, Clone)]
+struct Pending {
+    number: u64,
+    epoch: Epoch,
+    round: u64,
+    /// What the leader stored when it asked.
+    summary: Summary,
+    /// Whether the question says that the recovery is complete.
+    says_recovered: bool,
+}
+
+impl Link {
+    /// Whether it is sent writes as they come. Of one that did not take what it was sent more must be known first.
+    pub(super) fn takes_writes(&self) -> bool {
+        self.is_legacy() || (self.is_current() && !self.in_doubt)
+    }
+
+    pub(super) fn is_current(&self) -> bool {
+        matches!(self.sync, Sync::Current)
+    }
+
+    pub(super) fn is_legacy(&self) -> bool {
+        matches!(self.sync, Sync::Legacy)
+    }
+
+    /// Whether it was brought up to date in this of its lives.
+    pub(super) fn is_current_in(&self, incarnation: Incarnation) -> bool {
+        self.is_current() && self.promised.as_ref().is_some_and(|promised| promised.incarnation == incarnation)
+    }
+
+    pub(super) fn heard(&mut self, now: Duration) {
+        self.heard_at = now;
+    }
+
+    pub(super) fn ask_at(&self) -> Option<Duration> {
+        self.ask_at
+    }
+
+    /// Everything that decides what it is asked next, but when.
+    ///
+    /// Of the leader's rounds it counts how many have begun since, up to this one; none, if nobody waits for any.
+    pub(super) fn behaviour(&self, present: Option<u64>) -> impl std::hash::Hash + '_ {
+        let age = move |round: u64| present.map(|present| present - round);
+        let promised = self.promised.as_ref().map(|promised| {
+            let Promised { incarnation, standing, configurations, summary, round, needs_round, included, differs } =
+                promised;
+            (incarnation, standing, configurations, summary, age(*round), age(*needs_round), included, differs)
+        });
+        let sync = match &self.sync {
+            Sync::Behind => (0, None),
+            Sync::Pushing(snapshot) => (1, Some(snapshot.behaviour())),
+            Sync::Current => (2, None),
+            Sync::Legacy => (3, None),
+        };
+        let call = self.call.as_ref().map(|call| (call.epoch, age(call.round), call.summary, call.says_recovered));
+        (promised, sync, call, self.in_doubt, self.compare, self.knows_recovered)
+    }
+}
+
+impl Leader {
+    /// Whether a follower is up to date in this epoch, so that its confirmations count.
+    pub(super) fn counts(&self, peer: &Peer) -> bool {
+        !self.config.rules.recover_on_start || peer.link.is_current()
+    }
+
+    /// Which life of a follower has promised the leader's epoch, and whether it remembers, as far as the leader knows.
+    pub fn knows(&self, id: FollowerId) -> Option<Identity> {
+        let promised = self.peers[id.index()].link.promised.as_ref()?;
+        Some(Identity { incarnation: promised.incarnation, standing: promised.standing })
+    }
+
+    /// Whether the leader has something to ask a follower that cannot wait for long.
+    pub fn wants_to_ask(&self, id: FollowerId) -> bool {
+        self.peers[id.index()].link.call.is_none() && self.is_urgent(id)
+    }
+
+    /// Learns what became of a question.
+    pub fn handle_answer(&mut self, now: Duration, from: FollowerId, number: u64, asked: Asked) {
+        let link = &mut self.peers[from.index()].link;
+        let Some(call) = link.call.take_if(|call| call.number == number) else { return };
+        match asked {
+            Asked::Lost => {
+                link.failures += 1;
+                let pause = self.pause(from);
+                let peer = &mut self.peers[from.index()];
+                peer.link.not_before = now + pause;
+                peer.reachable = false;
+            }
+            Asked::Legacy => {
+                link.heard(now);
+                link.failures = 0;
+                self.take_for_legacy(from);
+            }
+            Asked::Answered(answer) => {
+                link.heard(now);
+                link.failures = 0;
+                link.in_doubt = false;
+                if link.is_legacy() {
+                    link.sync = Sync::Behind;
+                }
+                // Questions may get through where messages do not.
+                let peer = &mut self.peers[from.index()];
+                peer.reachable |= peer.resender.len() == 0;
+                self.hear(now, from, &call, answer);
+            }
+        }
+        self.go_on(now);
+    }
+
+    /// Acts on an answer.
+    fn hear(&mut self, now: Duration, from: FollowerId, call: &Pending, answer: Answer) {
+        let Answer { incarnation, standing, promised, said } = answer;
+        let mine = Promise { epoch: self.epoch, leader: self.config.id };
+        if promised != mine && promised.epoch >= self.epoch {
+            return self.step_down(now, promised.epoch);
+        }
+        // The answer to a question of an epoch that it has given up.
+        if call.epoch != self.epoch {
+            return;
+        }
+        let known = self.peers[from.index()].link.promised.as_ref().map(|promised| promised.incarnation);
+        if known.is_some_and(|known| known != incarnation) {
+            self.lose_memory_of(from);
+        }
+        match said {
+            Said::Promised { configurations, summary } => {
+                self.promised(from, call.round, (incarnation, standing, configurations, summary));
+            }
+            Said::Here { summary, buckets } => self.affirmed(from, call, standing, summary, buckets),
+            Said::Page { entries, more } => self.take_page(from, entries, more),
+            Said::Taken => {
+                if let Sync::Pushing(snapshot) = &mut self.peers[from.index()].link.sync {
+                    snapshot.part_is_taken();
+                }
+            }
+            Said::Installed => self.installed(now, from, call.says_recovered),
+            Said::Again => {
+                let link = &mut self.peers[from.index()].link;
+                link.sync = Sync::Behind;
+                link.promised.iter_mut().for_each(|promised| promised.differs = true);
+            }
+            Said::Refused => self.lose_memory_of(from),
+        }
+    }
+
+    fn promised(
+        &mut self,
+        from: FollowerId,
+        round: u64,
+        (incarnation, standing, configurations, summary): (Incarnation, Standing, Vec<Configuration>, Summary),
+    ) {
+        // Whoever is asked from now on whether the promise stands is asked after this life has begun.
+        if standing == Standing::Recovering && !self.is_fencing() {
+            self.round += 1;
+        }
+        let needs_round = self.round;
+        let link = &mut self.peers[from.index()].link;
+        let (included, differs) = (false, false);
+        link.promised =
+            Some(Promised { incarnation, standing, configurations, summary, round, needs_round, included, differs });
+        link.sync = Sync::Behind;
+    }
+
+    /// The follower is still there, and the promise stands.
+    fn affirmed(
+        &mut self,
+        from: FollowerId,
+        call: &Pending,
+        standing: Standing,
+        summary: Summary,
+        buckets: Option<Buckets>,
+    ) {
+        let unchanged = call.summary == self.store.summary();
+        let peer = &mut self.peers[from.index()];
+        let Some(promised) = &mut peer.link.promised else { return };
+        promised.round = promised.round.max(call.round);
+        promised.standing = standing;
+        peer.link.knows_recovered |= call.says_recovered;
+        let is_quiet = self.config.rules.resend_missed && unchanged && peer.unanswered == 0 && peer.resender.len() == 0;
+        let differs = summary != call.summary;
+        peer.link.compare = false;
+        if !(is_quiet && differs && peer.link.is_current() && matches!(self.phase, Phase::Serving)) {
+            return;
+        }
+        match buckets {
+            None => peer.link.compare = true,
+            against => self.push(from, against),
+        }
+    }
+
+    /// The follower has restarted, and what it confirmed is not stored by it any more.
+    pub(super) fn lose_memory_of(&mut self, of: FollowerId) {
+        let link = &mut self.peers[of.index()].link;
+        if link.promised.take().is_none() {
+            return;
+        }
+        link.sync = Sync::Behind;
+        (link.compare, link.knows_recovered) = (false, false);
+        if self.config.rules.forget_lost_confirmations {
+            for open in self.open.values_mut() {
+                open.confirmed.remove(of);
+            }
+            self.note_lost(of);
+        }
+        self.outputs.push_back(Output::Tell(News::Forgot(of)));
+        self.fence_anew();
+    }
+
+    pub(super) fn take_for_legacy(&mut self, id: FollowerId) {
+        let link = &mut self.peers[id.index()].link;
+        if self.config.rules.recover_on_start && !link.is_legacy() {
+            link.promised = None;
+            link.sync = Sync::Legacy;
+            self.outputs.push_back(Output::Tell(News::Legacy(id)));
+        }
+    }
+
+    /// What a follower answered to a message makes it doubtful that it is what it was.
+    pub(super) fn look_after(&mut self, now: Duration, id: FollowerId) {
+        if self.config.rules.recover_on_start {
+            self.peers[id.index()].link.in_doubt = true;
+            self.attend(now, id);
+        }
+    }
+
+    /// Asks a follower its next question, if one is to come, whether or not it is time.
+    pub(super) fn ask_now(&mut self, now: Duration, to: FollowerId) {
+        let link = &mut self.peers[to.index()].link;
+        if link.ask_at.is_some() {
+            link.not_before = Duration::ZERO;
+            link.is_due = true;
+            self.attend(now, to);
+        }
+    }
+
+    /// Asks every follower what is to be asked now.
+    pub(super) fn attend_to_all(&mut self, now: Duration) {
+        for to in self.followers() {
+            self.attend(now, to);
+        }
+    }
+
+    /// Asks a follower what is to be asked now, or arranges for it to be asked when it is time.
+    pub(super) fn attend(&mut self, now: Duration, to: FollowerId) {
+        self.ask_or_arrange(now, to);
+        let asks = self.peers.iter().filter_map(|peer| peer.link.ask_at);
+        self.next_ask = asks.min().unwrap_or(Duration::MAX);
+    }
+
+    fn ask_or_arrange(&mut self, now: Duration, to: FollowerId) {
+        let urgent = self.is_urgent(to);
+        let link = &mut self.peers[to.index()].link;
+        link.ask_at = None;
+        if link.call.is_some() {
+            return;
+        }
+        let due = if urgent || std::mem::take(&mut link.is_due) {
+            link.not_before
+        } else {
+            link.not_before.max(link.heard_at + HEARTBEAT)
+        };
+        if due > now {
+            link.ask_at = Some(due);
+            return;
+        }
+        let question = self.question(to);
+        self.asked += 1;
+        let (number, round, summary) = (self.asked, self.round, self.store.summary());
+        let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
+        self.peers[to.index()].link.call =
+            Some(Pending { number, epoch: self.epoch, round, summary, says_recovered: self.serves() });
+        self.outputs.push_back(Output::Ask(Call { to, number, ask }));
+    }
+
+    /// Whether the next question to a follower is to be asked at once.
+    fn is_urgent(&self, to: FollowerId) -> bool {
+        let link = &self.peers[to.index()].link;
+        let Some(promised) = &link.promised else { return !link.is_legacy() };
+        if link.in_doubt || link.compare || (promised.round < self.round && self.needs_affirmation()) {
+            return true;
+        }
+        match (&self.phase, &link.sync) {
+            (Phase::Starting(start), _) if !start.has_recovered() => start.pulls_from(to),
+            (_, Sync::Behind) => self.may_install(to),
+            (_, Sync::Pushing(_)) => true,
+            (Phase::Serving, Sync::Current) => !link.knows_recovered,
+            _ => false,
+        }
+    }
+
+    fn question(&mut self, to: FollowerId) -> Question {
+        let link = &self.peers[to.index()].link;
+        if link.promised.is_none() {
+            return Question::Fence { configuration: self.config.configuration.clone() };
+        }
+        let has_recovered = match &self.phase {
+            Phase::Starting(start) if start.pulls_from(to) => return self.pull(to),
+            Phase::Starting(start) => start.has_recovered(),
+            Phase::Serving => true,
+        };
+        if has_recovered && matches!(link.sync, Sync::Behind) && self.may_install(to) {
+            self.push(to, None);
+        }
+        match &self.peers[to.index()].link.sync {
+            Sync::Pushing(_) => self.part(to),
+            _ => {
+                let recovered = self.serves().then(|| self.config.configuration.clone());
+                Question::Probe { recovered, buckets: self.peers[to.index()].link.compare }
+            }
+        }
+    }
+
+    /// How many followers know epochs, as far as anybody knows.
+    pub(super) fn fenceable(&self) -> usize {
+        self.peers.iter().filter(|peer| !peer.link.is_legacy()).count()
+    }
+
+    /// Whether somebody waits for others to say that the promise stands.
+    pub(super) fn needs_affirmation(&self) -> bool {
+        match &self.phase {
+            Phase::Starting(start) if !start.has_recovered() => start.is_confirming(),
+            Phase::Serving if !self.reads.is_empty() => true,
+            _ => self.followers().any(|id| {
+                let link = &self.peers[id.index()].link;
+                link.promised.is_some() && matches!(link.sync, Sync::Behind) && !self.may_install(id)
+            }),
+        }
+    }
+
+    /// The configurations under which something may have been acknowledged that must not be lost.
+    pub(super) fn configurations_in_force(&self) -> Vec<Configuration> {
+        let mut configurations = vec![self.config.configuration.clone()];
+        if self.serves() || !self.config.rules.remember_quorums {
+            return configurations;
+        }
+        for promised in self.peers.iter().filter_map(|peer| peer.link.promised.as_ref()) {
+            for configuration in &promised.configurations {
+                if !configurations.contains(configuration) {
+                    configurations.push(configuration.clone());
+                }
+            }
+        }
+        configurations
+    }
+
+    /// The followers of which something is true that have promised the epoch.
+    pub(super) fn promised_by(&self, is: impl Fn(&Promised) -> bool) -> FollowerSet {
+        let mut set = FollowerSet::default();
+        for (id, peer) in self.followers().zip(&self.peers) {
+            if peer.link.promised.as_ref().is_some_and(&is) {
+                set.insert(id);
+            }
+        }
+        set
+    }
+
+    /// Whether an epoch that a follower has promised, and for which it did not take a message, is that of another leader.
+    pub(super) fn is_deposed_by(&self, promised: Epoch, message: Epoch) -> bool {
+        promised > self.epoch || (promised == self.epoch && message == self.epoch)
+    }
+
+    fn pause(&self, to: FollowerId) -> Duration {
+        let failures = self.peers[to.index()].link.failures;
+        let draw = self.config.seed.fork("asks").draw(&[to.0.into(), self.config.id.0, failures.into()]);
+        jittered_pause(failures.saturating_sub(1), draw)
+    }
+}

@@ -1,0 +1,274 @@
+//! What goes into a leader's state machine and comes out of it.
+
+use crate::base::trace::{Event, LossReason, MessageId, WriteId};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, Stamp, Version};
+use crate::core::Message;
+use crate::core::ask::{Answer, Ask, Incarnation, Standing};
+use crate::core::store::{Entry, Store};
+
+/// A write that was taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// Names the write in [`Output::Complete`].
+    pub write: WriteId,
+    /// The stamp that it got.
+    pub stamp: Stamp,
+}
+
+/// Why a write was not taken on. It has no version and no effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The leader does not serve: it does not know what was written before it.
+    #[error("{0}")]
+    NotServing(Waiting),
+    /// The key has used every version there is.
+    #[error("key {key:?} has used its last version, {max}", max = Version::MAX)]
+    VersionsUsedUp {
+        /// The key.
+        key: Key,
+    },
+    /// The key has not the version that the write is made for.
+    #[error("key {key:?} has version {current}, not {expected}", current = shown(*.current), expected = shown(*.expected))]
+    WrongVersion {
+        /// The key.
+        key: Key,
+        /// The version that it should have, 0 if it should not be there.
+        expected: u64,
+        /// The version that it has, 0 if it is not there.
+        current: u64,
+    },
+}
+
+fn shown(version: u64) -> String {
+    if version == 0 { "0 (not there)".to_owned() } else { version.to_string() }
+}
+
+/// What the leader wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Bring this message to its follower and call [`Leader::handle_reply`](super::Leader::handle_reply) with what became of it, once.
+    Send(Message),
+    /// Answer the client of this write.
+    Complete(Completion),
+    /// Bring this question to its follower and call [`Leader::handle_answer`](super::Leader::handle_answer) with the answer, or with none, once.
+    Ask(Call),
+    /// Answer a reader: with what was committed, or not at all.
+    Read(ReadId, Readable),
+    /// Nothing: it is told for those who watch.
+    Tell(News),
+}
+
+/// Names a read among those of its leader.
+pub type ReadId = u64;
+
+/// Whether a read that had to wait can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readable {
+    /// No other leader had served before the read began: [`Leader::committed`](super::Leader::committed) is what it finds.
+    Yes,
+    /// That could not be found out in time, or there is another leader.
+    No,
+}
+
+/// A question on its way to one follower.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The follower that is asked.
+    pub to: FollowerId,
+    /// Names the question in the answer.
+    pub number: u64,
+    /// The question.
+    pub ask: Ask,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// The follower answered.
+    Answered(Answer),
+    /// It answered that it does not know such questions.
+    Legacy,
+    /// No answer: no connection, a passed deadline, a lost request or a lost reply.
+    Lost,
+}
+
+/// Something about the leader or a follower that a person or a checker wants to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The leader has what was written before it, under its own epoch. It serves once a quorum has it too.
+    Recovered {
+        /// Its epoch.
+        epoch: Epoch,
+        /// How many keys there are.
+        keys: usize,
+        /// The followers whose state it is made of.
+        from: FollowerSet,
+        /// Whether nothing had survived anywhere, or the operator accepted the loss of what may have.
+        anew: bool,
+    },
+    /// It serves.
+    Serving(Epoch),
+    /// Another leader has a later epoch. What clients wait for is left open.
+    SteppedDown {
+        /// Its own epoch, until now.
+        from: Epoch,
+        /// The epoch that a follower has promised.
+        promised: Epoch,
+    },
+    /// A follower that was not up to date is now.
+    CaughtUp {
+        /// The follower.
+        follower: FollowerId,
+        /// Which of its lives.
+        incarnation: Incarnation,
+        /// The leader's epoch.
+        epoch: Epoch,
+    },
+    /// A follower is there again with an empty memory.
+    Forgot(FollowerId),
+    /// A follower does not know epochs. It is sent writes, and counts for nothing.
+    Legacy(FollowerId),
+}
+
+impl News {
+    /// How a trace tells it, of a leader with this store.
+    pub fn events(&self, store: &Store) -> Vec<Event> {
+        match self {
+            Self::Recovered { epoch, from, anew, .. } => {
+                let found = store.iter().map(|(key, entry)| {
+                    let (key, Entry { stamp, value }) = (key.clone(), entry.clone());
+                    Event::Recover { key, stamp, value }
+                });
+                let ids = FollowerId::first(FollowerSet::CAPACITY).filter(|id| from.contains(*id)).collect();
+                found.chain([Event::Recovered { epoch: *epoch, from: ids, anew: *anew }]).collect()
+            }
+            Self::Serving(epoch) => vec![Event::Serve { epoch: *epoch }],
+            Self::SteppedDown { promised, .. } => vec![Event::StepDown { promised: *promised }],
+            Self::CaughtUp { .. } | Self::Legacy(_) => Vec::new(),
+            Self::Forgot(follower) => vec![Event::Forgot { follower: *follower }],
+        }
+    }
+}
+
+/// What a leader waits for before it serves.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Waiting {
+    /// Enough followers that remember what was acknowledged.
+    #[error(
+        "recovering: {normal} of the {needed} followers that are needed to know every acknowledged write have answered with \
+         their memory intact{}{}",
+        listed("; without an answer: ", .silent),
+        listed("; restarted, and may have lost their memory: ", .forgetful)
+    )]
+    Survivors {
+        /// How many have promised the epoch and remember.
+        normal: usize,
+        /// How many must.
+        needed: usize,
+        /// Those that have not answered.
+        silent: Vec<String>,
+        /// Those that have answered and may have lost their memory.
+        forgetful: Vec<String>,
+    },
+    /// The state of those that have answered.
+    #[error("recovering: reading what the followers store")]
+    State,
+    /// A quorum that has what was recovered.
+    #[error("recovering: {current} of {needed} followers have been brought up to date")]
+    Quorum {
+        /// How many have it.
+        current: usize,
+        /// How many must.
+        needed: usize,
+    },
+}
+
+fn listed(intro: &str, names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("{intro}{}", names.join(", ")) }
+}
+
+/// How a write ended for its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completion {
+    /// The write.
+    pub write: WriteId,
+    /// Its stamp.
+    pub stamp: Stamp,
+    /// Whether the quorum was reached in time.
+    pub ok: bool,
+    /// The distinct followers that had confirmed by then.
+    pub confirmations: usize,
+    /// The quorum.
+    pub required: usize,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// The follower now stores this for the message's key.
+    Stored(Stored),
+    /// The follower has promised this epoch, or another leader's of the same number, and did not take the message.
+    Fenced(Epoch),
+    /// A follower that does not know epochs took the message.
+    Legacy,
+    /// The follower answered, but would not take the message.
+    Refused,
+    /// No answer: no connection, a passed deadline, a lost request or a lost reply.
+    Lost,
+}
+
+impl Reply {
+    /// How a trace tells it.
+    pub fn event(self, message: MessageId) -> Event {
+        let reason = match self {
+            Self::Stored(stored) if stored.standing == Standing::Normal => {
+                return Event::Ack { message, stored: stored.stamp };
+            }
+            Self::Stored(_) => LossReason::Recovering,
+            Self::Fenced(_) => LossReason::Fenced,
+            Self::Legacy => LossReason::Legacy,
+            Self::Refused => LossReason::Refused,
+            Self::Lost => LossReason::Deadline,
+        };
+        Event::Lost { message, reason }
+    }
+}
+
+/// What a follower stores for a key, and whether that can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stored {
+    /// Its stamp.
+    pub stamp: Stamp,
+    /// Which of the follower's lives stores it.
+    pub incarnation: Incarnation,
+    /// Whether its memory can be relied on.
+    pub standing: Standing,
+}
+
+/// A timer of the leader, by what happens when it goes off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// The client of the oldest write that waits is answered.
+    Deadline,
+    /// The oldest read that waits is given up.
+    Read,
+    /// A round of what this follower missed is sent.
+    Resend(FollowerId),
+    /// This follower is asked something.
+    Ask(FollowerId),
+}
+
+/// How a follower fares, as the leader sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FollowerStatus {
+    /// False from a message that it did not take until one that it did. True before the first.
+    pub reachable: bool,
+    /// First deliveries without an answer yet.
+    pub unanswered: usize,
+    /// Keys whose newest write it is known to have missed.
+    pub missed: usize,
+    /// Whether it has been brought up to date in this epoch, and counts.
+    pub current: bool,
+    /// Whether it does not know epochs, and is sent writes in the documented form.
+    pub legacy: bool,
+}

@@ -1,0 +1,22 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use tracing::warn;
+
+use super::error::ApiError;
+use super::{App, Duty, json};
+use crate::base::wire::AcceptedLoss;
+
+/// `POST /admin/accept-loss`: an operator accepts that what only missing or forgetful followers know is lost.
+pub(super) async fn accept_loss(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::NotWaiting) };
+    let waited_for = replicator.accept_loss().ok_or(ApiError::NothingToAccept)?;
+    let detail = format!(
+        "the leader goes on as soon as a majority of its followers has answered; writes are lost that were acknowledged and \
+         that only the others know ({waited_for})"
+    );
+    warn!("an operator has accepted the loss of what only missing followers know: {detail}");
+    Ok(json(StatusCode::OK, &AcceptedLoss { accepted: true, detail }))
+}

@@ -1,0 +1,34 @@
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+
+use super::error::ApiError;
+use super::request::json_body;
+use super::write::REPLICATION_ALLOWANCE;
+use super::{App, Duty, json};
+use crate::base::trace::Event;
+use crate::base::wire;
+use crate::core::Ask;
+
+/// `POST /peer`: a leader asks its follower something.
+pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
+    let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
+    let body = json_body(&app.bodies, request, app.max_body + REPLICATION_ALLOWANCE).await?;
+    let ask: Ask = wire::parse_object(&body)?;
+    drop(body);
+    let mut events = Vec::new();
+    let mut follower = standby.lock();
+    let answer = follower.ask(&ask, &mut events);
+    for event in events {
+        // The lock is held: whoever looks now sees what has changed.
+        if let Event::Apply { key, .. } = &event {
+            app.awaited.wake(key);
+        }
+        standby.observe(|| event);
+    }
+    drop(follower);
+    Ok(json(StatusCode::OK, &answer))
+}

@@ -1,0 +1,115 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use tokio::sync::Notify;
+use tracing::{debug, info, warn};
+
+use super::peer::PeerToken;
+use super::replicator::Replicator;
+use crate::base::FollowerId;
+use crate::base::wire;
+use crate::core::{Asked, Call};
+use crate::net::http::{Body, HttpClient};
+use crate::net::{HostPort, Transport};
+
+/// What a follower is to be asked: one question at a time.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    next: Mutex<Option<Call>>,
+    put: Notify,
+}
+
+impl Questions {
+    pub(super) fn put(&self, call: Call) {
+        let before = self.next.lock().unwrap_or_else(PoisonError::into_inner).replace(call);
+        debug_assert!(before.is_none(), "a follower is asked one thing at a time");
+        self.put.notify_one();
+    }
+
+    async fn take(&self) -> Call {
+        loop {
+            let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match next {
+                Some(call) => return call,
+                None => self.put.notified().await,
+            }
+        }
+    }
+}
+
+/// Asks one follower what the leader wants to know, over the same connections that carry its writes.
+pub(super) struct Interview<T: Transport> {
+    pub(super) to: FollowerId,
+    pub(super) address: HostPort,
+    pub(super) http: HttpClient<T>,
+    pub(super) replicator: Arc<Replicator>,
+    /// The deadline of each question.
+    pub(super) deadline: Duration,
+    /// What each request shows.
+    pub(super) token: Option<PeerToken>,
+}
+
+impl<T: Transport> Interview<T> {
+    /// Asks for as long as the node lives. Never returns.
+    pub(super) async fn run(self) {
+        let questions = self.replicator.questions(self.to);
+        // Whether it took us for its leader last time; kept to log changes only.
+        let mut admits = true;
+        loop {
+            let call = questions.take().await;
+            let asked = self.ask(&call, &mut admits).await;
+            self.replicator.answered(self.to, call.number, asked);
+        }
+    }
+
+    async fn ask(&self, call: &Call, admits: &mut bool) -> Asked {
+        let body = serde_json::to_vec(&call.ask).expect("our own types can be written as JSON");
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri("/peer")
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(Body::from(body))
+            .expect("every part is valid");
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(header::AUTHORIZATION, token.authorization().clone());
+        }
+        let follower = &self.address;
+        match self.http.request(follower, request, self.deadline).await {
+            Err(error) => {
+                debug!(%follower, %error, "the follower does not answer a question");
+                Asked::Lost
+            }
+            Ok(answer) if answer.status == StatusCode::OK => match wire::parse(&answer.body) {
+                Ok(answer) => {
+                    if !std::mem::replace(admits, true) {
+                        info!(%follower, "the follower admits this leader now");
+                    }
+                    Asked::Answered(answer)
+                }
+                Err(error) => {
+                    debug!(%follower, %error, "the follower's answer cannot be read");
+                    Asked::Legacy
+                }
+            },
+            Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => {
+                if std::mem::replace(admits, false) {
+                    let problem = match self.token {
+                        Some(_) => "its PEER_TOKEN is not that of this leader",
+                        None => "it has a PEER_TOKEN, and this leader has none",
+                    };
+                    warn!(%follower, "the follower refuses this leader (401): {problem}");
+                }
+                Asked::Lost
+            }
+            // What a server says that knows the documented paths only.
+            Ok(answer) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                Asked::Legacy
+            }
+            Ok(answer) => {
+                debug!(%follower, status = %answer.status, "the follower refuses a question");
+                Asked::Lost
+            }
+        }
+    }
+}

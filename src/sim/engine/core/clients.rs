@@ -1,0 +1,321 @@
+//! The clients: each does one operation after another.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::vec;
+
+use super::queue::{At, CallId, ClientIndex, Event};
+use super::world::World;
+use crate::base::trace::{Event as Happened, Outcome};
+use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
+use crate::client::operation_name;
+use crate::core::{Completion, Readable, Standing};
+use crate::node;
+use crate::sim::engine::story;
+use crate::sim::scenario::{OperationName, PlannedKind, PlannedOperation};
+
+/// A client, and what it has still to do.
+#[derive(Debug)]
+pub(super) struct ClientHost {
+    pub(super) id: NodeId,
+    todo: vec::IntoIter<PlannedOperation>,
+    is_prober: bool,
+    /// After how long it hangs up on which of its operations.
+    hangs_up: BTreeMap<u64, Duration>,
+    /// How many calls it has made.
+    calls: u32,
+    current: Option<Call>,
+}
+
+/// The operation that a client is at.
+#[derive(Debug)]
+struct Call {
+    number: u64,
+    target: NodeId,
+    key: Key,
+    /// What it writes; `None` for a read.
+    value: Option<Value>,
+    /// Of a read: what it may find.
+    mode: ReadMode,
+    /// What comes back to the client, once it is on its way.
+    answer: Option<Answer>,
+}
+
+/// What becomes of an operation.
+#[derive(Debug)]
+pub(super) struct Answer {
+    outcome: Outcome,
+    stamp: Option<Stamp>,
+    value: Option<Value>,
+    confirmed: Option<(usize, usize)>,
+}
+
+impl Answer {
+    const UNKNOWN: Self = Self { outcome: Outcome::Unknown, stamp: None, value: None, confirmed: None };
+    pub(super) const FAILED: Self = Self { outcome: Outcome::Failed, stamp: None, value: None, confirmed: None };
+}
+
+impl ClientHost {
+    pub(super) fn new(
+        id: NodeId,
+        operations: Vec<PlannedOperation>,
+        disconnects: &BTreeMap<OperationName, Duration>,
+    ) -> Self {
+        let own = disconnects.iter().filter(|(name, _)| NodeId::Client(name.client) == id);
+        let hangs_up = own.map(|(name, after)| (name.number, *after)).collect();
+        Self { id, todo: operations.into_iter(), is_prober: false, hangs_up, calls: 0, current: None }
+    }
+
+    /// The client that writes once everything is healed.
+    pub(super) fn prober(id: NodeId) -> Self {
+        let key = Key::new(story::PROBED_KEY).expect("a short name");
+        let probe =
+            |number| PlannedOperation { number, at_ms: 0, think_ms: 0, kind: PlannedKind::Set, key: key.clone() };
+        let operations = (1..=story::PROBES).map(probe).collect();
+        Self { is_prober: true, ..Self::new(id, operations, &BTreeMap::new()) }
+    }
+
+    /// How many operations it has still to do.
+    pub(super) fn left(&self) -> usize {
+        self.todo.len()
+    }
+
+    fn written(&self, number: u64) -> Value {
+        let json = match self.id {
+            NodeId::Client(client) if !self.is_prober => story::written_value(OperationName { client, number }),
+            _ => story::probed_value(number),
+        };
+        Value::from_json(&json).expect("what is written is JSON")
+    }
+}
+
+impl World {
+    /// A client has time for its next operation, if there is one.
+    pub(super) fn next_operation(&mut self, client: ClientIndex) {
+        match self.clients[client as usize].todo.as_slice().first() {
+            None => self.busy_clients -= 1,
+            Some(_) if self.chooses() => self.offer_operation(client),
+            Some(operation) => {
+                let at = self.now.max(operation.at_ms * 1000) + operation.think_ms * 1000;
+                self.queue.push(at, Event::Begin(client));
+            }
+        }
+    }
+
+    pub(super) fn begin_operation(&mut self, client: ClientIndex) {
+        let host = &mut self.clients[client as usize];
+        let Some(PlannedOperation { number, kind, key, .. }) = host.todo.next() else { return };
+        host.calls += 1;
+        let call = CallId { client, ordinal: host.calls };
+        let (id, operation) = (host.id, number);
+        let mode = match kind {
+            PlannedKind::Get { mode, .. } => mode,
+            PlannedKind::Set => ReadMode::Local,
+        };
+        let (target, value) = match kind {
+            PlannedKind::Get { from, .. } => (from, None),
+            PlannedKind::Set => (NodeId::Leader, Some(host.written(number))),
+        };
+        let hangs_up = host.hangs_up.get(&number).copied();
+        host.current = Some(Call { number, target, key: key.clone(), value: value.clone(), mode, answer: None });
+        let event = match value {
+            Some(value) => Happened::InvokeSet { operation, target, key, value },
+            None => Happened::InvokeGet { operation, target, key, mode },
+        };
+        self.trace.push(self.now, id, 0, event);
+        self.call_deadlines.push_back((self.now + self.call_deadline, call));
+        self.queue.push_transit(self.now + self.latency, Event::Call(call));
+        // After the call, which at the same time arrives first.
+        if let Some(after) = hangs_up {
+            self.queue.push(self.now + after.as_micros() as At, Event::HangUp(call));
+        }
+    }
+
+    /// Whether a client waits for what becomes of this call, and that is not yet on its way.
+    fn is_unanswered(&self, call: CallId) -> bool {
+        self.is_waiting(call)
+            && self.clients[call.client as usize].current.as_ref().is_some_and(|current| current.answer.is_none())
+    }
+
+    pub(super) fn is_waiting(&self, call: CallId) -> bool {
+        let host = &self.clients[call.client as usize];
+        host.current.is_some() && host.calls == call.ordinal
+    }
+
+    /// A call reaches its node. One that is down refuses it once it is up; one that is paused deals with it once
+    /// it goes on.
+    pub(super) fn call(&mut self, call: CallId) {
+        if !self.is_unanswered(call) {
+            return;
+        }
+        let host = &self.clients[call.client as usize];
+        let Some(current) = &host.current else { return };
+        let inbox = match current.target {
+            NodeId::Follower(follower) => {
+                let host = &mut self.followers[follower.index()];
+                if !host.up {
+                    return host.calls.push(call);
+                }
+                host.inbox_if_paused()
+            }
+            _ if !self.leader.up => return self.leader.calls.push(call),
+            _ => self.leader.inbox_if_paused(),
+        };
+        if let Some(inbox) = inbox {
+            return inbox.push(Event::Call(call));
+        }
+        let (client, number, key) = (host.id, current.number, current.key.clone());
+        if !matches!(current.target, NodeId::Follower(_)) && !self.leader.state.serves() {
+            return self.park(call);
+        }
+        match (&current.value, current.target) {
+            (Some(value), _) => {
+                let value = value.clone();
+                self.write(call, operation_name(client, number), key, value);
+            }
+            (None, NodeId::Follower(follower)) => {
+                let follower = &self.followers[follower.index()].state;
+                match follower.identity().standing {
+                    Standing::Normal => self.answer_read(call, follower.get(&key).cloned()),
+                    Standing::Recovering => self.send_answer(call, Answer::FAILED),
+                }
+            }
+            (None, _) => match current.mode {
+                ReadMode::Local => self.answer_read(call, self.leader.state.store().get(&key).cloned()),
+                ReadMode::Committed => self.answer_read(call, self.leader.state.committed(&key).cloned()),
+                ReadMode::Linearizable => self.read_when_sure(call),
+            },
+        }
+    }
+
+    /// A call waits for the leader to serve, for some time.
+    fn park(&mut self, call: CallId) {
+        let until = self.leader.clock.show(self.now) + node::START_PATIENCE.as_micros() as At;
+        self.leader.parked.push_back((until, call));
+        self.leader.arrange_wake_up();
+    }
+
+    /// Calls that have waited for the leader to serve for so long are refused.
+    pub(super) fn refuse_parked_calls(&mut self, now: At) {
+        while let Some((_, call)) = self.leader.parked.pop_front_if(|(until, _)| *until <= now) {
+            if self.is_unanswered(call) {
+                self.send_answer(call, Answer::FAILED);
+            }
+        }
+    }
+
+    /// A read waits until the leader knows that there is no other.
+    fn read_when_sure(&mut self, call: CallId) {
+        let now = self.leader.shown_at(self.now);
+        match self.leader.state.begin_read(now) {
+            Ok(read) => {
+                self.leader.reading.insert(read, call);
+                self.act();
+                self.leader.arrange_wake_up();
+            }
+            Err(_) => self.send_answer(call, Answer::FAILED),
+        }
+    }
+
+    /// A read that waited is answered.
+    pub(super) fn answer_waiting_read(&mut self, call: CallId, readable: Readable) {
+        let key = self.clients[call.client as usize].current.as_ref().map(|current| current.key.clone());
+        match (readable, key) {
+            (Readable::Yes, Some(key)) if self.is_unanswered(call) => {
+                let found = self.leader.state.committed(&key).cloned();
+                self.answer_read(call, found);
+            }
+            _ => self.send_answer(call, Answer::FAILED),
+        }
+    }
+
+    fn write(&mut self, call: CallId, operation: u64, key: Key, value: Value) {
+        let now = self.leader.shown_at(self.now);
+        match self.leader.state.set(now, Some(operation), key.clone(), value.clone()) {
+            Ok(accepted) => {
+                let (write, stamp) = (accepted.write, accepted.stamp);
+                self.record_of_leader(Happened::Accept { write, key, stamp, value });
+                self.leader.waiting.push(write, call);
+                self.act();
+                self.leader.arrange_wake_up();
+            }
+            Err(_) => self.send_answer(call, Answer::FAILED),
+        }
+    }
+
+    pub(super) fn answer_write(&mut self, call: CallId, completion: &Completion) {
+        let outcome = if completion.ok { Outcome::Ok } else { Outcome::Unknown };
+        let confirmed = Some((completion.confirmations, completion.required));
+        self.send_answer(call, Answer { outcome, stamp: Some(completion.stamp), value: None, confirmed });
+    }
+
+    fn answer_read(&mut self, call: CallId, found: Option<crate::core::Entry>) {
+        let answer = match found {
+            Some(entry) => {
+                Answer { outcome: Outcome::Ok, stamp: Some(entry.stamp), value: Some(entry.value), confirmed: None }
+            }
+            None => Answer { outcome: Outcome::Absent, stamp: None, value: None, confirmed: None },
+        };
+        self.send_answer(call, answer);
+    }
+
+    pub(super) fn send_answer(&mut self, call: CallId, answer: Answer) {
+        if !self.is_unanswered(call) {
+            return;
+        }
+        if let Some(current) = &mut self.clients[call.client as usize].current {
+            current.answer = Some(answer);
+            self.queue.push_transit(self.now + self.latency, Event::Answer(call));
+        }
+    }
+
+    /// What came of a call reaches its client.
+    pub(super) fn answer(&mut self, call: CallId) {
+        if self.is_waiting(call)
+            && let Some(current) = self.clients[call.client as usize].current.take()
+        {
+            let answer = current.answer.expect("it is on its way only once it is known");
+            self.return_to(call.client, current.number, answer);
+        }
+    }
+
+    /// A client has waited for long enough.
+    pub(super) fn give_up_call(&mut self, call: CallId) {
+        if let Some(current) = self.clients[call.client as usize].current.take() {
+            let answer = if current.value.is_some() { Answer::UNKNOWN } else { Answer::FAILED };
+            self.return_to(call.client, current.number, answer);
+        }
+    }
+
+    /// A client hangs up, and learns nothing of what becomes of its call. One that has reached its node goes on without it.
+    pub(super) fn hang_up(&mut self, call: CallId) {
+        if !self.is_waiting(call) {
+            return;
+        }
+        let host = &mut self.clients[call.client as usize];
+        let (Some(current), NodeId::Client(client)) = (&host.current, host.id) else { return };
+        let number = current.number;
+        self.record_fault(story::hang_up(OperationName { client, number }));
+        self.clients[call.client as usize].current = None;
+        self.return_to(call.client, number, Answer::UNKNOWN);
+    }
+
+    fn return_to(&mut self, client: ClientIndex, operation: u64, answer: Answer) {
+        let Answer { outcome, stamp, value, confirmed } = answer;
+        let id = self.clients[client as usize].id;
+        self.trace.push(self.now, id, 0, Happened::Return { operation, outcome, stamp, value, confirmed });
+        self.next_operation(client);
+    }
+
+    /// The connections of clients to a node that was killed end: it will not answer.
+    pub(super) fn break_calls_to(&mut self, node: NodeId) {
+        for client in 0..self.clients.len() {
+            let host = &self.clients[client];
+            let call = CallId { client: client as ClientIndex, ordinal: host.calls };
+            if host.current.as_ref().is_some_and(|current| current.target == node) && self.is_unanswered(call) {
+                let is_write = self.clients[client].current.as_ref().is_some_and(|current| current.value.is_some());
+                self.send_answer(call, if is_write { Answer::UNKNOWN } else { Answer::FAILED });
+            }
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The traffic between the leader and its followers.
+
+use std::mem;
+use std::time::Duration;
+
+use super::exchange::ExchangeId;
+use super::network::{Passage, Way};
+use super::queue::{At, Event};
+use super::world::World;
+use crate::base::trace::{Event as Happened, LossReason, LostPart, RequestId};
+use crate::base::{FollowerId, NodeId};
+use crate::core::{Applied, Asked, Call, Identity, LeaderId, Message, Output, Parcel, Reply, Stored};
+use crate::net::Fate;
+
+impl World {
+    /// The leader acts by itself, for it is time to.
+    pub(super) fn leader_wakes(&mut self) {
+        let now = self.leader.clock.show(self.now);
+        self.refuse_parked_calls(now);
+        while let Some(message) = self.leader.lost_by(now) {
+            self.deliver(&message, Err(LossReason::Deadline));
+        }
+        while let Some((at, id)) = self.leader.deadlines.front().copied() {
+            let is_open = self.exchanges.get(id).is_some_and(|exchange| exchange.open);
+            // One that has been answered must not wake the leader for nothing later on.
+            if is_open && at > now {
+                break;
+            }
+            self.leader.deadlines.pop_front();
+            self.give_up(id, LossReason::Deadline);
+        }
+        if self.leader.is_state_due(now) {
+            self.leader.state.handle_timeout(Duration::from_micros(now));
+            self.act();
+        }
+        while let Some(follower) = self.leader.ready_lane(now) {
+            self.send_what_is_due(follower, now);
+        }
+        self.leader.arrange_wake_up();
+    }
+
+    /// Does what the leader's state machine asks for.
+    pub(super) fn act(&mut self) {
+        while let Some(output) = self.leader.state.poll_output() {
+            match output {
+                Output::Send(message) => self.hand_over(message),
+                Output::Ask(call) => self.pose(call),
+                Output::Read(read, readable) => {
+                    if let Some(call) = self.leader.reading.remove(&read) {
+                        self.answer_waiting_read(call, readable);
+                    }
+                }
+                Output::Tell(news) => {
+                    for event in news.events(self.leader.state.store()) {
+                        self.record_of_leader(event);
+                    }
+                }
+                Output::Complete(completion) => {
+                    let (write, ok, confirmations) = (completion.write, completion.ok, completion.confirmations);
+                    self.record_of_leader(Happened::Complete { write, ok, confirmations });
+                    if let Some(call) = self.leader.waiting.remove(write) {
+                        self.answer_write(call, &completion);
+                    }
+                }
+            }
+        }
+        self.leader.look_at_state();
+    }
+
+    /// Hands a message over to the emulated network.
+    fn hand_over(&mut self, message: Message) {
+        let now = self.leader.shown_at(self.now);
+        let id = message.id();
+        let Fate { delay, loss, copy } = self.leader.netem.fate(now, NodeId::Leader, id, message.update.operation);
+        let copied = copy.map(Into::into);
+        self.record_of_leader(Happened::Send { message: id, delay: delay.into(), lost: loss, copy: copied });
+        if self.chooses() {
+            if copy.is_some() {
+                self.offer_message(message.clone(), None, true);
+            }
+            return self.offer_message(message, loss, false);
+        }
+        let lane = &mut self.leader.lanes[id.to.index()];
+        if let Some(copy) = copy {
+            lane.push(now + copy, message.clone(), None);
+        }
+        lane.push(now + delay, message, loss);
+    }
+
+    /// Sends one request with what is due to a follower that is ready for it, unless the emulated network loses it all.
+    fn send_what_is_due(&mut self, follower: FollowerId, now: At) {
+        let deadline = now + self.leader.patience;
+        self.leader.lanes[follower.index()].take_due(Duration::from_micros(now), &mut self.batch);
+        for parcel in self.batch.extract_if(.., |parcel| parcel.loss == Some(LostPart::Request)) {
+            self.leader.lose(deadline, parcel.message);
+        }
+        if self.batch.is_empty() {
+            self.leader.lanes[follower.index()].look();
+        } else {
+            self.dispatch(follower, now, deadline);
+        }
+    }
+
+    /// Sends the batch in one request.
+    fn dispatch(&mut self, follower: FollowerId, now: At, deadline: At) {
+        let (number, connection) = self.leader.lanes[follower.index()].send();
+        let request = RequestId { incarnation: self.leader.life, number };
+        let id = self.exchanges.begin(follower, request, now, connection);
+        let exchange = self.exchanges.get(id).expect("it has just begun");
+        mem::swap(&mut exchange.batch, &mut self.batch);
+        let messages = exchange.batch.iter().map(|parcel| parcel.message.id()).collect();
+        self.leader.deadlines.push_back((deadline, id));
+        self.record_of_leader(Happened::Dispatch { request, to: follower, messages });
+        self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
+    }
+
+    /// Sends a question, over a connection that nobody uses or a new one.
+    fn pose(&mut self, call: Call) {
+        let now = self.leader.clock.show(self.now);
+        let to = call.to;
+        let connection = self.leader.lanes[to.index()].borrow();
+        let request = RequestId { incarnation: self.leader.life, number: 0 };
+        let id = self.exchanges.begin(to, request, now, connection);
+        self.exchanges.get(id).expect("it has just begun").question = Some((call, None));
+        self.leader.deadlines.push_back((now + self.leader.patience, id));
+        self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
+    }
+
+    /// Puts the next step of an exchange on its way.
+    pub(super) fn transmit(&mut self, id: ExchangeId, way: Way, event: Event) {
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        match self.network.send(exchange.to, way) {
+            Passage::Lost => self.exchanges.settle(id),
+            Passage::Takes { latency, cuts } => {
+                exchange.cuts = cuts;
+                self.queue.push_transit(self.now + latency, event);
+            }
+        }
+    }
+
+    /// Whether a step of an exchange that was on its way has arrived and can be dealt with now: not if it was lost on
+    /// its way, is held back, or waits for a node that is paused.
+    fn has_arrived(&mut self, id: ExchangeId, way: Way, event: Event) -> bool {
+        let Some(exchange) = self.exchanges.get(id) else { return false };
+        let (follower, cuts) = (exchange.to, exchange.cuts);
+        if !self.network.passes(follower, way, cuts) {
+            self.exchanges.settle(id);
+            return false;
+        }
+        if !self.network.lets_in(follower, way, event) {
+            return false;
+        }
+        let paused = match way {
+            Way::ToFollower => self.followers[follower.index()].inbox_if_paused(),
+            Way::ToLeader => self.leader.inbox_if_paused(),
+        };
+        paused.is_none_or(|inbox| {
+            inbox.push(event);
+            false
+        })
+    }
+
+    /// A request for a connection reaches a follower. One that is down refuses it once it is up, as in turmoil.
+    pub(super) fn connect(&mut self, id: ExchangeId) {
+        if !self.has_arrived(id, Way::ToFollower, Event::Connect(id)) {
+            return;
+        }
+        let exchange = self.exchanges.get(id).expect("it has arrived");
+        let host = &mut self.followers[exchange.to.index()];
+        if !host.up {
+            host.knocking.push(id);
+            return;
+        }
+        exchange.life = Some(host.life);
+        // turmoil, which this must agree with, brings the answer back whatever is done to the link.
+        let latency = self.network.latency(exchange.to);
+        self.queue.push_transit(self.now + latency, Event::Connected(id));
+    }
+
+    /// The leader has its connection. It sends the request if it still wants to.
+    pub(super) fn connected(&mut self, id: ExchangeId) {
+        match self.exchanges.get(id) {
+            Some(exchange) if exchange.open => self.transmit(id, Way::ToFollower, Event::Request(id)),
+            _ => self.exchanges.settle(id),
+        }
+    }
+
+    /// A request reaches its follower, which does what it says and answers.
+    pub(super) fn request(&mut self, id: ExchangeId) {
+        if !self.has_arrived(id, Way::ToFollower, Event::Request(id)) {
+            return;
+        }
+        let exchange = self.exchanges.get(id).expect("it has arrived");
+        let node = NodeId::from(exchange.to);
+        let host = &mut self.followers[exchange.to.index()];
+        if !host.up {
+            return self.exchanges.settle(id);
+        }
+        if exchange.life != Some(host.life) {
+            return self.transmit(id, Way::ToLeader, Event::Reset(id));
+        }
+        if let Some((call, answer)) = &mut exchange.question {
+            let mut events = Vec::new();
+            *answer = Some(host.state.ask(&call.ask, &mut events));
+            for event in events {
+                self.trace.push(self.now, node, host.life, event);
+            }
+            return self.transmit(id, Way::ToLeader, Event::Reply(id));
+        }
+        let request = Some(exchange.request);
+        let leader = LeaderId(exchange.request.incarnation);
+        for Parcel { message, .. } in &exchange.batch {
+            let (key, stamp) = (message.key().clone(), message.stamp());
+            let (stored, event) = match host.state.replicate(leader, &key, message.update.entry.clone()) {
+                Applied::Yes => (stamp, Happened::Apply { request, key, stamp, value: message.value().clone() }),
+                Applied::Stale { stored } => (stored, Happened::Reject { request, key, stamp, stored }),
+                Applied::Fenced { promised } => {
+                    exchange.replies.push(Reply::Fenced(promised));
+                    continue;
+                }
+            };
+            let Identity { incarnation, standing } = host.state.identity();
+            exchange.replies.push(Reply::Stored(Stored { stamp: stored, incarnation, standing }));
+            self.trace.push(self.now, node, host.life, event);
+        }
+        self.transmit(id, Way::ToLeader, Event::Reply(id));
+    }
+
+    /// The answer to a request reaches the leader.
+    pub(super) fn reply(&mut self, id: ExchangeId) {
+        if !self.has_arrived(id, Way::ToLeader, Event::Reply(id)) {
+            return;
+        }
+        let exchange = self.exchanges.get(id).expect("it has arrived");
+        let (to, sent_at, connection) = (exchange.to, exchange.sent_at, exchange.life);
+        if let Some((call, answer)) = exchange.question.take() {
+            let was_open = exchange.open;
+            self.exchanges.settle(id);
+            if was_open {
+                self.exchanges.close(id, &mut Vec::new());
+                self.leader.lanes[to.index()].give_back(connection);
+                self.hear(&call, answer.map_or(Asked::Lost, Asked::Answered));
+                self.leader.arrange_wake_up();
+            }
+            return;
+        }
+        let (mut batch, mut replies) = (mem::take(&mut self.batch), mem::take(&mut self.replies));
+        if self.exchanges.finish(id, &mut batch, &mut replies) {
+            self.leader.lanes[to.index()].answered(connection);
+            for (Parcel { message, loss }, reply) in batch.drain(..).zip(&replies) {
+                if loss == Some(LostPart::Reply) {
+                    self.leader.lose(sent_at + self.leader.patience, message);
+                } else {
+                    self.deliver(&message, Ok(*reply));
+                }
+            }
+            self.leader.arrange_wake_up();
+        }
+        replies.clear();
+        (self.batch, self.replies) = (batch, replies);
+    }
+
+    /// The news that the other end of a connection is not there any more reaches the leader.
+    pub(super) fn reset(&mut self, id: ExchangeId) {
+        if self.has_arrived(id, Way::ToLeader, Event::Reset(id)) {
+            self.exchanges.settle(id);
+            self.give_up(id, LossReason::Disconnect);
+            self.leader.arrange_wake_up();
+        }
+    }
+
+    /// The news that nobody listened where a connection was asked for reaches the leader.
+    pub(super) fn refused(&mut self, id: ExchangeId) {
+        if self.has_arrived(id, Way::ToLeader, Event::Refused(id)) {
+            self.exchanges.settle(id);
+            self.give_up(id, LossReason::Connect);
+            self.leader.arrange_wake_up();
+        }
+    }
+
+    /// The leader hears that all connections to one of a follower's lives are dead.
+    pub(super) fn life_ended(&mut self, follower: FollowerId, life: u64) {
+        let event = Event::Ended { follower, life };
+        if !self.network.lets_in(follower, Way::ToLeader, event) {
+            return;
+        }
+        if let Some(inbox) = self.leader.inbox_if_paused() {
+            return inbox.push(event);
+        }
+        self.leader.lanes[follower.index()].forget(life);
+        let dead = self.exchanges.open().filter(|(_, exchange)| (exchange.to, exchange.life) == (follower, Some(life)));
+        let dead: Vec<ExchangeId> = dead.map(|(id, _)| id).collect();
+        for id in dead {
+            self.give_up(id, LossReason::Disconnect);
+        }
+        self.leader.arrange_wake_up();
+    }
+
+    /// The leader waits for an answer no longer.
+    fn give_up(&mut self, id: ExchangeId, reason: LossReason) {
+        let Some(exchange) = self.exchanges.get(id).filter(|exchange| exchange.open) else { return };
+        if let Some((call, _)) = exchange.question.clone() {
+            self.exchanges.close(id, &mut Vec::new());
+            return self.hear(&call, Asked::Lost);
+        }
+        let to = exchange.to;
+        let mut batch = mem::take(&mut self.batch);
+        self.exchanges.close(id, &mut batch);
+        let now = self.leader.clock.show(self.now);
+        let lane = &mut self.leader.lanes[to.index()];
+        match reason {
+            LossReason::Connect => lane.refused(now, &mut batch),
+            _ => lane.end(),
+        }
+        for parcel in batch.drain(..) {
+            self.deliver(&parcel.message, Err(reason));
+        }
+        self.batch = batch;
+    }
+
+    /// Tells the leader what became of a question.
+    fn hear(&mut self, call: &Call, asked: Asked) {
+        let now = self.leader.shown_at(self.now);
+        self.leader.state.handle_answer(now, call.to, call.number, asked);
+        self.act();
+        if self.leader.state.serves() {
+            let parked = mem::take(&mut self.leader.parked);
+            self.happens_now(parked.into_iter().map(|(_, call)| Event::Call(call)));
+        }
+    }
+
+    /// Tells the leader what became of a message.
+    fn deliver(&mut self, message: &Message, what: Result<Reply, LossReason>) {
+        let id = message.id();
+        let (reply, event) = match what {
+            Ok(reply) => (reply, reply.event(id)),
+            Err(reason) => (Reply::Lost, Happened::Lost { message: id, reason }),
+        };
+        self.record_of_leader(event);
+        let now = self.leader.shown_at(self.now);
+        self.leader.state.handle_reply(now, message, reply);
+        self.act();
+    }
+}

@@ -1,0 +1,186 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use super::chooser::Chooser;
+use super::clients::ClientHost;
+use super::exchange::Exchanges;
+use super::follower::FollowerHost;
+use super::leader::LeaderHost;
+use super::network::Network;
+use super::queue::{At, CallId, Event, Queue};
+use super::record::Recorder;
+use crate::base::trace::Event as Happened;
+use crate::base::{FollowerId, NodeId, Seed};
+use crate::core::{Parcel, Reply, assemble};
+use crate::sim::engine::story;
+use crate::sim::scenario::{ClusterSpec, Fault, Scenario};
+
+/// A cluster, its clients, the network between them and what is to happen to them.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) now: At,
+    pub(super) queue: Queue,
+    pub(super) trace: Recorder,
+    pub(super) network: Network,
+    pub(super) leader: LeaderHost,
+    pub(super) followers: Vec<FollowerHost>,
+    pub(super) exchanges: Exchanges,
+    pub(super) clients: Vec<ClientHost>,
+    /// How many clients have not done all that they are to do.
+    pub(super) busy_clients: usize,
+    /// When which calls are given up; in order, for it is the same time after each began.
+    pub(super) call_deadlines: VecDeque<(At, CallId)>,
+    pub(super) call_deadline: At,
+    /// The latency of the links that no fault changes, those of the clients among them.
+    pub(super) latency: At,
+    /// What happens to nodes and links, in its order, and how much of it has.
+    pub(super) faults: Vec<Fault>,
+    pub(super) struck: usize,
+    pub(super) struck_at: Vec<At>,
+    /// Who decides what is next, where it is not time alone.
+    pub(super) chooser: Option<Chooser>,
+    pub(super) messages_offered: u64,
+    /// Kept for their memory; empty between one event and the next.
+    pub(super) batch: Vec<Parcel>,
+    pub(super) replies: Vec<Reply>,
+}
+
+impl World {
+    /// The cluster of a scenario before anything has happened.
+    pub(super) fn new(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Self {
+        let seed = Seed::new(seed);
+        let cluster = &scenario.cluster;
+        let &ClusterSpec { followers, write_quorum, delay_ms: [min, max], window, .. } = cluster;
+        let repl_timeout = Duration::from_millis(cluster.repl_timeout_ms);
+        // turmoil, which this must agree with, rounds a link's latency up to its tick.
+        let latency_ms = cluster.link_ms.max(cluster.tick_ms);
+        let micros = |ms: u64| Duration::from_millis(ms).into();
+        let plan = scenario.workload.plan(seed, followers);
+        let operations: usize = plan.iter().map(|(_, operations)| operations.len()).sum();
+        // A write is invoked, accepted, completed and returned, and to each follower sent, dispatched, applied and confirmed.
+        let mut trace = Recorder::new(operations * 4 * (followers + 2), returned);
+        let described = Happened::Cluster {
+            followers,
+            write_quorum,
+            repl_timeout: repl_timeout.into(),
+            delay: (micros(min), micros(max)),
+            link: micros(latency_ms),
+            window,
+        };
+        trace.push(0, NodeId::Network, 0, described);
+        let mut leader = LeaderHost::new(cluster, seed, story::message_faults(scenario));
+        let mut hosts: Vec<FollowerHost> =
+            FollowerId::first(followers).map(|_| FollowerHost::new(cluster.rules.rules())).collect();
+        assemble(
+            &mut leader.state,
+            |id, question, events| hosts[id.index()].state.ask(question, events),
+            |node, event| trace.push(0, node, 0, event),
+        );
+        leader.connect();
+        leader.arrange_wake_up();
+        let disconnects = story::disconnects(scenario);
+        let clients: Vec<ClientHost> =
+            plan.into_iter().map(|(client, operations)| ClientHost::new(client, operations, &disconnects)).collect();
+        let call_deadline = story::client_deadline(repl_timeout, Duration::from_millis(latency_ms));
+        Self {
+            now: 0,
+            queue: Queue::default(),
+            trace,
+            network: Network::new(followers, latency_ms * 1000),
+            leader,
+            followers: hosts,
+            exchanges: Exchanges::default(),
+            busy_clients: clients.len(),
+            clients,
+            call_deadlines: VecDeque::new(),
+            call_deadline: call_deadline.as_micros() as At,
+            latency: latency_ms * 1000,
+            faults: story::timed_faults(scenario),
+            struck: 0,
+            struck_at: Vec::new(),
+            chooser: None,
+            messages_offered: 0,
+            batch: Vec::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    /// Lets things happen while `go_on` says so and up to this time. False if nothing is left that could happen by then.
+    pub(super) fn run(&mut self, until: At, go_on: impl Fn(&Self) -> bool) -> bool {
+        while go_on(self) {
+            if !self.step(until) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets happen what is next, if that is due by this time. False if nothing is.
+    fn step(&mut self, until: At) -> bool {
+        // Of those at the same time the first: what comes from outside before what a node does by itself.
+        let leader = if self.leader.paused { At::MAX } else { self.leader.due };
+        loop {
+            let given_up = self.call_deadlines.front().map_or(At::MAX, |(due, _)| *due);
+            let by_itself = leader.min(given_up);
+            if let Some((due, event)) = self.queue.pop_by(by_itself.min(until)) {
+                self.advance(due);
+                self.happen(event);
+                return true;
+            }
+            if by_itself > until {
+                return false;
+            }
+            if leader <= given_up {
+                self.advance(leader);
+                self.leader_wakes();
+                return true;
+            }
+            if let Some((due, call)) = self.call_deadlines.pop_front().filter(|(_, call)| self.is_waiting(*call)) {
+                self.advance(due);
+                self.give_up_call(call);
+                return true;
+            }
+        }
+    }
+
+    /// What was due while a node was paused, or its clock late, happens now.
+    fn advance(&mut self, due: At) {
+        self.now = self.now.max(due);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Begin(client) => self.begin_operation(client),
+            Event::Call(call) => self.call(call),
+            Event::Answer(call) => self.answer(call),
+            Event::HangUp(call) => self.hang_up(call),
+            Event::Connect(id) => self.connect(id),
+            Event::Connected(id) => self.connected(id),
+            Event::Request(id) => self.request(id),
+            Event::Reply(id) => self.reply(id),
+            Event::Reset(id) => self.reset(id),
+            Event::Refused(id) => self.refused(id),
+            Event::Ended { follower, life } => self.life_ended(follower, life),
+            Event::Strike => self.strike(),
+            Event::Choose => self.choose(),
+        }
+    }
+
+    pub(super) fn record_of_leader(&mut self, event: Happened) {
+        self.trace.push(self.now, NodeId::Leader, self.leader.life, event);
+    }
+
+    /// Records what is done to the network, to a node or to a client.
+    pub(super) fn record_fault(&mut self, event: Happened) {
+        self.trace.push(self.now, NodeId::Network, 0, event);
+    }
+
+    /// Lets go of what was kept back: it happens now.
+    pub(super) fn happens_now(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.queue.push_transit(self.now, event);
+        }
+    }
+}

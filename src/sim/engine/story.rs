@@ -1,0 +1,170 @@
+//! What every engine makes of a scenario: the same numbers, whoever runs it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::NodeId;
+use crate::base::trace::{Disturbance, Event};
+use crate::client::operation_name;
+use crate::net::{Effect, MessageFault};
+use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, Links, OperationName, Scenario, Target};
+
+/// How many writes must succeed after healing.
+pub(super) const PROBES: u64 = 3;
+
+/// The key that they write, one of its own: to write the others once more would mend what is to be seen.
+pub(super) const PROBED_KEY: &str = "probe";
+
+/// How much longer than the deadline of a write a client waits for an answer, so that the node's shows.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the nth probe writes, as JSON.
+pub(super) fn probed_value(number: u64) -> String {
+    format!("\"probe {number}\"")
+}
+
+/// What an operation writes, as JSON: its name, so that no two write the same.
+pub(super) fn written_value(name: OperationName) -> String {
+    let OperationName { client, number } = name;
+    // Many are written: this is the name without the detour over its `Display`.
+    format!("\"c{}#{number}\"", u32::from(client) + 1)
+}
+
+/// How long a client waits for an answer.
+pub(super) fn client_deadline(repl_timeout: Duration, link: Duration) -> Duration {
+    CLIENT_PATIENCE + repl_timeout + 10 * link
+}
+
+/// How long after healing until clients probe: requests that were sent into a fault run into their deadline, and pauses
+/// that had grown long run out.
+pub(super) fn healing_time(scenario: &Scenario) -> Duration {
+    let ClusterSpec { repl_timeout_ms, delay_ms: [_, max], .. } = scenario.cluster;
+    Duration::from_millis(repl_timeout_ms + max) + Duration::from_secs(3)
+}
+
+/// How long the replicas may take to become equal once everything is healed, in virtual time: until the last message that
+/// was sent before has arrived, however long it takes, and then many times the longest pause between resends.
+pub(super) fn settle_deadline(scenario: &Scenario) -> Duration {
+    const RESENDS: Duration = Duration::from_secs(30);
+    let ClusterSpec { delay_ms: [_, max], repl_timeout_ms, link_ms, tick_ms, .. } = scenario.cluster;
+    let delays = scenario.faults.iter().filter_map(|fault| match fault.kind {
+        FaultKind::Delay { delay_ms, .. } => Some(delay_ms),
+        FaultKind::Duplicate { delay_ms, .. } => delay_ms,
+        _ => None,
+    });
+    let longest = delays.max().unwrap_or(0).max(max);
+    RESENDS + Duration::from_millis(longest + repl_timeout_ms + 10 * link_ms.max(tick_ms))
+}
+
+/// After how long which clients hang up.
+pub(super) fn disconnects(scenario: &Scenario) -> BTreeMap<OperationName, Duration> {
+    let disconnect = |fault: &Fault| match fault.kind {
+        FaultKind::Disconnect { operation, after_ms } => Some((operation, Duration::from_millis(after_ms))),
+        _ => None,
+    };
+    scenario.faults.iter().filter_map(disconnect).collect()
+}
+
+/// The faults of messages, as the emulated network takes them.
+pub(super) fn message_faults(scenario: &Scenario) -> Arc<[MessageFault]> {
+    scenario.faults.iter().filter_map(message_fault).collect()
+}
+
+fn message_fault(fault: &Fault) -> Option<MessageFault> {
+    let Target { operation, to, attempt, per_mille } = fault.kind.target()?;
+    let effect = match fault.kind {
+        FaultKind::Drop(_) => Effect::Drop,
+        FaultKind::DropReply(_) => Effect::DropReply,
+        FaultKind::Duplicate { delay_ms, .. } => Effect::Duplicate(delay_ms.map(Duration::from_millis)),
+        FaultKind::Delay { delay_ms, .. } => Effect::Delay(Duration::from_millis(delay_ms)),
+        _ => return None,
+    };
+    let to = match to {
+        Some(NodeId::Follower(id)) => Some(*id),
+        _ => None,
+    };
+    Some(MessageFault {
+        from: Duration::from_millis(fault.at_ms),
+        until: fault.until_ms.map_or(Duration::MAX, Duration::from_millis),
+        operation: operation.map(|name| operation_name(NodeId::Client(name.client), name.number)),
+        to,
+        attempt: *attempt,
+        per_mille: *per_mille,
+        // What strikes all draws nothing.
+        salt: if *per_mille < 1000 { fault.salt() } else { 0 },
+        effect,
+    })
+}
+
+/// The faults that happen to nodes and links, each at its time, in the order in which they happen.
+pub(super) fn timed_faults(scenario: &Scenario) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = scenario.faults.iter().filter(|fault| fault.kind.is_timed()).cloned().collect();
+    faults.sort_by_key(|fault| fault.at_ms);
+    faults
+}
+
+/// Every one-way link between two sets of nodes.
+pub(super) fn directed(links: &Links) -> impl Iterator<Item = (NodeId, NodeId)> {
+    let pairs = links.from.iter().flat_map(|from| links.to.iter().map(|to| (*from, *to)));
+    pairs.flat_map(|(from, to)| [(from, to)].into_iter().chain((!links.one_way).then_some((to, from))))
+}
+
+fn fault(kind: Disturbance, nodes: &[NodeId], what: String) -> Event {
+    Event::Fault { kind, nodes: nodes.to_vec(), latency: None, what }
+}
+
+/// How a trace tells that what goes between a node and the others is held back.
+pub(super) fn hold(node: NodeId) -> Event {
+    fault(Disturbance::Hold, &[node], format!("hold {node}"))
+}
+
+/// How it tells that it is let go.
+pub(super) fn release(node: NodeId) -> Event {
+    fault(Disturbance::Release, &[node], format!("release {node}"))
+}
+
+/// How it tells that what one node sends to another is lost.
+pub(super) fn cut(from: NodeId, to: NodeId) -> Event {
+    fault(Disturbance::Cut, &[from, to], format!("cut {from} to {to}"))
+}
+
+/// How it tells that it is not lost any more.
+pub(super) fn mend(from: NodeId, to: NodeId) -> Event {
+    fault(Disturbance::Mend, &[from, to], format!("mend {from} to {to}"))
+}
+
+/// How it tells that a link takes another time.
+pub(super) fn apart(a: NodeId, b: NodeId, latency: Duration) -> Event {
+    let what = format!("{a} and {b} are {} ms apart", latency.as_millis());
+    Event::Fault { kind: Disturbance::Latency, nodes: vec![a, b], latency: Some(latency.into()), what }
+}
+
+/// How it tells that a client hung up.
+pub(super) fn hang_up(operation: OperationName) -> Event {
+    fault(Disturbance::HangUp, &[], format!("the client hangs up on {operation}"))
+}
+
+/// How it tells that a node was stopped, or goes on.
+pub(super) fn pause(node: NodeId, goes_on: bool) -> Event {
+    match goes_on {
+        false => fault(Disturbance::Pause, &[node], format!("pause {node}")),
+        true => fault(Disturbance::Resume, &[node], format!("resume {node}")),
+    }
+}
+
+/// How it tells that a node's clock runs at another rate.
+pub(super) fn clock(node: NodeId, rate_per_mille: u64) -> Event {
+    let kind = if rate_per_mille == 1000 { Disturbance::ClockRight } else { Disturbance::ClockOff };
+    fault(kind, &[node], format!("the clock of {node} runs at {rate_per_mille} thousandths of the true rate"))
+}
+
+/// How it tells that every fault was ended.
+pub(super) fn healed() -> Event {
+    fault(Disturbance::Heal, &[], "everything is healed".into())
+}
+
+/// How it tells that from here on clients probe whether the store works.
+pub(super) fn probing() -> Event {
+    fault(Disturbance::Probe, &[], "clients probe the healed store".into())
+}

@@ -1,0 +1,12 @@
+//! The turmoil engine: real nodes in a simulated network.
+
+mod control;
+mod links;
+mod play;
+mod recorder;
+mod stage;
+mod world;
+
+pub(super) use play::play;
+pub use stage::{Stage, StageClient};
+pub use world::{Run, World, require_determinism};

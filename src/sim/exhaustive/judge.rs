@@ -1,0 +1,360 @@
+//! What must hold, judged step by step: what the checkers of `check` find in a whole recorded run, here of what is
+//! remembered of the past in each state.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use super::memory::Memory;
+use super::scope::{JUDGED, MOST_FOLLOWERS};
+use super::state::{Flight, Progress, Record, Violated};
+use super::step::Step;
+use crate::base::{FollowerId, FollowerSet, Stamp};
+use crate::check::Property;
+use crate::core::{Completion, Configuration, Entry};
+
+impl Violated {
+    /// Whether this property was violated; false for one that is not judged.
+    pub(super) fn has(self, property: Property) -> bool {
+        JUDGED.iter().position(|judged| *judged == property).is_some_and(|place| self.0 >> place & 1 == 1)
+    }
+
+    fn add(&mut self, property: Property) {
+        let place = JUDGED.iter().position(|judged| *judged == property).expect("a property that is judged");
+        self.0 |= 1 << place;
+    }
+}
+
+impl fmt::Display for Violated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = JUDGED.iter().filter(|property| self.has(**property)).map(|p| p.name()).collect();
+        f.write_str(if names.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&names.join(", "))
+    }
+}
+
+impl Step<'_> {
+    fn accuse(&mut self, property: Property, what: impl FnOnce(&Self) -> String) {
+        self.state.ghost.violated.add(property);
+        if self.tale.is_some() {
+            let what = what(self);
+            self.tale.iter_mut().for_each(|tale| tale.evidence.push((property, what.clone())));
+        }
+    }
+
+    /// The leader has taken a write on and given it a stamp.
+    pub(super) fn judge_accepted(&mut self, write: usize, stamp: Stamp, stored_before: Option<Stamp>) {
+        let key = self.scope.operations[write].key;
+        let life = self.state.life;
+        if let Some(other) = self.other_with(write, key, stamp, false) {
+            self.accuse(Property::Integrity, |step| {
+                format!("{stamp} was given to {} and to {}", step.name(other), step.name(write))
+            });
+        }
+        let last = self.state.ghost.keys[key].last.replace(stamp);
+        let is_next = match last {
+            Some(last) => last.epoch == stamp.epoch && last.version.next() == Some(stamp.version),
+            None => life > 0 || stamp.version.get() == 1,
+        };
+        if !is_next {
+            self.accuse(Property::Integrity, |step| {
+                format!("{} got {stamp}, which is not the version after the last", step.name(write))
+            });
+        }
+        if let Some(before) = stored_before.filter(|before| *before > stamp) {
+            self.accuse(Property::MonotonicState, |_| format!("the leader went back from {before} to {stamp}"));
+        }
+        if let Some((known, other, since)) = self.state.ghost.keys[key].known
+            && since < life
+            && known >= stamp
+        {
+            self.state.ghost.keys[key].known = None;
+            self.accuse(Property::Durability, |step| {
+                format!("{} with {known} is forgotten: {} got {stamp}", step.name(other), step.name(write))
+            });
+        }
+    }
+
+    /// A follower has stored something for this key, or not; `before` is what it held.
+    pub(super) fn judge_applied(&mut self, to: FollowerId, key: usize, before: Option<Entry>) {
+        let memory = self.state.site(to).memory.as_ref().expect("who applies is up");
+        let Some(after) = memory.entry(self.scope, key).cloned() else { return };
+        self.judge_integrity(&after, &to.to_string());
+        let Some(before) = before.filter(|before| *before != after) else { return };
+        if before.stamp < after.stamp {
+            return;
+        }
+        if before.stamp > after.stamp {
+            let (from, back) = (before.stamp, after.stamp);
+            self.accuse(Property::MonotonicState, |_| format!("{to} went back from {from} to {back}"));
+        }
+        // Something else has taken the place of what may have been acknowledged.
+        for write in 0..self.state.ghost.records.len() {
+            let record = self.state.ghost.records[write];
+            if record.acknowledged && self.scope.operations[write].key == key {
+                let holders = self.holders(write);
+                if holders.len() + record.crashed.len() < self.scope.quorum() {
+                    self.accuse(Property::Durability, |step| {
+                        format!("{} was acknowledged, and {to} replaced it: too few still store it", step.name(write))
+                    });
+                }
+            }
+        }
+    }
+
+    /// What is stored or read is what somebody wrote, under the stamp that it got.
+    fn judge_integrity(&mut self, entry: &Entry, who: &str) {
+        let write = self.scope.writer_of(&entry.value);
+        let stamp = write.and_then(|write| self.state.ghost.records[write].accepted).map(|(_, _, stamp)| stamp);
+        // A leader that has recovered it gives it its own epoch.
+        let is_it = |given: Stamp| given.version == entry.stamp.version && given.epoch <= entry.stamp.epoch;
+        if !stamp.is_some_and(is_it) {
+            let Entry { stamp, value } = entry.clone();
+            self.accuse(Property::Integrity, |_| format!("{who} has {stamp} = {value}, which nobody wrote"));
+        }
+    }
+
+    /// The leader answers the client of a write.
+    pub(super) fn judge_completed(&mut self, write: usize, completion: Completion) {
+        let Completion { ok, confirmations, .. } = completion;
+        let quorum = self.scope.quorum();
+        let stored = self.reached(write);
+        let told = |step: &Self| {
+            let how = if ok { "acknowledged" } else { "answered without its quorum" };
+            format!("{} was {how} with {confirmations} of {quorum} confirmations", step.name(write))
+        };
+        if confirmations > stored.len() || (ok && stored.len() < quorum) {
+            self.accuse(Property::Acknowledgement, |step| {
+                format!("{}, but {} had stored it", told(step), only(stored))
+            });
+        } else if ok && confirmations < quorum {
+            self.accuse(Property::Acknowledgement, told);
+        }
+        if !ok {
+            if self.state.spent == 0 && !self.state.ghost.window_was_full {
+                self.accuse(Property::Liveness, |step| format!("{}, though there was no fault", told(step)));
+            }
+            return;
+        }
+        let (_, _, stamp) = self.state.ghost.records[write].accepted.expect("what completes was accepted");
+        self.take_effect(write);
+        let key = self.scope.operations[write].key;
+        let of_key = &mut self.state.ghost.keys[key];
+        of_key.returned = of_key.returned.max(Some(stamp));
+        self.know(key, stamp, write);
+        let holders = self.holders(write);
+        let mourned = self.mourned(|memory| self.covers(memory.entry(self.scope, key), write));
+        let record = &mut self.state.ghost.records[write];
+        record.acknowledged = true;
+        for id in all(mourned).filter(|id| !holders.contains(*id)) {
+            record.crashed.insert(id);
+        }
+        if holders.len() + record.crashed.len() < quorum {
+            self.accuse(Property::Durability, |step| format!("{}, but {} stored it", told(step), only(holders)));
+        }
+    }
+
+    /// A client has read at the leader.
+    pub(super) fn judge_read_at_leader(&mut self, read: usize, found: Option<&Entry>) {
+        let key = self.scope.operations[read].key;
+        let stamp = found.map(|entry| entry.stamp);
+        let writer = found.and_then(|entry| self.scope.writer_of(&entry.value));
+        if let Some(entry) = found {
+            self.judge_integrity(entry, &format!("what {} read at the leader", self.name(read)));
+        }
+        let returned = self.state.ghost.keys[key].returned;
+        let floor = self.state.ghost.records[read].floor;
+        if stamp < floor {
+            self.accuse(Property::Linearizability, |step| {
+                let found = stamp.map_or("nothing".to_owned(), |stamp| stamp.to_string());
+                let before = floor.map_or(String::new(), |stamp| stamp.to_string());
+                format!("{} found {found}, though {before} had returned before", step.name(read))
+            });
+        }
+        self.state.ghost.keys[key].returned = returned.max(stamp);
+        if let Some(writer) = writer {
+            self.take_effect(writer);
+        }
+        let forgotten = self.state.ghost.keys[key].known.filter(|(known, writes, since)| {
+            *since < self.state.life && !(stamp > Some(*known) || (stamp == Some(*known) && writer == Some(*writes)))
+        });
+        match (forgotten, stamp, writer) {
+            (Some((known, write, _)), ..) => self.accuse(Property::Durability, |step| {
+                format!("{} with {known} is forgotten: {} does not find it", step.name(write), step.name(read))
+            }),
+            (None, Some(stamp), Some(writer)) => self.know(key, stamp, writer),
+            _ => {}
+        }
+    }
+
+    /// A client has read at a follower, which may be behind.
+    pub(super) fn judge_read_at_follower(&mut self, read: usize, found: &Entry) {
+        self.judge_integrity(found, &format!("what {} read", self.name(read)));
+    }
+
+    /// So many messages to a follower are under way, of the kind of one that was sent now.
+    pub(super) fn judge_bounds(&mut self, to: FollowerId, first: bool) {
+        let is_counted = |flight: &&Flight| flight.is_open && flight.first == first;
+        let number = self.state.site(to).flights.iter().filter(is_counted).count();
+        let keys = self.state.ghost.keys.iter().filter(|key| key.last.is_some()).count();
+        let (kind, limit) =
+            if first { ("first deliveries", self.scope.scenario.cluster.window) } else { ("resends", keys) };
+        if number > limit {
+            self.accuse(Property::Bounds, |_| format!("{number} {kind} to {to} are under way; at most {limit} may be"));
+        }
+    }
+
+    /// A follower is about to lose its memory: who held what was acknowledged.
+    pub(super) fn mourn(&mut self, id: FollowerId) {
+        for write in 0..self.state.ghost.records.len() {
+            let held = self
+                .state
+                .site(id)
+                .memory
+                .as_ref()
+                .and_then(|memory| memory.entry(self.scope, self.scope.operations[write].key));
+            if self.state.ghost.records[write].acknowledged && self.covers(held, write) {
+                self.state.ghost.records[write].crashed.insert(id);
+            }
+        }
+    }
+
+    /// Nothing is left to do but what faults may bring: everybody has an answer, and all replicas are equal.
+    pub(super) fn judge_rest(&mut self) {
+        if let Some(open) = self.state.ghost.records.iter().position(|record| record.progress != Progress::Done) {
+            self.accuse(Property::Liveness, |step| format!("{} never returns", step.name(open)));
+        }
+        let Some(leader) = self.state.leader.clone() else { return };
+        if !leader.serves() {
+            return self.judge_waiting();
+        }
+        let store = |memory: &Memory| memory.follower.store() == leader.store();
+        let different = |id: &FollowerId| !self.state.site(*id).memory.as_ref().is_some_and(store);
+        if let Some(id) = FollowerId::first(self.state.sites.len()).find(different) {
+            self.accuse(Property::Convergence, |step| {
+                format!("{id} and the leader differ for ever: {}", step.differ(id))
+            });
+        }
+        for key in 0..self.scope.keys.len() {
+            let Some((known, write, _)) = self.state.ghost.keys[key].known else { continue };
+            let kept = leader.store().get(&self.scope.keys[key]).is_some_and(|entry| {
+                entry.stamp > known || (entry.stamp == known && entry.value == self.scope.operations[write].value)
+            });
+            if !kept {
+                self.accuse(Property::Durability, |step| {
+                    format!("{} with {known} is forgotten: the leader does not have it in the end", step.name(write))
+                });
+            }
+        }
+    }
+
+    /// The leader waits for what will not come. It may, if more followers have lost their memory than the quorum allows for.
+    fn judge_waiting(&mut self) {
+        let remember = self.state.followers().filter(|(_, site)| site.memory.as_ref().is_some_and(Memory::remembers));
+        let needed = Configuration::of(self.state.sites.len(), self.scope.quorum()).recovery_quorum();
+        if remember.count() >= needed {
+            self.accuse(Property::Liveness, |_| "the leader never serves, though enough followers remember".into());
+        }
+    }
+
+    fn know(&mut self, key: usize, stamp: Stamp, write: usize) {
+        let (life, known) = (self.state.life, &mut self.state.ghost.keys[key].known);
+        if known.is_none_or(|(known, ..)| known < stamp) {
+            *known = Some((stamp, write, life));
+        }
+    }
+
+    /// A write is known to have taken effect: its stamp must be above what had returned when it was invoked, and its own.
+    fn take_effect(&mut self, write: usize) {
+        let record = &mut self.state.ghost.records[write];
+        let Some((_, _, stamp)) = record.accepted.filter(|_| !record.effective) else { return };
+        record.effective = true;
+        if record.behind {
+            self.accuse(Property::Linearizability, |step| {
+                format!("{} wrote {stamp}, though what is not older had returned before it began", step.name(write))
+            });
+        }
+        let key = self.scope.operations[write].key;
+        if let Some(other) = self.other_with(write, key, stamp, true) {
+            self.accuse(Property::Linearizability, |step| {
+                format!("{} and {} both wrote {stamp}", step.name(other), step.name(write))
+            });
+        }
+    }
+
+    /// Another write of the key with the same stamp.
+    fn other_with(&self, write: usize, key: usize, stamp: Stamp, effective: bool) -> Option<usize> {
+        let records = self.state.ghost.records.iter().enumerate();
+        let is_other = |(place, record): &(usize, &Record)| {
+            *place != write
+                && self.scope.operations[*place].key == key
+                && record.accepted.is_some_and(|(_, _, other)| other == stamp)
+                && (record.effective || !effective)
+        };
+        records.filter(is_other).map(|(place, _)| place).next()
+    }
+
+    /// Whether this is the write or a later one of the same life of the leader.
+    fn covers(&self, held: Option<&Entry>, write: usize) -> bool {
+        let life = |write: usize| self.state.ghost.records[write].accepted.map(|(life, ..)| life);
+        let (Some(held), Some((_, _, stamp))) = (held, self.state.ghost.records[write].accepted) else { return false };
+        match held.stamp.cmp(&stamp) {
+            Ordering::Less => false,
+            Ordering::Equal => held.value == self.scope.operations[write].value,
+            Ordering::Greater if held.stamp.epoch > stamp.epoch => true,
+            Ordering::Greater => self.scope.writer_of(&held.value).is_none_or(|holder| life(holder) == life(write)),
+        }
+    }
+
+    /// The followers that store the write or a later one.
+    fn holders(&self, write: usize) -> FollowerSet {
+        let key = self.scope.operations[write].key;
+        let living = self.state.followers().filter_map(|(id, site)| Some((id, site.memory.as_ref()?)));
+        let living = living.filter(|(_, memory)| memory.remembers());
+        set(living.filter(|(_, memory)| self.covers(memory.entry(self.scope, key), write)).map(|(id, _)| id))
+    }
+
+    /// The followers that were brought the write, or a later one of the same life of the leader, in their present life.
+    fn reached(&self, write: usize) -> FollowerSet {
+        let key = self.scope.operations[write].key;
+        let Some((life, _, stamp)) = self.state.ghost.records[write].accepted else { return FollowerSet::default() };
+        let was_brought = |memory: &Memory| memory.brought.get(&(key, life)).is_some_and(|brought| *brought >= stamp);
+        let living = self.state.followers().filter(|(_, site)| site.memory.as_ref().is_some_and(was_brought));
+        let mourned = self.mourned(was_brought);
+        set(living.map(|(id, _)| id).chain(all(mourned)))
+    }
+
+    /// The followers that lost a memory of which this is true, and the leader need not know. One that looks after its
+    /// followers learns of it when a later life of theirs answers; to another one the news comes by itself.
+    fn mourned(&self, holds: impl Fn(&Memory) -> bool) -> FollowerSet {
+        let lost = |id: FollowerId| self.state.site(id).lost.as_ref().filter(|memory| holds(memory));
+        if !self.scope.rules().recover_on_start {
+            return set(all(self.outlived).filter(|id| lost(*id).is_some()));
+        }
+        let Some(leader) = &self.state.leader else { return FollowerSet::default() };
+        let is_unknown = |id: &FollowerId| {
+            let known = leader.knows(*id).map(|identity| identity.incarnation);
+            lost(*id).is_some_and(|memory| known == Some(memory.follower.identity().incarnation))
+        };
+        set(FollowerId::first(self.state.sites.len()).filter(is_unknown))
+    }
+}
+
+fn all(followers: FollowerSet) -> impl Iterator<Item = FollowerId> {
+    FollowerId::first(MOST_FOLLOWERS).filter(move |id| followers.contains(*id))
+}
+
+fn set(followers: impl Iterator<Item = FollowerId>) -> FollowerSet {
+    followers.fold(FollowerSet::default(), |mut set, id| {
+        set.insert(id);
+        set
+    })
+}
+
+/// `nobody`, `only f1`, `only f1 and f2`
+fn only(followers: FollowerSet) -> String {
+    let names: Vec<String> = all(followers).map(|id| id.to_string()).collect();
+    if names.is_empty() { "nobody".into() } else { format!("only {}", names.join(" and ")) }
+}
+
+#[cfg(test)]
+mod tests;

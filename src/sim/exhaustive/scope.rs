@@ -1,0 +1,253 @@
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::base::{Epoch, FollowerSet, Key, NodeId, Seed, Value};
+use crate::check::Property;
+use crate::core::{Configuration, Leader, LeaderConfig, LeaderId, Rules};
+use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target};
+
+/// The most followers of a scope: beyond, the states are too many for any search.
+pub(super) const MOST_FOLLOWERS: usize = 4;
+/// The most operations.
+const MOST_OPERATIONS: usize = 16;
+/// The most faults.
+const MOST_FAULTS: usize = 32;
+
+/// The properties that a search judges. The others are not of single runs without time: sessions and prefix are counted,
+/// and the law of latencies is about time.
+pub const JUDGED: [Property; 8] = [
+    Property::Integrity,
+    Property::Linearizability,
+    Property::Durability,
+    Property::Convergence,
+    Property::Acknowledgement,
+    Property::MonotonicState,
+    Property::Liveness,
+    Property::Bounds,
+];
+
+/// What is searched: a small cluster, what its clients do and in which order, and which faults may happen, each once and at
+/// any time.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The file that says so, with what flags have changed.
+    pub scenario: Scenario,
+    /// Client by client, in their order.
+    pub(super) operations: Vec<Operation>,
+    /// The places of each client's operations.
+    pub(super) clients: Vec<Range<usize>>,
+    /// What the operations are about.
+    pub(super) keys: Vec<Key>,
+    pub(super) faults: Vec<Budgeted>,
+    /// The followers that something in the scope names. All others are alike.
+    pub(super) named: FollowerSet,
+}
+
+/// What a client does.
+#[derive(Debug, Clone)]
+pub(super) struct Operation {
+    pub(super) name: OperationName,
+    pub(super) kind: PlannedKind,
+    /// Its place among the keys.
+    pub(super) key: usize,
+    /// What it writes, if it writes.
+    pub(super) value: Value,
+}
+
+/// A fault that may happen once.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Budgeted {
+    /// To a message, or the answer to it.
+    Message(MessageFault, Target),
+    /// A node loses its memory.
+    Crash(NodeId),
+}
+
+/// What may happen to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MessageFault {
+    Drop,
+    DropReply,
+    Duplicate,
+    Late,
+}
+
+/// How many faults of a kind there may be, in place of those of the file. They strike any message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FaultBudgets {
+    /// Messages that are lost.
+    pub drops: Option<u8>,
+    /// Answers that are lost.
+    pub drop_replies: Option<u8>,
+    /// Messages that arrive twice.
+    pub duplicates: Option<u8>,
+    /// Messages that take longer than the deadline.
+    pub late: Option<u8>,
+}
+
+/// Why a scenario is no scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ScopeError(String);
+
+/// What a scope can have.
+const ALLOWED: &str = "a scope has operations that are written down, and of faults drop, drop_reply, duplicate, delay (the \
+     deadline may pass while the message is on its way) and crash, each of which may strike once, at any time; restart says \
+     nothing, for a node that is down may be started at any time";
+
+impl Scope {
+    /// Reads a scope from a scenario. Its times mean nothing: everything may happen at any time.
+    ///
+    /// # Errors
+    /// [`ScopeError`] for what has no meaning without time, and for what is too large.
+    pub fn new(mut scenario: Scenario, budgets: FaultBudgets) -> Result<Self, ScopeError> {
+        scenario.check().map_err(|error| ScopeError(error.to_string()))?;
+        budgets.apply(&mut scenario);
+        let refuse = |what: String| Err(ScopeError(format!("{what}; {ALLOWED}")));
+        let workload = &scenario.workload;
+        if workload.operations > 0 {
+            return refuse("workload.operations: drawn operations have no place in a scope".into());
+        }
+        let (followers, operations) = (scenario.cluster.followers, workload.explicit.len());
+        for (what, number, most) in [
+            ("followers", followers, MOST_FOLLOWERS),
+            ("operations", operations, MOST_OPERATIONS),
+            ("faults", scenario.faults.len(), MOST_FAULTS),
+        ] {
+            if number > most {
+                return Err(ScopeError(format!("{number} {what} are too many to be searched; at most {most} can be")));
+            }
+        }
+        let mut scope = Self {
+            operations: Vec::new(),
+            clients: Vec::new(),
+            keys: Vec::new(),
+            faults: Vec::new(),
+            named: FollowerSet::default(),
+            scenario,
+        };
+        for (place, fault) in scope.scenario.faults.iter().enumerate() {
+            match budgeted(fault) {
+                Ok(budgeted) => scope.faults.extend(budgeted),
+                Err(what) => return refuse(format!("fault {}: {what}", place + 1)),
+            }
+        }
+        scope.read_operations();
+        scope.named = scope.named();
+        Ok(scope)
+    }
+
+    /// The same scope with every follower told apart, as if something named it: no states count as one that differ by the
+    /// names of followers only.
+    #[must_use]
+    pub fn without_symmetry(self) -> Self {
+        Self { named: FollowerSet::first(self.scenario.cluster.followers), ..self }
+    }
+
+    /// Whether states that differ by the names of followers only count as one: all of them, some, or none.
+    pub fn is_symmetric(&self) -> bool {
+        self.named.len() + 1 < self.scenario.cluster.followers
+    }
+
+    /// Whether a node may crash, which loses its memory.
+    pub fn has_crashes(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault, Budgeted::Crash(_)))
+    }
+
+    /// How many followers must confirm a write.
+    pub(super) fn quorum(&self) -> usize {
+        self.scenario.cluster.write_quorum
+    }
+
+    /// Which decisions of the protocol are in force.
+    pub(super) fn rules(&self) -> Rules {
+        self.scenario.cluster.rules.rules()
+    }
+
+    /// A leader that begins this of its lives.
+    pub(super) fn leader(&self, life: u8) -> Leader {
+        let ClusterSpec { followers, write_quorum, window, .. } = self.scenario.cluster;
+        Leader::new(LeaderConfig {
+            id: LeaderId(life.into()),
+            first_epoch: Epoch::new(u64::from(life) + 1),
+            configuration: Configuration::of(followers, write_quorum),
+            // Its timers go off whenever the search lets them.
+            repl_timeout: Duration::from_secs(1),
+            window,
+            window_bytes: usize::MAX,
+            seed: Seed::new(0),
+            rules: self.rules(),
+        })
+    }
+
+    fn read_operations(&mut self) {
+        let plan = self.scenario.workload.plan(Seed::new(self.scenario.seed), self.scenario.cluster.followers);
+        for (client, operations) in plan {
+            let NodeId::Client(client) = client else { continue };
+            let first = self.operations.len();
+            for operation in operations {
+                let name = OperationName { client, number: operation.number };
+                let key = self.keys.iter().position(|key| *key == operation.key).unwrap_or_else(|| {
+                    self.keys.push(operation.key.clone());
+                    self.keys.len() - 1
+                });
+                let value = Value::from_json(&format!("\"{name}\"")).expect("a name in quotes is JSON");
+                self.operations.push(Operation { name, kind: operation.kind, key, value });
+            }
+            self.clients.push(first..self.operations.len());
+        }
+    }
+
+    fn named(&self) -> FollowerSet {
+        let of_operations = self.operations.iter().map(|operation| match operation.kind {
+            PlannedKind::Get { from, .. } => Some(from),
+            PlannedKind::Set => None,
+        });
+        let of_faults = self.faults.iter().map(|fault| match fault {
+            Budgeted::Message(_, target) => target.to,
+            Budgeted::Crash(node) => Some(*node),
+        });
+        let mut named = FollowerSet::default();
+        for node in of_operations.chain(of_faults).flatten() {
+            if let NodeId::Follower(id) = node {
+                named.insert(id);
+            }
+        }
+        named
+    }
+}
+
+/// What a fault of a file is in a scope; none if it says nothing.
+fn budgeted(fault: &Fault) -> Result<Option<Budgeted>, String> {
+    let (kind, target) = match &fault.kind {
+        FaultKind::Crash(node) => return Ok(Some(Budgeted::Crash(*node))),
+        FaultKind::Restart(_) => return Ok(None),
+        FaultKind::Drop(target) => (MessageFault::Drop, target),
+        FaultKind::DropReply(target) => (MessageFault::DropReply, target),
+        FaultKind::Duplicate { target, .. } => (MessageFault::Duplicate, target),
+        FaultKind::Delay { target, .. } => (MessageFault::Late, target),
+        other => return Err(format!("{} has no meaning here", other.name())),
+    };
+    if target.per_mille != 1000 {
+        return Err(format!("per_mille = {}: a share has no meaning here", target.per_mille));
+    }
+    Ok(Some(Budgeted::Message(kind, target.clone())))
+}
+
+impl FaultBudgets {
+    fn apply(self, scenario: &mut Scenario) {
+        let any = || Target { operation: None, to: None, attempt: None, per_mille: 1000 };
+        let of = [
+            (self.drops, FaultKind::Drop(any())),
+            (self.drop_replies, FaultKind::DropReply(any())),
+            (self.duplicates, FaultKind::Duplicate { target: any(), delay_ms: None }),
+            (self.late, FaultKind::Delay { target: any(), delay_ms: 0 }),
+        ];
+        for (number, kind) in of {
+            let Some(number) = number else { continue };
+            scenario.faults.retain(|fault| fault.kind.name() != kind.name());
+            let fault = Fault { at_ms: 0, until_ms: None, kind };
+            scenario.faults.extend(std::iter::repeat_n(fault, number.into()));
+        }
+    }
+}

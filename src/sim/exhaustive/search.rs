@@ -1,0 +1,268 @@
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use stateright::{Checker, HasDiscoveries, Model, Path};
+use tokio::time::Instant;
+
+use super::action::Action;
+use super::model::Exhaustive;
+use super::scope::{JUDGED, Scope};
+use super::state::State;
+use crate::check::{Finding, Property, Verdict};
+
+/// How often it is looked whether a bound has been reached.
+const WATCH: Duration = Duration::from_millis(10);
+
+/// Where a search ends that has not seen everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most states that are kept. A search may go over it by what it finds in 10 ms.
+    pub states: usize,
+    /// The most actions of a run.
+    pub depth: Option<usize>,
+    /// The longest time. To make what was found as short as can be may take as long again.
+    pub time: Option<Duration>,
+    /// Whether the first violation ends it.
+    pub first_violation: bool,
+}
+
+/// What ended a search before it had seen everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// [`Bounds::states`]
+    States,
+    /// [`Bounds::depth`]
+    Depth,
+    /// [`Bounds::time`]
+    Time,
+    /// [`Bounds::first_violation`]
+    FirstViolation,
+    /// Whoever watched.
+    Watcher,
+}
+
+/// How far a search has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// States that were come to, each as often as it was.
+    pub generated: usize,
+    /// Different ones among them.
+    pub unique: usize,
+    /// The most actions of a run so far.
+    pub depth: usize,
+    /// Since the beginning.
+    pub time: Duration,
+}
+
+/// What a search found.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// How far it came.
+    pub progress: Progress,
+    /// Whether any run came to rest, so that nothing was left to do: convergence is judged there only.
+    pub rested: bool,
+    /// What ended it; none if every state of the scope was seen.
+    pub bound: Option<Bound>,
+    /// A shortest run for each property that is violated, in the order of [`Property::ALL`].
+    pub counterexamples: Vec<Counterexample>,
+}
+
+/// A run that violates a property.
+#[derive(Debug, Clone)]
+pub struct Counterexample {
+    /// The property.
+    pub property: Property,
+    /// What happens, one after another.
+    pub actions: Vec<Action>,
+    /// The same in words, with what comes of it.
+    pub steps: Vec<String>,
+    /// What is wrong after the last step.
+    pub evidence: String,
+    /// Whether no run that violates the property is shorter. It need not be if a bound ended the search for it.
+    pub is_shortest: bool,
+}
+
+/// A search that broke.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The state machines panicked, which is a finding in itself.
+    #[error("the protocol panicked during the search: {0}")]
+    Panicked(String),
+}
+
+impl Search {
+    /// Whether every state of the scope was seen.
+    pub fn is_exhausted(&self) -> bool {
+        self.bound.is_none()
+    }
+
+    /// The counterexample of this property.
+    pub fn of(&self, property: Property) -> Option<&Counterexample> {
+        self.counterexamples.iter().find(|found| found.property == property)
+    }
+
+    /// The verdicts on every property, in the order of [`Property::ALL`].
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        Property::ALL.map(|property| Verdict { property, finding: self.finding(property) }).into()
+    }
+
+    fn finding(&self, property: Property) -> Finding {
+        let states = self.progress.unique;
+        match self.of(property) {
+            Some(found) => {
+                let steps = found.actions.len();
+                Finding::Violated(vec![format!("after {steps} steps: {}", found.evidence)])
+            }
+            None if !JUDGED.contains(&property) => {
+                Finding::NotApplicable("is not searched for: it is counted, or about time".into())
+            }
+            None if !self.rested && matches!(property, Property::Convergence | Property::Liveness) => {
+                Finding::NotApplicable("is judged where a run has come to rest, and none has in what was seen".into())
+            }
+            None if self.is_exhausted() => Finding::Holds(format!("in all {states} states")),
+            None => Finding::Holds(format!("in the {states} states that were seen")),
+        }
+    }
+
+    /// The properties that are violated.
+    pub fn violated(&self) -> Vec<Property> {
+        self.counterexamples.iter().map(|found| found.property).collect()
+    }
+}
+
+/// Visits every state of the scope, breadth first, in so many threads. `watch` is told how far it has come, some hundred
+/// times a second, and ends the search by [`ControlFlow::Break`].
+///
+/// # Errors
+/// [`SearchError`].
+pub fn search(
+    scope: &Scope,
+    bounds: Bounds,
+    threads: usize,
+    mut watch: impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Search, SearchError> {
+    let finish = if bounds.first_violation { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
+    let first = run(scope, bounds, threads, finish, &mut watch)?;
+    let mut shortest = Vec::new();
+    if threads > 1 && !first.paths.is_empty() {
+        // Several threads run ahead of one another, so a shorter run may exist. One thread keeps to the breadth.
+        let names = first.paths.iter().map(|(property, _)| property.name());
+        let longest = first.paths.iter().map(|(_, path)| path.len()).max();
+        let again = Bounds { depth: longest, first_violation: false, ..bounds };
+        let finish = HasDiscoveries::AllOf(BTreeSet::from_iter(names));
+        shortest = run(scope, again, 1, finish, &mut watch)?.paths;
+    }
+    let model = Exhaustive::new(scope.clone());
+    let counterexample = |(property, path): (Property, Vec<Action>)| {
+        let shorter = shortest.iter().find(|(other, _)| *other == property).map(|(_, path)| path.clone());
+        let is_shortest = threads == 1 || shorter.is_some();
+        tell(&model, property, shorter.unwrap_or(path), is_shortest)
+    };
+    let counterexamples = first.paths.into_iter().map(counterexample).collect();
+    Ok(Search { progress: first.progress, rested: first.rested, bound: first.bound, counterexamples })
+}
+
+/// One pass over the states.
+struct Pass {
+    progress: Progress,
+    rested: bool,
+    bound: Option<Bound>,
+    paths: Vec<(Property, Vec<Action>)>,
+}
+
+fn run(
+    scope: &Scope,
+    bounds: Bounds,
+    threads: usize,
+    finish: HasDiscoveries,
+    watch: &mut impl FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Pass, SearchError> {
+    let began = Instant::now();
+    let mut builder = Exhaustive::new(scope.clone()).checker().threads(threads).finish_when(finish);
+    if let Some(depth) = bounds.depth {
+        // stateright counts states, and looks at none as deep as its target.
+        builder = builder.target_max_depth(depth + 2);
+    }
+    let mut checker = builder.spawn_bfs();
+    let handles = checker.handles();
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let results: Vec<_> = handles.into_iter().map(|handle| handle.join()).collect();
+        let _ = sender.send(results);
+    });
+    let progress = |checker: &dyn Checker<Exhaustive>| Progress {
+        generated: checker.state_count(),
+        unique: checker.unique_state_count(),
+        depth: checker.max_depth().saturating_sub(1),
+        time: began.elapsed(),
+    };
+    let mut bound = None;
+    let results = loop {
+        let so_far = progress(&checker);
+        let goes_on = watch(so_far).is_continue();
+        if bound.is_none() {
+            bound = reached(bounds, so_far).or((!goes_on).then_some(Bound::Watcher));
+            checker.model().stopped.store(bound.is_some(), Ordering::Relaxed);
+        }
+        match ended.recv_timeout(WATCH) {
+            Ok(results) => break results,
+            Err(RecvTimeoutError::Disconnected) => break Vec::new(),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    };
+    for result in results {
+        result.map_err(|panic| SearchError::Panicked(said(panic.as_ref())))?;
+    }
+    let reached = progress(&checker);
+    let rested = checker.model().rested.load(Ordering::Relaxed);
+    // To tell a path, its steps are taken again.
+    checker.model().stopped.store(false, Ordering::Relaxed);
+    let found = checker.discoveries();
+    let too_deep = bounds.depth.is_some_and(|depth| reached.depth > depth);
+    let bound = bound
+        .or((bounds.first_violation && !found.is_empty()).then_some(Bound::FirstViolation))
+        .or(too_deep.then_some(Bound::Depth));
+    let depth = bounds.depth.map_or(reached.depth, |depth| depth.min(reached.depth));
+    let mut paths = Vec::new();
+    for property in JUDGED {
+        let path = found.get(property.name()).cloned().map(Path::into_actions);
+        paths.extend(path.map(|path| (property, path)));
+    }
+    Ok(Pass { progress: Progress { depth, ..reached }, rested, bound, paths })
+}
+
+fn reached(bounds: Bounds, progress: Progress) -> Option<Bound> {
+    if progress.unique > bounds.states {
+        return Some(Bound::States);
+    }
+    bounds.time.is_some_and(|time| progress.time >= time).then_some(Bound::Time)
+}
+
+/// What a panic said.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("nothing").to_owned()
+}
+
+fn tell(model: &Exhaustive, property: Property, actions: Vec<Action>, is_shortest: bool) -> Counterexample {
+    let mut state = State::first(&model.scope);
+    let mut steps = Vec::new();
+    let mut evidence = String::new();
+    for action in &actions {
+        let (next, tale) = model.told(&state, *action);
+        let mut sentence = model.describe(*action);
+        if !tale.clauses.is_empty() {
+            sentence = format!("{sentence}: {}", tale.clauses.join("; "));
+        }
+        steps.push(sentence);
+        if let Some((_, what)) = tale.evidence.into_iter().find(|(accused, _)| *accused == property) {
+            evidence = what;
+        }
+        state = next;
+    }
+    Counterexample { property, actions, steps, evidence, is_shortest }
+}

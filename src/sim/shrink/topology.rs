@@ -1,0 +1,139 @@
+//! Fewer followers, a lower quorum, fewer clients and keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Search;
+use super::parts::names;
+use crate::base::{FollowerId, Key, NodeId};
+use crate::sim::scenario::{ClusterSpec, FaultKind, OperationName, PlannedKind, Scenario};
+use crate::sim::spell::USUAL_DELAY_MS;
+
+impl<F: FnMut(u64, usize)> Search<F> {
+    pub(super) fn smaller_cluster(&mut self) {
+        for follower in (0..self.best.cluster.followers).rev() {
+            if self.best.cluster.followers > 1 {
+                self.adopt(without_follower(&self.best, FollowerId(follower as u8)));
+            }
+        }
+        while self.best.cluster.write_quorum > 1 {
+            let mut lower = self.best.clone();
+            lower.cluster.write_quorum -= 1;
+            if !self.adopt(lower) {
+                break;
+            }
+        }
+        let mut usual = self.best.clone();
+        usual.cluster.window = ClusterSpec::default().window;
+        self.adopt(usual);
+        let mut usual = self.best.clone();
+        usual.cluster.delay_ms = [USUAL_DELAY_MS; 2];
+        self.adopt(usual);
+        self.fewer_clients();
+        self.fewer_keys();
+    }
+
+    fn fewer_clients(&mut self) {
+        let clients: BTreeSet<u16> = self.best.workload.explicit.iter().map(|operation| operation.client).collect();
+        // All by one first; then each by the first of the others.
+        if let Some(first) = clients.first().copied() {
+            self.adopt(with_clients(&self.best, |_| first));
+            for client in clients.into_iter().skip(1) {
+                self.adopt(with_clients(&self.best, |of| if of == client { first } else { of }));
+            }
+        }
+        let left: Vec<u16> = self
+            .best
+            .workload
+            .explicit
+            .iter()
+            .map(|operation| operation.client)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let place =
+            |client: u16| left.iter().position(|other| *other == client).map_or(client, |place| place as u16 + 1);
+        self.adopt(with_clients(&self.best, place));
+    }
+
+    fn fewer_keys(&mut self) {
+        let keys: Vec<Key> = {
+            let mut seen = BTreeSet::new();
+            let operations = self.best.workload.explicit.iter();
+            operations.map(|operation| operation.key.clone()).filter(|key| seen.insert(key.clone())).collect()
+        };
+        let names = ["x", "y", "z"];
+        let name = |place: usize| names.get(place).map_or_else(|| format!("k{place}"), ToString::to_string);
+        self.adopt(with_keys(&self.best, |_| name(0)));
+        self.adopt(with_keys(&self.best, |key| {
+            keys.iter().position(|other| other == key).map_or_else(|| key.as_str().to_owned(), name)
+        }));
+    }
+}
+
+/// The scenario without a follower, nor what concerns it alone. The numbers of those after it go down by one.
+fn without_follower(scenario: &Scenario, gone: FollowerId) -> Scenario {
+    let mut left = scenario.clone();
+    left.cluster.followers -= 1;
+    left.cluster.write_quorum = left.cluster.write_quorum.min(left.cluster.followers);
+    let gone_node = NodeId::from(gone);
+    left.workload
+        .explicit
+        .retain(|operation| !matches!(operation.kind, PlannedKind::Get { from, .. } if from == gone_node));
+    left.faults
+        .retain(|fault| !names(fault, gone_node) || matches!(fault.kind, FaultKind::Partition(_) | FaultKind::Heal(_)));
+    left.faults.retain_mut(|fault| match &mut fault.kind {
+        FaultKind::Partition(links) | FaultKind::Heal(links) => {
+            links.from.retain(|node| *node != gone_node);
+            links.to.retain(|node| *node != gone_node);
+            !links.from.is_empty() && !links.to.is_empty()
+        }
+        _ => true,
+    });
+    let renumber = |node: NodeId| match node {
+        NodeId::Follower(follower) if follower > gone => NodeId::from(FollowerId(follower.0 - 1)),
+        other => other,
+    };
+    for operation in &mut left.workload.explicit {
+        if let PlannedKind::Get { from, .. } = &mut operation.kind {
+            *from = renumber(*from);
+        }
+    }
+    left.faults.iter_mut().for_each(|fault| fault.kind.for_each_node(|node| *node = renumber(*node)));
+    let existing = left.workload.clone();
+    left.faults.retain(|fault| fault.kind.operation().is_none_or(|name| existing.has(name)));
+    left
+}
+
+/// The scenario with operations done by other clients. Each client does its own in the order of their times, numbered
+/// from 1; faults follow the operations that they name.
+fn with_clients(scenario: &Scenario, client: impl Fn(u16) -> u16) -> Scenario {
+    let mut changed = scenario.clone();
+    if scenario.workload.operations > 0 {
+        return changed;
+    }
+    let mut named: Vec<_> = scenario.workload.named().map(|(name, operation)| (name, operation.clone())).collect();
+    named.sort_by_key(|(name, operation)| (operation.at_ms, *name));
+    let mut last: BTreeMap<u16, u64> = BTreeMap::new();
+    let mut renamed: BTreeMap<OperationName, OperationName> = BTreeMap::new();
+    changed.workload.explicit.clear();
+    for (name, mut operation) in named {
+        operation.client = client(operation.client);
+        operation.number = None;
+        let number = last.entry(operation.client).or_default();
+        *number += 1;
+        renamed.insert(name, OperationName { client: operation.client - 1, number: *number });
+        changed.workload.explicit.push(operation);
+    }
+    for fault in &mut changed.faults {
+        fault.kind.for_operation(|name| *name = renamed.get(name).copied().unwrap_or(*name));
+    }
+    changed
+}
+
+fn with_keys(scenario: &Scenario, name: impl Fn(&Key) -> String) -> Scenario {
+    let mut changed = scenario.clone();
+    for operation in &mut changed.workload.explicit {
+        operation.key = Key::new(&name(&operation.key)).unwrap_or_else(|_| operation.key.clone());
+    }
+    changed
+}

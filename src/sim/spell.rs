@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+
+use super::scenario::{ExplicitOperation, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target, Workload};
+use crate::base::trace::{Disturbance, Event, LostPart, MessageId, Micros, Record, Trace};
+use crate::base::{FollowerId, NodeId};
+
+/// How long a message takes that is not spoken of, in milliseconds.
+pub(super) const USUAL_DELAY_MS: u64 = 10;
+
+/// The scenario of a run with everything written down that was drawn in it: when each client did what, and what became
+/// of each message. Times are rounded down to milliseconds, so what comes of it has to be looked at anew.
+///
+/// Nothing depends on a seed any more but the pauses between resends and what is sent after healing.
+pub(super) fn spell_out(scenario: &Scenario, trace: &Trace) -> Scenario {
+    let mut spelled = written_down(scenario, trace, Some(USUAL_DELAY_MS));
+    spelled.cluster.delay_ms = [USUAL_DELAY_MS; 2];
+    spelled
+}
+
+/// The same, but that what is sent after healing keeps its drawn delays: for what only shows there.
+pub(super) fn spell_out_story(scenario: &Scenario, trace: &Trace) -> Scenario {
+    written_down(scenario, trace, None)
+}
+
+/// Writes everything down but delays that are as usual.
+fn written_down(scenario: &Scenario, trace: &Trace, usual_delay_ms: Option<u64>) -> Scenario {
+    let healed = |record: &Record| matches!(record.event, Event::Fault { kind: Disturbance::Heal, .. });
+    let records = trace.records();
+    let story = &records[..records.iter().position(healed).unwrap_or(records.len())];
+    let mut spelled = scenario.clone();
+    spelled.workload = Workload { explicit: operations(story), ..Workload::default() };
+    spelled.faults.retain(|fault| fault.kind.target().is_none());
+    spelled.faults.extend(fates(story, usual_delay_ms));
+    spelled
+}
+
+/// The same, where what happens to nodes and links did not happen at its own time either, but at these times.
+pub(super) fn spell_out_order(scenario: &Scenario, trace: &Trace, struck: &[Micros]) -> Scenario {
+    let mut spelled = spell_out(scenario, trace);
+    let mut timed: Vec<&mut Fault> = spelled.faults.iter_mut().filter(|fault| fault.kind.is_timed()).collect();
+    timed.sort_by_key(|fault| fault.at_ms);
+    for (fault, at) in timed.into_iter().zip(struck) {
+        fault.at_ms = ms(*at);
+    }
+    spelled
+}
+
+fn ms(at: Micros) -> u64 {
+    at.0 / 1000
+}
+
+fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
+    let mut operations = Vec::new();
+    for Record { at, node, event, .. } in story {
+        let (number, kind, key) = match event {
+            Event::InvokeSet { operation, key, .. } => (*operation, PlannedKind::Set, key),
+            Event::InvokeGet { operation, target, key, mode } => {
+                (*operation, PlannedKind::Get { from: *target, mode: *mode }, key)
+            }
+            _ => continue,
+        };
+        if let NodeId::Client(client) = node {
+            let (client, number, at_ms, key) = (client + 1, Some(number), ms(*at), key.clone());
+            operations.push(ExplicitOperation { client, number, at_ms, kind, key });
+        }
+    }
+    operations
+}
+
+/// What became of each message, one fault for each thing that is not as usual.
+fn fates(story: &[Record], usual_delay_ms: Option<u64>) -> Vec<Fault> {
+    let mut writes: BTreeMap<(u64, u64), OperationName> = BTreeMap::new();
+    let mut fates = Vec::new();
+    for Record { incarnation, event, .. } in story {
+        match event {
+            Event::Accept { write, value, .. } => {
+                if let Ok(name) = value.as_json().trim_matches('"').parse() {
+                    writes.insert((*incarnation, *write), name);
+                }
+            }
+            Event::Send { message, delay, lost, copy } => {
+                let Some(operation) = writes.get(&(*incarnation, message.write)) else { continue };
+                let kind = |kind| Fault { at_ms: 0, until_ms: None, kind };
+                let target = target(*operation, *message);
+                match lost {
+                    Some(LostPart::Request) => fates.push(kind(FaultKind::Drop(target.clone()))),
+                    Some(LostPart::Reply) => fates.push(kind(FaultKind::DropReply(target.clone()))),
+                    None => {}
+                }
+                if let Some(copy) = copy {
+                    let delay_ms = Some(ms(*copy));
+                    fates.push(kind(FaultKind::Duplicate { target: target.clone(), delay_ms }));
+                }
+                if *lost != Some(LostPart::Request) && Some(ms(*delay)) != usual_delay_ms {
+                    fates.push(kind(FaultKind::Delay { target, delay_ms: ms(*delay) }));
+                }
+            }
+            _ => {}
+        }
+    }
+    fates
+}
+
+fn target(operation: OperationName, message: MessageId) -> Target {
+    let MessageId { to, attempt, .. } = message;
+    Target { operation: Some(operation), to: Some(node(to)), attempt: Some(attempt), per_mille: 1000 }
+}
+
+fn node(follower: FollowerId) -> NodeId {
+    NodeId::Follower(follower)
+}

@@ -1,0 +1,175 @@
+use std::fmt;
+
+use crate::base::trace::{Disturbance, Event, LostPart, Record};
+use crate::sim::scenario::FaultKind;
+use crate::sim::{Engine, Generator};
+
+/// Something that must have happened for a swarm to have tried anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exercised {
+    /// A node was killed.
+    Crash,
+    /// It was started again.
+    Restart,
+    /// What goes to and from a node was held back.
+    Hold,
+    /// A link lost everything, one way or both.
+    Partition,
+    /// A link became slow.
+    Slow,
+    /// A message was lost.
+    Drop,
+    /// The answer to one was.
+    DropReply,
+    /// A message arrived twice.
+    Duplicate,
+    /// A message took longer than the emulated delays go.
+    Delay,
+    /// A client hung up.
+    Disconnect,
+    /// A node was stopped for a while.
+    Pause,
+    /// A clock ran at a wrong rate.
+    Clock,
+    /// A write reached a follower after a later one.
+    Reorder,
+    /// A message was sent again.
+    Resend,
+}
+
+impl Exercised {
+    /// Everything, in the order of reports.
+    pub const ALL: [Self; 14] = [
+        Self::Crash,
+        Self::Restart,
+        Self::Hold,
+        Self::Partition,
+        Self::Slow,
+        Self::Drop,
+        Self::DropReply,
+        Self::Duplicate,
+        Self::Delay,
+        Self::Disconnect,
+        Self::Pause,
+        Self::Clock,
+        Self::Reorder,
+        Self::Resend,
+    ];
+
+    /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
+    pub fn is_fault(self) -> bool {
+        !matches!(self, Self::Restart | Self::Reorder | Self::Resend)
+    }
+
+    /// Whether what this generator makes can show it. Nothing restarts where nothing crashes, and what a rule brings about
+    /// is not there without the rule.
+    pub fn is_possible(self, generator: &Generator) -> bool {
+        let rules = generator.rules.rules();
+        match self {
+            Self::Crash | Self::Restart => generator.crashes,
+            Self::Pause | Self::Clock => generator.engine == Engine::Core,
+            Self::Reorder => rules.compare_stamps,
+            Self::Resend => rules.resend_missed,
+            _ => true,
+        }
+    }
+
+    /// The fault of a scenario that it comes from.
+    pub(super) fn of_fault(fault: &FaultKind) -> Option<Self> {
+        Some(match fault {
+            FaultKind::Crash(_) => Self::Crash,
+            FaultKind::Hold(_) => Self::Hold,
+            FaultKind::Partition(_) => Self::Partition,
+            FaultKind::Slow { .. } => Self::Slow,
+            FaultKind::Drop(_) => Self::Drop,
+            FaultKind::DropReply(_) => Self::DropReply,
+            FaultKind::Duplicate { .. } => Self::Duplicate,
+            FaultKind::Delay { .. } => Self::Delay,
+            FaultKind::Disconnect { .. } => Self::Disconnect,
+            FaultKind::Pause(_) => Self::Pause,
+            FaultKind::Clock { .. } => Self::Clock,
+            FaultKind::Restart(_) | FaultKind::Release(_) | FaultKind::Heal(_) | FaultKind::Resume(_) => return None,
+        })
+    }
+
+    /// What a record shows to have happened.
+    pub(super) fn of_record(record: &Record, longest_delay_us: u64) -> Kinds {
+        let one = match &record.event {
+            Event::Crash => Self::Crash,
+            Event::Restart => Self::Restart,
+            Event::Reject { stored, stamp, .. } if stored > stamp => Self::Reorder,
+            Event::Fault { kind, .. } => match kind {
+                Disturbance::Hold => Self::Hold,
+                Disturbance::Cut | Disturbance::Isolate => Self::Partition,
+                Disturbance::HangUp => Self::Disconnect,
+                Disturbance::Pause => Self::Pause,
+                Disturbance::ClockOff => Self::Clock,
+                _ => return Kinds::default(),
+            },
+            Event::Send { message, delay, lost, copy } => {
+                let seen = [
+                    (Self::Drop, *lost == Some(LostPart::Request)),
+                    (Self::DropReply, *lost == Some(LostPart::Reply)),
+                    (Self::Duplicate, copy.is_some()),
+                    (Self::Delay, delay.0 > longest_delay_us),
+                    (Self::Resend, message.attempt > 1),
+                ];
+                return seen.into_iter().filter(|(_, seen)| *seen).map(|(kind, _)| kind).collect();
+            }
+            _ => return Kinds::default(),
+        };
+        [one].into_iter().collect()
+    }
+}
+
+/// Some of them, each once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Kinds(u16);
+
+impl Kinds {
+    pub(super) fn insert(&mut self, kind: Exercised) {
+        self.0 |= 1 << kind as u16;
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Exercised> {
+        Exercised::ALL.into_iter().filter(move |kind| self.0 & 1 << *kind as u16 != 0)
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Exercised> for Kinds {
+    fn from_iter<I: IntoIterator<Item = Exercised>>(kinds: I) -> Self {
+        let mut all = Self::default();
+        kinds.into_iter().for_each(|kind| all.insert(kind));
+        all
+    }
+}
+
+/// The names that scenarios use, and two more.
+impl fmt::Display for Exercised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crash => "crash",
+            Self::Restart => "restart",
+            Self::Hold => "hold",
+            Self::Partition => "partition",
+            Self::Slow => "slow",
+            Self::Drop => "drop",
+            Self::DropReply => "drop_reply",
+            Self::Duplicate => "duplicate",
+            Self::Delay => "delay",
+            Self::Disconnect => "disconnect",
+            Self::Pause => "pause",
+            Self::Clock => "clock",
+            Self::Reorder => "reorder",
+            Self::Resend => "resend",
+        })
+    }
+}
