@@ -16,7 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND_TIMEOUT = 120
 
 VARIABLES = [
-    "ROLE", "PORT", "HOST", "FOLLOWERS", "WRITE_QUORUM", "MIN_DELAY", "MAX_DELAY", "REPL_TIMEOUT", "MAX_BODY", "SEED",
+    "ROLE", "PORT", "HOST", "FOLLOWERS", "WRITE_QUORUM", "MIN_DELAY", "MAX_DELAY", "REPL_TIMEOUT", "MAX_BODY", "PEER_TOKEN",
+    "SEED",
 ]  # fmt: skip
 
 
@@ -50,11 +51,17 @@ class Cluster:
         self.stop()
 
     def wait_until_healthy(self):
+        """All answer, and then: the leader knows what was written before it, and the followers are up to date."""
+
         def probe(node):
             expect_same(node.health().status, 200, f"{node}'s health")
 
-        for node in self.nodes:
-            eventually(probe, node, seconds=60)
+        def probe_ready(node):
+            expect_same(node.request("GET", "/ready").status, 200, f"{node}'s readiness")
+
+        for check in (probe, probe_ready):
+            for node in self.nodes:
+                eventually(check, node, seconds=60)
 
 
 def expect_free(ports):

@@ -64,6 +64,7 @@ def expect_one_line(result, *words):
             "MAX_DELAY": ["-1", "1s", "3600001"],
             "REPL_TIMEOUT": ["0", "-1", "NaN", "inf", "5s", "1e999", "3601"],
             "MAX_BODY": ["lots", "0", "-1", "2GiB", "16 XiB"],
+            "PEER_TOKEN": [" ", "two words", "tab\t", "two\nlines", "schlüssel", "k" * 257],
             "SEED": ["abc", "-1", "1.5", "18446744073709551616", "1\n2"],
             "RUST_LOG": ["semisync=loud"],
         }.items()
@@ -72,6 +73,15 @@ def expect_one_line(result, *words):
 )
 def malformed(binary, variable, value):
     expect_one_line(binary.run({**LEADER, variable: value}), variable)
+
+
+@suite.check("a PEER_TOKEN that cannot be used is not shown, nor is one that can in --help")
+def token_not_shown(binary):
+    for arguments in ((), ("--peer-token", "another s3cret")):
+        status, output, errors = binary.run({"PEER_TOKEN": "a s3cret"}, *arguments)
+        expect_same((status, output, "PEER_TOKEN" in errors, "s3cret" in errors), (2, "", True, False), f"result ({errors!r})")
+    status, output, errors = binary.run({"PEER_TOKEN": "s3cret"}, "--help")
+    expect_same((status, "--peer-token" in output, "s3cret" in output + errors), (0, True, False), "what --help says")
 
 
 @suite.check("MIN_DELAY above MAX_DELAY: the line names both")

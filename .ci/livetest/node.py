@@ -57,8 +57,9 @@ class Node:
         """Sets a value given as the JSON text that goes over the wire."""
         return self.post("/set", b'{"key":' + json.dumps(key).encode() + b',"value":' + value.encode() + b"}")
 
-    def replicate(self, key, value, version):
-        return self.post("/replicate", {"key": key, "value": value, "version": version})
+    def replicate(self, key, value, version, headers=None):
+        body = json.dumps({"key": key, "value": value, "version": version}).encode()
+        return self.request("POST", "/replicate", body, {**JSON, **(headers or {})})
 
     def get(self, key):
         return self.request("GET", "/get/" + quote(key, safe=""))

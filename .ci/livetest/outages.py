@@ -31,7 +31,7 @@ def set_without_quorum(cluster, down, key):
         cluster.take_down(follower)
     answer, seconds = timed_set(cluster, key, "kept")
     expect_same(answer.status, 200, "status")
-    expect_same(answer.json, {"ok": False, "confirmations": len(up), "required": 3, "version": 1})
+    expect_same(answer.json, {"ok": False, "confirmations": len(up), "required": 3, "version": 1, "indeterminate": True})
     timeout = cluster.repl_timeout
     expect(timeout - 0.05 < seconds < timeout + 2, f"the answer took {seconds:.2f} s, not REPL_TIMEOUT")
     for node in [cluster.leader, *up]:
@@ -110,7 +110,7 @@ def three_paused(cluster):
         cluster.pause(follower)
     try:
         answer, seconds = timed_set(cluster, "outages/three paused", "kept")
-        expect_same(answer.json, {"ok": False, "confirmations": 2, "required": 3, "version": 1})
+        expect_same(answer.json, {"ok": False, "confirmations": 2, "required": 3, "version": 1, "indeterminate": True})
         timeout = cluster.repl_timeout
         expect(timeout - 0.05 < seconds < timeout + 2, f"the answer took {seconds:.2f} s, not REPL_TIMEOUT")
     finally:
@@ -118,3 +118,46 @@ def three_paused(cluster):
             cluster.resume(follower)
     for follower in hanging:
         eventually(expect_value, follower, "outages/three paused", "kept")
+
+
+def keys_of(cluster, prefix, count):
+    return [f"{prefix}/{number}" for number in range(count)]
+
+
+@suite.check("a leader that is killed and started again has every acknowledged write, counts on, and so do its followers")
+def leader_killed(cluster):
+    keys = keys_of(cluster, "outages/leader", 40)
+    for key in keys:
+        expect_same(cluster.leader.set(key, "kept").json["ok"], True, f"ok of {key}")
+    began = time.monotonic()
+    for _ in range(3):
+        cluster.take_down(cluster.leader)
+        cluster.bring_back(cluster.leader)
+        eventually(lambda: expect_same(cluster.leader.request("GET", "/ready").status, 200, "the leader's readiness"))
+    seconds = (time.monotonic() - began) / 3
+    for key in keys:
+        expect_value(cluster.leader, key, "kept")
+    expect_same(cluster.leader.set(keys[0], "again").json["version"], 2, "the version of the next write")
+    for follower in cluster.followers:
+        eventually(expect_value, follower, keys[0], "again", 2)
+        eventually(expect_value, follower, keys[-1], "kept")
+    return f"ready again {seconds:.1f} s after it was killed"
+
+
+@suite.check("a follower that is killed and started again answers 503 until it has everything, and then has it")
+def follower_killed(cluster):
+    keys = keys_of(cluster, "outages/follower", 40)
+    for key in keys:
+        expect_same(cluster.leader.set(key, "kept").json["ok"], True, f"ok of {key}")
+    gone = cluster.followers[2]
+    cluster.take_down(gone)
+    cluster.bring_back(gone)
+
+    def has_all():
+        for key in keys:
+            answer = gone.get(key)
+            expect(answer.status in (200, 503), f"{key}: {answer}")
+            expect_same(answer.status, 200, f"status of {key}")
+
+    eventually(has_all)
+    expect_same(gone.request("GET", "/ready").status, 200, "its readiness")

@@ -15,6 +15,8 @@ suite = Suite("slow, idle and impatient clients")
 IDLE = 2000
 # A node gives a client 30 s for the header of a request, and leaves an unused connection open as long.
 HEADER_DEADLINE = 30
+# It waits as long for a client that takes nothing of its answer.
+WRITE_DEADLINE = 30
 # What a single write or read may take beside them; the emulated delays are far shorter.
 AT_ONCE = 3.0
 
@@ -89,6 +91,51 @@ def expect_closed(connections):
         poll.register(connection, select.POLLIN)
     closed = sum(1 for _ in poll.poll(0))
     expect_same(closed, len(connections), "the number of idle connections that the node closed")
+
+
+class Reader(threading.Thread):
+    """Asks for a dump and takes this many bytes of it a second for a while, then the rest as fast as it comes."""
+
+    def __init__(self, node, rate):
+        super().__init__(daemon=True)
+        self.connection = node.open()
+        self.rate = rate
+        self.answer = b""
+
+    def run(self):
+        with self.connection:
+            self.connection.sendall(b"GET /dump HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            began = time.monotonic()
+            while time.monotonic() - began < 1.5 * WRITE_DEADLINE:
+                time.sleep(1)
+                if self.rate:
+                    self.answer += self.connection.recv(self.rate)
+            while piece := self.connection.recv(1 << 20):
+                self.answer += piece
+
+    @property
+    def is_complete(self):
+        return self.answer.endswith(b"\r\n0\r\n\r\n")
+
+
+@suite.check("a reader of a dump that takes nothing is cut off, one that takes 100 kB a second is not")
+def slow_readers(cluster):
+    # More than the kernels at both ends keep for a reader that takes nothing.
+    for i in range(16):
+        expect_same(cluster.leader.set(f"patience/large/{i}", "x" * (1 << 20)).json["ok"], True, "ok")
+    # Steady enough: a kernel wakes a writer only when a third of what it keeps for the reader is free, up to 1.3 MiB at
+    # each hop, and the proxy of a published port is one more. The node must see some of that well within its deadline.
+    readers = [stalled, steady] = [Reader(cluster.leader, rate) for rate in (0, 100_000)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(4 * WRITE_DEADLINE)
+        expect(not reader.is_alive(), f"the reader of {reader.rate} bytes a second does not come to an end")
+    expect(not stalled.is_complete, "the node waited for a reader that took nothing")
+    expect(steady.is_complete, f"the node cut a steady reader off after {len(steady.answer)} bytes")
+    for i in range(16):
+        cluster.leader.set(f"patience/large/{i}", None)
+    return f"{len(stalled.answer) >> 10} and {len(steady.answer) >> 10} KiB"
 
 
 @suite.check_each(
