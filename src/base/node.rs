@@ -25,6 +25,8 @@ impl FollowerId {
 pub enum NodeId {
     /// The node that accepts writes.
     Leader,
+    /// A leader that another has taken the place of while it still runs. There is at most one at a time.
+    Former,
     /// A node that is replicated to.
     Follower(FollowerId),
     /// A client, counted from 0.
@@ -34,6 +36,11 @@ pub enum NodeId {
 }
 
 impl NodeId {
+    /// Whether it takes itself for the node that accepts writes.
+    pub fn is_leader(self) -> bool {
+        matches!(self, Self::Leader | Self::Former)
+    }
+
     /// A number that stands for this node in canonical encodings and in the keys of random draws.
     pub fn code(self) -> u64 {
         match self {
@@ -41,6 +48,7 @@ impl NodeId {
             Self::Follower(id) => 1 + u64::from(id.0),
             Self::Client(id) => (1 << 32) + u64::from(id),
             Self::Network => 1 << 33,
+            Self::Former => 1 << 34,
         }
     }
 }
@@ -57,11 +65,12 @@ impl fmt::Display for FollowerId {
     }
 }
 
-/// `leader`, `f1`, `f2`, …, `c1`, `c2`, …, `network`
+/// `leader`, `former`, `f1`, `f2`, …, `c1`, `c2`, …, `network`
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Leader => f.write_str("leader"),
+            Self::Former => f.write_str("former"),
             Self::Follower(id) => id.fmt(f),
             Self::Client(id) => write!(f, "c{}", u32::from(*id) + 1),
             Self::Network => f.write_str("network"),
@@ -89,6 +98,7 @@ impl FromStr for NodeId {
             |place: u16| u8::try_from(place).ok().filter(|place| usize::from(*place) < FollowerSet::CAPACITY);
         let node = match text {
             "leader" => Some(Self::Leader),
+            "former" => Some(Self::Former),
             "network" => Some(Self::Network),
             _ => numbered('f').and_then(follower).map(|place| Self::Follower(FollowerId(place))),
         };

@@ -66,7 +66,8 @@ pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
                     resent.remove(message);
                 }
             }
-            Event::Crash => {
+            // What it sent in an epoch that is over, it does not wait for.
+            Event::Crash | Event::Restart | Event::StepDown { .. } => {
                 just_accepted = None;
                 under_way = Nodes::new();
                 is_written.fill(false);

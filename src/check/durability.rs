@@ -28,7 +28,7 @@ use super::writes::Write;
 use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
-use crate::base::{FollowerSet, Key, NodeId, Stamp, Value};
+use crate::base::{Epoch, FollowerSet, Key, NodeId, Stamp, Value};
 
 /// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
 /// follower that goes back takes as long as there were writes between what it had and what it has.
@@ -47,6 +47,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         of_key: vec![BTreeMap::new(); keys.len()],
         known: vec![None; keys.len()],
         life: 0,
+        begins_anew: (NodeId::Leader, false),
         lives: BTreeSet::new(),
         crashes: Vec::new(),
         evidence: Vec::new(),
@@ -63,8 +64,9 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 check.not_replaced(record, keys.stored_at(index), replaced, *stamp, value);
             }
             Event::Discard { .. } => check.given_up(record, keys.stored_at(index), replaced),
-            Event::Recovered { anew, .. } => {
-                check.recovered(record, *anew);
+            Event::Recovered { anew, .. } => check.begins_anew = (record.node, *anew),
+            Event::Serve { epoch } => {
+                check.serves(record, *epoch);
                 floors.retain(|_, (key, _)| check.known[*key].is_some());
             }
             Event::Crash => check.crashed(record),
@@ -163,10 +165,12 @@ struct Check<'a> {
     /// By the numbers of the keys.
     known: Vec<Option<Known<'a>>>,
     life: u64,
+    /// The leader that recovered last, and whether it found that nothing had survived.
+    begins_anew: (NodeId, bool),
     /// The lives of the leader that had writes acknowledged.
     lives: BTreeSet<u64>,
-    /// When the leader or a follower crashed.
-    crashes: Vec<(NodeId, Micros)>,
+    /// Which life of which node ended when.
+    crashes: Vec<(NodeId, u64, Micros)>,
     evidence: Vec<String>,
 }
 
@@ -205,12 +209,14 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The leader says that it has found everything that was acknowledged. What it has not is forgotten, unless all that
-    /// stored it for the acknowledgement have crashed since.
-    fn recovered(&mut self, record: &Record, anew: bool) {
+    /// The leader says that it has found everything that was acknowledged before its epoch. What it has not is forgotten,
+    /// unless all that stored it for the acknowledgement have crashed since. One that comes too late to serve does not know what
+    /// was acknowledged in later epochs.
+    fn serves(&mut self, record: &Record, epoch: Epoch) {
+        let anew = self.begins_anew == (record.node, true);
         for key in 0..self.known.len() {
-            let Some(known) = self.known[key].filter(|known| known.life < record.incarnation) else { continue };
-            let held = self.replay.held(NodeId::Leader, key);
+            let Some(known) = self.known[key].filter(|known| known.stamp.epoch < epoch) else { continue };
+            let held = self.replay.held(record.node, key);
             if held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
                 continue;
             }
@@ -228,7 +234,7 @@ impl<'a> Check<'a> {
             let restart = self.restart_since(&known);
             let has = held.map_or("nothing".to_owned(), |held| format!("{} = {}", held.stamp, held.value));
             let at = At(record.at);
-            self.evidence.push(format!("{}{restart}, and at {at} the leader has recovered {has} instead", known.how));
+            self.evidence.push(format!("{}{restart}, and at {at} the leader serves with {has} instead", known.how));
         }
     }
 
@@ -252,7 +258,7 @@ impl<'a> Check<'a> {
     }
 
     fn crashed(&mut self, record: &Record) {
-        self.crashes.push((record.node, record.at));
+        self.crashes.push((record.node, record.incarnation, record.at));
         let NodeId::Follower(id) = record.node else { return };
         // It is forgotten already, and what it lost is what it held.
         for acknowledged in &mut self.acknowledged {
@@ -364,10 +370,9 @@ impl<'a> Check<'a> {
 
     /// `; the leader crashed at 2000 ms`, if it did after this became known.
     fn restart_since(&self, known: &Known<'_>) -> String {
-        let mut lives = self.crashes.iter().filter(|(node, _)| *node == NodeId::Leader);
-        // Its nth crash ended its nth life.
-        let crash = usize::try_from(known.life).ok().and_then(|life| lives.nth(life));
-        crash.map(|(_, at)| format!("; the leader crashed at {}", At(*at))).unwrap_or_default()
+        let mut crashes = self.crashes.iter();
+        let crash = crashes.find(|(node, life, _)| *node == NodeId::Leader && *life == known.life);
+        crash.map(|(_, _, at)| format!("; the leader crashed at {}", At(*at))).unwrap_or_default()
     }
 }
 

@@ -6,7 +6,7 @@
 //! 2. A value of a key was the value of a set of that key that was invoked before. (No creation: the *integrity* of
 //!    reliable broadcast; Cachin, Guerraoui and Rodrigues, *Introduction to Reliable and Secure Distributed Programming*,
 //!    2011, chapter 3.)
-//! 3. Within one life of the leader the versions of a key step by one, and the first life begins with 1.
+//! 3. Within one life of the leader, and one epoch, the versions of a key step by one, and the first life begins with 1.
 //!
 //! What a node stores in the end is known by its version, so it counts only where there was one epoch. The value of a
 //! set that was refused does not count as written.
@@ -26,7 +26,7 @@ use super::text::Text;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
-use crate::base::{Key, NodeId, Stamp, Value, Version};
+use crate::base::{Epoch, Key, NodeId, Stamp, Value, Version};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -141,8 +141,8 @@ struct Check<'a, 'r> {
     claimed: usize,
     /// How many values were read without their stamps.
     unstamped: usize,
-    /// By the numbers of the keys: the life of the leader that accepted the last write, and its stamp.
-    last: Vec<Option<(u64, Stamp)>>,
+    /// By the numbers of the keys: the last stamp that each life of a leader gave.
+    last: Vec<Vec<(u64, Stamp)>>,
     /// By the numbers of the keys: the smallest stamp of the recorded writes up to here, and when the first was
     /// acknowledged.
     smallest: Vec<Option<Stamp>>,
@@ -159,7 +159,7 @@ impl<'a, 'r> Check<'a, 'r> {
             claims: vec![Vec::new(); keys.len()],
             claimed: 0,
             unstamped: 0,
-            last: vec![None; keys.len()],
+            last: vec![Vec::new(); keys.len()],
             smallest: vec![None; keys.len()],
             acknowledged: vec![None; keys.len()],
             evidence: Vec::new(),
@@ -255,16 +255,25 @@ impl<'a, 'r> Check<'a, 'r> {
     }
 
     fn step(&mut self, life: u64, (key, number): Numbered<'a>, stamp: Stamp, at: Micros) {
-        let before = self.last[number].replace((life, stamp));
+        let of_lives = &mut self.last[number];
+        let before = match of_lives.iter_mut().find(|(of, _)| *of == life) {
+            Some((_, last)) => Some(std::mem::replace(last, stamp)),
+            None => {
+                of_lives.push((life, stamp));
+                None
+            }
+        };
         let is_next = match before {
-            Some((same, last)) if same == life => {
+            // Under a later epoch it has recovered what others wrote meanwhile.
+            Some(last) if last.epoch >= stamp.epoch => {
                 last.epoch == stamp.epoch && last.version.next() == Some(stamp.version)
             }
-            _ => life > 0 || stamp.version == Version::FIRST,
+            Some(_) => true,
+            None => life > 0 || stamp.epoch > Epoch::FIRST || stamp.version == Version::FIRST,
         };
         if !is_next {
             let before = match before {
-                Some((_, last)) => format!("came after {last}"),
+                Some(last) => format!("came after {last}"),
                 None => "was the key's first write".into(),
             };
             self.evidence.push(format!("{} accepted {key} {stamp} at {}, which {before}", NodeId::Leader, At(at)));

@@ -31,15 +31,14 @@ use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Outcome};
-use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
+use crate::base::{Key, ReadMode, Stamp, Value};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
     let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
     let stays = one_epoch(run);
     let covered = move |operation: &&Operation| {
-        operation.target == NodeId::Leader
-            && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
+        operation.target.is_leader() && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
     };
     let at_leader = || run.history.operations.iter().filter(covered);
     let anew = beginnings(run);
@@ -314,7 +313,7 @@ mod tests {
     use crate::check::Finding;
     use crate::check::testing::{Story, c, f};
 
-    const LEADER: NodeId = NodeId::Leader;
+    const LEADER: crate::base::NodeId = crate::base::NodeId::Leader;
 
     /// c1 writes v1 from 1 to 5 ms.
     fn written() -> Story {

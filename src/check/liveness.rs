@@ -3,7 +3,7 @@
 //!
 //! 1. Every operation that was invoked returned by its deadline, unless the run ended before, or its node was down
 //!    meanwhile, which its client may have to find out by a timeout of its own, or was stopped, or was the leader and had a
-//!    wrong clock, or had to find out first what was written before it.
+//!    wrong clock, or had to find out first what was written before it, or was replaced by another.
 //! 2. The leader answers every write that it accepted within the configured timeout, unless it crashed, was stopped, or had
 //!    a wrong clock meanwhile, or the run ended before.
 //! 3. Every write that was invoked after the network was healed, and returned, is acknowledged; without faults, every
@@ -107,6 +107,8 @@ enum Outage {
     /// Of the leader: it has to find out first what was written before it.
     Starting,
     Paused,
+    /// Of the leader: another takes its place.
+    Replaced,
     /// Its clock is wrong. Of the leader only: a follower has no timers.
     Clock,
 }
@@ -135,9 +137,19 @@ impl Outages {
                     (Disturbance::Resume, Some(node)) => (None, Some((*node, Outage::Paused))),
                     (Disturbance::ClockOff, Some(NodeId::Leader)) => (Some((NodeId::Leader, Outage::Clock)), None),
                     (Disturbance::ClockRight, Some(NodeId::Leader)) => (None, Some((NodeId::Leader, Outage::Clock))),
+                    (Disturbance::Replace, _) => {
+                        for why in [Outage::Paused, Outage::Clock] {
+                            let outage = of_node.get_mut(&(NodeId::Leader, why)).and_then(|outages| outages.last_mut());
+                            outage.into_iter().for_each(|outage| outage.end = outage.end.min(index));
+                        }
+                        of_node.entry((NodeId::Leader, Outage::Replaced)).or_default().push(index..index);
+                        // Nothing is expected of whoever has been replaced.
+                        (Some((NodeId::Former, Outage::Replaced)), None)
+                    }
                     (Disturbance::Heal, _) => {
-                        let mended =
-                            of_node.iter_mut().filter(|((_, why), _)| !matches!(why, Outage::Down | Outage::Starting));
+                        let mended = of_node
+                            .iter_mut()
+                            .filter(|((_, why), _)| !matches!(why, Outage::Down | Outage::Starting | Outage::Replaced));
                         let open = mended.filter_map(|(_, outages)| outages.last_mut().filter(|last| last.end == end));
                         open.for_each(|outage| outage.end = index);
                         continue;
@@ -192,7 +204,7 @@ fn unanswered(prepared: &Prepared<'_>, facts: &Facts, end: Micros, outages: &Out
                     accuse(life, write, accepted, what);
                 });
             }
-            Event::Crash => open.clear(),
+            Event::Crash | Event::Restart => open.clear(),
             _ => {}
         }
     }

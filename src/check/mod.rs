@@ -8,6 +8,7 @@ pub mod divergence;
 pub mod durability;
 mod evidence;
 mod facts;
+pub mod fencing;
 mod final_states;
 pub mod integrity;
 mod keys;
@@ -70,6 +71,7 @@ fn judge(property: Property, prepared: &Prepared<'_>) -> Verdict {
         Property::Prefix => prefix::judge(prepared),
         Property::Acknowledgement => acknowledgement::judge(prepared),
         Property::MonotonicState => monotonic_state::judge(prepared),
+        Property::Fencing => fencing::judge(prepared),
         Property::Liveness => liveness::judge(prepared),
         Property::Bounds => bounds::judge(prepared),
         Property::LatencyLaw => latency_law::judge(prepared),

@@ -35,6 +35,10 @@ impl News {
                 self.leader_is_paused = false;
                 self.release(NodeId::Leader, at);
             }
+            Disturbance::Replace => {
+                self.leader_is_paused = false;
+                self.held.remove(&NodeId::Leader);
+            }
             Disturbance::Heal => {
                 self.leader_is_paused = false;
                 self.held.values_mut().filter(|(count, _)| *count > 0).for_each(|held| *held = (0, at));

@@ -4,6 +4,12 @@ use crate::base::{FollowerId, FollowerSet, NodeId};
 #[derive(Debug)]
 pub(super) struct Nodes<T>(Vec<Option<T>>);
 
+impl<T> Default for Nodes<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Nodes<T> {
     pub(super) fn new() -> Self {
         Self(Vec::new())
@@ -23,6 +29,11 @@ impl<T> Nodes<T> {
         T: Default,
     {
         self.slot(node).get_or_insert_default()
+    }
+
+    /// Gives the node something. Returns what it had.
+    pub(super) fn replace(&mut self, node: NodeId, with: T) -> Option<T> {
+        self.slot(node).replace(with)
     }
 
     pub(super) fn remove(&mut self, node: NodeId) -> Option<T> {
@@ -52,6 +63,7 @@ fn place(node: NodeId) -> usize {
         NodeId::Leader => 0,
         NodeId::Follower(id) => 1 + id.index(),
         NodeId::Network => 1 + FollowerSet::CAPACITY,
-        NodeId::Client(id) => 2 + FollowerSet::CAPACITY + usize::from(id),
+        NodeId::Former => 2 + FollowerSet::CAPACITY,
+        NodeId::Client(id) => 3 + FollowerSet::CAPACITY + usize::from(id),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 lacks.iter_mut().for_each(|lack| lack.add(write));
                 accepted.push(write);
             }
-            (NodeId::Leader, Event::Crash) => {
+            (NodeId::Leader, Event::Crash | Event::Restart) => {
                 accepted.clear();
                 lacks.iter_mut().for_each(|lack| *lack = nothing());
             }

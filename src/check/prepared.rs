@@ -74,11 +74,11 @@ impl<'a> Prepared<'a> {
     pub(super) fn leader_serves_in_the_end(&self) -> bool {
         let mut recovers = false;
         let mut serves = true;
-        for (_, record) in self.deeds() {
+        for (_, record) in self.deeds().filter(|(_, record)| record.node == NodeId::Leader) {
             match &record.event {
                 Event::Serve { .. } => (recovers, serves) = (true, true),
                 Event::StepDown { .. } => serves = false,
-                Event::Crash if record.node == NodeId::Leader => serves = !recovers,
+                Event::Crash | Event::Restart => serves = !recovers,
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::news::News;
 use super::nodes::Nodes;
 use super::writes::{Write, Writes};
-use crate::base::trace::{Event, Micros, Record};
+use crate::base::trace::{Disturbance, Event, Micros, Record};
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{FollowerId, NodeId, Stamp, Value};
 
@@ -89,6 +89,8 @@ pub(super) struct Replay<'a> {
     news: News,
     /// Whether followers are brought up to date before they count. Otherwise they count from their start.
     installs: bool,
+    /// The lives of the leaders that are up.
+    leaders: Vec<u64>,
 }
 
 /// What a node lost in a crash.
@@ -96,14 +98,21 @@ pub(super) struct Replay<'a> {
 struct Lost<'a> {
     at: Micros,
     memory: Memory<'a>,
-    /// Whether the leader has learnt of it.
-    known: bool,
+    /// The lives of leaders that have learnt of it.
+    known: Vec<u64>,
+}
+
+impl Lost<'_> {
+    /// Whether one of these lives of leaders, or everybody, has yet to learn of it.
+    fn is_news_to_any(&self, leaders: &[u64]) -> bool {
+        self.known.is_empty() || leaders.iter().any(|life| !self.known.contains(life))
+    }
 }
 
 impl<'a> Replay<'a> {
     /// The beginning of a run: nobody stores anything.
     pub(super) fn new(facts: &Facts) -> Self {
-        Self { memories: Nodes::new(), lost: Nodes::new(), news: News::new(facts), installs: false }
+        Self { memories: Nodes::new(), lost: Nodes::new(), news: News::new(facts), installs: false, leaders: vec![0] }
     }
 
     /// Goes on by one record, of this place. Returns what the node stored before, if the record stored something else in
@@ -136,22 +145,35 @@ impl<'a> Replay<'a> {
             }
             Event::Forgot { follower } => {
                 let lost = self.lost.get_mut((*follower).into());
-                lost.into_iter().flatten().for_each(|lost| lost.known = true);
+                lost.into_iter().flatten().for_each(|lost| lost.known.push(record.incarnation));
                 return None;
             }
             Event::Crash => {
                 let memory = self.memories.remove(record.node).unwrap_or_default();
                 let lost = self.lost.of(record.node);
-                lost.retain(|lost| self.installs && !lost.known);
-                lost.push(Lost { at: record.at, memory, known: false });
+                lost.retain(|lost| self.installs && lost.is_news_to_any(&self.leaders));
+                self.leaders.retain(|life| !record.node.is_leader() || *life != record.incarnation);
+                lost.push(Lost { at: record.at, memory, known: Vec::new() });
+                return None;
+            }
+            Event::StepDown { .. } => {
+                self.memories.remove(record.node);
                 return None;
             }
             Event::Restart => {
                 self.memories.of(record.node);
+                if record.node == NodeId::Leader {
+                    self.leaders.push(record.incarnation);
+                }
                 return None;
             }
             other => {
                 self.news.follow(record.at, other);
+                if let Event::Fault { kind: Disturbance::Replace, .. } = other
+                    && let Some(memory) = self.memories.remove(NodeId::Leader)
+                {
+                    *self.memories.of(NodeId::Former) = memory;
+                }
                 return None;
             }
         };
@@ -184,17 +206,17 @@ impl<'a> Replay<'a> {
         self.memories.followers().filter(|(_, memory)| memory.remembers || !self.installs)
     }
 
-    /// Whether nobody need know at `now` of what a follower lost. A leader that looks after its followers says when it has
+    /// Whether this life of a leader need not know at `now` of what a follower lost. A leader that looks after its followers says when it has
     /// learnt of it; of another one it is expected as soon as the news can have come.
-    fn may_be_out(&self, follower: FollowerId, lost: &Lost<'_>, now: Micros) -> bool {
-        if self.installs { !lost.known } else { self.news.may_be_out(follower.into(), lost.at, now) }
+    fn may_be_out(&self, leader: u64, follower: FollowerId, lost: &Lost<'_>, now: Micros) -> bool {
+        if self.installs { !lost.known.contains(&leader) } else { self.news.may_be_out(follower.into(), lost.at, now) }
     }
 
     /// The followers that held the write until they crashed, if nobody need know of that at `now`.
     pub(super) fn mourned(&self, write: &Write<'_>, now: Micros) -> Vec<FollowerId> {
         let mut mourned: Vec<FollowerId> = self
             .lost()
-            .filter(|(id, lost)| self.may_be_out(*id, lost, now) && lost.memory.holds(write))
+            .filter(|(id, lost)| self.may_be_out(write.life, *id, lost, now) && lost.memory.holds(write))
             .map(|(id, _)| id)
             .collect();
         mourned.dedup();
@@ -212,7 +234,7 @@ impl<'a> Replay<'a> {
         let living = self.memories.followers().filter(|(_, memory)| memory.was_brought(write)).map(|(id, _)| id);
         let dead = self
             .lost()
-            .filter(|(id, lost)| self.may_be_out(*id, lost, now) && lost.memory.was_brought(write))
+            .filter(|(id, lost)| self.may_be_out(write.life, *id, lost, now) && lost.memory.was_brought(write))
             .map(|(id, _)| id);
         let mut all: Vec<FollowerId> = living.chain(dead).collect();
         all.sort_unstable();

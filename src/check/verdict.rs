@@ -22,6 +22,8 @@ pub enum Property {
     Acknowledgement,
     /// K8: a stored stamp never goes down.
     MonotonicState,
+    /// K9: an epoch has one leader, and a promise is kept.
+    Fencing,
     /// K10: every request ends by its deadline, and after healing writes are acknowledged.
     Liveness,
     /// K11: queues stay under their caps.
@@ -37,7 +39,7 @@ impl Property {
     }
 
     /// Every property, in the order of the catalogue.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Integrity,
         Self::Linearizability,
         Self::Durability,
@@ -46,6 +48,7 @@ impl Property {
         Self::Prefix,
         Self::Acknowledgement,
         Self::MonotonicState,
+        Self::Fencing,
         Self::Liveness,
         Self::Bounds,
         Self::LatencyLaw,
@@ -62,6 +65,7 @@ impl Property {
             Self::Prefix => "prefix",
             Self::Acknowledgement => "acknowledgement",
             Self::MonotonicState => "monotonic-state",
+            Self::Fencing => "fencing",
             Self::Liveness => "liveness",
             Self::Bounds => "bounds",
             Self::LatencyLaw => "latency-law",

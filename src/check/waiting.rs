@@ -14,7 +14,7 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
     for Record { node, event, .. } in run.records {
         match (node, event) {
             (NodeId::Leader, Event::Serve { .. }) => (serves, recovers) = (true, true),
-            (NodeId::Leader, Event::Crash | Event::StepDown { .. }) => serves = false,
+            (NodeId::Leader, Event::Crash | Event::Restart | Event::StepDown { .. }) => serves = false,
             (NodeId::Follower(FollowerId(id)), Event::Crash) => remember[usize::from(*id)] = false,
             (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => remember[usize::from(*id)] = true,
             _ => {}

@@ -30,6 +30,8 @@ mod sim;
 mod swarm;
 mod target;
 mod verify;
+#[cfg(feature = "sim")]
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -76,6 +78,9 @@ enum Command {
     /// Search every order in which the events of a small scope can happen, and serve what was searched as a page
     #[cfg(feature = "sim")]
     Explore(explore::Args),
+    /// Take each decision of the protocol away, and show what breaks
+    #[cfg(feature = "sim")]
+    Zoo(zoo::Args),
     /// Run one scenario in several processes, and show where the runs part if they do
     #[cfg(feature = "sim")]
     Doctor(doctor::Args),
@@ -118,6 +123,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Shrink(args) => shrink::run(&args),
         #[cfg(feature = "sim")]
         Command::Explore(args) => explore::run(&args),
+        #[cfg(feature = "sim")]
+        Command::Zoo(args) => zoo::run(&args),
         #[cfg(feature = "sim")]
         Command::Doctor(args) => doctor::run(&args),
     };

@@ -64,7 +64,7 @@ impl<T: Transport> Cluster<T> {
         match node {
             NodeId::Leader => &self.leader,
             NodeId::Follower(id) => &self.followers[id.index()],
-            NodeId::Client(_) | NodeId::Network => panic!("{node} is not a node of the cluster"),
+            NodeId::Former | NodeId::Client(_) | NodeId::Network => panic!("{node} is not a node of the cluster"),
         }
     }
 

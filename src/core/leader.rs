@@ -1,5 +1,6 @@
 mod behaviour;
 mod catch_up;
+mod contest;
 mod read;
 mod start;
 mod timers;
@@ -22,6 +23,7 @@ use super::store::{Entry, Store};
 use super::{Message, Rules, Update};
 use crate::base::trace::WriteId;
 use crate::base::{Epoch, FollowerId, FollowerSet, Key, Seed, Stamp, Value, Version};
+use contest::Contest;
 use read::{Uncommitted, Waiter};
 use start::Start;
 use upkeep::Link;
@@ -69,6 +71,7 @@ pub struct Leader {
     config: LeaderConfig,
     epoch: Epoch,
     phase: Phase,
+    contest: Contest,
     /// How often it has begun to ask everybody whether its epoch still stands.
     round: u64,
     /// How many questions it has asked.
@@ -149,6 +152,7 @@ impl Leader {
             config,
             epoch: Epoch::FIRST,
             phase: Phase::Serving,
+            contest: Contest::default(),
             round: 0,
             asked: 0,
             next_ask: Duration::MAX,

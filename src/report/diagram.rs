@@ -50,7 +50,8 @@ impl fmt::Display for Diagram<'_> {
         let mut reader = Reader::default();
         for record in self.trace.story() {
             if let Some(line) = reader.line(record, self.followers) {
-                writeln!(f, "{:>10.1}  {}", record.at.0 as f64 / 1e3, line.trim_end())?;
+                let of = if record.node == NodeId::Former { " (the former leader)" } else { "" };
+                writeln!(f, "{:>10.1}  {}{of}", record.at.0 as f64 / 1e3, line.trim_end())?;
             }
         }
         Ok(())
@@ -60,8 +61,9 @@ impl fmt::Display for Diagram<'_> {
 /// What has been learnt from the records so far, to put names to what comes later.
 #[derive(Default)]
 struct Reader {
-    writes: BTreeMap<WriteId, (Key, Stamp)>,
-    delays: BTreeMap<MessageId, Micros>,
+    /// By the life of the leader, and its number for the write; and the same of messages.
+    writes: BTreeMap<(u64, WriteId), (Key, Stamp)>,
+    delays: BTreeMap<(u64, MessageId), Micros>,
     /// The messages of each request that have not been seen to arrive, last one first.
     requests: BTreeMap<(FollowerId, RequestId), Vec<MessageId>>,
     /// The usual latency of a link.
@@ -75,12 +77,12 @@ impl Reader {
     fn line(&mut self, record: &Record, followers: usize) -> Option<String> {
         match &record.event {
             Event::Accept { write, key, stamp, .. } => {
-                self.writes.insert(*write, (key.clone(), *stamp));
+                self.writes.insert((record.incarnation, *write), (key.clone(), *stamp));
                 Some(own_lane(&format!("● {key} {stamp}"), followers, "accepted"))
             }
             Event::Send { message, delay, lost, .. } => {
-                self.delays.insert(*message, *delay);
-                let (key, stamp) = self.writes.get(&message.write)?;
+                self.delays.insert((record.incarnation, *message), *delay);
+                let (key, stamp) = self.writes.get(&(record.incarnation, message.write))?;
                 let to = message.to.into();
                 lost.map(|part| match part {
                     LostPart::Request => arrow(key, *stamp, to, "╳", followers, "the network loses the message"),
@@ -107,11 +109,11 @@ impl Reader {
                 Some(arrow(key, *stamp, record.node, "▶✗", followers, &note))
             }
             Event::Lost { message, reason } => {
-                let (key, stamp) = self.writes.get(&message.write)?;
+                let (key, stamp) = self.writes.get(&(record.incarnation, message.write))?;
                 Some(arrow(key, *stamp, message.to.into(), "╳", followers, lost(*reason)))
             }
             Event::Complete { write, ok, confirmations } => {
-                let (key, stamp) = self.writes.get(write)?;
+                let (key, stamp) = self.writes.get(&(record.incarnation, *write))?;
                 let note = if *ok { "acknowledged" } else { "quorum missed" };
                 let plural = if *confirmations == 1 { "" } else { "s" };
                 let note = format!("{note} with {confirmations} confirmation{plural}");
@@ -174,11 +176,14 @@ impl Reader {
     /// How the message that a follower handles next came to it.
     fn arrival(&mut self, node: NodeId, request: Option<RequestId>) -> String {
         let message = match (node, request) {
-            (NodeId::Follower(id), Some(request)) => self.requests.get_mut(&(id, request)).and_then(Vec::pop),
+            (NodeId::Follower(id), Some(request)) => {
+                let message = self.requests.get_mut(&(id, request)).and_then(Vec::pop);
+                message.map(|message| (request.incarnation, message))
+            }
             _ => None,
         };
-        let Some(message) = message else { return " (in a snapshot)".to_owned() };
-        let delay = self.delays.get(&message).map_or(0, |delay| delay.0);
+        let Some((life, message)) = message else { return " (in a snapshot)".to_owned() };
+        let delay = self.delays.get(&(life, message)).map_or(0, |delay| delay.0);
         let again = if message.attempt > 1 { format!(", attempt {}", message.attempt) } else { String::new() };
         format!(" (delayed {:.0} ms{again})", delay as f64 / 1e3)
     }
@@ -216,7 +221,7 @@ fn in_lane(lane: usize, text: &str, followers: usize, note: &str) -> String {
 fn lane(node: NodeId) -> usize {
     match node {
         NodeId::Follower(id) => id.index() + 1,
-        NodeId::Leader | NodeId::Client(_) | NodeId::Network => 0,
+        NodeId::Leader | NodeId::Former | NodeId::Client(_) | NodeId::Network => 0,
     }
 }
 

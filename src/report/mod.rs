@@ -14,6 +14,7 @@ mod stories;
 mod swarm;
 mod table;
 mod verdicts;
+mod zoo;
 
 pub use analysis::AnalysisReport;
 pub use comparison::ComparisonReport;
@@ -26,3 +27,4 @@ pub use race::RaceReport;
 pub use stories::StoryResult;
 pub use swarm::{ExercisedRow, FailureRow, JudgedRow, SwarmReport};
 pub use verdicts::VerdictReport;
+pub use zoo::{ZooReport, ZooRow};

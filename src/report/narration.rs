@@ -79,6 +79,7 @@ fn promise(property: Property) -> &'static str {
         Property::Prefix => "nobody sees a write without those before it",
         Property::Acknowledgement => "an acknowledgement means that as many followers as were required store the write",
         Property::MonotonicState => "what a node stores of a key never gets older",
+        Property::Fencing => "an epoch has one leader, and a follower keeps what it has promised",
         Property::Liveness => "every request is answered in time, and after healing writes succeed",
         Property::Bounds => "what waits for a follower stays within its bounds",
         Property::LatencyLaw => "latencies follow from the quorum and the delays",
@@ -241,7 +242,11 @@ impl Teller {
 }
 
 fn the(node: NodeId) -> String {
-    if node == NodeId::Leader { "the leader".into() } else { node.to_string() }
+    match node {
+        NodeId::Leader => "the leader".into(),
+        NodeId::Former => "the former leader".into(),
+        other => other.to_string(),
+    }
 }
 
 fn plural(count: usize, noun: &str) -> String {

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::scenario::{
     ClusterSpec, Fault, FaultKind, Links, OperationName, ReadFrom, RulesSpec, Scenario, Target, Workload,
+    retain_possible,
 };
 use super::{Engine, Strategy};
 use crate::base::seed::Draw;
@@ -57,13 +58,14 @@ impl Generator {
         // Half of the scenarios are such that turmoil can run them too, and confirm what is found.
         let is_for_core_alone = self.engine == Engine::Core && dice.draw("core alone", 0).between(0, 1) == 1;
         let possible = |kind: &Kind| match kind {
-            Kind::Crash => self.crashes,
+            Kind::Crash | Kind::Outage => self.crashes,
             Kind::Pause | Kind::Clock => is_for_core_alone,
+            Kind::Replace => is_for_core_alone && self.crashes,
             _ => true,
         };
         for kind in Kind::ALL.into_iter().filter(|kind| !is_calm && possible(kind)) {
             let dice = dice.of(kind.name());
-            if dice.draw(&[0]).between(0, 1) == 0 {
+            if dice.draw(&[0]).between(0, kind.rarity()) != 1 {
                 continue;
             }
             let mut of_kind: Vec<Vec<Fault>> = Vec::new();
@@ -73,9 +75,17 @@ impl Generator {
                     of_kind.push(fault);
                 }
             }
-            faults.extend(of_kind.into_iter().flatten());
+            for fault in of_kind {
+                let before = faults.clone();
+                let wanted = before.len() + fault.len();
+                faults.extend(fault);
+                retain_possible(&mut faults);
+                // What is done to the first of two leaders makes no sense if there is no second.
+                if kind == Kind::Replace && faults.len() < wanted {
+                    faults = before;
+                }
+            }
         }
-        faults.sort_by_key(|fault| fault.at_ms);
         Scenario { name: format!("swarm {seed}"), seed, cluster, workload, faults, expect: None }
     }
 }
@@ -126,10 +136,12 @@ enum Kind {
     Disconnect,
     Pause,
     Clock,
+    Outage,
+    Replace,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Crash,
         Self::Hold,
         Self::Partition,
@@ -141,6 +153,8 @@ impl Kind {
         Self::Disconnect,
         Self::Pause,
         Self::Clock,
+        Self::Outage,
+        Self::Replace,
     ];
 
     fn name(self) -> &'static str {
@@ -156,7 +170,14 @@ impl Kind {
             Self::Disconnect => "disconnect",
             Self::Pause => "pause",
             Self::Clock => "clock",
+            Self::Replace => "replace",
+            Self::Outage => "outage",
         }
+    }
+
+    /// One in how many scenarios has it, less one. What takes everything away leaves little to be seen.
+    fn rarity(self) -> u64 {
+        if self == Self::Outage { 9 } else { 1 }
     }
 
     /// One fault of this kind, and its end where it has one.
@@ -204,6 +225,31 @@ impl Kind {
                 let rate =
                     if draw(5).between(0, 1) == 1 { draw(6).between(200, 900) } else { draw(6).between(1100, 4000) };
                 lasting(clock(rate), clock(1000))
+            }
+            Self::Replace => {
+                let of = |client: u64| NodeId::Client(client as u16);
+                let keeps = |client: &u64| draw(10 + client).between(0, 2) == 0;
+                let keeps = (0..u64::from(workload.clients)).filter(keeps).map(of).collect();
+                let (leader, former) = (NodeId::Leader, NodeId::Former);
+                let cut = |leader| Links { from: vec![leader], to: vec![follower], one_way: false };
+                // It is out of reach for a while, and comes back when there is another; or it is just thought to be.
+                let (begin, end) = match draw(5).between(0, 2) {
+                    0 => (Some(FaultKind::Pause(leader)), Some(FaultKind::Resume(former))),
+                    1 => (Some(FaultKind::Partition(cut(leader))), Some(FaultKind::Heal(cut(former)))),
+                    _ => (None, None),
+                };
+                let between = draw(6).between(at_ms, end_ms);
+                let story = [(at_ms, begin), (between, Some(FaultKind::Replace { keeps })), (end_ms, end)];
+                let fault =
+                    |(at_ms, kind): (u64, Option<FaultKind>)| Some(Fault { at_ms, until_ms: None, kind: kind? });
+                story.into_iter().filter_map(fault).collect()
+            }
+            Self::Outage => {
+                let followers = || FollowerId::first(cluster.followers).map(NodeId::from);
+                let nodes = || [NodeId::Leader].into_iter().chain(followers());
+                let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+                let down = nodes().map(|node| fault(at_ms, FaultKind::Crash(node)));
+                down.chain(nodes().map(|node| fault(end_ms, FaultKind::Restart(node)))).collect()
             }
         }
     }
@@ -256,9 +302,21 @@ mod tests {
             })
             .collect();
         assert!(mixes.len() > 100, "only {} mixes", mixes.len());
-        for kind in Kind::ALL {
+        let is_outage = |seed: &u64| {
+            let scenario = SAFE.scenario(*seed);
+            let crashes = scenario.faults.iter().filter(|fault| matches!(fault.kind, FaultKind::Crash(_)));
+            let times: Vec<u64> = crashes.map(|fault| fault.at_ms).collect();
+            times.chunk_by(|a, b| a == b).any(|together| together.len() == 1 + scenario.cluster.followers)
+        };
+        assert!((0..500).any(|seed| is_outage(&seed)), "there is never an outage");
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Outage) {
             assert!(mixes.iter().flatten().any(|name| *name == kind.name()), "{kind:?} is never generated");
         }
+    }
+
+    /// What is done to a leader that is replaced is done to the former one, or cannot be done at all.
+    fn is_replaced(scenario: &Scenario) -> bool {
+        scenario.faults.iter().any(|fault| matches!(fault.kind, FaultKind::Replace { .. }))
     }
 
     #[test]
@@ -266,6 +324,9 @@ mod tests {
         let without = Generator { crashes: false, ..SAFE };
         for seed in 0..50 {
             let mut with = SAFE.scenario(seed);
+            if is_replaced(&with) {
+                continue;
+            }
             with.faults.retain(|fault| !matches!(fault.kind, FaultKind::Crash(_) | FaultKind::Restart(_)));
             assert_eq!(with, without.scenario(seed), "seed {seed}");
         }
@@ -282,9 +343,11 @@ mod tests {
             paused += usize::from(is("pause"));
             wrong += usize::from(is("clock"));
             let of_core = |fault: &Fault| ["pause", "resume", "clock"].contains(&fault.kind.name());
-            both += usize::from(!for_core.faults.iter().any(of_core));
+            both += usize::from(!is_replaced(&for_core) && !for_core.faults.iter().any(of_core));
             for_core.faults.retain(|fault| !of_core(fault));
-            assert_eq!(for_core, turmoil.scenario(seed), "seed {seed}");
+            if !is_replaced(&for_core) {
+                assert_eq!(for_core, turmoil.scenario(seed), "seed {seed}");
+            }
         }
         assert!(both > 200 && paused > 60 && wrong > 60, "{both} for both engines, {paused} paused, {wrong} clocks");
     }
@@ -294,6 +357,6 @@ mod tests {
     fn the_meaning_of_a_seed_is_fixed() {
         let turmoil = Generator { engine: Engine::Turmoil, ..SAFE };
         let text: String = (0..200).map(|seed| turmoil.scenario(seed).to_toml()).collect();
-        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"38edd1337f36ca348e15064f08391680");
+        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"45d4c1e37f7caf7c23e35004799d6aaf");
     }
 }

@@ -15,6 +15,7 @@ pub mod shrink;
 mod spell;
 mod strategy;
 pub mod swarm;
+pub mod zoo;
 
 pub use engine::{Engine, Played, Run, SimError, Stage, StageClient, World};
 pub use generate::Generator;

@@ -144,6 +144,8 @@ pub enum Disturbance {
     ClockOff,
     /// It was given the true rate again.
     ClockRight,
+    /// A second leader was started while the first still ran, which is called the former from here on.
+    Replace,
 }
 
 /// Something that happened.

@@ -137,10 +137,15 @@ impl Leader {
             }
             self.drop_reads();
             self.open.clear();
+            self.contest.served_until(now);
             for (to, peer) in self.followers().zip(&mut self.peers) {
                 (peer.unanswered, peer.unanswered_bytes) = (0, 0);
                 peer.resender = super::Resender::new(to, self.config.seed.fork("resend"));
             }
+        }
+        let until = now + self.contest.lost(&self.config);
+        for peer in &mut self.peers {
+            peer.link.not_before = peer.link.not_before.max(until);
         }
         self.start(now, promised.next());
     }
@@ -161,13 +166,13 @@ impl Leader {
 
     /// Goes on as far as what is known allows, and asks what is to be asked then.
     pub(super) fn go_on(&mut self, now: Duration) {
-        while self.advance() {}
+        while self.advance(now) {}
         self.answer_reads();
         self.attend_to_all(now);
     }
 
     /// Takes the next step of a start, if it can be taken.
-    fn advance(&mut self) -> bool {
+    fn advance(&mut self, now: Duration) -> bool {
         let Phase::Starting(start) = &self.phase else { return false };
         match &start.stage {
             Stage::Fencing => match self.basis(|_| true) {
@@ -196,6 +201,7 @@ impl Leader {
                 let serves = self.current() >= self.quorum_to_serve() || !self.config.rules.replicate_recovered;
                 if serves {
                     self.phase = Phase::Serving;
+                    self.contest.serves_from(now);
                     self.outputs.push_back(Output::Tell(News::Serving(self.epoch)));
                 }
                 serves

@@ -24,7 +24,7 @@ pub(super) struct Link {
     /// When the next question is due; none while one is under way.
     ask_at: Option<Duration>,
     /// No question before this.
-    not_before: Duration,
+    pub(super) not_before: Duration,
     /// How many questions in a row had no answer.
     failures: u32,
     heard_at: Duration,

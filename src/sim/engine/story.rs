@@ -159,6 +159,11 @@ pub(super) fn clock(node: NodeId, rate_per_mille: u64) -> Event {
     fault(kind, &[node], format!("the clock of {node} runs at {rate_per_mille} thousandths of the true rate"))
 }
 
+/// How it tells that a second leader was started while the first still ran.
+pub(super) fn replace() -> Event {
+    fault(Disturbance::Replace, &[NodeId::Leader], "another leader is started, though the former still runs".into())
+}
+
 /// How it tells that every fault was ended.
 pub(super) fn healed() -> Event {
     fault(Disturbance::Heal, &[], "everything is healed".into())

@@ -1,3 +1,5 @@
+mod raw;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::require_ms;
 use crate::base::NodeId;
 use crate::base::trace::OperationId;
+use raw::RawFault;
 
 /// Something that happens to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +82,13 @@ pub enum FaultKind {
         node: NodeId,
         /// Thousandths of the true rate.
         rate_per_mille: u64,
+    },
+    /// A second leader is started while the first still runs, as when somebody takes a node for dead that is only out of
+    /// reach. From there on `leader` is the second, and the first is called `former`; once everything is healed, it is
+    /// stopped. Core engine only.
+    Replace {
+        /// The clients that go on calling the first.
+        keeps: Vec<NodeId>,
     },
 }
 
@@ -164,170 +174,9 @@ impl From<OperationName> for String {
     }
 }
 
-/// A fault as it stands in a file: exactly one of the kinds is set.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawFault {
-    #[serde(skip_serializing_if = "is_zero")]
-    at_ms: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    crash: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    restart: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pause: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resume: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    release: Option<NodeId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    partition: Option<Links>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    heal: Option<Links>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    slow: Option<RawSlow>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    drop: Option<Target>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    drop_reply: Option<Target>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duplicate: Option<RawDuplicate>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delay: Option<RawDelay>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disconnect: Option<RawDisconnect>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    clock: Option<RawClock>,
-}
-
-fn is_zero(ms: &u64) -> bool {
-    *ms == 0
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSlow {
-    node: NodeId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<NodeId>,
-    latency_ms: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDelay {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    operation: Option<OperationName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<NodeId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    attempt: Option<u32>,
-    #[serde(default = "all", skip_serializing_if = "is_all")]
-    per_mille: u16,
-    delay_ms: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDuplicate {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    operation: Option<OperationName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<NodeId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    attempt: Option<u32>,
-    #[serde(default = "all", skip_serializing_if = "is_all")]
-    per_mille: u16,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    delay_ms: Option<u64>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDisconnect {
-    operation: OperationName,
-    after_ms: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with node and rate_per_mille")]
-struct RawClock {
-    node: NodeId,
-    rate_per_mille: u64,
-}
-
-impl TryFrom<RawFault> for Fault {
-    type Error = String;
-
-    fn try_from(raw: RawFault) -> Result<Self, String> {
-        let kinds = [
-            raw.crash.map(FaultKind::Crash),
-            raw.restart.map(FaultKind::Restart),
-            raw.pause.map(FaultKind::Pause),
-            raw.resume.map(FaultKind::Resume),
-            raw.hold.map(FaultKind::Hold),
-            raw.release.map(FaultKind::Release),
-            raw.partition.map(FaultKind::Partition),
-            raw.heal.map(FaultKind::Heal),
-            raw.slow.map(|RawSlow { node, to, latency_ms }| FaultKind::Slow { node, to, latency_ms }),
-            raw.drop.map(FaultKind::Drop),
-            raw.drop_reply.map(FaultKind::DropReply),
-            raw.duplicate.map(|RawDuplicate { operation, to, attempt, per_mille, delay_ms }| FaultKind::Duplicate {
-                target: Target { operation, to, attempt, per_mille },
-                delay_ms,
-            }),
-            raw.delay.map(|RawDelay { operation, to, attempt, per_mille, delay_ms }| FaultKind::Delay {
-                target: Target { operation, to, attempt, per_mille },
-                delay_ms,
-            }),
-            raw.disconnect.map(|RawDisconnect { operation, after_ms }| FaultKind::Disconnect { operation, after_ms }),
-            raw.clock.map(|RawClock { node, rate_per_mille }| FaultKind::Clock { node, rate_per_mille }),
-        ];
-        let mut kinds = kinds.into_iter().flatten();
-        match (kinds.next(), kinds.next()) {
-            (Some(kind), None) => Ok(Self { at_ms: raw.at_ms, until_ms: raw.until_ms, kind }),
-            _ => Err(format!("a fault needs exactly one of {}", FaultKind::NAMES.join(", "))),
-        }
-    }
-}
-
-impl From<Fault> for RawFault {
-    fn from(fault: Fault) -> Self {
-        let mut raw = Self { at_ms: fault.at_ms, until_ms: fault.until_ms, ..Self::default() };
-        match fault.kind {
-            FaultKind::Crash(node) => raw.crash = Some(node),
-            FaultKind::Restart(node) => raw.restart = Some(node),
-            FaultKind::Pause(node) => raw.pause = Some(node),
-            FaultKind::Resume(node) => raw.resume = Some(node),
-            FaultKind::Hold(node) => raw.hold = Some(node),
-            FaultKind::Release(node) => raw.release = Some(node),
-            FaultKind::Partition(links) => raw.partition = Some(links),
-            FaultKind::Heal(links) => raw.heal = Some(links),
-            FaultKind::Slow { node, to, latency_ms } => raw.slow = Some(RawSlow { node, to, latency_ms }),
-            FaultKind::Drop(target) => raw.drop = Some(target),
-            FaultKind::DropReply(target) => raw.drop_reply = Some(target),
-            FaultKind::Duplicate { target: Target { operation, to, attempt, per_mille }, delay_ms } => {
-                raw.duplicate = Some(RawDuplicate { operation, to, attempt, per_mille, delay_ms });
-            }
-            FaultKind::Delay { target: Target { operation, to, attempt, per_mille }, delay_ms } => {
-                raw.delay = Some(RawDelay { operation, to, attempt, per_mille, delay_ms });
-            }
-            FaultKind::Disconnect { operation, after_ms } => {
-                raw.disconnect = Some(RawDisconnect { operation, after_ms });
-            }
-            FaultKind::Clock { node, rate_per_mille } => raw.clock = Some(RawClock { node, rate_per_mille }),
-        }
-        raw
-    }
-}
-
 impl FaultKind {
     /// The names of the kinds, as they stand in a file.
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 16] = [
         "crash",
         "restart",
         "pause",
@@ -343,6 +192,7 @@ impl FaultKind {
         "delay",
         "disconnect",
         "clock",
+        "replace",
     ];
 
     /// The name of the kind, as it stands in a file.
@@ -363,6 +213,7 @@ impl FaultKind {
             Self::Delay { .. } => 12,
             Self::Disconnect { .. } => 13,
             Self::Clock { .. } => 14,
+            Self::Replace { .. } => 15,
         };
         Self::NAMES[place]
     }
@@ -377,7 +228,7 @@ impl FaultKind {
             Self::Drop(_) | Self::DropReply(_) | Self::Duplicate { .. } | Self::Delay { .. } => {
                 self.target().and_then(|target| target.to).into_iter().collect()
             }
-            Self::Disconnect { .. } => Vec::new(),
+            Self::Disconnect { .. } | Self::Replace { .. } => Vec::new(),
         }
     }
 
@@ -403,7 +254,7 @@ impl FaultKind {
             Self::Slow { node, to, .. } => [node].into_iter().chain(to).for_each(change),
             Self::Drop(target) | Self::DropReply(target) => target.to.iter_mut().for_each(change),
             Self::Duplicate { target, .. } | Self::Delay { target, .. } => target.to.iter_mut().for_each(change),
-            Self::Disconnect { .. } => {}
+            Self::Disconnect { .. } | Self::Replace { .. } => {}
         }
     }
 
@@ -472,12 +323,17 @@ impl Fault {
             if target.per_mille > 1000 {
                 return Err(format!("per_mille = {}: must be 0 to 1000", target.per_mille));
             }
-            if target.to == Some(NodeId::Leader) {
-                return Err("replication messages go to followers; to = \"leader\" is none".into());
+            if let Some(leader) = target.to.filter(|to| to.is_leader()) {
+                return Err(format!("replication messages go to followers; to = \"{leader}\" is none"));
             }
             if target.attempt == Some(0) {
                 return Err("attempt = 0: attempts are counted from 1".into());
             }
+        }
+        if let FaultKind::Replace { keeps } = &self.kind
+            && let Some(node) = keeps.iter().find(|node| !matches!(node, NodeId::Client(_)))
+        {
+            return Err(format!("replace.keeps: {node} is no client; clients are called c1, c2, …"));
         }
         if let FaultKind::Partition(links) | FaultKind::Heal(links) = &self.kind {
             if links.from.is_empty() || links.to.is_empty() {

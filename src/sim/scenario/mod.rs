@@ -6,6 +6,8 @@ mod order;
 mod rules;
 mod workload;
 
+pub(in crate::sim) use order::retain_possible;
+
 pub use fault::{Fault, FaultKind, Links, OperationName, Target};
 pub use rules::{RuleSet, RulesSpec};
 pub use workload::{ExplicitOperation, PlannedKind, PlannedOperation, ReadFrom, Workload};
@@ -265,7 +267,7 @@ impl Scenario {
     fn check_fault(&self, fault: &Fault) -> Result<(), String> {
         let nodes = fault.kind.nodes();
         let unknown = nodes.iter().find(|node| match node {
-            NodeId::Leader => false,
+            NodeId::Leader | NodeId::Former => false,
             NodeId::Follower(id) => id.index() >= self.cluster.followers,
             NodeId::Client(_) | NodeId::Network => true,
         });

@@ -16,6 +16,13 @@ pub(super) fn check(faults: &[Fault]) -> Result<(), String> {
     Ok(())
 }
 
+/// Takes out what cannot be where it stands: what is down cannot crash, and what has not begun cannot end.
+pub(in crate::sim) fn retain_possible(faults: &mut Vec<Fault>) {
+    let mut happening = Happening::default();
+    faults.sort_by_key(|fault| fault.at_ms);
+    faults.retain(|fault| happening.follow(&fault.kind).is_ok());
+}
+
 impl FaultKind {
     /// Whether this is over when the other happens, which is nothing but the end of such a fault.
     pub(in crate::sim) fn is_ended_by(&self, other: &Self) -> bool {
@@ -35,6 +42,8 @@ struct Happening {
     held: Counts<NodeId>,
     paused: BTreeSet<NodeId>,
     cut: Counts<(NodeId, NodeId)>,
+    /// Whether a former leader runs beside the present one.
+    has_former: bool,
 }
 
 /// How often something has begun and not ended.
@@ -49,8 +58,39 @@ fn end<T: Ord>(counts: &mut Counts<T>, what: &T) -> bool {
 
 impl Happening {
     fn follow(&mut self, kind: &FaultKind) -> Result<(), String> {
-        let Self { down, held, paused, cut } = self;
+        if !self.has_former && kind.nodes().contains(&NodeId::Former) {
+            return Err("there is no former; a leader is called so after a replace, until it crashes".into());
+        }
+        let Self { down, held, paused, cut, has_former } = self;
         match kind {
+            FaultKind::Restart(NodeId::Former) => {
+                Err("restart: a former leader stays down; the present one is called leader".into())
+            }
+            FaultKind::Crash(NodeId::Former) => {
+                *has_former = false;
+                paused.remove(&NodeId::Former);
+                Ok(())
+            }
+            FaultKind::Replace { .. } if down.contains(&NodeId::Leader) => {
+                Err("replace: the leader is down; restart starts another".into())
+            }
+            FaultKind::Replace { .. } => {
+                *has_former = true;
+                // What was done to the first leader follows it.
+                paused.remove(&NodeId::Former);
+                if paused.remove(&NodeId::Leader) {
+                    paused.insert(NodeId::Former);
+                }
+                let links = std::mem::take(cut);
+                let renamed = |node| if node == NodeId::Leader { NodeId::Former } else { node };
+                let links = links.into_iter().filter(|((from, to), _)| ![*from, *to].contains(&NodeId::Former));
+                *cut = links.map(|((from, to), count)| ((renamed(from), renamed(to)), count)).collect();
+                held.remove(&NodeId::Former);
+                if let Some(count) = held.remove(&NodeId::Leader) {
+                    held.insert(NodeId::Former, count);
+                }
+                Ok(())
+            }
             FaultKind::Crash(node) if !down.insert(*node) => {
                 Err(format!("crash: {node} is down already; it can crash again after a restart"))
             }

@@ -325,7 +325,7 @@ impl Workload {
         let stranger = |node: &NodeId| match node {
             NodeId::Leader => false,
             NodeId::Follower(id) => id.index() >= followers,
-            NodeId::Client(_) | NodeId::Network => true,
+            NodeId::Former | NodeId::Client(_) | NodeId::Network => true,
         };
         let mut last: BTreeMap<u16, OperationId> = BTreeMap::new();
         for operation in &self.explicit {

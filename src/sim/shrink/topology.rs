@@ -125,6 +125,11 @@ fn with_clients(scenario: &Scenario, client: impl Fn(u16) -> u16) -> Scenario {
         changed.workload.explicit.push(operation);
     }
     for fault in &mut changed.faults {
+        if let FaultKind::Replace { keeps } = &mut fault.kind {
+            let of = |node: &NodeId| if let NodeId::Client(id) = node { Some(client(id + 1)) } else { None };
+            let kept: BTreeSet<u16> = keeps.iter().filter_map(of).collect();
+            *keeps = kept.into_iter().map(|client| NodeId::Client(client - 1)).collect();
+        }
         fault.kind.for_operation(|name| *name = renamed.get(name).copied().unwrap_or(*name));
     }
     changed

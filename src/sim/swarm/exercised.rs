@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::base::trace::{Disturbance, Event, LostPart, Record};
+use crate::base::trace::{Disturbance, Event, LostPart, Micros, Record};
 use crate::sim::scenario::FaultKind;
 use crate::sim::{Engine, Generator};
 
@@ -31,15 +31,25 @@ pub enum Exercised {
     Pause,
     /// A clock ran at a wrong rate.
     Clock,
+    /// A second leader was started while the first still ran.
+    Replace,
     /// A write reached a follower after a later one.
     Reorder,
     /// A message was sent again.
     Resend,
+    /// A leader that started found out what had been written before it.
+    Recover,
+    /// One began anew, with nothing, for nothing had survived.
+    Bootstrap,
+    /// One learnt that there is a later one, and stepped down.
+    StepDown,
+    /// A follower that might have forgotten everything was brought up to date.
+    Install,
 }
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -52,13 +62,27 @@ impl Exercised {
         Self::Disconnect,
         Self::Pause,
         Self::Clock,
+        Self::Replace,
         Self::Reorder,
         Self::Resend,
+        Self::Recover,
+        Self::Bootstrap,
+        Self::StepDown,
+        Self::Install,
     ];
 
     /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
     pub fn is_fault(self) -> bool {
-        !matches!(self, Self::Restart | Self::Reorder | Self::Resend)
+        !matches!(
+            self,
+            Self::Restart
+                | Self::Reorder
+                | Self::Resend
+                | Self::Recover
+                | Self::Bootstrap
+                | Self::StepDown
+                | Self::Install
+        )
     }
 
     /// Whether what this generator makes can show it. Nothing restarts where nothing crashes, and what a rule brings about
@@ -68,6 +92,9 @@ impl Exercised {
         match self {
             Self::Crash | Self::Restart => generator.crashes,
             Self::Pause | Self::Clock => generator.engine == Engine::Core,
+            Self::Replace => generator.crashes && generator.engine == Engine::Core,
+            Self::Recover | Self::Bootstrap | Self::Install => generator.crashes && rules.recover_on_start,
+            Self::StepDown => Self::Replace.is_possible(generator) && rules.recover_on_start && rules.refuse_deposed,
             Self::Reorder => rules.compare_stamps,
             Self::Resend => rules.resend_missed,
             _ => true,
@@ -88,6 +115,7 @@ impl Exercised {
             FaultKind::Disconnect { .. } => Self::Disconnect,
             FaultKind::Pause(_) => Self::Pause,
             FaultKind::Clock { .. } => Self::Clock,
+            FaultKind::Replace { .. } => Self::Replace,
             FaultKind::Restart(_) | FaultKind::Release(_) | FaultKind::Heal(_) | FaultKind::Resume(_) => return None,
         })
     }
@@ -97,6 +125,12 @@ impl Exercised {
         let one = match &record.event {
             Event::Crash => Self::Crash,
             Event::Restart => Self::Restart,
+            Event::StepDown { .. } => Self::StepDown,
+            Event::Install { .. } if record.at > Micros(0) => Self::Install,
+            Event::Recovered { anew, .. } if record.at > Micros(0) => {
+                let kinds = [Some(Self::Recover), anew.then_some(Self::Bootstrap)];
+                return kinds.into_iter().flatten().collect();
+            }
             Event::Reject { stored, stamp, .. } if stored > stamp => Self::Reorder,
             Event::Fault { kind, .. } => match kind {
                 Disturbance::Hold => Self::Hold,
@@ -104,6 +138,7 @@ impl Exercised {
                 Disturbance::HangUp => Self::Disconnect,
                 Disturbance::Pause => Self::Pause,
                 Disturbance::ClockOff => Self::Clock,
+                Disturbance::Replace => Self::Replace,
                 _ => return Kinds::default(),
             },
             Event::Send { message, delay, lost, copy } => {
@@ -124,7 +159,7 @@ impl Exercised {
 
 /// Some of them, each once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Kinds(u16);
+pub(super) struct Kinds(u32);
 
 impl Kinds {
     pub(super) fn insert(&mut self, kind: Exercised) {
@@ -152,7 +187,7 @@ impl FromIterator<Exercised> for Kinds {
     }
 }
 
-/// The names that scenarios use, and two more.
+/// The names that scenarios use, and some more.
 impl fmt::Display for Exercised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -168,8 +203,13 @@ impl fmt::Display for Exercised {
             Self::Disconnect => "disconnect",
             Self::Pause => "pause",
             Self::Clock => "clock",
+            Self::Replace => "replace",
             Self::Reorder => "reorder",
             Self::Resend => "resend",
+            Self::Recover => "recover",
+            Self::Bootstrap => "bootstrap",
+            Self::StepDown => "step down",
+            Self::Install => "install",
         })
     }
 }

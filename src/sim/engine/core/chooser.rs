@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::network::Machine;
 use super::queue::{At, ClientIndex, Event};
 use super::world::World;
 use crate::base::trace::{LostPart, MessageId};
@@ -57,6 +58,7 @@ struct Waiting {
     message: Message,
     loss: Option<LostPart>,
     is_copy: bool,
+    machine: Machine,
     life: u64,
     since: At,
 }
@@ -130,9 +132,9 @@ impl World {
         self.offer(Thread::Faults, None);
     }
 
-    pub(super) fn offer_message(&mut self, message: Message, loss: Option<LostPart>, is_copy: bool) {
+    pub(super) fn offer_message(&mut self, machine: Machine, message: Message, loss: Option<LostPart>, is_copy: bool) {
         self.messages_offered += 1;
-        let waiting = Waiting { message, loss, is_copy, life: self.leader.life, since: self.now };
+        let waiting = Waiting { message, loss, is_copy, machine, life: self.leaders[machine].life, since: self.now };
         self.offer(Thread::Message(self.messages_offered), Some(waiting));
     }
 
@@ -159,12 +161,12 @@ impl World {
             chooser.is_due = true;
             self.queue.push(self.now + chooser.spacing, Event::Choose);
         }
-        if let Some(Waiting { message, loss, is_copy, life, since }) = message {
+        if let Some(Waiting { message, loss, is_copy, machine, life, since }) = message {
             let waited = Duration::from_micros(self.now - since);
             chooser.waited.insert((life, message.id(), is_copy), waited);
-            let now = self.leader.shown_at(self.now);
-            self.leader.lanes[message.to.index()].push(now, message, loss);
-            return self.leader.arrange_wake_up();
+            let now = self.leaders[machine].shown_at(self.now);
+            self.leaders[machine].lanes[message.to.index()].push(now, message, loss);
+            return self.leaders[machine].arrange_wake_up();
         }
         match thread {
             Thread::Client(client) => self.begin_operation(client),
@@ -174,8 +176,9 @@ impl World {
 
     /// What waited for its turn in a node that was killed is gone.
     pub(super) fn forget_offers_of(&mut self, node: NodeId) {
-        if let (Some(chooser), NodeId::Leader) = (&mut self.chooser, node) {
-            chooser.enabled.retain(|enabled| enabled.message.is_none());
+        let Some(machine) = self.machine_of(node) else { return };
+        if let Some(chooser) = &mut self.chooser {
+            chooser.enabled.retain(|enabled| enabled.message.as_ref().is_none_or(|waiting| waiting.machine != machine));
         }
     }
 

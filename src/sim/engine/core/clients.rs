@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::vec;
 
+use super::network::Machine;
 use super::queue::{At, CallId, ClientIndex, Event};
 use super::world::World;
 use crate::base::trace::{Event as Happened, Outcome};
@@ -32,6 +33,8 @@ pub(super) struct ClientHost {
 struct Call {
     number: u64,
     target: NodeId,
+    /// Of a call to a leader: where that runs.
+    machine: Machine,
     key: Key,
     /// What it writes; `None` for a read.
     value: Option<Value>,
@@ -48,6 +51,16 @@ pub(super) struct Answer {
     stamp: Option<Stamp>,
     value: Option<Value>,
     confirmed: Option<(usize, usize)>,
+}
+
+impl Call {
+    /// Whether it goes to this node, which is a leader if it has a machine.
+    fn goes_to(&self, node: NodeId, machine: Option<Machine>) -> bool {
+        match machine {
+            Some(machine) => self.target.is_leader() && self.machine == machine,
+            None => self.target == node,
+        }
+    }
 }
 
 impl Answer {
@@ -117,7 +130,11 @@ impl World {
             PlannedKind::Set => (NodeId::Leader, Some(host.written(number))),
         };
         let hangs_up = host.hangs_up.get(&number).copied();
-        host.current = Some(Call { number, target, key: key.clone(), value: value.clone(), mode, answer: None });
+        let machine = self.former().filter(|_| self.loyal.contains(&id)).unwrap_or(self.present());
+        let target = if target == NodeId::Leader { self.name_of(machine) } else { target };
+        let answer = None;
+        self.clients[client as usize].current =
+            Some(Call { number, target, machine, key: key.clone(), value: value.clone(), mode, answer });
         let event = match value {
             Some(value) => Happened::InvokeSet { operation, target, key, value },
             None => Happened::InvokeGet { operation, target, key, mode },
@@ -150,6 +167,7 @@ impl World {
         }
         let host = &self.clients[call.client as usize];
         let Some(current) = &host.current else { return };
+        let machine = current.machine;
         let inbox = match current.target {
             NodeId::Follower(follower) => {
                 let host = &mut self.followers[follower.index()];
@@ -158,20 +176,20 @@ impl World {
                 }
                 host.inbox_if_paused()
             }
-            _ if !self.leader.up => return self.leader.calls.push(call),
-            _ => self.leader.inbox_if_paused(),
+            _ if !self.leaders[machine].up => return self.leaders[machine].calls.push(call),
+            _ => self.leaders[machine].inbox_if_paused(),
         };
         if let Some(inbox) = inbox {
             return inbox.push(Event::Call(call));
         }
         let (client, number, key) = (host.id, current.number, current.key.clone());
-        if !matches!(current.target, NodeId::Follower(_)) && !self.leader.state.serves() {
-            return self.park(call);
+        if !matches!(current.target, NodeId::Follower(_)) && !self.leaders[machine].state.serves() {
+            return self.park(machine, call);
         }
         match (&current.value, current.target) {
             (Some(value), _) => {
                 let value = value.clone();
-                self.write(call, operation_name(client, number), key, value);
+                self.write(machine, call, operation_name(client, number), key, value);
             }
             (None, NodeId::Follower(follower)) => {
                 let follower = &self.followers[follower.index()].state;
@@ -181,23 +199,23 @@ impl World {
                 }
             }
             (None, _) => match current.mode {
-                ReadMode::Local => self.answer_read(call, self.leader.state.store().get(&key).cloned()),
-                ReadMode::Committed => self.answer_read(call, self.leader.state.committed(&key).cloned()),
-                ReadMode::Linearizable => self.read_when_sure(call),
+                ReadMode::Local => self.answer_read(call, self.leaders[machine].state.store().get(&key).cloned()),
+                ReadMode::Committed => self.answer_read(call, self.leaders[machine].state.committed(&key).cloned()),
+                ReadMode::Linearizable => self.read_when_sure(machine, call),
             },
         }
     }
 
     /// A call waits for the leader to serve, for some time.
-    fn park(&mut self, call: CallId) {
-        let until = self.leader.clock.show(self.now) + node::START_PATIENCE.as_micros() as At;
-        self.leader.parked.push_back((until, call));
-        self.leader.arrange_wake_up();
+    fn park(&mut self, machine: Machine, call: CallId) {
+        let until = self.leaders[machine].clock.show(self.now) + node::START_PATIENCE.as_micros() as At;
+        self.leaders[machine].parked.push_back((until, call));
+        self.leaders[machine].arrange_wake_up();
     }
 
     /// Calls that have waited for the leader to serve for so long are refused.
-    pub(super) fn refuse_parked_calls(&mut self, now: At) {
-        while let Some((_, call)) = self.leader.parked.pop_front_if(|(until, _)| *until <= now) {
+    pub(super) fn refuse_parked_calls(&mut self, machine: Machine, now: At) {
+        while let Some((_, call)) = self.leaders[machine].parked.pop_front_if(|(until, _)| *until <= now) {
             if self.is_unanswered(call) {
                 self.send_answer(call, Answer::FAILED);
             }
@@ -205,39 +223,39 @@ impl World {
     }
 
     /// A read waits until the leader knows that there is no other.
-    fn read_when_sure(&mut self, call: CallId) {
-        let now = self.leader.shown_at(self.now);
-        match self.leader.state.begin_read(now) {
+    fn read_when_sure(&mut self, machine: Machine, call: CallId) {
+        let now = self.leaders[machine].shown_at(self.now);
+        match self.leaders[machine].state.begin_read(now) {
             Ok(read) => {
-                self.leader.reading.insert(read, call);
-                self.act();
-                self.leader.arrange_wake_up();
+                self.leaders[machine].reading.insert(read, call);
+                self.act(machine);
+                self.leaders[machine].arrange_wake_up();
             }
             Err(_) => self.send_answer(call, Answer::FAILED),
         }
     }
 
     /// A read that waited is answered.
-    pub(super) fn answer_waiting_read(&mut self, call: CallId, readable: Readable) {
+    pub(super) fn answer_waiting_read(&mut self, machine: Machine, call: CallId, readable: Readable) {
         let key = self.clients[call.client as usize].current.as_ref().map(|current| current.key.clone());
         match (readable, key) {
             (Readable::Yes, Some(key)) if self.is_unanswered(call) => {
-                let found = self.leader.state.committed(&key).cloned();
+                let found = self.leaders[machine].state.committed(&key).cloned();
                 self.answer_read(call, found);
             }
             _ => self.send_answer(call, Answer::FAILED),
         }
     }
 
-    fn write(&mut self, call: CallId, operation: u64, key: Key, value: Value) {
-        let now = self.leader.shown_at(self.now);
-        match self.leader.state.set(now, Some(operation), key.clone(), value.clone()) {
+    fn write(&mut self, machine: Machine, call: CallId, operation: u64, key: Key, value: Value) {
+        let now = self.leaders[machine].shown_at(self.now);
+        match self.leaders[machine].state.set(now, Some(operation), key.clone(), value.clone()) {
             Ok(accepted) => {
                 let (write, stamp) = (accepted.write, accepted.stamp);
-                self.record_of_leader(Happened::Accept { write, key, stamp, value });
-                self.leader.waiting.push(write, call);
-                self.act();
-                self.leader.arrange_wake_up();
+                self.record_of_leader(machine, Happened::Accept { write, key, stamp, value });
+                self.leaders[machine].waiting.push(write, call);
+                self.act(machine);
+                self.leaders[machine].arrange_wake_up();
             }
             Err(_) => self.send_answer(call, Answer::FAILED),
         }
@@ -309,10 +327,11 @@ impl World {
 
     /// The connections of clients to a node that was killed end: it will not answer.
     pub(super) fn break_calls_to(&mut self, node: NodeId) {
+        let machine = self.machine_of(node);
         for client in 0..self.clients.len() {
             let host = &self.clients[client];
             let call = CallId { client: client as ClientIndex, ordinal: host.calls };
-            if host.current.as_ref().is_some_and(|current| current.target == node) && self.is_unanswered(call) {
+            if host.current.as_ref().is_some_and(|current| current.goes_to(node, machine)) && self.is_unanswered(call) {
                 let is_write = self.clients[client].current.as_ref().is_some_and(|current| current.value.is_some());
                 self.send_answer(call, if is_write { Answer::UNKNOWN } else { Answer::FAILED });
             }

@@ -55,7 +55,7 @@ impl World {
         }
         let store = |node| match node {
             NodeId::Follower(follower) => self.followers[follower.index()].state.store(),
-            _ => self.leader.state.store(),
+            _ => self.leaders[self.present()].state.store(),
         };
         Ok(End { states: self.nodes().map(|node| (node, dump(store(node)))).collect(), virtual_time })
     }
@@ -68,7 +68,7 @@ impl World {
     }
 
     fn is_converged(&self) -> bool {
-        let expected = self.leader.state.store();
+        let expected = self.leaders[self.present()].state.store();
         self.followers.iter().all(|follower| follower.state.store() == expected)
     }
 }

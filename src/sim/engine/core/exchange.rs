@@ -1,7 +1,7 @@
 use std::mem;
 
+use super::network::Ends;
 use super::queue::At;
-use crate::base::FollowerId;
 use crate::base::trace::RequestId;
 use crate::core::{Answer, Call, Parcel, Reply};
 
@@ -15,7 +15,8 @@ pub(super) struct ExchangeId {
 /// A replication request and the answer to it.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    pub(super) to: FollowerId,
+    /// Who waits for the answer, and who gives it.
+    pub(super) ends: Ends,
     pub(super) request: RequestId,
     pub(super) batch: Vec<Parcel>,
     /// What is asked, if it carries a question in place of messages; and the answer, once there is one.
@@ -28,7 +29,7 @@ pub(super) struct Exchange {
     pub(super) life: Option<u64>,
     /// How often its link had been cut, in its direction, when what is on its way was sent.
     pub(super) cuts: u32,
-    /// Whether the leader waits for the answer.
+    /// Whether its leader waits for the answer.
     pub(super) open: bool,
     /// Whether nothing of it is on its way any more.
     pub(super) still: bool,
@@ -50,10 +51,10 @@ struct Place {
 impl Exchanges {
     /// Begins one on a connection to this of the follower's lives, if there is a connection yet. Its batch and replies are
     /// empty.
-    pub(super) fn begin(&mut self, to: FollowerId, request: RequestId, sent_at: At, life: Option<u64>) -> ExchangeId {
+    pub(super) fn begin(&mut self, ends: Ends, request: RequestId, sent_at: At, life: Option<u64>) -> ExchangeId {
         let place = self.free.pop().unwrap_or_else(|| {
             let exchange = Exchange {
-                to,
+                ends,
                 request,
                 batch: Vec::new(),
                 question: None,
@@ -68,7 +69,7 @@ impl Exchanges {
             self.places.len() as u32 - 1
         });
         let Place { generation, exchange } = &mut self.places[place as usize];
-        exchange.to = to;
+        exchange.ends = ends;
         exchange.request = request;
         exchange.sent_at = sent_at;
         exchange.life = life;
@@ -83,7 +84,7 @@ impl Exchanges {
         (place.generation == id.generation).then_some(&mut place.exchange)
     }
 
-    /// Those that the leader waits for.
+    /// Those that a leader waits for.
     pub(super) fn open(&self) -> impl Iterator<Item = (ExchangeId, &Exchange)> {
         self.places
             .iter()

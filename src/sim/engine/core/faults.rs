@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::clients::Answer;
-use super::network::{Passage, Way};
+use super::network::{Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
 use crate::base::trace::Event as Happened;
-use crate::base::{FollowerId, NodeId};
+use crate::base::{Epoch, FollowerId, NodeId};
 use crate::sim::engine::story;
 use crate::sim::scenario::FaultKind;
 
@@ -34,12 +34,12 @@ impl World {
             FaultKind::Resume(node) => self.resume(node),
             FaultKind::Hold(node) => {
                 self.record_fault(story::hold(node));
-                self.others(node).into_iter().for_each(|other| self.network.hold(node, other));
+                self.links_of(node).into_iter().for_each(|ends| self.network.hold(ends));
             }
             FaultKind::Release(node) => {
                 self.record_fault(story::release(node));
-                for other in self.others(node) {
-                    let released = self.network.release(node, other);
+                for ends in self.links_of(node) {
+                    let released = self.network.release(ends);
                     self.happens_now(released);
                 }
             }
@@ -47,17 +47,22 @@ impl World {
             FaultKind::Heal(links) => {
                 for (from, to) in story::directed(&links) {
                     self.record_fault(story::mend(from, to));
-                    self.network.mend(from, to);
+                    if let Some((ends, way)) = self.link(from, to) {
+                        self.network.mend(ends, way);
+                    }
                 }
             }
             FaultKind::Slow { node, to, latency_ms } => {
                 let slow = |other: &NodeId| to.is_none_or(|to| to == *other);
-                for other in self.others(node).into_iter().filter(slow) {
+                for other in self.nodes().filter(|other| *other != node).filter(slow) {
                     self.record_fault(story::apart(node, other, Duration::from_millis(latency_ms)));
-                    self.network.set_latency(node, other, latency_ms * 1000);
+                    if let Some((ends, _)) = self.link(node, other) {
+                        self.network.set_latency(ends, latency_ms * 1000);
+                    }
                 }
             }
             FaultKind::Clock { node, rate_per_mille } => self.set_clock(node, rate_per_mille),
+            FaultKind::Replace { keeps } => self.replace(keeps),
             // What acts on messages or on a client's call is not a fault of nodes or links.
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } => {}
             FaultKind::Delay { .. } | FaultKind::Disconnect { .. } => {}
@@ -65,15 +70,34 @@ impl World {
         self.next_fault();
     }
 
-    /// Every node but this one, the leader first.
-    fn others(&self, node: NodeId) -> Vec<NodeId> {
-        let followers = FollowerId::first(self.followers.len()).map(NodeId::from);
-        [NodeId::Leader].into_iter().chain(followers).filter(|other| *other != node).collect()
+    /// Where the leader of this name runs, if one does or is to.
+    pub(super) fn machine_of(&self, node: NodeId) -> Option<Machine> {
+        match node {
+            NodeId::Leader => Some(self.present()),
+            NodeId::Former => self.former(),
+            _ => None,
+        }
+    }
+
+    /// The link between two nodes, and which way this goes, if they are ever to talk.
+    fn link(&self, from: NodeId, to: NodeId) -> Option<(Ends, Way)> {
+        let (follower, leader, way) = match (from, to) {
+            (leader, NodeId::Follower(follower)) => (follower, leader, Way::ToFollower),
+            (NodeId::Follower(follower), leader) => (follower, leader, Way::ToLeader),
+            _ => return None,
+        };
+        Some((Ends { machine: self.machine_of(leader)?, follower }, way))
+    }
+
+    /// The links that end at a node.
+    fn links_of(&self, node: NodeId) -> Vec<Ends> {
+        self.nodes().filter_map(|other| self.link(node, other)).map(|(ends, _)| ends).collect()
     }
 
     fn cut(&mut self, from: NodeId, to: NodeId) {
         self.record_fault(story::cut(from, to));
-        for lost in self.network.cut(from, to) {
+        let Some((ends, way)) = self.link(from, to) else { return };
+        for lost in self.network.cut(ends, way) {
             if let Event::Connect(id) | Event::Request(id) | Event::Reply(id) | Event::Reset(id) | Event::Refused(id) =
                 lost
             {
@@ -93,23 +117,47 @@ impl World {
                 let life = host.life;
                 host.crash();
                 self.trace.push(self.now, node, life, Happened::Crash);
-                if let Passage::Takes { latency, .. } = self.network.send(follower, Way::ToLeader) {
-                    self.queue.push_transit(self.now + latency, Event::Ended { follower, life });
+                for ends in self.links_of(node) {
+                    if let Passage::Takes { latency, .. } = self.network.send(ends, Way::ToLeader) {
+                        self.queue.push_transit(self.now + latency, Event::Ended { ends, life });
+                    }
+                }
+                self.break_calls_to(node);
+            }
+            leader => {
+                if let Some(machine) = self.machine_of(leader).filter(|machine| self.leaders[*machine].up) {
+                    self.record_of_leader(machine, Happened::Crash);
+                    self.forget_offers_of(leader);
+                    self.break_calls_to(leader);
+                    self.end_leader(machine);
                 }
             }
-            _ if self.leader.up => {
-                self.record_of_leader(Happened::Crash);
-                self.leader.crash();
-                let open: Vec<_> = self.exchanges.open().map(|(id, _)| id).collect();
-                for id in open {
-                    self.exchanges.close(id, &mut self.batch);
-                    self.batch.clear();
-                }
-            }
-            _ => return,
         }
-        self.forget_offers_of(node);
-        self.break_calls_to(node);
+    }
+
+    /// What a leader loses that is killed: its memory, and its connections.
+    fn end_leader(&mut self, machine: Machine) {
+        self.leaders[machine].crash();
+        let own = self.exchanges.open().filter(|(_, exchange)| exchange.ends.machine == machine);
+        let own: Vec<_> = own.map(|(id, _)| id).collect();
+        for id in own {
+            self.exchanges.close(id, &mut self.batch);
+            self.batch.clear();
+        }
+    }
+
+    /// A second leader starts, and the first goes on, for those clients that keep to it. A third takes the place of both.
+    fn replace(&mut self, keeps: Vec<NodeId>) {
+        self.crash(NodeId::Former);
+        self.record_fault(story::replace());
+        let next = self.leaders[self.present()].successor(self.now, self.next_epoch());
+        self.leaders.push(next);
+        self.network.add_machine();
+        self.loyal = keeps;
+        let machine = self.present();
+        self.record_of_leader(machine, Happened::Restart);
+        self.act(machine);
+        self.leaders[machine].arrange_wake_up();
     }
 
     /// Starts a node that is down. To start what is up changes nothing. Who has asked for a connection meanwhile is
@@ -130,34 +178,50 @@ impl World {
                 }
                 calls
             }
-            _ if !self.leader.up => {
-                self.leader.restart(self.now);
-                self.record_of_leader(Happened::Restart);
-                self.act();
-                self.leader.arrange_wake_up();
-                std::mem::take(&mut self.leader.calls)
+            _ => {
+                let machine = self.present();
+                if self.leaders[machine].up {
+                    return;
+                }
+                let first_epoch = self.next_epoch();
+                self.leaders[machine].restart(self.now, first_epoch);
+                self.record_of_leader(machine, Happened::Restart);
+                self.act(machine);
+                self.leaders[machine].arrange_wake_up();
+                std::mem::take(&mut self.leaders[machine].calls)
             }
-            _ => return,
         };
         for call in calls {
             self.send_answer(call, Answer::FAILED);
         }
     }
 
+    /// After every epoch that a leader ever asked for, as the clock is by which a node chooses its first one.
+    fn next_epoch(&self) -> Epoch {
+        let epochs = self.leaders.iter().map(|leader| leader.state.epoch());
+        epochs.max().map_or(Epoch::FIRST, Epoch::next)
+    }
+
     fn pause(&mut self, node: NodeId) {
         self.record_fault(story::pause(node, false));
-        match node {
-            NodeId::Follower(follower) => self.followers[follower.index()].paused = true,
-            _ => self.leader.paused = true,
+        match (node, self.machine_of(node)) {
+            (NodeId::Follower(follower), _) => self.followers[follower.index()].paused = true,
+            (_, Some(machine)) => self.leaders[machine].paused = true,
+            _ => {}
         }
     }
 
     /// A node that was stopped goes on, first with what has come meanwhile.
     fn resume(&mut self, node: NodeId) {
         self.record_fault(story::pause(node, true));
-        let came = match node {
-            NodeId::Follower(follower) => self.followers[follower.index()].resume(),
-            _ => self.leader.resume(),
+        self.go_on(node);
+    }
+
+    fn go_on(&mut self, node: NodeId) {
+        let came = match (node, self.machine_of(node)) {
+            (NodeId::Follower(follower), _) => self.followers[follower.index()].resume(),
+            (_, Some(machine)) => self.leaders[machine].resume(),
+            _ => return,
         };
         self.happens_now(came);
     }
@@ -165,45 +229,39 @@ impl World {
     fn set_clock(&mut self, node: NodeId, rate_per_mille: u64) {
         self.record_fault(story::clock(node, rate_per_mille));
         // A follower has no timers, and so no use for a clock.
-        if node == NodeId::Leader {
-            self.leader.clock.set_rate(self.now, rate_per_mille);
-            if self.leader.up {
-                self.leader.arrange_wake_up();
-            }
+        if let Some(machine) = self.machine_of(node) {
+            let leader = &mut self.leaders[machine];
+            leader.clock.set_rate(self.now, rate_per_mille);
+            leader.arrange_wake_up();
         }
     }
 
-    /// Ends every fault.
+    /// Ends every fault. One leader is enough: the former is stopped.
     pub(super) fn heal(&mut self) {
         self.record_fault(story::healed());
-        self.leader.spare_messages();
+        self.crash(NodeId::Former);
+        let machine = self.present();
+        self.leaders[machine].spare_messages();
         let paused: Vec<NodeId> = self.nodes().filter(|node| self.is_paused(*node)).collect();
-        for node in paused {
-            let came = match node {
-                NodeId::Follower(follower) => self.followers[follower.index()].resume(),
-                _ => self.leader.resume(),
-            };
-            self.happens_now(came);
-        }
-        self.leader.clock.set_rate(self.now, super::leader::Clock::TRUE_RATE);
+        paused.into_iter().for_each(|node| self.go_on(node));
+        self.leaders[machine].clock.set_rate(self.now, super::leader::Clock::TRUE_RATE);
         let released = self.network.heal();
         let nodes: Vec<NodeId> = self.nodes().collect();
         nodes.into_iter().for_each(|node| self.restart(node));
         self.happens_now(released);
-        if self.leader.up {
-            self.leader.arrange_wake_up();
-        }
+        self.leaders[machine].arrange_wake_up();
     }
 
-    /// Every node: the leader, then the followers in order.
+    /// Every node that is to run: the leader, the former one if there is one, then the followers in order.
     pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
-        [NodeId::Leader].into_iter().chain(FollowerId::first(self.followers.len()).map(NodeId::from))
+        let leaders = [Some(NodeId::Leader), self.former().map(|_| NodeId::Former)];
+        leaders.into_iter().flatten().chain(FollowerId::first(self.followers.len()).map(NodeId::from))
     }
 
     fn is_paused(&self, node: NodeId) -> bool {
-        match node {
-            NodeId::Follower(follower) => self.followers[follower.index()].paused,
-            _ => self.leader.paused,
+        match (node, self.machine_of(node)) {
+            (NodeId::Follower(follower), _) => self.followers[follower.index()].paused,
+            (_, machine) => machine.is_some_and(|machine| self.leaders[machine].paused),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::sim::scenario::ClusterSpec;
 #[derive(Debug)]
 pub(super) struct LeaderHost {
     blueprint: Blueprint,
-    /// Which of its lives it is in, counted from 0.
+    /// Which of the lives of all leaders it is in, counted from 0.
     pub(super) life: u64,
     pub(super) up: bool,
     pub(super) paused: bool,
@@ -155,7 +155,7 @@ impl Waiting {
 }
 
 /// From what each of the leader's lives is made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Blueprint {
     config: LeaderConfig,
     netem: NetemConfig,
@@ -177,13 +177,16 @@ impl LeaderHost {
             rules: cluster.rules.rules(),
         };
         let netem = NetemConfig { min_delay: Duration::from_millis(min), max_delay: Duration::from_millis(max) };
-        let blueprint = Blueprint { config, netem, faults, healed: Arc::default() };
+        Self::of(Blueprint { config, netem, faults, healed: Arc::default() })
+    }
+
+    fn of(blueprint: Blueprint) -> Self {
         Self {
             life: 0,
             up: true,
             paused: false,
             clock: Clock::started_at(0),
-            state: blueprint.leader(0),
+            state: blueprint.leader(0, Epoch::FIRST),
             state_due: At::MAX,
             netem: blueprint.netem(0),
             lanes: blueprint.lanes(),
@@ -223,13 +226,21 @@ impl LeaderHost {
         self.due = At::MAX;
     }
 
-    /// Begins the next life.
-    pub(super) fn restart(&mut self, now: At) {
+    /// Begins the next life, which asks for no epoch below this.
+    pub(super) fn restart(&mut self, now: At, first_epoch: Epoch) {
         self.life += 1;
         self.up = true;
         self.clock = Clock::started_at(now);
-        self.state = self.blueprint.leader(self.life);
+        self.state = self.blueprint.leader(self.life, first_epoch);
         self.netem = self.blueprint.netem(now);
+    }
+
+    /// Another leader that starts now, on another machine, while this one lives on.
+    pub(super) fn successor(&self, now: At, first_epoch: Epoch) -> Self {
+        let mut next = Self::of(self.blueprint.clone());
+        next.life = self.life;
+        next.restart(now, first_epoch);
+        next
     }
 
     /// No fault of messages strikes from now on, in no life.
@@ -308,8 +319,8 @@ fn micros(shown: Duration) -> At {
 }
 
 impl Blueprint {
-    fn leader(&self, life: u64) -> Leader {
-        Leader::new(LeaderConfig { id: LeaderId(life), first_epoch: Epoch::new(life + 1), ..self.config.clone() })
+    fn leader(&self, life: u64, first_epoch: Epoch) -> Leader {
+        Leader::new(LeaderConfig { id: LeaderId(life), first_epoch, ..self.config.clone() })
     }
 
     fn netem(&self, since: At) -> Netem {

@@ -1,15 +1,27 @@
 use std::collections::VecDeque;
 
 use super::queue::{At, Event};
-use crate::base::{FollowerId, NodeId};
+use crate::base::FollowerId;
 
-/// The links between the leader and each follower. What else could be said of links is heard by nobody: followers do not
-/// talk to one another.
+/// The links between each machine that runs a leader, and each follower. What else could be said of links is heard by
+/// nobody: followers do not talk to one another.
 #[derive(Debug)]
 pub(super) struct Network {
+    /// Machine by machine.
     links: Vec<Link>,
+    followers: usize,
     usual_latency: At,
 }
+
+/// What is at the two ends of a link: a machine that runs a leader, and a follower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) machine: Machine,
+    pub(super) follower: FollowerId,
+}
+
+/// A machine on which a leader runs, counted from 0. The last one is that of the present leader.
+pub(super) type Machine = usize;
 
 /// A way over a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +52,30 @@ pub(super) enum Passage {
 }
 
 impl Network {
+    /// One machine, and these followers.
     pub(super) fn new(followers: usize, latency: At) -> Self {
-        let link = |_| Link { latency, held: 0, cut: [0; 2], cuts: [0; 2], waiting: VecDeque::new() };
-        Self { links: (0..followers).map(link).collect(), usual_latency: latency }
+        let mut network = Self { links: Vec::new(), followers, usual_latency: latency };
+        network.add_machine();
+        network
     }
 
-    pub(super) fn send(&self, follower: FollowerId, way: Way) -> Passage {
-        let link = &self.links[follower.index()];
+    /// Connects another machine, by links to which nothing has been done.
+    pub(super) fn add_machine(&mut self) {
+        let latency = self.usual_latency;
+        let link = |_| Link { latency, held: 0, cut: [0; 2], cuts: [0; 2], waiting: VecDeque::new() };
+        self.links.extend((0..self.followers).map(link));
+    }
+
+    fn link(&self, Ends { machine, follower }: Ends) -> &Link {
+        &self.links[machine * self.followers + follower.index()]
+    }
+
+    fn link_mut(&mut self, Ends { machine, follower }: Ends) -> &mut Link {
+        &mut self.links[machine * self.followers + follower.index()]
+    }
+
+    pub(super) fn send(&self, ends: Ends, way: Way) -> Passage {
+        let link = self.link(ends);
         if link.cut[way as usize] > 0 {
             return Passage::Lost;
         }
@@ -54,13 +83,13 @@ impl Network {
     }
 
     /// Whether what was sent when the link had been cut so often gets through.
-    pub(super) fn passes(&self, follower: FollowerId, way: Way, cuts: u32) -> bool {
-        self.links[follower.index()].cuts[way as usize] == cuts
+    pub(super) fn passes(&self, ends: Ends, way: Way, cuts: u32) -> bool {
+        self.link(ends).cuts[way as usize] == cuts
     }
 
     /// Whether what arrives gets in. If not, the link is on hold and keeps it.
-    pub(super) fn lets_in(&mut self, follower: FollowerId, way: Way, event: Event) -> bool {
-        let link = &mut self.links[follower.index()];
+    pub(super) fn lets_in(&mut self, ends: Ends, way: Way, event: Event) -> bool {
+        let link = self.link_mut(ends);
         if link.held > 0 {
             link.waiting.push_back((way, event));
         }
@@ -68,14 +97,13 @@ impl Network {
     }
 
     /// How long the link takes, one way.
-    pub(super) fn latency(&self, follower: FollowerId) -> At {
-        self.links[follower.index()].latency
+    pub(super) fn latency(&self, ends: Ends) -> At {
+        self.link(ends).latency
     }
 
     /// Cuts one way. Returns what was held back on it, which is lost.
-    pub(super) fn cut(&mut self, from: NodeId, to: NodeId) -> Vec<Event> {
-        let Some((follower, way)) = between(from, to) else { return Vec::new() };
-        let link = &mut self.links[follower.index()];
+    pub(super) fn cut(&mut self, ends: Ends, way: Way) -> Vec<Event> {
+        let link = self.link_mut(ends);
         link.cut[way as usize] += 1;
         link.cuts[way as usize] += 1;
         let (lost, waiting): (VecDeque<_>, VecDeque<_>) = link.waiting.drain(..).partition(|(of, _)| *of == way);
@@ -83,31 +111,24 @@ impl Network {
         lost.into_iter().map(|(_, event)| event).collect()
     }
 
-    pub(super) fn mend(&mut self, from: NodeId, to: NodeId) {
-        if let Some((follower, way)) = between(from, to) {
-            let cut = &mut self.links[follower.index()].cut[way as usize];
-            *cut = cut.saturating_sub(1);
-        }
+    pub(super) fn mend(&mut self, ends: Ends, way: Way) {
+        let cut = &mut self.link_mut(ends).cut[way as usize];
+        *cut = cut.saturating_sub(1);
     }
 
-    pub(super) fn hold(&mut self, a: NodeId, b: NodeId) {
-        if let Some((follower, _)) = between(a, b) {
-            self.links[follower.index()].held += 1;
-        }
+    pub(super) fn hold(&mut self, ends: Ends) {
+        self.link_mut(ends).held += 1;
     }
 
     /// Takes one hold back. Returns what is let go by that, in its order.
-    pub(super) fn release(&mut self, a: NodeId, b: NodeId) -> Vec<Event> {
-        let Some((follower, _)) = between(a, b) else { return Vec::new() };
-        let link = &mut self.links[follower.index()];
+    pub(super) fn release(&mut self, ends: Ends) -> Vec<Event> {
+        let link = self.link_mut(ends);
         link.held = link.held.saturating_sub(1);
         if link.held > 0 { Vec::new() } else { link.waiting.drain(..).map(|(_, event)| event).collect() }
     }
 
-    pub(super) fn set_latency(&mut self, a: NodeId, b: NodeId, latency: At) {
-        if let Some((follower, _)) = between(a, b) {
-            self.links[follower.index()].latency = latency;
-        }
+    pub(super) fn set_latency(&mut self, ends: Ends, latency: At) {
+        self.link_mut(ends).latency = latency;
     }
 
     /// Takes everything back. Returns what is let go by that.
@@ -120,13 +141,5 @@ impl Network {
             released.extend(link.waiting.drain(..).map(|(_, event)| event));
         }
         released
-    }
-}
-
-fn between(from: NodeId, to: NodeId) -> Option<(FollowerId, Way)> {
-    match (from, to) {
-        (NodeId::Leader, NodeId::Follower(follower)) => Some((follower, Way::ToFollower)),
-        (NodeId::Follower(follower), NodeId::Leader) => Some((follower, Way::ToLeader)),
-        _ => None,
     }
 }

@@ -3,7 +3,7 @@ use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::exchange::ExchangeId;
-use crate::base::FollowerId;
+use super::network::Ends;
 
 /// Virtual time since the simulation began, in microseconds.
 pub(super) type At = u64;
@@ -41,10 +41,10 @@ pub(super) enum Event {
     Reset(ExchangeId),
     /// The news that there will be no connection reaches the leader.
     Refused(ExchangeId),
-    /// The news that one of a follower's lives is over reaches the leader.
+    /// The news that one of a follower's lives is over reaches a leader.
     Ended {
-        /// The follower.
-        follower: FollowerId,
+        /// The leader and the follower.
+        ends: Ends,
         /// Which life.
         life: u64,
     },

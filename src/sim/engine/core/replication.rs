@@ -4,83 +4,84 @@ use std::mem;
 use std::time::Duration;
 
 use super::exchange::ExchangeId;
-use super::network::{Passage, Way};
+use super::network::{Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
+use crate::base::NodeId;
 use crate::base::trace::{Event as Happened, LossReason, LostPart, RequestId};
-use crate::base::{FollowerId, NodeId};
 use crate::core::{Applied, Asked, Call, Identity, LeaderId, Message, Output, Parcel, Reply, Stored};
 use crate::net::Fate;
 
 impl World {
     /// The leader acts by itself, for it is time to.
-    pub(super) fn leader_wakes(&mut self) {
-        let now = self.leader.clock.show(self.now);
-        self.refuse_parked_calls(now);
-        while let Some(message) = self.leader.lost_by(now) {
-            self.deliver(&message, Err(LossReason::Deadline));
+    pub(super) fn leader_wakes(&mut self, machine: Machine) {
+        let now = self.leaders[machine].clock.show(self.now);
+        self.refuse_parked_calls(machine, now);
+        while let Some(message) = self.leaders[machine].lost_by(now) {
+            self.deliver(machine, &message, Err(LossReason::Deadline));
         }
-        while let Some((at, id)) = self.leader.deadlines.front().copied() {
+        while let Some((at, id)) = self.leaders[machine].deadlines.front().copied() {
             let is_open = self.exchanges.get(id).is_some_and(|exchange| exchange.open);
             // One that has been answered must not wake the leader for nothing later on.
             if is_open && at > now {
                 break;
             }
-            self.leader.deadlines.pop_front();
+            self.leaders[machine].deadlines.pop_front();
             self.give_up(id, LossReason::Deadline);
         }
-        if self.leader.is_state_due(now) {
-            self.leader.state.handle_timeout(Duration::from_micros(now));
-            self.act();
+        if self.leaders[machine].is_state_due(now) {
+            self.leaders[machine].state.handle_timeout(Duration::from_micros(now));
+            self.act(machine);
         }
-        while let Some(follower) = self.leader.ready_lane(now) {
-            self.send_what_is_due(follower, now);
+        while let Some(follower) = self.leaders[machine].ready_lane(now) {
+            self.send_what_is_due(Ends { machine, follower }, now);
         }
-        self.leader.arrange_wake_up();
+        self.leaders[machine].arrange_wake_up();
     }
 
     /// Does what the leader's state machine asks for.
-    pub(super) fn act(&mut self) {
-        while let Some(output) = self.leader.state.poll_output() {
+    pub(super) fn act(&mut self, machine: Machine) {
+        while let Some(output) = self.leaders[machine].state.poll_output() {
             match output {
-                Output::Send(message) => self.hand_over(message),
-                Output::Ask(call) => self.pose(call),
+                Output::Send(message) => self.hand_over(machine, message),
+                Output::Ask(call) => self.pose(machine, call),
                 Output::Read(read, readable) => {
-                    if let Some(call) = self.leader.reading.remove(&read) {
-                        self.answer_waiting_read(call, readable);
+                    if let Some(call) = self.leaders[machine].reading.remove(&read) {
+                        self.answer_waiting_read(machine, call, readable);
                     }
                 }
                 Output::Tell(news) => {
-                    for event in news.events(self.leader.state.store()) {
-                        self.record_of_leader(event);
+                    for event in news.events(self.leaders[machine].state.store()) {
+                        self.record_of_leader(machine, event);
                     }
                 }
                 Output::Complete(completion) => {
                     let (write, ok, confirmations) = (completion.write, completion.ok, completion.confirmations);
-                    self.record_of_leader(Happened::Complete { write, ok, confirmations });
-                    if let Some(call) = self.leader.waiting.remove(write) {
+                    self.record_of_leader(machine, Happened::Complete { write, ok, confirmations });
+                    if let Some(call) = self.leaders[machine].waiting.remove(write) {
                         self.answer_write(call, &completion);
                     }
                 }
             }
         }
-        self.leader.look_at_state();
+        self.leaders[machine].look_at_state();
     }
 
     /// Hands a message over to the emulated network.
-    fn hand_over(&mut self, message: Message) {
-        let now = self.leader.shown_at(self.now);
+    fn hand_over(&mut self, machine: Machine, message: Message) {
+        let now = self.leaders[machine].shown_at(self.now);
         let id = message.id();
-        let Fate { delay, loss, copy } = self.leader.netem.fate(now, NodeId::Leader, id, message.update.operation);
+        let name = self.name_of(machine);
+        let Fate { delay, loss, copy } = self.leaders[machine].netem.fate(now, name, id, message.update.operation);
         let copied = copy.map(Into::into);
-        self.record_of_leader(Happened::Send { message: id, delay: delay.into(), lost: loss, copy: copied });
+        self.record_of_leader(machine, Happened::Send { message: id, delay: delay.into(), lost: loss, copy: copied });
         if self.chooses() {
             if copy.is_some() {
-                self.offer_message(message.clone(), None, true);
+                self.offer_message(machine, message.clone(), None, true);
             }
-            return self.offer_message(message, loss, false);
+            return self.offer_message(machine, message, loss, false);
         }
-        let lane = &mut self.leader.lanes[id.to.index()];
+        let lane = &mut self.leaders[machine].lanes[id.to.index()];
         if let Some(copy) = copy {
             lane.push(now + copy, message.clone(), None);
         }
@@ -88,48 +89,50 @@ impl World {
     }
 
     /// Sends one request with what is due to a follower that is ready for it, unless the emulated network loses it all.
-    fn send_what_is_due(&mut self, follower: FollowerId, now: At) {
-        let deadline = now + self.leader.patience;
-        self.leader.lanes[follower.index()].take_due(Duration::from_micros(now), &mut self.batch);
+    fn send_what_is_due(&mut self, Ends { machine, follower }: Ends, now: At) {
+        let deadline = now + self.leaders[machine].patience;
+        self.leaders[machine].lanes[follower.index()].take_due(Duration::from_micros(now), &mut self.batch);
         for parcel in self.batch.extract_if(.., |parcel| parcel.loss == Some(LostPart::Request)) {
-            self.leader.lose(deadline, parcel.message);
+            self.leaders[machine].lose(deadline, parcel.message);
         }
         if self.batch.is_empty() {
-            self.leader.lanes[follower.index()].look();
+            self.leaders[machine].lanes[follower.index()].look();
         } else {
-            self.dispatch(follower, now, deadline);
+            self.dispatch(Ends { machine, follower }, now, deadline);
         }
     }
 
     /// Sends the batch in one request.
-    fn dispatch(&mut self, follower: FollowerId, now: At, deadline: At) {
-        let (number, connection) = self.leader.lanes[follower.index()].send();
-        let request = RequestId { incarnation: self.leader.life, number };
-        let id = self.exchanges.begin(follower, request, now, connection);
+    fn dispatch(&mut self, ends: Ends, now: At, deadline: At) {
+        let Ends { machine, follower } = ends;
+        let (number, connection) = self.leaders[machine].lanes[follower.index()].send();
+        let request = RequestId { incarnation: self.leaders[machine].life, number };
+        let id = self.exchanges.begin(ends, request, now, connection);
         let exchange = self.exchanges.get(id).expect("it has just begun");
         mem::swap(&mut exchange.batch, &mut self.batch);
         let messages = exchange.batch.iter().map(|parcel| parcel.message.id()).collect();
-        self.leader.deadlines.push_back((deadline, id));
-        self.record_of_leader(Happened::Dispatch { request, to: follower, messages });
+        self.leaders[machine].deadlines.push_back((deadline, id));
+        self.record_of_leader(machine, Happened::Dispatch { request, to: follower, messages });
         self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
     }
 
     /// Sends a question, over a connection that nobody uses or a new one.
-    fn pose(&mut self, call: Call) {
-        let now = self.leader.clock.show(self.now);
+    fn pose(&mut self, machine: Machine, call: Call) {
+        let now = self.leaders[machine].clock.show(self.now);
         let to = call.to;
-        let connection = self.leader.lanes[to.index()].borrow();
-        let request = RequestId { incarnation: self.leader.life, number: 0 };
-        let id = self.exchanges.begin(to, request, now, connection);
+        let connection = self.leaders[machine].lanes[to.index()].borrow();
+        let request = RequestId { incarnation: self.leaders[machine].life, number: 0 };
+        let id = self.exchanges.begin(Ends { machine, follower: to }, request, now, connection);
         self.exchanges.get(id).expect("it has just begun").question = Some((call, None));
-        self.leader.deadlines.push_back((now + self.leader.patience, id));
+        let leader = &mut self.leaders[machine];
+        leader.deadlines.push_back((now + leader.patience, id));
         self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
     }
 
     /// Puts the next step of an exchange on its way.
     pub(super) fn transmit(&mut self, id: ExchangeId, way: Way, event: Event) {
         let Some(exchange) = self.exchanges.get(id) else { return };
-        match self.network.send(exchange.to, way) {
+        match self.network.send(exchange.ends, way) {
             Passage::Lost => self.exchanges.settle(id),
             Passage::Takes { latency, cuts } => {
                 exchange.cuts = cuts;
@@ -142,17 +145,17 @@ impl World {
     /// its way, is held back, or waits for a node that is paused.
     fn has_arrived(&mut self, id: ExchangeId, way: Way, event: Event) -> bool {
         let Some(exchange) = self.exchanges.get(id) else { return false };
-        let (follower, cuts) = (exchange.to, exchange.cuts);
-        if !self.network.passes(follower, way, cuts) {
+        let (ends, cuts) = (exchange.ends, exchange.cuts);
+        if !self.network.passes(ends, way, cuts) {
             self.exchanges.settle(id);
             return false;
         }
-        if !self.network.lets_in(follower, way, event) {
+        if !self.network.lets_in(ends, way, event) {
             return false;
         }
         let paused = match way {
-            Way::ToFollower => self.followers[follower.index()].inbox_if_paused(),
-            Way::ToLeader => self.leader.inbox_if_paused(),
+            Way::ToFollower => self.followers[ends.follower.index()].inbox_if_paused(),
+            Way::ToLeader => self.leaders[ends.machine].inbox_if_paused(),
         };
         paused.is_none_or(|inbox| {
             inbox.push(event);
@@ -166,14 +169,14 @@ impl World {
             return;
         }
         let exchange = self.exchanges.get(id).expect("it has arrived");
-        let host = &mut self.followers[exchange.to.index()];
+        let host = &mut self.followers[exchange.ends.follower.index()];
         if !host.up {
             host.knocking.push(id);
             return;
         }
         exchange.life = Some(host.life);
         // turmoil, which this must agree with, brings the answer back whatever is done to the link.
-        let latency = self.network.latency(exchange.to);
+        let latency = self.network.latency(exchange.ends);
         self.queue.push_transit(self.now + latency, Event::Connected(id));
     }
 
@@ -191,8 +194,8 @@ impl World {
             return;
         }
         let exchange = self.exchanges.get(id).expect("it has arrived");
-        let node = NodeId::from(exchange.to);
-        let host = &mut self.followers[exchange.to.index()];
+        let node = NodeId::from(exchange.ends.follower);
+        let host = &mut self.followers[exchange.ends.follower.index()];
         if !host.up {
             return self.exchanges.settle(id);
         }
@@ -232,29 +235,30 @@ impl World {
             return;
         }
         let exchange = self.exchanges.get(id).expect("it has arrived");
-        let (to, sent_at, connection) = (exchange.to, exchange.sent_at, exchange.life);
+        let (Ends { machine, follower: to }, sent_at, connection) = (exchange.ends, exchange.sent_at, exchange.life);
         if let Some((call, answer)) = exchange.question.take() {
             let was_open = exchange.open;
             self.exchanges.settle(id);
             if was_open {
                 self.exchanges.close(id, &mut Vec::new());
-                self.leader.lanes[to.index()].give_back(connection);
-                self.hear(&call, answer.map_or(Asked::Lost, Asked::Answered));
-                self.leader.arrange_wake_up();
+                self.leaders[machine].lanes[to.index()].give_back(connection);
+                self.hear(machine, &call, answer.map_or(Asked::Lost, Asked::Answered));
+                self.leaders[machine].arrange_wake_up();
             }
             return;
         }
         let (mut batch, mut replies) = (mem::take(&mut self.batch), mem::take(&mut self.replies));
         if self.exchanges.finish(id, &mut batch, &mut replies) {
-            self.leader.lanes[to.index()].answered(connection);
+            self.leaders[machine].lanes[to.index()].answered(connection);
             for (Parcel { message, loss }, reply) in batch.drain(..).zip(&replies) {
                 if loss == Some(LostPart::Reply) {
-                    self.leader.lose(sent_at + self.leader.patience, message);
+                    let leader = &mut self.leaders[machine];
+                    leader.lose(sent_at + leader.patience, message);
                 } else {
-                    self.deliver(&message, Ok(*reply));
+                    self.deliver(machine, &message, Ok(*reply));
                 }
             }
-            self.leader.arrange_wake_up();
+            self.leaders[machine].arrange_wake_up();
         }
         replies.clear();
         (self.batch, self.replies) = (batch, replies);
@@ -263,82 +267,86 @@ impl World {
     /// The news that the other end of a connection is not there any more reaches the leader.
     pub(super) fn reset(&mut self, id: ExchangeId) {
         if self.has_arrived(id, Way::ToLeader, Event::Reset(id)) {
-            self.exchanges.settle(id);
-            self.give_up(id, LossReason::Disconnect);
-            self.leader.arrange_wake_up();
+            self.give_up_and_go_on(id, LossReason::Disconnect);
         }
     }
 
     /// The news that nobody listened where a connection was asked for reaches the leader.
     pub(super) fn refused(&mut self, id: ExchangeId) {
         if self.has_arrived(id, Way::ToLeader, Event::Refused(id)) {
-            self.exchanges.settle(id);
-            self.give_up(id, LossReason::Connect);
-            self.leader.arrange_wake_up();
+            self.give_up_and_go_on(id, LossReason::Connect);
         }
     }
 
     /// The leader hears that all connections to one of a follower's lives are dead.
-    pub(super) fn life_ended(&mut self, follower: FollowerId, life: u64) {
-        let event = Event::Ended { follower, life };
-        if !self.network.lets_in(follower, Way::ToLeader, event) {
+    pub(super) fn life_ended(&mut self, ends: Ends, life: u64) {
+        let (Ends { machine, follower }, event) = (ends, Event::Ended { ends, life });
+        if !self.network.lets_in(ends, Way::ToLeader, event) {
             return;
         }
-        if let Some(inbox) = self.leader.inbox_if_paused() {
+        if let Some(inbox) = self.leaders[machine].inbox_if_paused() {
             return inbox.push(event);
         }
-        self.leader.lanes[follower.index()].forget(life);
-        let dead = self.exchanges.open().filter(|(_, exchange)| (exchange.to, exchange.life) == (follower, Some(life)));
+        self.leaders[machine].lanes[follower.index()].forget(life);
+        let dead = self.exchanges.open().filter(|(_, exchange)| (exchange.ends, exchange.life) == (ends, Some(life)));
         let dead: Vec<ExchangeId> = dead.map(|(id, _)| id).collect();
         for id in dead {
             self.give_up(id, LossReason::Disconnect);
         }
-        self.leader.arrange_wake_up();
+        self.leaders[machine].arrange_wake_up();
+    }
+
+    /// There will be no answer.
+    fn give_up_and_go_on(&mut self, id: ExchangeId, reason: LossReason) {
+        let Some(machine) = self.exchanges.get(id).map(|exchange| exchange.ends.machine) else { return };
+        self.exchanges.settle(id);
+        self.give_up(id, reason);
+        self.leaders[machine].arrange_wake_up();
     }
 
     /// The leader waits for an answer no longer.
     fn give_up(&mut self, id: ExchangeId, reason: LossReason) {
         let Some(exchange) = self.exchanges.get(id).filter(|exchange| exchange.open) else { return };
+        let Ends { machine, follower: to } = exchange.ends;
         if let Some((call, _)) = exchange.question.clone() {
             self.exchanges.close(id, &mut Vec::new());
-            return self.hear(&call, Asked::Lost);
+            return self.hear(machine, &call, Asked::Lost);
         }
-        let to = exchange.to;
         let mut batch = mem::take(&mut self.batch);
         self.exchanges.close(id, &mut batch);
-        let now = self.leader.clock.show(self.now);
-        let lane = &mut self.leader.lanes[to.index()];
+        let now = self.leaders[machine].clock.show(self.now);
+        let lane = &mut self.leaders[machine].lanes[to.index()];
         match reason {
             LossReason::Connect => lane.refused(now, &mut batch),
             _ => lane.end(),
         }
         for parcel in batch.drain(..) {
-            self.deliver(&parcel.message, Err(reason));
+            self.deliver(machine, &parcel.message, Err(reason));
         }
         self.batch = batch;
     }
 
     /// Tells the leader what became of a question.
-    fn hear(&mut self, call: &Call, asked: Asked) {
-        let now = self.leader.shown_at(self.now);
-        self.leader.state.handle_answer(now, call.to, call.number, asked);
-        self.act();
-        if self.leader.state.serves() {
-            let parked = mem::take(&mut self.leader.parked);
+    fn hear(&mut self, machine: Machine, call: &Call, asked: Asked) {
+        let now = self.leaders[machine].shown_at(self.now);
+        self.leaders[machine].state.handle_answer(now, call.to, call.number, asked);
+        self.act(machine);
+        if self.leaders[machine].state.serves() {
+            let parked = mem::take(&mut self.leaders[machine].parked);
             self.happens_now(parked.into_iter().map(|(_, call)| Event::Call(call)));
         }
     }
 
     /// Tells the leader what became of a message.
-    fn deliver(&mut self, message: &Message, what: Result<Reply, LossReason>) {
+    fn deliver(&mut self, machine: Machine, message: &Message, what: Result<Reply, LossReason>) {
         let id = message.id();
         let (reply, event) = match what {
             Ok(reply) => (reply, reply.event(id)),
             Err(reason) => (Reply::Lost, Happened::Lost { message: id, reason }),
         };
-        self.record_of_leader(event);
-        let now = self.leader.shown_at(self.now);
-        self.leader.state.handle_reply(now, message, reply);
-        self.act();
+        self.record_of_leader(machine, event);
+        let now = self.leaders[machine].shown_at(self.now);
+        self.leaders[machine].state.handle_reply(now, message, reply);
+        self.act(machine);
     }
 }

@@ -8,7 +8,7 @@ use super::clients::ClientHost;
 use super::exchange::Exchanges;
 use super::follower::FollowerHost;
 use super::leader::LeaderHost;
-use super::network::Network;
+use super::network::{Machine, Network};
 use super::queue::{At, CallId, Event, Queue};
 use super::record::Recorder;
 use crate::base::trace::Event as Happened;
@@ -24,7 +24,10 @@ pub(super) struct World {
     pub(super) queue: Queue,
     pub(super) trace: Recorder,
     pub(super) network: Network,
-    pub(super) leader: LeaderHost,
+    /// By their machines. The last is the present leader; the one before it, if it is up, is the former; others are down.
+    pub(super) leaders: Vec<LeaderHost>,
+    /// The clients that call the former leader.
+    pub(super) loyal: Vec<NodeId>,
     pub(super) followers: Vec<FollowerHost>,
     pub(super) exchanges: Exchanges,
     pub(super) clients: Vec<ClientHost>,
@@ -89,7 +92,8 @@ impl World {
             queue: Queue::default(),
             trace,
             network: Network::new(followers, latency_ms * 1000),
-            leader,
+            leaders: vec![leader],
+            loyal: Vec::new(),
             followers: hosts,
             exchanges: Exchanges::default(),
             busy_clients: clients.len(),
@@ -120,7 +124,7 @@ impl World {
     /// Lets happen what is next, if that is due by this time. False if nothing is.
     fn step(&mut self, until: At) -> bool {
         // Of those at the same time the first: what comes from outside before what a node does by itself.
-        let leader = if self.leader.paused { At::MAX } else { self.leader.due };
+        let (leader, machine) = self.next_wake_up();
         loop {
             let given_up = self.call_deadlines.front().map_or(At::MAX, |(due, _)| *due);
             let by_itself = leader.min(given_up);
@@ -134,7 +138,7 @@ impl World {
             }
             if leader <= given_up {
                 self.advance(leader);
-                self.leader_wakes();
+                self.leader_wakes(machine);
                 return true;
             }
             if let Some((due, call)) = self.call_deadlines.pop_front().filter(|(_, call)| self.is_waiting(*call)) {
@@ -162,14 +166,36 @@ impl World {
             Event::Reply(id) => self.reply(id),
             Event::Reset(id) => self.reset(id),
             Event::Refused(id) => self.refused(id),
-            Event::Ended { follower, life } => self.life_ended(follower, life),
+            Event::Ended { ends, life } => self.life_ended(ends, life),
             Event::Strike => self.strike(),
             Event::Choose => self.choose(),
         }
     }
 
-    pub(super) fn record_of_leader(&mut self, event: Happened) {
-        self.trace.push(self.now, NodeId::Leader, self.leader.life, event);
+    /// When a leader acts by itself, if nothing happens before, and which.
+    fn next_wake_up(&self) -> (At, Machine) {
+        let due = |leader: &LeaderHost| if leader.paused { At::MAX } else { leader.due };
+        let wake_ups = self.leaders.iter().zip(0..).map(|(leader, machine)| (due(leader), machine));
+        wake_ups.min().unwrap_or((At::MAX, 0))
+    }
+
+    /// The machine of the present leader.
+    pub(super) fn present(&self) -> Machine {
+        self.leaders.len() - 1
+    }
+
+    /// That of the former one, if it runs.
+    pub(super) fn former(&self) -> Option<Machine> {
+        self.present().checked_sub(1).filter(|machine| self.leaders[*machine].up)
+    }
+
+    /// The leader of a machine, by its name.
+    pub(super) fn name_of(&self, machine: Machine) -> NodeId {
+        if machine == self.present() { NodeId::Leader } else { NodeId::Former }
+    }
+
+    pub(super) fn record_of_leader(&mut self, machine: Machine, event: Happened) {
+        self.trace.push(self.now, self.name_of(machine), self.leaders[machine].life, event);
     }
 
     /// Records what is done to the network, to a node or to a client.

@@ -51,6 +51,7 @@ fn refuse_what_turmoil_cannot(scenario: &Scenario) -> Result<(), SimError> {
                 "turmoil cannot stop a host's clock; hold and release look the same from outside"
             }
             FaultKind::Clock { .. } => "turmoil's hosts share one clock",
+            FaultKind::Replace { .. } => "here the leader is one host, which cannot run twice",
             _ => continue,
         };
         let name = fault.kind.name();
@@ -145,7 +146,7 @@ async fn strike(stage: &Stage, faults: Vec<Fault>) {
                 others.for_each(|other| stage.set_latency(node, other, latency));
             }
             // Refused before the run, acts on operations, or acts on messages.
-            FaultKind::Pause(_) | FaultKind::Resume(_) | FaultKind::Clock { .. } => {}
+            FaultKind::Pause(_) | FaultKind::Resume(_) | FaultKind::Clock { .. } | FaultKind::Replace { .. } => {}
             FaultKind::Disconnect { .. } => {}
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } | FaultKind::Delay { .. } => {}
         }

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use semisync::check::Property;
+use semisync::core::Rule;
+use semisync::report::{ZooReport, ZooRow};
+use semisync::sim::zoo::{Exhibit, Finding, prevents};
+
+use super::limits::parse_count;
+use super::{Failure, complain, say};
+
+/// Switches each rule of the protocol off, and runs generated scenarios until a property is violated: once from each of
+/// several starts. What was found first is made as small as it can be.
+///
+/// A rule that another one hides is switched off together with it. Prints a table in Markdown.
+///
+/// Exit status: 0 if every rule is shown to be needed, 1 if one is not, or, with --check, if the file claims something else.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which rules [default: all of them]
+    #[arg(value_name = "RULE")]
+    rules: Vec<Rule>,
+    /// How many searches for each rule, each with seeds of its own
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value = "20")]
+    starts: NonZeroUsize,
+    /// The most seeds of one search
+    #[arg(long, value_name = "N", value_parser = parse_count, default_value = "5000")]
+    seeds: NonZeroUsize,
+    /// How many searches at a time [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    jobs: Option<NonZeroUsize>,
+    /// Compare what is violated with what the table in this file says; times are left out
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    /// Where to save the smallest scenario of each rule
+    #[arg(long, value_name = "DIRECTORY")]
+    save: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let claimed = args.check.as_deref().map(claims).transpose()?;
+    if let Some(directory) = &args.save {
+        fs::create_dir_all(directory)
+            .map_err(|error| Failure::Usage(format!("--save {}: {error}", directory.display())))?;
+    }
+    let wanted = |exhibit: &Exhibit| args.rules.is_empty() || args.rules.contains(&exhibit.rule());
+    let exhibits: Vec<Exhibit> = Exhibit::all().filter(wanted).collect();
+    let searches = exhibits.len() * args.starts.get();
+    let style =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} searches, {elapsed}").expect("the template is valid");
+    let bar = ProgressBar::new(searches as u64).with_style(style);
+    let jobs = args.jobs.or(thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let found: Vec<Option<Finding>> = each(searches, jobs, |place| {
+        let (exhibit, start) = (&exhibits[place / args.starts], place % args.starts);
+        let finding = exhibit.search(start as u64, args.seeds.get() as u64);
+        bar.inc(1);
+        finding
+    });
+    bar.finish_and_clear();
+    let shown: Vec<&[Option<Finding>]> = found.chunks(args.starts.get()).collect();
+    let smallest = each(exhibits.len(), jobs, |place| shown[place].iter().flatten().next().and_then(Finding::shrink));
+    let mut rows = Vec::new();
+    for ((exhibit, findings), smallest) in exhibits.iter().zip(shown).zip(&smallest) {
+        rows.push(row(exhibit, findings, smallest.as_ref().map(|shrunk| shrunk.events())));
+        if let (Some(directory), Some(shrunk)) = (&args.save, smallest) {
+            let path = directory.join(format!("{}.toml", exhibit.rule()));
+            let written = fs::write(&path, shrunk.scenario.to_toml());
+            written.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+        }
+    }
+    let report = ZooReport { rows };
+    say(&report);
+    let not_shown: Vec<&str> =
+        report.rows.iter().filter(|row| row.breaks.is_none()).map(|row| row.rules[0].as_str()).collect();
+    if !not_shown.is_empty() {
+        complain(&format!("nothing breaks without {}; more --seeds may show it", not_shown.join(", ")));
+    }
+    let contradicted = claimed.is_some_and(|claimed| contradicts(&claimed, &report));
+    Ok(if not_shown.is_empty() && !contradicted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Does the work for each of so many places, several at a time. The results are in the order of the places.
+fn each<R: Send>(places: usize, jobs: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(places) {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= places {
+                        return;
+                    }
+                    let result = work(place);
+                    results.lock().expect("no search panics while it hands over its result").insert(place, result);
+                }
+            });
+        }
+    });
+    results.into_inner().expect("all searches have ended").into_values().collect()
+}
+
+fn row(exhibit: &Exhibit, findings: &[Option<Finding>], events: Option<usize>) -> ZooRow {
+    let found: Vec<&Finding> = findings.iter().flatten().collect();
+    let mut times: BTreeMap<Property, usize> = BTreeMap::new();
+    found.iter().for_each(|finding| *times.entry(finding.property).or_default() += 1);
+    // Of those that are found as often, the first of the catalogue.
+    let breaks = times.into_iter().rev().max_by_key(|(_, times)| *times).map(|(property, _)| property);
+    let median = |mut numbers: Vec<u64>| {
+        numbers.sort_unstable();
+        numbers.get(numbers.len() / 2).copied()
+    };
+    let seeds = median(found.iter().map(|finding| finding.seeds).collect());
+    let millis = median(found.iter().map(|finding| finding.took.as_millis() as u64).collect());
+    ZooRow {
+        rules: exhibit.off.iter().map(Rule::to_string).collect(),
+        breaks: breaks.map(|property| property.to_string()),
+        found: (found.len(), findings.len()),
+        median: seeds.zip(millis),
+        events,
+        failures: prevents(exhibit.rule()).join(", "),
+    }
+}
+
+type Claims = Vec<(Vec<String>, Option<String>)>;
+
+fn claims(file: &Path) -> Result<Claims, Failure> {
+    let name = file.display();
+    let text = fs::read_to_string(file).map_err(|error| Failure::Usage(format!("--check {name}: {error}")))?;
+    let claims = ZooReport::claims(&text);
+    if claims.is_empty() {
+        return Err(Failure::Usage(format!("--check {name}: it has no table such as this command prints")));
+    }
+    Ok(claims)
+}
+
+/// Whether a file says something else of any of the rules that were shown; and says what.
+fn contradicts(claimed: &Claims, report: &ZooReport) -> bool {
+    let mut contradicted = false;
+    let words = |breaks: &Option<String>| breaks.clone().unwrap_or("nothing".into());
+    for row in &report.rows {
+        let (rules, breaks) = row.claim();
+        let what = match claimed.iter().find(|(claimed, _)| *claimed == rules) {
+            None => "the file says nothing of it".to_owned(),
+            Some((_, claimed)) if *claimed != breaks => format!("the file says {}", words(claimed)),
+            Some(_) => continue,
+        };
+        complain(&format!("without {}: {} is violated, but {what}", rules.join(", "), words(&breaks)));
+        contradicted = true;
+    }
+    contradicted
+}

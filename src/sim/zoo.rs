@@ -1,0 +1,108 @@
+//! What each decision of the protocol is for, shown by taking it away.
+//!
+//! An exhibit is a rule that is switched off, alone, or with another one that does its work as well. It is shown by a seed
+//! whose generated scenario then violates a property, and by the smallest scenario that does.
+
+use std::time::{Duration, Instant};
+
+use super::engine::{self, Engine};
+use super::scenario::{RulesSpec, Scenario};
+use super::shrink::{self, Shrunk};
+use super::{Generator, Strategy};
+use crate::check::Property;
+use crate::core::Rule;
+
+/// The rules that are taken away, the one that is shown first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exhibit {
+    /// Never empty.
+    pub off: Vec<Rule>,
+}
+
+/// What one search found.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// What is violated.
+    pub property: Property,
+    /// The scenario that shows it, with its seed.
+    pub scenario: Scenario,
+    /// How many seeds were run, the last one included.
+    pub seeds: u64,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// From one start to the next, in seeds: no search goes so far.
+const FROM_START_TO_START: u64 = 1_000_000;
+
+impl Exhibit {
+    /// Every rule, each with what has to be taken away with it.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Rule::ALL.into_iter().map(|rule| Self { off: [rule].into_iter().chain(masked_by(rule)).collect() })
+    }
+
+    /// The rule that is shown.
+    pub fn rule(&self) -> Rule {
+        self.off[0]
+    }
+
+    fn generator(&self) -> Generator {
+        let rules = RulesSpec::Without { off: self.off.clone() };
+        Generator { rules, crashes: true, engine: Engine::Core, strategy: Strategy::Timed }
+    }
+
+    /// Runs one generated scenario after another, at most so many, from this start on, until one violates a property. The law
+    /// of latencies is left out: it is wrong once in a while by design.
+    pub fn search(&self, start: u64, most_seeds: u64) -> Option<Finding> {
+        let (generator, began) = (self.generator(), Instant::now());
+        (0..most_seeds).find_map(|place| {
+            let seed = start * FROM_START_TO_START + place;
+            let scenario = generator.scenario(seed);
+            let run = engine::run(Engine::Core, &scenario, seed, Default::default()).ok()?;
+            let property = run.violations().find(|property| *property != Property::LatencyLaw)?;
+            Some(Finding { property, scenario, seeds: place + 1, took: began.elapsed() })
+        })
+    }
+}
+
+/// What does the work of a rule as well, as far as generated scenarios can tell.
+fn masked_by(rule: Rule) -> Option<Rule> {
+    match rule {
+        // placeholders are filled by measurement
+        _ => None,
+    }
+}
+
+/// The failures of the project's catalogue that a rule prevents.
+pub fn prevents(rule: Rule) -> &'static [&'static str] {
+    match rule {
+        Rule::CompareStamps => &["F18"],
+        Rule::ConfirmOnlyStored => &["F1", "F2"],
+        Rule::CountDistinct => &["F13"],
+        Rule::ConfirmOnlyAnswers => &["F14"],
+        Rule::KeepQuorum => &["F15"],
+        Rule::ResendMissed => &["F36"],
+        Rule::OneWriter => &["F17"],
+        Rule::AnswerByDeadline => &["F38"],
+        Rule::BoundWindow => &["F32"],
+        Rule::RecoverOnStart => &["F1", "F2"],
+        Rule::RefuseDeposed => &["F24", "F25"],
+        Rule::StartRecovering | Rule::LeaveOutForgetful => &["F6"],
+        Rule::ConfirmOnlyCurrent | Rule::ForgetLostConfirmations => &["F8"],
+        Rule::ResyncFollowers => &["F7"],
+        Rule::RecoverFromEnough | Rule::RememberQuorums | Rule::BootstrapFromAll => &["F3"],
+        Rule::MergeNewest | Rule::StageSnapshots | Rule::NameIncarnation => &["F31"],
+        Rule::Restamp | Rule::ReplicateRecovered => &["F4"],
+        Rule::ConfirmPromises | Rule::ConfirmBeforeInstall => &["F5"],
+        Rule::DropLeftovers => &["F29"],
+        Rule::ReadCommitted => &["F10"],
+        Rule::ConfirmReads => &["F40"],
+    }
+}
+
+impl Finding {
+    /// The smallest scenario that violates the same property; none if the violation cannot be repeated.
+    pub fn shrink(&self) -> Option<Shrunk> {
+        shrink::shrink(Engine::Core, &self.scenario, self.scenario.seed, Some(self.property), |_, _| {}).ok()
+    }
+}
