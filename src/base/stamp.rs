@@ -73,30 +73,42 @@ impl<'de> Deserialize<'de> for Version {
 ///
 /// An epoch belongs to one life of one leader: it is chosen above every epoch that a majority of the followers has promised,
 /// and promised by a majority of them before anything is written in it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Epoch(u64);
 
 impl Epoch {
     /// Before any leader: what a follower has promised that was never asked, and the epoch of writes made by hand.
     pub const ZERO: Self = Self(0);
-    /// The epoch of a cluster's first leader.
+    /// The smallest epoch that a leader can have.
     pub const FIRST: Self = Self(1);
+    /// The greatest: 2⁵³, up to which every JSON reader is exact. A node takes the time in milliseconds for its first, so that is
+    /// as good as never.
+    pub const MAX: Self = Self(1 << 53);
 
-    /// The epoch of this number.
+    /// The epoch of this number, or the greatest there is.
     pub fn new(number: u64) -> Self {
-        Self(number)
+        Self(number).min(Self::MAX)
     }
 
-    /// The epoch after this one.
+    /// The epoch after this one. After the greatest there is none: who asks for it is refused.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self::new(self.0 + 1)
     }
 
     /// The epoch as a number.
     pub fn get(self) -> u64 {
         self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Epoch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        let allowed =
+            || serde::de::Error::custom(format!("epoch {number}: must be a whole number from 0 to {}", Self::MAX.0));
+        if number <= Self::MAX.0 { Ok(Self(number)) } else { Err(allowed()) }
     }
 }
 

@@ -63,6 +63,22 @@ impl Buckets {
         let of = |buckets: &Self| buckets.0.get(&bucket(key)).copied().unwrap_or_default();
         of(self) == of(other)
     }
+
+    /// The buckets in which the two differ.
+    pub(super) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u8> + 'a {
+        let buckets: std::collections::BTreeSet<u8> = self.0.keys().chain(other.0.keys()).copied().collect();
+        buckets.into_iter().filter(|bucket| self.0.get(bucket) != other.0.get(bucket))
+    }
+
+    /// The same, but like the other in this bucket.
+    #[must_use]
+    pub(super) fn alike_in(mut self, bucket: u8, other: &Self) -> Self {
+        match other.0.get(&bucket) {
+            Some(digest) => self.0.insert(bucket, *digest),
+            None => self.0.remove(&bucket),
+        };
+        self
+    }
 }
 
 /// Sums of hashes of this kind tell sets apart (Bellare and Micciancio, *A New Paradigm for Collision-Free Hashing:
@@ -72,7 +88,8 @@ fn hash(key: &Key, stamp: Stamp) -> u64 {
     xxh3_64_with_seed(key.as_str().as_bytes(), seed)
 }
 
-fn bucket(key: &Key) -> u8 {
+/// The bucket of a key.
+pub(super) fn bucket(key: &Key) -> u8 {
     (xxh3_64_with_seed(key.as_str().as_bytes(), 0) % BUCKETS) as u8
 }
 

@@ -27,6 +27,8 @@ pub struct Follower {
     /// The configurations under which something may have been acknowledged that this follower must help to recover. Those
     /// before the last completed recovery are history.
     configurations: Vec<Configuration>,
+    /// That of the leader to which it has promised, until that one has recovered. Nothing was acknowledged under it yet.
+    proposed: Option<Configuration>,
     staged: Option<Staged>,
     rules: Rules,
 }
@@ -46,8 +48,8 @@ struct Staged {
 /// What the rules are does not change.
 impl Hash for Follower {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { store, by_hand, incarnation, standing, promised, configurations, staged, rules: _ } = self;
-        (store, by_hand, incarnation, standing, promised, configurations, staged).hash(state);
+        let Self { store, by_hand, incarnation, standing, promised, configurations, proposed, staged, rules: _ } = self;
+        (store, by_hand, incarnation, standing, promised, configurations, proposed, staged).hash(state);
     }
 }
 
@@ -65,6 +67,7 @@ impl Follower {
             standing: if rules.start_recovering { Standing::Recovering } else { Standing::Normal },
             promised: Promise::default(),
             configurations: Vec::new(),
+            proposed: None,
             staged: None,
             rules,
         }
@@ -131,7 +134,7 @@ impl Follower {
     /// its epoch is the one that is promised to this leader.
     pub fn replicate(&mut self, leader: LeaderId, key: &Key, entry: Entry) -> Applied {
         let promise = Promise { epoch: entry.stamp.epoch, leader };
-        if self.rules.refuse_deposed && promise != self.promised {
+        if self.rules.refuse_deposed && (promise != self.promised || promise.epoch == Epoch::ZERO) {
             return Applied::Fenced { promised: self.promised.epoch };
         }
         self.by_hand.remove(key);
@@ -160,10 +163,11 @@ impl Follower {
         let promise = Promise { epoch: ask.epoch, leader: ask.leader };
         let said = match &ask.question {
             Question::Fence { configuration } => self.fence(promise, configuration, events),
-            _ if promise != self.promised => Said::Refused,
+            _ if promise != self.promised || promise.epoch == Epoch::ZERO => Said::Refused,
             Question::Probe { recovered, buckets } => {
                 if let Some(configuration) = recovered {
                     self.configurations = vec![configuration.clone()];
+                    self.proposed = None;
                 }
                 let buckets = buckets.then(|| self.store.buckets().clone());
                 Said::Here { summary: self.store.summary(), buckets }
@@ -201,8 +205,10 @@ impl Follower {
                 events.extend(store.iter().map(|(key, entry)| Event::Discard { key: key.clone(), stamp: entry.stamp }));
             }
         }
-        if !self.configurations.contains(configuration) {
-            self.configurations.push(configuration.clone());
+        if is_new {
+            // Whether the last leader came to serve is not known.
+            let before = self.proposed.replace(configuration.clone());
+            self.configurations.extend(before.filter(|before| !self.configurations.contains(before)));
         }
         Said::Promised { configurations: self.configurations.clone(), summary: self.store.summary() }
     }
@@ -278,6 +284,7 @@ impl Follower {
             self.store.restamp(self.promised.epoch);
             events.extend(self.store.iter().map(|(key, entry)| stored(key.clone(), entry.clone())));
         }
+        self.by_hand.clear();
         self.caught_up(configurations, events);
         Said::Installed
     }
@@ -292,6 +299,7 @@ impl Follower {
         }
         self.standing = Standing::Normal;
         self.configurations = configurations.to_vec();
+        self.proposed = None;
         events.push(Event::Install { epoch: self.promised.epoch });
     }
 }

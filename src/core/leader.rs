@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{Configuration, LeaderId, Standing};
+use super::digest::bucket;
 use super::resend::Resender;
 use super::store::{Entry, Store};
 use super::{Message, Rules, Update};
@@ -85,6 +86,9 @@ pub struct Leader {
     reads: VecDeque<Waiter>,
     last_read: ReadId,
     last_write: WriteId,
+    /// The last write in each bucket of the store that was written in this epoch. Feeds no hash: where nothing is on its way, it
+    /// decides nothing.
+    written_in: BTreeMap<u8, WriteId>,
     /// The writes of which anything is still open: the client's answer, or the first delivery to a follower.
     open: BTreeMap<WriteId, Open>,
     /// The deadlines of the writes in `open` whose client still waits, and of some whose client does not any more.
@@ -161,6 +165,7 @@ impl Leader {
             reads: VecDeque::new(),
             last_read: 0,
             last_write: 0,
+            written_in: BTreeMap::new(),
             open: BTreeMap::new(),
             deadlines: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -245,6 +250,7 @@ impl Leader {
         }
         self.last_write += 1;
         let write = self.last_write;
+        self.written_in.insert(bucket(&key), write);
         let update = Arc::new(Update { write, operation: operation.unwrap_or(write), key: key.clone(), entry });
         if self.write_quorum() > 0 {
             self.not_committed_yet(&key, write, stamp, before);
@@ -362,13 +368,13 @@ impl Leader {
                     || (stored.standing == Standing::Normal && peer.link.is_current_in(stored.incarnation));
                 if counts {
                     peer.reachable = true;
-                    peer.link.heard(now);
                     return Some(stored.stamp);
                 }
                 self.look_after(now, from);
             }
             Reply::Fenced(_) => self.look_after(now, from),
-            Reply::Legacy => self.take_for_legacy(from),
+            // What it stores besides is not known.
+            Reply::Legacy => self.take_for_legacy(from, false),
             Reply::Refused | Reply::Lost => {}
         }
         None

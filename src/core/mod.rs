@@ -23,6 +23,10 @@ mod properties;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod rivals;
+#[cfg(test)]
+mod starts;
+#[cfg(test)]
 mod testing;
 
 pub use ask::{

@@ -3,22 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::testing::{cluster, stores};
+use super::testing::{cluster, config, stores};
 use super::*;
-use crate::base::{Epoch, FollowerId, Seed, Version};
-
-fn config(followers: usize, quorum: usize, id: u64) -> LeaderConfig {
-    LeaderConfig {
-        id: LeaderId(id),
-        first_epoch: Epoch::new(id + 1),
-        configuration: Configuration::of(followers, quorum),
-        repl_timeout: Duration::from_secs(5),
-        window: 100_000,
-        window_bytes: usize::MAX,
-        seed: Seed::new(1),
-        rules: Rules::SAFE,
-    }
-}
+use crate::base::{FollowerId, Seed, Version};
 
 /// Writes so many keys; those followers store them that `stored_by` says of the place of the key.
 fn write(leader: &mut Leader, followers: &mut [Follower], keys: usize, stored_by: impl Fn(usize, FollowerId) -> bool) {

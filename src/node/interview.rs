@@ -56,14 +56,30 @@ impl<T: Transport> Interview<T> {
         let questions = self.replicator.questions(self.to);
         // Whether it took us for its leader last time; kept to log changes only.
         let mut admits = true;
+        // Whether it stored nothing, if it is known not to understand questions.
+        let mut foreign = None;
         loop {
             let call = questions.take().await;
-            let asked = self.ask(&call, &mut admits).await;
+            let asked = match self.ask(&call, &mut admits).await {
+                Some(asked) => {
+                    if let Asked::Answered(_) = asked {
+                        foreign = None;
+                    }
+                    asked
+                }
+                None => {
+                    if foreign.is_none() {
+                        foreign = self.stores_nothing().await;
+                    }
+                    foreign.map_or(Asked::Lost, |is_empty| Asked::Legacy { is_empty })
+                }
+            };
             self.replicator.answered(self.to, call.number, asked);
         }
     }
 
-    async fn ask(&self, call: &Call, admits: &mut bool) -> Asked {
+    /// What becomes of a question; `None` if the follower does not understand it.
+    async fn ask(&self, call: &Call, admits: &mut bool) -> Option<Asked> {
         let body = serde_json::to_vec(&call.ask).expect("our own types can be written as JSON");
         let mut request = Request::builder()
             .method(Method::POST)
@@ -75,7 +91,7 @@ impl<T: Transport> Interview<T> {
             request.headers_mut().insert(header::AUTHORIZATION, token.authorization().clone());
         }
         let follower = &self.address;
-        match self.http.request(follower, request, self.deadline).await {
+        let asked = match self.http.request(follower, request, self.deadline).await {
             Err(error) => {
                 debug!(%follower, %error, "the follower does not answer a question");
                 Asked::Lost
@@ -88,8 +104,8 @@ impl<T: Transport> Interview<T> {
                     Asked::Answered(answer)
                 }
                 Err(error) => {
-                    debug!(%follower, %error, "the follower's answer cannot be read");
-                    Asked::Legacy
+                    warn!(%follower, %error, "the follower's answer cannot be read; is it of another version?");
+                    Asked::Lost
                 }
             },
             Ok(answer) if answer.status == StatusCode::UNAUTHORIZED => {
@@ -104,12 +120,21 @@ impl<T: Transport> Interview<T> {
             }
             // What a server says that knows the documented paths only.
             Ok(answer) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
-                Asked::Legacy
+                return None;
             }
             Ok(answer) => {
                 debug!(%follower, status = %answer.status, "the follower refuses a question");
                 Asked::Lost
             }
-        }
+        };
+        Some(asked)
+    }
+
+    /// Whether a server that does not understand questions stores nothing, as far as the documented interface tells. Something
+    /// between may have answered in place of a follower that does understand them.
+    async fn stores_nothing(&self) -> Option<bool> {
+        let request = Request::builder().uri("/dump").body(Body::default()).expect("every part is valid");
+        let answer = self.http.request(&self.address, request, self.deadline).await.ok()?;
+        (answer.status == StatusCode::OK).then(|| answer.body.trim_ascii() == b"{}")
     }
 }

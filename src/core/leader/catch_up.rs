@@ -25,7 +25,10 @@ pub(super) enum Sync {
     /// It has every write that it was not sent since.
     Current,
     /// It does not know epochs: it gets writes, and counts for nothing.
-    Legacy,
+    Legacy {
+        /// Whether it was found to store nothing.
+        is_empty: bool,
+    },
 }
 
 /// What is being pushed to a follower.
@@ -37,6 +40,9 @@ pub(super) struct Snapshot {
     taken: (Option<Key>, Summary),
     /// The same once the part that is under way has been.
     with_part: (Option<Key>, Summary),
+    /// The part that is under way, to be sent again as it is: the follower may have it already, and what has been written since
+    /// comes to it afterwards.
+    under_way: Option<Question>,
     /// The last write that was accepted before it began: what it holds is not older.
     covers: WriteId,
     /// If only buckets are pushed that differ from these.
@@ -50,12 +56,13 @@ impl Snapshot {
     pub(super) fn part_is_taken(&mut self) {
         self.part += 1;
         self.taken = self.with_part.clone();
+        self.under_way = None;
     }
 
     /// Everything that decides what is pushed next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { number, part, taken, with_part, covers, against, adopts } = self;
-        (number, part, taken, with_part, covers, against, adopts)
+        let Self { number, part, taken, with_part, under_way, covers, against, adopts } = self;
+        (number, part, taken, with_part, under_way, covers, against, adopts)
     }
 }
 
@@ -71,6 +78,7 @@ impl Leader {
             part: 0,
             taken: Default::default(),
             with_part: Default::default(),
+            under_way: None,
             covers,
             against,
             adopts,
@@ -89,6 +97,9 @@ impl Leader {
         if snapshot.adopts {
             return Question::Adopt { incarnation, from: promised.summary, configurations };
         }
+        if let Some(part) = &snapshot.under_way {
+            return part.clone();
+        }
         let (after, mut summary) = snapshot.taken.clone();
         let (mut entries, more) = page(&self.store, after.as_ref());
         let up_to = entries.last().map(|item| item.key.clone());
@@ -103,7 +114,8 @@ impl Leader {
         }
         snapshot.with_part = (up_to, summary);
         let last = (!more).then_some(Last { summary, configurations });
-        Question::Push { incarnation, snapshot: snapshot.number, part: snapshot.part, entries, last }
+        let part = Question::Push { incarnation, snapshot: snapshot.number, part: snapshot.part, entries, last };
+        snapshot.under_way.insert(part).clone()
     }
 
     /// Whether a follower may be given a memory. One that has one, and has promised, may. One that may have forgotten
@@ -118,19 +130,19 @@ impl Leader {
             |peer: &&Peer| peer.link.promised.as_ref().is_some_and(|other| other.round >= promised.needs_round);
         let normal = |peer: &&Peer| peer.link.promised.as_ref().is_some_and(|other| other.standing == Standing::Normal);
         let affirming = || self.peers.iter().filter(affirms);
-        let (all, majority) = (self.fenceable(), self.config.configuration.majority());
+        let (all, majority) = (self.peers_with_memory(), self.config.configuration.majority());
         affirming().filter(normal).count() > self.peers.len() - majority || affirming().count() == all
     }
 
     /// The follower has what the leader had when it began to push.
     pub(super) fn installed(&mut self, now: Duration, from: FollowerId, says_recovered: bool) {
         let peer = &mut self.peers[from.index()];
-        let Sync::Pushing(snapshot) = std::mem::replace(&mut peer.link.sync, Sync::Current) else { return };
-        let Some(promised) = &mut peer.link.promised else { return };
+        let (Sync::Pushing(snapshot), Some(promised)) = (&peer.link.sync, &mut peer.link.promised) else { return };
+        let covers = snapshot.covers;
+        peer.link.sync = Sync::Current;
         promised.standing = Standing::Normal;
         peer.link.knows_recovered = says_recovered;
         let incarnation = promised.incarnation;
-        let covers = snapshot.covers;
         let made_good = peer.resender.caught_up(now, covers);
         let open = self.open.range(..=covers).filter(|(_, open)| open.waiting).map(|(write, _)| *write);
         let confirmed: Vec<WriteId> = made_good.into_iter().chain(open).collect();

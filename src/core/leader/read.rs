@@ -11,6 +11,7 @@ use super::vocabulary::{Output, ReadId, Readable, Rejected};
 use super::{Leader, Phase};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, FollowerSet, Key, Stamp};
+use crate::core::ask::Standing;
 use crate::core::store::Entry;
 
 /// A key of which the newest write is not known to be stored by a quorum.
@@ -89,13 +90,14 @@ impl Leader {
     }
 
     /// Answers the reads of which it is known by now that no other leader had served before them. Another leader needs a
-    /// majority; so many have promised this one's epoch since that none is left.
+    /// majority that has promised; so many that remember what they promised have promised this one's epoch since that none is left.
     pub(super) fn answer_reads(&mut self) {
         let needed = self.peers.len() + 1 - self.config.configuration.majority();
         while let Some(waiter) = self.reads.front() {
             let round = waiter.round;
             if !matches!(self.phase, Phase::Serving)
-                || self.promised_by(|promised| promised.round >= round).len() < needed
+                || self.promised_by(|promised| promised.standing == Standing::Normal && promised.round >= round).len()
+                    < needed
             {
                 return;
             }
@@ -166,11 +168,10 @@ impl Leader {
         });
     }
 
-    /// No read can be answered, and nothing is known of what was committed.
+    /// No read can be answered. What was committed stays so until something else is recovered.
     pub(super) fn drop_reads(&mut self) {
         while !self.reads.is_empty() {
             self.give_up_read();
         }
-        self.uncommitted.clear();
     }
 }

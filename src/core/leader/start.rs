@@ -3,7 +3,8 @@
 //! It has each follower promise an epoch and tell what it stores. Once so many have promised that remember everything
 //! (R, see [`Configuration::recovery_quorum`](crate::core::Configuration::recovery_quorum), for every configuration that may be in force), every
 //! acknowledged write is among what they store; the newest of each key is taken. Then they are asked once more: only if
-//! all of them are still in the same life, all promises held at one moment. What was found is given the stamps of the new
+//! so many are still in the same life, their promises held at one moment. Whoever goes away meanwhile is replaced by another
+//! one that will do, and what was read stays good: it was stored, whatever becomes of who stored it. What was found is given the stamps of the new
 //! epoch, as if written anew: an older leader's unfinished writes cannot come back over it (Ongaro and Ousterhout, *In Search
 //! of an Understandable Consensus Algorithm*, 2014, section 5.4.2). When a quorum stores that, the leader serves.
 //!
@@ -11,12 +12,14 @@
 //! cluster begins anew, empty: that is its first start. Any other loss of more than the quorum allows for waits for
 //! those that are missing, or for an operator.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::catch_up::Sync;
+use super::upkeep::Promised;
 use super::vocabulary::{News, Output, Waiting};
 use super::{Leader, Phase};
-use crate::base::{Epoch, FollowerId, FollowerSet, Key};
+use crate::base::{Epoch, FollowerId, FollowerSet};
 use crate::core::ask::{Configuration, Item, Question, Standing};
 use crate::core::digest::Summary;
 use crate::core::store::Store;
@@ -25,9 +28,14 @@ use crate::core::store::Store;
 #[derive(Debug, Clone)]
 pub(super) struct Start {
     stage: Stage,
-    /// What has been read so far.
+    /// What has been read so far. All of it was stored by a follower that remembered and had promised the epoch; that it restarts
+    /// afterwards does not change that.
     merged: Store,
-    /// What it came to, before it was given new stamps.
+    /// What the stores come to that have been read completely.
+    read: Vec<Summary>,
+    /// Whose store is being read.
+    source: Option<FollowerId>,
+    /// What was read came to this, before it was given new stamps.
     found: Summary,
     /// Whether an operator has accepted that what the missing followers know is lost.
     accepts_loss: bool,
@@ -35,11 +43,9 @@ pub(super) struct Start {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Stage {
-    /// Followers are asked for their promise.
-    Fencing,
-    /// Their state is read: of the first of these, from after this key on.
-    Pulling(Vec<FollowerId>, Option<Key>),
-    /// They are asked whether the promise stands.
+    /// Followers are asked for their promise, and those that remember for what they store.
+    Gathering,
+    /// So many have been read that it is enough. They are asked whether the promise stands.
     Confirming,
     /// What was recovered is brought to a quorum.
     Quorum,
@@ -64,12 +70,13 @@ impl Start {
 
     /// Whether the state of this follower is to be read next.
     pub(super) fn pulls_from(&self, id: FollowerId) -> bool {
-        matches!(&self.stage, Stage::Pulling(sources, _) if sources.first() == Some(&id))
+        self.source == Some(id)
     }
 
     /// Everything that decides what is done next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        (&self.stage, &self.merged, self.found, self.accepts_loss)
+        let Self { stage, merged, read, source, found, accepts_loss } = self;
+        (stage, merged, read, source, found, accepts_loss)
     }
 }
 
@@ -77,15 +84,20 @@ impl Leader {
     /// Begins with nothing, in an epoch that is not below this one.
     pub(super) fn start(&mut self, now: Duration, epoch: Epoch) {
         self.epoch = epoch;
-        let (merged, found) = (Store::default(), Summary::default());
-        let accepts_loss = matches!(&self.phase, Phase::Starting(start) if start.accepts_loss);
-        self.phase = Phase::Starting(Start { stage: Stage::Fencing, merged, found, accepts_loss });
+        // What an operator accepted was about what was missing then.
+        self.phase = Phase::Starting(Start {
+            stage: Stage::Gathering,
+            merged: Store::default(),
+            read: vec![Summary::default()],
+            source: None,
+            found: Summary::default(),
+            accepts_loss: false,
+        });
         for peer in &mut self.peers {
             peer.link.promised = None;
             peer.link.knows_recovered = false;
-            if !peer.link.is_legacy() {
-                peer.link.sync = Sync::Behind;
-            }
+            // Whoever did not know epochs may be another program by now.
+            peer.link.sync = Sync::Behind;
         }
         self.go_on(now);
     }
@@ -94,9 +106,10 @@ impl Leader {
     pub fn waiting_for(&self) -> Option<Waiting> {
         let Phase::Starting(start) = &self.phase else { return None };
         Some(match start.stage {
-            Stage::Pulling(..) | Stage::Confirming => Waiting::State,
+            Stage::Confirming => Waiting::State,
+            Stage::Gathering if self.basis(|_| true).is_some() => Waiting::State,
             Stage::Quorum => Waiting::Quorum { current: self.current(), needed: self.quorum_to_serve() },
-            Stage::Fencing => {
+            Stage::Gathering => {
                 let configuration = &self.config.configuration;
                 let named = |is: &dyn Fn(FollowerId) -> bool| {
                     let members = self.followers().zip(configuration.members.iter());
@@ -105,12 +118,17 @@ impl Leader {
                 let remember = self.promised_by(|promised| promised.standing == Standing::Normal);
                 let promised = self.promised_by(|_| true);
                 let in_force = self.configurations_in_force();
+                let members = in_force.iter().flat_map(|configuration| configuration.members.iter());
+                let gone: BTreeSet<&String> = members.filter(|name| !is_member(configuration, name.as_str())).collect();
                 let needed = in_force.iter().map(|configuration| self.needed(configuration)).max().unwrap_or(0);
+                let foreign = |id: FollowerId| self.peers[id.index()].link.is_legacy();
                 Waiting::Survivors {
                     normal: remember.len(),
                     needed,
-                    silent: named(&|id| !promised.contains(id)),
+                    silent: named(&|id| !promised.contains(id) && !foreign(id)),
                     forgetful: named(&|id| promised.contains(id) && !remember.contains(id)),
+                    foreign: named(&foreign),
+                    gone: gone.into_iter().cloned().collect(),
                 }
             }
         })
@@ -120,7 +138,7 @@ impl Leader {
     /// remember, as soon as a majority has promised its epoch. False if it waits for nothing of the kind.
     pub fn accept_loss(&mut self, now: Duration) -> bool {
         match &mut self.phase {
-            Phase::Starting(start) if start.stage == Stage::Fencing => start.accepts_loss = true,
+            Phase::Starting(start) if start.stage != Stage::Quorum => start.accepts_loss = true,
             _ => return false,
         }
         self.go_on(now);
@@ -150,18 +168,8 @@ impl Leader {
         self.start(now, promised.next());
     }
 
-    /// A follower is not what it was: what it said does not count.
-    pub(super) fn fence_anew(&mut self) {
-        if let Phase::Starting(start) = &mut self.phase
-            && start.stage != Stage::Quorum
-        {
-            start.stage = Stage::Fencing;
-            start.merged = Store::default();
-        }
-    }
-
-    pub(super) fn is_fencing(&self) -> bool {
-        matches!(&self.phase, Phase::Starting(start) if start.stage == Stage::Fencing)
+    pub(super) fn is_gathering(&self) -> bool {
+        matches!(&self.phase, Phase::Starting(start) if start.stage == Stage::Gathering)
     }
 
     /// Goes on as far as what is known allows, and asks what is to be asked then.
@@ -175,28 +183,16 @@ impl Leader {
     fn advance(&mut self, now: Duration) -> bool {
         let Phase::Starting(start) = &self.phase else { return false };
         match &start.stage {
-            Stage::Fencing => match self.basis(|_| true) {
-                None => false,
+            Stage::Gathering | Stage::Confirming => match self.confirmed_basis() {
                 Some(basis) => {
-                    self.read(basis.from);
+                    self.recovered(&basis);
                     true
                 }
-            },
-            Stage::Pulling(sources, _) if !sources.is_empty() => false,
-            Stage::Pulling(..) => {
-                self.round += 1;
-                let round = self.round;
-                for peer in &mut self.peers {
-                    peer.link.promised.iter_mut().for_each(|promised| promised.needs_round = round);
+                None => {
+                    self.gather();
+                    false
                 }
-                self.set_stage(Stage::Confirming);
-                true
-            }
-            Stage::Confirming => {
-                let round = if self.config.rules.confirm_promises { self.round } else { 0 };
-                let basis = self.basis(|promised| promised.included && promised.round >= round);
-                basis.map(|basis| self.recovered(&basis)).is_some()
-            }
+            },
             Stage::Quorum => {
                 let serves = self.current() >= self.quorum_to_serve() || !self.config.rules.replicate_recovered;
                 if serves {
@@ -209,23 +205,80 @@ impl Leader {
         }
     }
 
-    fn set_stage(&mut self, stage: Stage) {
+    /// Chooses whose store to read next, or has those that were read confirm their promises.
+    fn gather(&mut self) {
+        let is_enough = self.basis(|promised| self.is_read(promised)).is_some();
+        let source = if is_enough { None } else { self.next_source() };
+        let round = self.round;
+        let unasked = is_enough
+            && self.peers.iter().any(|peer| {
+                peer.link
+                    .promised
+                    .as_ref()
+                    .is_some_and(|promised| promised.promised_in >= round && self.is_read(promised))
+            });
+        // Whether they have not forgotten by now that they promised is asked after the last of them has.
+        self.round += u64::from(unasked);
         if let Phase::Starting(start) = &mut self.phase {
-            start.stage = stage;
+            start.stage = if is_enough { Stage::Confirming } else { Stage::Gathering };
+            start.source = source;
         }
     }
 
+    /// The follower whose store is being read, if there is still a reason to read it, or another one. Nothing is read before
+    /// it is known that it will be enough.
+    fn next_source(&self) -> Option<FollowerId> {
+        let Phase::Starting(start) = &self.phase else { return None };
+        self.basis(|_| true)?;
+        let wanted = self.promised_by(|promised| self.remembers(promised) && !self.is_read(promised));
+        let is_wanted = |id: &FollowerId| wanted.contains(*id);
+        start.source.filter(is_wanted).or_else(|| self.followers().find(is_wanted))
+    }
+
+    /// The follower whose store is being read does not answer: another one is read meanwhile, if there is one.
+    pub(super) fn source_is_silent(&mut self, id: FollowerId) {
+        let wanted = self.promised_by(|promised| self.remembers(promised) && !self.is_read(promised));
+        let after = self.followers().skip(id.index() + 1).chain(self.followers());
+        let next = after.into_iter().find(|other| *other != id && wanted.contains(*other));
+        if let Phase::Starting(start) = &mut self.phase
+            && start.source == Some(id)
+        {
+            start.source = next.or(start.source);
+        }
+    }
+
+    /// Whether the memory of a follower counts that says this of itself.
+    fn remembers(&self, promised: &Promised) -> bool {
+        promised.standing == Standing::Normal || !self.config.rules.leave_out_forgetful
+    }
+
+    /// Whether everything that a follower stores and that counts has been read. Of those that store the same, one is enough.
+    fn is_read(&self, promised: &Promised) -> bool {
+        let Phase::Starting(start) = &self.phase else { return false };
+        !self.remembers(promised) || start.read.contains(&promised.summary)
+    }
+
+    /// From what the leader can begin, if all those that it takes had promised at one moment: each had before a round in which
+    /// each said that the promise stands.
+    fn confirmed_basis(&self) -> Option<Basis> {
+        if !self.config.rules.confirm_promises {
+            return self.basis(|promised| self.is_read(promised));
+        }
+        let rounds: BTreeSet<u64> =
+            self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.round)).collect();
+        rounds.into_iter().find_map(|round| {
+            self.basis(|promised| self.is_read(promised) && promised.promised_in < round && promised.round >= round)
+        })
+    }
+
     /// From what of those followers that have promised, and of which this is true, the leader can begin, if from anything.
-    fn basis(&self, is: impl Fn(&super::upkeep::Promised) -> bool) -> Option<Basis> {
+    fn basis(&self, is: impl Fn(&Promised) -> bool) -> Option<Basis> {
         let rules = self.config.rules;
-        let remembers = |standing| standing == Standing::Normal || !rules.leave_out_forgetful;
-        let from = self.promised_by(|promised| is(promised) && remembers(promised.standing));
-        let is_enough = |configuration| {
-            let members = self.config.configuration.members.iter();
-            let named = |id: FollowerId| members.clone().nth(id.index());
-            let knows =
-                |id: &FollowerId| from.contains(*id) && named(*id).is_some_and(|name| is_member(configuration, name));
-            self.followers().filter(knows).count() >= self.needed(configuration)
+        let from = self.promised_by(|promised| is(promised) && self.remembers(promised));
+        let is_enough = |configuration: &Configuration| {
+            let members = self.followers().zip(self.config.configuration.members.iter());
+            let knows = members.filter(|(id, name)| from.contains(*id) && is_member(configuration, name));
+            knows.count() >= self.needed(configuration)
         };
         if self.configurations_in_force().iter().all(is_enough) {
             return Some(Basis { from, anew: false });
@@ -235,52 +288,55 @@ impl Leader {
             is(promised) && (promised.standing == Standing::Recovering || promised.summary.keys == 0)
         });
         let majority = self.config.configuration.majority();
-        let survivors = if rules.bootstrap_from_all { self.fenceable() } else { majority };
-        let nothing_survives = blank.len() >= survivors && (rules.bootstrap_from_all || blank == all);
+        let nothing_survives = if rules.bootstrap_from_all {
+            blank.len() >= self.peers_with_memory()
+        } else {
+            blank.len() >= majority && blank == all
+        };
+        // What is lost is what those know that do not answer.
+        let left_out = || {
+            let answers = self.followers().filter(|id| self.peers[id.index()].link.answers());
+            let remember = self.promised_by(|promised| self.remembers(promised));
+            answers.filter(|id| remember.contains(*id) && !from.contains(*id)).count()
+        };
         let accepts_loss = matches!(&self.phase, Phase::Starting(start) if start.accepts_loss);
-        (nothing_survives || (accepts_loss && all.len() >= majority)).then_some(Basis { from, anew: true })
+        let accepted = accepts_loss && all.len() >= majority.min(self.fenceable()) && left_out() == 0;
+        (nothing_survives || accepted).then_some(Basis { from, anew: true })
     }
 
     /// How many must remember what was acknowledged under a configuration.
     fn needed(&self, configuration: &Configuration) -> usize {
-        if self.config.rules.recover_from_enough { configuration.recovery_quorum() } else { 1 }
-    }
-
-    /// Begins to read what the followers store. Of those that store the same, one is enough.
-    fn read(&mut self, from: FollowerSet) {
-        let mut seen = vec![Summary::default()];
-        let mut sources = Vec::new();
-        for (id, peer) in FollowerId::first(self.peers.len()).zip(&mut self.peers) {
-            let Some(promised) = &mut peer.link.promised else { continue };
-            promised.included = true;
-            if from.contains(id) && !seen.contains(&promised.summary) {
-                seen.push(promised.summary);
-                sources.push(id);
-            }
+        if !self.config.rules.recover_from_enough {
+            return 1;
         }
-        self.set_stage(Stage::Pulling(sources, None));
+        // Under a configuration that nobody reports nothing was acknowledged: that no other leader can have its epoch is enough.
+        // Had a leader served under it, one of those that know the configurations before would know this one too, for any two sets
+        // that suffice to recover have a member in common.
+        let is_reported = self.reported().any(|reported| reported == configuration);
+        let is_known = is_reported || !self.config.rules.remember_quorums;
+        if is_known { configuration.recovery_quorum() } else { configuration.majority() }
     }
 
     pub(super) fn pull(&self, from: FollowerId) -> Question {
-        let incarnation = self.peers[from.index()].link.promised.as_ref().map(|promised| promised.incarnation);
-        let after = match &self.phase {
-            Phase::Starting(Start { stage: Stage::Pulling(_, after), .. }) => after.clone(),
-            _ => None,
-        };
-        Question::Pull { incarnation: incarnation.unwrap_or_default(), after }
+        let promised = self.peers[from.index()].link.promised.as_ref();
+        let (incarnation, after) =
+            promised.map(|promised| (promised.incarnation, promised.read_to.clone())).unwrap_or_default();
+        Question::Pull { incarnation, after }
     }
 
     /// A part of what a follower stores has come. Of each key the newest is taken.
     pub(super) fn take_page(&mut self, from: FollowerId, entries: Vec<Item>, more: bool) {
         let merge_newest = self.config.rules.merge_newest;
-        let Phase::Starting(start) = &mut self.phase else { return };
-        if !start.pulls_from(from) {
+        let (Phase::Starting(start), Some(promised)) = (&mut self.phase, &mut self.peers[from.index()].link.promised)
+        else {
+            return;
+        };
+        if start.stage == Stage::Quorum {
             return;
         }
-        let Stage::Pulling(sources, after) = &mut start.stage else { return };
-        *after = entries.last().filter(|_| more).map(|item| item.key.clone());
+        promised.read_to = entries.last().map(|item| item.key.clone()).or(promised.read_to.take());
         if !more {
-            sources.remove(0);
+            start.read.push(promised.summary);
         }
         for (key, entry) in entries.into_iter().map(Item::into_entry) {
             if merge_newest {
@@ -296,12 +352,17 @@ impl Leader {
         let Phase::Starting(start) = &mut self.phase else { return };
         let mut store = std::mem::take(&mut start.merged);
         start.found = store.summary();
-        start.stage = Stage::Quorum;
+        (start.stage, start.source) = (Stage::Quorum, None);
         if self.config.rules.restamp {
             store.restamp(self.epoch);
         }
+        // Whoever is to be given a memory waits for a round that begins now at the latest.
+        let rounds = self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.needs_round));
+        self.round = rounds.fold(self.round, u64::max);
         let keys = store.len();
         self.store = store;
+        self.uncommitted.clear();
+        self.written_in.clear();
         let Basis { from, anew } = *basis;
         self.outputs.push_back(Output::Tell(News::Recovered { epoch: self.epoch, keys, from, anew }));
     }
@@ -320,9 +381,11 @@ impl Leader {
         self.peers.iter().filter(|peer| peer.link.is_current()).count()
     }
 
-    /// How many must. Those that do not know epochs cannot.
+    /// How many must. Those that do not know epochs cannot; unless they never stored anything, it takes an operator to go on
+    /// without them.
     fn quorum_to_serve(&self) -> usize {
-        self.write_quorum().min(self.fenceable())
+        let accepts_loss = matches!(&self.phase, Phase::Starting(start) if start.accepts_loss);
+        self.write_quorum().min(if accepts_loss { self.fenceable() } else { self.peers_with_memory() })
     }
 }
 

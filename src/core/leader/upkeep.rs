@@ -6,13 +6,16 @@ use std::time::Duration;
 use super::catch_up::Sync;
 use super::vocabulary::{Asked, Call, News, Output};
 use super::{Leader, Peer, Phase};
-use crate::base::{Epoch, FollowerId, FollowerSet};
+use crate::base::trace::WriteId;
+use crate::base::{Epoch, FollowerId, FollowerSet, Key};
 use crate::core::ask::{Answer, Ask, Configuration, Identity, Incarnation, Promise, Question, Said, Standing};
 use crate::core::backoff::jittered_pause;
 use crate::core::digest::{Buckets, Summary};
 
-/// How long a follower may be silent before it is asked whether it is still there.
+/// How often a follower is asked whether it is still there, and whether it stores what it should.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often stores are compared in which something is always on its way. Others are as soon as they differ.
+const COMPARISON: Duration = Duration::from_secs(10);
 
 /// What a leader knows of a follower.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +30,9 @@ pub(super) struct Link {
     pub(super) not_before: Duration,
     /// How many questions in a row had no answer.
     failures: u32,
-    heard_at: Duration,
+    asked_at: Duration,
+    /// When its buckets were last compared.
+    compared_at: Duration,
     /// How often it was begun to bring it up to date.
     pub(super) pushes: u64,
     /// Whether something about it is to be found out at once.
@@ -51,8 +56,10 @@ pub(super) struct Promised {
     pub(super) round: u64,
     /// The round in which others must have said so before it may be given a memory.
     pub(super) needs_round: u64,
-    /// Whether what it stores is part of what was recovered.
-    pub(super) included: bool,
+    /// The leader's last round that had begun when it promised.
+    pub(super) promised_in: u64,
+    /// Up to where what it stores has been read, by a leader that starts.
+    pub(super) read_to: Option<Key>,
     /// Whether it has turned out to store something else than it said when it promised.
     pub(super) differs: bool,
 }
@@ -65,6 +72,8 @@ struct Pending {
     round: u64,
     /// What the leader stored when it asked.
     summary: Summary,
+    /// The last write up to which the follower had answered for all that it was sent.
+    settled: WriteId,
     /// Whether the question says that the recovery is complete.
     says_recovered: bool,
 }
@@ -80,7 +89,7 @@ impl Link {
     }
 
     pub(super) fn is_legacy(&self) -> bool {
-        matches!(self.sync, Sync::Legacy)
+        matches!(self.sync, Sync::Legacy { .. })
     }
 
     /// Whether it was brought up to date in this of its lives.
@@ -88,8 +97,9 @@ impl Link {
         self.is_current() && self.promised.as_ref().is_some_and(|promised| promised.incarnation == incarnation)
     }
 
-    pub(super) fn heard(&mut self, now: Duration) {
-        self.heard_at = now;
+    /// Whether it answered the last question that is over.
+    pub(super) fn answers(&self) -> bool {
+        self.failures == 0
     }
 
     pub(super) fn ask_at(&self) -> Option<Duration> {
@@ -102,15 +112,17 @@ impl Link {
     pub(super) fn behaviour(&self, present: Option<u64>) -> impl std::hash::Hash + '_ {
         let age = move |round: u64| present.map(|present| present - round);
         let promised = self.promised.as_ref().map(|promised| {
-            let Promised { incarnation, standing, configurations, summary, round, needs_round, included, differs } =
-                promised;
-            (incarnation, standing, configurations, summary, age(*round), age(*needs_round), included, differs)
+            let Promised { incarnation, standing, configurations, summary, differs, .. } = promised;
+            let Promised { round, needs_round, promised_in, read_to, .. } = promised;
+            let rounds = (age(*round), age(*needs_round), age(*promised_in));
+            (incarnation, standing, configurations, summary, differs, rounds, read_to)
         });
         let sync = match &self.sync {
             Sync::Behind => (0, None),
             Sync::Pushing(snapshot) => (1, Some(snapshot.behaviour())),
             Sync::Current => (2, None),
-            Sync::Legacy => (3, None),
+            Sync::Legacy { is_empty: false } => (3, None),
+            Sync::Legacy { is_empty: true } => (4, None),
         };
         let call = self.call.as_ref().map(|call| (call.epoch, age(call.round), call.summary, call.says_recovered));
         (promised, sync, call, self.in_doubt, self.compare, self.knows_recovered)
@@ -145,14 +157,13 @@ impl Leader {
                 let peer = &mut self.peers[from.index()];
                 peer.link.not_before = now + pause;
                 peer.reachable = false;
+                self.source_is_silent(from);
             }
-            Asked::Legacy => {
-                link.heard(now);
+            Asked::Legacy { is_empty } => {
                 link.failures = 0;
-                self.take_for_legacy(from);
+                self.take_for_legacy(from, is_empty);
             }
             Asked::Answered(answer) => {
-                link.heard(now);
                 link.failures = 0;
                 link.in_doubt = false;
                 if link.is_legacy() {
@@ -186,7 +197,7 @@ impl Leader {
             Said::Promised { configurations, summary } => {
                 self.promised(from, call.round, (incarnation, standing, configurations, summary));
             }
-            Said::Here { summary, buckets } => self.affirmed(from, call, standing, summary, buckets),
+            Said::Here { summary, buckets } => self.affirmed(now, from, call, (standing, summary, buckets)),
             Said::Page { entries, more } => self.take_page(from, entries, more),
             Said::Taken => {
                 if let Sync::Pushing(snapshot) = &mut self.peers[from.index()].link.sync {
@@ -209,42 +220,63 @@ impl Leader {
         round: u64,
         (incarnation, standing, configurations, summary): (Incarnation, Standing, Vec<Configuration>, Summary),
     ) {
-        // Whoever is asked from now on whether the promise stands is asked after this life has begun.
-        if standing == Standing::Recovering && !self.is_fencing() {
+        let promised_in = self.round;
+        // Whoever is asked in the next round whether the promise stands is asked after this life has begun. While what is stored
+        // is gathered, that round begins by itself.
+        let needs_round = self.round + 1;
+        if standing == Standing::Recovering && !self.is_gathering() {
             self.round += 1;
         }
-        let needs_round = self.round;
         let link = &mut self.peers[from.index()].link;
-        let (included, differs) = (false, false);
-        link.promised =
-            Some(Promised { incarnation, standing, configurations, summary, round, needs_round, included, differs });
+        let (differs, read_to) = (false, None);
+        link.promised = Some(Promised {
+            incarnation,
+            standing,
+            configurations,
+            summary,
+            round,
+            needs_round,
+            promised_in,
+            read_to,
+            differs,
+        });
         link.sync = Sync::Behind;
     }
 
     /// The follower is still there, and the promise stands.
     fn affirmed(
         &mut self,
+        now: Duration,
         from: FollowerId,
         call: &Pending,
-        standing: Standing,
-        summary: Summary,
-        buckets: Option<Buckets>,
+        (standing, summary, buckets): (Standing, Summary, Option<Buckets>),
     ) {
+        let serves = self.serves();
         let unchanged = call.summary == self.store.summary();
         let peer = &mut self.peers[from.index()];
         let Some(promised) = &mut peer.link.promised else { return };
         promised.round = promised.round.max(call.round);
         promised.standing = standing;
         peer.link.knows_recovered |= call.says_recovered;
-        let is_quiet = self.config.rules.resend_missed && unchanged && peer.unanswered == 0 && peer.resender.len() == 0;
-        let differs = summary != call.summary;
         peer.link.compare = false;
-        if !(is_quiet && differs && peer.link.is_current() && matches!(self.phase, Phase::Serving)) {
+        let repairs = self.config.rules.resend_missed && serves && peer.link.is_current() && peer.resender.len() == 0;
+        if !repairs || summary == call.summary {
             return;
         }
-        match buckets {
-            None => peer.link.compare = true,
-            against => self.push(from, against),
+        let Some(theirs) = buckets else {
+            let is_quiet = unchanged && peer.unanswered == 0;
+            peer.link.compare = is_quiet || now >= peer.link.compared_at + COMPARISON;
+            return;
+        };
+        peer.link.compared_at = now;
+        // Where something was on its way when it was asked, or has been written since, there is nothing to be seen.
+        let ours = self.store.buckets();
+        let differing: Vec<u8> = theirs.differing(ours).collect();
+        let is_settled = |bucket: &u8| self.written_in.get(bucket).is_none_or(|write| *write <= call.settled);
+        let (settled, moving): (Vec<u8>, Vec<u8>) = differing.into_iter().partition(is_settled);
+        if !settled.is_empty() {
+            let against = moving.into_iter().fold(theirs, |against, bucket| against.alike_in(bucket, ours));
+            self.push(from, Some(against));
         }
     }
 
@@ -263,14 +295,14 @@ impl Leader {
             self.note_lost(of);
         }
         self.outputs.push_back(Output::Tell(News::Forgot(of)));
-        self.fence_anew();
     }
 
-    pub(super) fn take_for_legacy(&mut self, id: FollowerId) {
+    /// The follower does not know epochs. `is_empty` says whether it was found to store nothing.
+    pub(super) fn take_for_legacy(&mut self, id: FollowerId, is_empty: bool) {
         let link = &mut self.peers[id.index()].link;
         if self.config.rules.recover_on_start && !link.is_legacy() {
             link.promised = None;
-            link.sync = Sync::Legacy;
+            link.sync = Sync::Legacy { is_empty };
             self.outputs.push_back(Output::Tell(News::Legacy(id)));
         }
     }
@@ -317,7 +349,7 @@ impl Leader {
         let due = if urgent || std::mem::take(&mut link.is_due) {
             link.not_before
         } else {
-            link.not_before.max(link.heard_at + HEARTBEAT)
+            link.not_before.max(link.asked_at + HEARTBEAT)
         };
         if due > now {
             link.ask_at = Some(due);
@@ -327,8 +359,12 @@ impl Leader {
         self.asked += 1;
         let (number, round, summary) = (self.asked, self.round, self.store.summary());
         let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
-        self.peers[to.index()].link.call =
-            Some(Pending { number, epoch: self.epoch, round, summary, says_recovered: self.serves() });
+        let unanswered = self.open.iter().find(|(_, open)| open.unanswered.contains(to));
+        let settled = unanswered.map_or(self.last_write, |(write, _)| write - 1);
+        let says_recovered = self.serves();
+        let link = &mut self.peers[to.index()].link;
+        link.asked_at = now;
+        link.call = Some(Pending { number, epoch: self.epoch, round, summary, settled, says_recovered });
         self.outputs.push_back(Output::Ask(Call { to, number, ask }));
     }
 
@@ -375,6 +411,13 @@ impl Leader {
         self.peers.iter().filter(|peer| !peer.link.is_legacy()).count()
     }
 
+    /// How many may know something that must not be lost: all but those that do not know epochs and never stored anything. Who
+    /// only seems not to know epochs, behind a proxy that refuses questions, is not passed over.
+    pub(super) fn peers_with_memory(&self) -> usize {
+        let blank = |peer: &&Peer| matches!(peer.link.sync, Sync::Legacy { is_empty: true });
+        self.peers.len() - self.peers.iter().filter(blank).count()
+    }
+
     /// Whether somebody waits for others to say that the promise stands.
     pub(super) fn needs_affirmation(&self) -> bool {
         match &self.phase {
@@ -393,14 +436,18 @@ impl Leader {
         if self.serves() || !self.config.rules.remember_quorums {
             return configurations;
         }
-        for promised in self.peers.iter().filter_map(|peer| peer.link.promised.as_ref()) {
-            for configuration in &promised.configurations {
-                if !configurations.contains(configuration) {
-                    configurations.push(configuration.clone());
-                }
+        for configuration in self.reported() {
+            if !configurations.contains(configuration) {
+                configurations.push(configuration.clone());
             }
         }
         configurations
+    }
+
+    /// The configurations under which something may have been acknowledged, as followers have said when they promised.
+    pub(super) fn reported(&self) -> impl Iterator<Item = &Configuration> {
+        let promised = self.peers.iter().filter_map(|peer| peer.link.promised.as_ref());
+        promised.flat_map(|promised| &promised.configurations)
     }
 
     /// The followers of which something is true that have promised the epoch.

@@ -87,7 +87,10 @@ pub enum Asked {
     /// The follower answered.
     Answered(Answer),
     /// It answered that it does not know such questions.
-    Legacy,
+    Legacy {
+        /// Whether it stores nothing, so that nothing is lost if it is passed over.
+        is_empty: bool,
+    },
     /// No answer: no connection, a passed deadline, a lost request or a lost reply.
     Lost,
 }
@@ -156,9 +159,11 @@ pub enum Waiting {
     /// Enough followers that remember what was acknowledged.
     #[error(
         "recovering: {normal} of the {needed} followers that are needed to know every acknowledged write have answered with \
-         their memory intact{}{}",
+         their memory intact{}{}{}{}",
         listed("; without an answer: ", .silent),
-        listed("; restarted, and may have lost their memory: ", .forgetful)
+        listed("; restarted, and may have lost their memory: ", .forgetful),
+        listed("; do not answer what a leader asks, and may be another program: ", .foreign),
+        listed("; counted before under names that are none of the followers' now: ", .gone)
     )]
     Survivors {
         /// How many have promised the epoch and remember.
@@ -169,6 +174,10 @@ pub enum Waiting {
         silent: Vec<String>,
         /// Those that have answered and may have lost their memory.
         forgetful: Vec<String>,
+        /// Those that do not know epochs.
+        foreign: Vec<String>,
+        /// Names of followers that counted for an earlier leader, and which this one does not have.
+        gone: Vec<String>,
     },
     /// The state of those that have answered.
     #[error("recovering: reading what the followers store")]

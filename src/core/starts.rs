@@ -1,0 +1,241 @@
+//! Starts of a leader during which something goes wrong.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::testing::{F1, F2, F3, answer, calls, cluster, config, set, stores, talk};
+use super::*;
+use crate::base::FollowerId;
+
+/// An answer to a pull of a recovery that was begun anew is taken for the first page of the new one.
+#[test]
+fn a_late_page_skips_those_before_it() {
+    const KEYS: usize = 3000;
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    for place in 0..KEYS {
+        assert!(set(&mut first, &mut followers, &format!("k{place:05}"), "1", &[F1, F2, F3]));
+    }
+    let mut second = Leader::new(config(3, 2, 1));
+    let fences = calls(&mut second);
+    let now = Duration::ZERO;
+    for to in [F1, F3, F2] {
+        answer(&mut second, &mut followers, now, fences.iter().find(|call| call.to == to).unwrap());
+    }
+    // f1 is pulled from.
+    let mut pull = calls(&mut second);
+    assert_eq!(pull.len(), 1, "{pull:?}");
+    let source = pull[0].to;
+    answer(&mut second, &mut followers, now, &pull.remove(0));
+    // The second page is under way when another one, not the source, turns out to have restarted.
+    let second_page = calls(&mut second).into_iter().find(|call| call.to == source).unwrap();
+    assert_eq!(source, F1);
+    followers[F3.index()] = Follower::new(Incarnation(9), Rules::SAFE);
+    let later = Duration::from_secs(2);
+    second.handle_timeout(later);
+    let heartbeat = calls(&mut second);
+    for call in &heartbeat {
+        answer(&mut second, &mut followers, later, call);
+    }
+    answer(&mut second, &mut followers, later, &second_page);
+    talk(&mut second, &mut followers, &[F1, F2, F3], later, Duration::from_secs(10));
+    assert!(second.serves(), "{:?}", second.waiting_for());
+    assert_eq!(
+        second.store().len(),
+        KEYS,
+        "acknowledged writes are lost; followers have {:?}",
+        followers.iter().map(|f| f.store().len()).collect::<Vec<_>>()
+    );
+}
+
+/// The source of the pull goes away for good; the other two would do.
+#[test]
+fn a_source_that_goes_away_does_not_stop_a_start() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]));
+    let mut second = Leader::new(config(3, 2, 1));
+    for call in calls(&mut second) {
+        answer(&mut second, &mut followers, Duration::ZERO, &call);
+    }
+    // All have promised; f1, which is pulled from, is down from now on.
+    talk(&mut second, &mut followers, &[F2, F3], Duration::ZERO, Duration::from_secs(120));
+    assert!(second.serves(), "{:?}", second.waiting_for());
+}
+
+/// One that promised goes away before it confirms; a third one is there.
+#[test]
+fn a_confirmer_that_goes_away_does_not_stop_a_start() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]));
+    let mut second = Leader::new(config(3, 2, 1));
+    let fences = calls(&mut second);
+    answer(&mut second, &mut followers, Duration::ZERO, &fences[0]);
+    answer(&mut second, &mut followers, Duration::ZERO, &fences[1]);
+    // The fence to f3 was lost, that of f2 is answered, and f2 goes away.
+    second.handle_answer(Duration::ZERO, F3, fences[2].number, Asked::Lost);
+    talk(&mut second, &mut followers, &[F1, F3], Duration::ZERO, Duration::from_secs(120));
+    assert!(second.serves(), "{:?}", second.waiting_for());
+}
+
+/// A configuration that only a late follower knows asks for more than those that were read from.
+#[test]
+fn a_configuration_learnt_late_does_not_stop_a_start() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]));
+    // A leader with W=1 got no further than f3.
+    let mut failed = Leader::new(config(3, 1, 1));
+    let fence = calls(&mut failed).into_iter().find(|call| call.to == F3).unwrap();
+    answer(&mut failed, &mut followers, Duration::ZERO, &fence);
+    let mut second = Leader::new(config(3, 2, 5));
+    let fences = calls(&mut second);
+    for to in [F1, F2, F3] {
+        answer(&mut second, &mut followers, Duration::ZERO, fences.iter().find(|call| call.to == to).unwrap());
+    }
+    talk(&mut second, &mut followers, &[F1, F2, F3], Duration::ZERO, Duration::from_secs(120));
+    assert!(second.serves(), "{:?}", second.waiting_for());
+}
+
+/// A healthy quorum, and a follower that restarts all the time.
+#[test]
+fn a_follower_that_restarts_all_the_time_does_not_stop_a_start() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    for place in 0..30_000 {
+        set(&mut first, &mut followers, &format!("k{place:05}"), "1", &[F1, F2, F3]);
+    }
+    let mut second = Leader::new(config(3, 2, 1));
+    let mut under_way = Vec::new();
+    for ms in 1..2_000 {
+        let now = Duration::from_millis(50 * ms);
+        second.handle_timeout(now);
+        if ms % 10 == 0 {
+            followers[2] = Follower::new(Incarnation(ms), Rules::SAFE);
+        }
+        for call in std::mem::take(&mut under_way) {
+            answer(&mut second, &mut followers, now, &call);
+        }
+        under_way = calls(&mut second);
+        if second.serves() {
+            return assert_eq!(second.store().len(), 30_000);
+        }
+    }
+    panic!("{:?}", second.waiting_for());
+}
+
+/// One server that answers 404 for a while (a proxy, another program on the port) has the others' emptiness taken for a first start.
+#[test]
+fn a_404_does_not_empty_a_cluster() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2]), "acknowledged");
+    followers[1] = Follower::new(Incarnation(9), Rules::SAFE);
+    followers[2] = Follower::new(Incarnation(9), Rules::SAFE);
+    let mut second = Leader::new(config(3, 2, 1));
+    let fences = calls(&mut second);
+    second.handle_answer(Duration::ZERO, F1, fences[0].number, Asked::Legacy { is_empty: false });
+    answer(&mut second, &mut followers, Duration::ZERO, &fences[1]);
+    answer(&mut second, &mut followers, Duration::ZERO, &fences[2]);
+    talk(&mut second, &mut followers, &[F1, F2, F3], Duration::ZERO, Duration::from_secs(60));
+    assert!(
+        !second.serves() || followers[0].store().len() == 1,
+        "f1 remembered x, nobody accepted a loss: {:?}",
+        followers[0].store()
+    );
+}
+
+/// A part whose answer was lost is sent again with what has been written since; the whole snapshot begins anew.
+#[test]
+fn a_write_between_two_sendings_of_a_part_does_not_begin_the_snapshot_anew() {
+    let (mut leader, mut followers) = cluster(config(2, 1, 0));
+    while leader.poll_output().is_some() {}
+    for place in 0..3000 {
+        set(&mut leader, &mut followers, &format!("k{place:05}"), "1", &[F1, F2]);
+    }
+    followers[1] = Follower::new(Incarnation(1), Rules::SAFE);
+    let mut now = Duration::from_secs(1);
+    let mut snapshots = BTreeSet::new();
+    let mut lost = false;
+    for _ in 0..500 {
+        now += Duration::from_millis(20);
+        leader.handle_timeout(now);
+        for call in calls(&mut leader) {
+            if let Question::Push { snapshot, .. } = call.ask.question {
+                snapshots.insert(snapshot);
+                if !lost {
+                    lost = true;
+                    followers[1].ask(&call.ask, &mut Vec::new());
+                    leader.handle_answer(now, call.to, call.number, Asked::Lost);
+                    set(&mut leader, &mut followers, "k00000", "2", &[F1]);
+                    continue;
+                }
+            }
+            answer(&mut leader, &mut followers, now, &call);
+        }
+    }
+    assert_eq!(snapshots.len(), 1, "{snapshots:?}");
+    let _ = stores;
+}
+
+/// Nothing has crashed but the leader. A proxy answered 404 for all followers while it started.
+#[test]
+fn that_all_answer_404_does_not_empty_a_healthy_cluster() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]), "acknowledged");
+    let mut second = Leader::new(config(3, 2, 1));
+    for call in calls(&mut second) {
+        second.handle_answer(Duration::ZERO, call.to, call.number, Asked::Legacy { is_empty: false });
+    }
+    talk(&mut second, &mut followers, &[F1, F2, F3], Duration::ZERO, Duration::from_secs(60));
+    let stored: Vec<usize> = followers.iter().map(|follower| follower.store().len()).collect();
+    assert_eq!(stored, [1, 1, 1], "leader has {}", second.store().len());
+}
+
+/// The same followers under other names are none that it can count; it says so.
+#[test]
+fn other_names_for_the_same_followers_are_named() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]));
+    let members = ["g1", "g2", "g3"].map(str::to_owned).into();
+    let configuration = Configuration { members, write_quorum: 2 };
+    let mut second = Leader::new(LeaderConfig { configuration, ..config(3, 2, 1) });
+    talk(&mut second, &mut followers, &[F1, F2, F3], Duration::ZERO, Duration::from_secs(60));
+    let waits_for = second.waiting_for().unwrap().to_string();
+    assert!(waits_for.ends_with("names that are none of the followers' now: f1, f2, f3"), "{waits_for}");
+}
+
+/// Two followers more, which are new.
+#[test]
+fn a_cluster_grows() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]));
+    followers.push(Follower::new(Incarnation(3), Rules::SAFE));
+    followers.push(Follower::new(Incarnation(4), Rules::SAFE));
+    let mut second = Leader::new(config(5, 2, 1));
+    let all = [F1, F2, F3, FollowerId(3), FollowerId(4)];
+    talk(&mut second, &mut followers, &all, Duration::ZERO, Duration::from_secs(60));
+    assert!(second.serves(), "{}", second.waiting_for().unwrap());
+}
+
+/// Under writes that never pause for a second, nobody compares stores, nor asks anything.
+#[test]
+fn a_follower_under_load_is_asked_whether_it_is_alike() {
+    let (mut leader, mut followers) = cluster(config(1, 1, 0));
+    while leader.poll_output().is_some() {}
+    let mut probes = 0;
+    for n in 0..600 {
+        let now = Duration::from_millis(500 * n);
+        leader.set(now, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
+        leader.handle_timeout(now);
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::Send(message) => {
+                    followers[0].replicate(leader.id(), message.key(), message.update.entry.clone());
+                    leader.handle_reply(now, &message, stores(message.stamp()));
+                }
+                Output::Ask(call) => {
+                    probes += 1;
+                    answer(&mut leader, &mut followers, now, &call);
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(probes > 1, "{probes} in five minutes");
+}
