@@ -77,6 +77,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
         repl_timeout: Duration::from_secs(5),
         window: Config::WINDOW,
         window_bytes: Config::WINDOW_BYTES,
+        part_keys: Config::PART_KEYS,
         seed,
         rules: Rules::SAFE,
     };

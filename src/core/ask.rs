@@ -147,6 +147,8 @@ pub enum Question {
         incarnation: Incarnation,
         /// From the key after this one on.
         after: Option<Key>,
+        /// So many keys at most.
+        keys: usize,
     },
     /// Take a part of what there is to be stored. With the last part it takes the place of everything older.
     Push {
@@ -272,7 +274,7 @@ mod tests {
         for question in [
             Question::Fence { configuration: Configuration::of(3, 2) },
             Question::Probe { recovered: Some(Configuration::of(1, 1)), buckets: true },
-            Question::Pull { incarnation, after: Some(key) },
+            Question::Pull { incarnation, after: Some(key), keys: 7 },
             Question::Push { incarnation, snapshot: 1, part: 0, entries: entries.clone(), last },
             Question::Adopt { incarnation, from: summary, configurations: configurations.clone() },
         ] {

@@ -53,8 +53,10 @@ impl Hash for Follower {
     }
 }
 
-/// The most keys of a page or part, and the most bytes of keys and values, but for the last of them.
-pub(super) const PART: (usize, usize) = (1024, 256 << 10);
+/// The most bytes of keys and values of a page or part, but for the last of them.
+const PART_BYTES: usize = 256 << 10;
+/// The most keys of a page, whatever is asked for.
+const MOST_KEYS: usize = 1024;
 
 impl Follower {
     /// A follower that has just started, with an empty store. A node without a disk cannot tell its first start from one
@@ -179,7 +181,7 @@ impl Follower {
             {
                 Said::Refused
             }
-            Question::Pull { after, .. } => self.page(after.as_ref()),
+            Question::Pull { after, keys, .. } => self.page(after.as_ref(), (*keys).min(MOST_KEYS)),
             Question::Push { snapshot, part, entries, last, .. } => {
                 self.take_part((*snapshot, *part), entries, last.as_ref(), events)
             }
@@ -213,8 +215,8 @@ impl Follower {
         Said::Promised { configurations: self.configurations.clone(), summary: self.store.summary() }
     }
 
-    fn page(&self, after: Option<&Key>) -> Said {
-        let (entries, more) = page(&self.store, after);
+    fn page(&self, after: Option<&Key>, most_keys: usize) -> Said {
+        let (entries, more) = page(&self.store, after, most_keys);
         Said::Page { entries, more }
     }
 
@@ -309,12 +311,11 @@ fn stored(key: Key, entry: Entry) -> Event {
 }
 
 /// A page of a store, and whether there is more.
-pub(super) fn page(store: &Store, after: Option<&Key>) -> (Vec<Item>, bool) {
-    let (most_keys, most_bytes) = PART;
+pub(super) fn page(store: &Store, after: Option<&Key>, most_keys: usize) -> (Vec<Item>, bool) {
     let mut entries = Vec::new();
     let mut bytes = 0;
     for (key, entry) in store.after(after) {
-        if entries.len() == most_keys || bytes >= most_bytes {
+        if entries.len() == most_keys || bytes >= PART_BYTES {
             return (entries, true);
         }
         bytes += key.as_str().len() + entry.value.as_json().len();

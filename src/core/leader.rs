@@ -47,6 +47,9 @@ pub struct LeaderConfig {
     pub window: usize,
     /// The most bytes of keys and values that they may hold. A single write may be larger.
     pub window_bytes: usize,
+    /// The most keys that a follower's store is read by at a time, or that are sent to bring it up to date; at least 1. By bytes there
+    /// is a limit besides.
+    pub part_keys: usize,
     /// Where the jitter of resends comes from.
     pub seed: Seed,
     /// Which decisions are in force.

@@ -23,6 +23,7 @@ impl Lone {
             repl_timeout,
             window,
             window_bytes,
+            part_keys: 1024,
             seed,
             rules: Rules::SAFE,
         };

@@ -59,6 +59,7 @@ impl World {
             repl_timeout: Duration::from_secs(5),
             window,
             window_bytes: 1 << 20,
+            part_keys: 1024,
             seed: Seed::new(1),
             rules: Rules::SAFE,
         };

@@ -36,6 +36,7 @@ pub(super) fn config(followers: usize, quorum: usize, id: u64) -> LeaderConfig {
         repl_timeout: Duration::from_secs(5),
         window: 100_000,
         window_bytes: usize::MAX,
+        part_keys: 1024,
         seed: Seed::new(1),
         rules: Rules::SAFE,
     }

@@ -32,6 +32,9 @@ pub struct Config {
     pub max_connections: usize,
     /// Leader: the most first deliveries to one follower that may be unanswered.
     pub window: usize,
+    /// Leader: how many keys it reads, or sends to bring a follower up to date, at a time; see
+    /// [`LeaderConfig::part_keys`](crate::core::LeaderConfig::part_keys).
+    pub part_keys: usize,
     /// Where the emulated delays and the jitter of resends come from.
     pub seed: Seed,
     /// Which of its lives the node is in: a number that it never had before. The simulator counts from 0; `serve` draws
@@ -92,6 +95,8 @@ impl Config {
     ///
     /// [`LeaderConfig::window`]: crate::core::LeaderConfig::window
     pub const WINDOW: usize = 65_536;
+    /// How many keys at a time; see [`LeaderConfig::part_keys`](crate::core::LeaderConfig::part_keys).
+    pub const PART_KEYS: usize = 1024;
     /// The most bytes that they may hold; see [`LeaderConfig::window_bytes`].
     ///
     /// [`LeaderConfig::window_bytes`]: crate::core::LeaderConfig::window_bytes
@@ -107,6 +112,7 @@ impl Config {
             peer_token: None,
             max_connections: Self::MAX_CONNECTIONS,
             window: Self::WINDOW,
+            part_keys: Self::PART_KEYS,
             seed,
             incarnation: 0,
             first_epoch: Epoch::FIRST,

@@ -69,6 +69,7 @@ impl Replicator {
             repl_timeout: role.repl_timeout,
             window: config.window,
             window_bytes: Config::WINDOW_BYTES,
+            part_keys: config.part_keys,
             seed: config.seed,
             rules: config.rules,
         };

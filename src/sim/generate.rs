@@ -49,6 +49,7 @@ impl Generator {
             delay_ms: [0, longest],
             repl_timeout_ms: dice.draw("timeout", 0).between(500, 3000),
             window: window(&dice),
+            part_keys: part_keys(&dice),
             rules: self.rules.clone(),
             ..ClusterSpec::default()
         };
@@ -103,6 +104,14 @@ fn window(dice: &Dice) -> usize {
     match dice.draw("window", 0).between(0, 1) {
         0 => ClusterSpec::default().window,
         _ => dice.draw("window", 1).between(1, 16) as usize,
+    }
+}
+
+/// In half of the scenarios what a follower stores is read and sent in several parts: most have few keys.
+fn part_keys(dice: &Dice) -> usize {
+    match dice.draw("parts", 0).between(0, 1) {
+        0 => ClusterSpec::default().part_keys,
+        _ => 1,
     }
 }
 

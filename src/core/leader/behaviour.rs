@@ -79,6 +79,7 @@ mod tests {
             repl_timeout: Duration::from_secs(5),
             window: 10,
             window_bytes: 1000,
+            part_keys: 1024,
             seed: Seed::new(began.as_secs()),
             rules: Rules::SAFE,
         };

@@ -101,7 +101,7 @@ impl Leader {
             return part.clone();
         }
         let (after, mut summary) = snapshot.taken.clone();
-        let (mut entries, more) = page(&self.store, after.as_ref());
+        let (mut entries, more) = page(&self.store, after.as_ref(), self.config.part_keys);
         let up_to = entries.last().map(|item| item.key.clone());
         if let Some(against) = &snapshot.against {
             entries.retain(|item| !against.agree_on(&item.key, self.store.buckets()));

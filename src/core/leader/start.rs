@@ -321,7 +321,7 @@ impl Leader {
         let promised = self.peers[from.index()].link.promised.as_ref();
         let (incarnation, after) =
             promised.map(|promised| (promised.incarnation, promised.read_to.clone())).unwrap_or_default();
-        Question::Pull { incarnation, after }
+        Question::Pull { incarnation, after, keys: self.config.part_keys }
     }
 
     /// A part of what a follower stores has come. Of each key the newest is taken.

@@ -166,7 +166,7 @@ impl Scope {
 
     /// A leader that begins this of its lives.
     pub(super) fn leader(&self, life: u8) -> Leader {
-        let ClusterSpec { followers, write_quorum, window, .. } = self.scenario.cluster;
+        let ClusterSpec { followers, write_quorum, window, part_keys, .. } = self.scenario.cluster;
         Leader::new(LeaderConfig {
             id: LeaderId(life.into()),
             first_epoch: Epoch::new(u64::from(life) + 1),
@@ -175,6 +175,7 @@ impl Scope {
             repl_timeout: Duration::from_secs(1),
             window,
             window_bytes: usize::MAX,
+            part_keys,
             seed: Seed::new(0),
             rules: self.rules(),
         })

@@ -61,6 +61,8 @@ pub struct ClusterSpec {
     pub tick_ms: u64,
     /// The most first deliveries to one follower that may be unanswered. What goes beyond is kept by key.
     pub window: usize,
+    /// The most keys that a leader reads, or sends to bring a follower up to date, at a time.
+    pub part_keys: usize,
     /// Which decisions of the protocol are in force.
     pub rules: RulesSpec,
 }
@@ -75,6 +77,7 @@ impl Default for ClusterSpec {
             link_ms: 1,
             tick_ms: 1,
             window: Config::WINDOW,
+            part_keys: Config::PART_KEYS,
             rules: RulesSpec::Named(RuleSet::Safe),
         }
     }
@@ -252,8 +255,10 @@ impl Scenario {
                 return impossible(format!("cluster.{name} = {ms}: must be 1 to {LONGEST_MS}"));
             }
         }
-        if self.cluster.window == 0 {
-            return impossible("cluster.window = 0: must be at least 1".into());
+        for (name, number) in [("window", self.cluster.window), ("part_keys", self.cluster.part_keys)] {
+            if number == 0 {
+                return impossible(format!("cluster.{name} = 0: must be at least 1"));
+            }
         }
         self.workload.check(*followers).map_err(ScenarioError::Impossible)?;
         for (place, fault) in self.faults.iter().enumerate() {

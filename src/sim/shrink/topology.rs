@@ -26,6 +26,9 @@ impl<F: FnMut(u64, usize)> Search<F> {
         usual.cluster.window = ClusterSpec::default().window;
         self.adopt(usual);
         let mut usual = self.best.clone();
+        usual.cluster.part_keys = ClusterSpec::default().part_keys;
+        self.adopt(usual);
+        let mut usual = self.best.clone();
         usual.cluster.delay_ms = [USUAL_DELAY_MS; 2];
         self.adopt(usual);
         self.fewer_clients();

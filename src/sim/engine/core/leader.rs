@@ -165,7 +165,8 @@ struct Blueprint {
 
 impl LeaderHost {
     pub(super) fn new(cluster: &ClusterSpec, seed: Seed, faults: Arc<[MessageFault]>) -> Self {
-        let &ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, window, .. } = cluster;
+        let &ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, window, part_keys, .. } =
+            cluster;
         let config = LeaderConfig {
             id: LeaderId(0),
             first_epoch: Epoch::FIRST,
@@ -173,6 +174,7 @@ impl LeaderHost {
             repl_timeout: Duration::from_millis(repl_timeout_ms),
             window,
             window_bytes: node::Config::WINDOW_BYTES,
+            part_keys,
             seed,
             rules: cluster.rules.rules(),
         };

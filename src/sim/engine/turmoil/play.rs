@@ -20,8 +20,17 @@ pub(in crate::sim::engine) fn play(
     returned: Arc<AtomicUsize>,
 ) -> Result<Played, SimError> {
     refuse_what_turmoil_cannot(scenario)?;
-    let ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, link_ms, tick_ms, window, rules } =
-        &scenario.cluster;
+    let ClusterSpec {
+        followers,
+        write_quorum,
+        delay_ms: [min, max],
+        repl_timeout_ms,
+        link_ms,
+        tick_ms,
+        window,
+        part_keys,
+        rules,
+    } = &scenario.cluster;
     let world = World::new(seed)
         .followers(*followers)
         .write_quorum(*write_quorum)
@@ -30,6 +39,7 @@ pub(in crate::sim::engine) fn play(
         .link_latency_ms(*link_ms)
         .tick_ms(*tick_ms)
         .window(*window)
+        .part_keys(*part_keys)
         .rules(rules.rules())
         .message_faults(story::message_faults(scenario))
         .count_into(returned);

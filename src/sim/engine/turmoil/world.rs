@@ -48,6 +48,7 @@ pub struct World {
     tick: Duration,
     link_latency: Duration,
     window: usize,
+    part_keys: usize,
     rules: Rules,
     message_faults: Arc<[MessageFault]>,
     returned: Arc<AtomicUsize>,
@@ -82,6 +83,7 @@ impl World {
             tick: Duration::from_millis(1),
             link_latency: Duration::from_millis(1),
             window: Config::WINDOW,
+            part_keys: Config::PART_KEYS,
             rules: Rules::SAFE,
             message_faults: Arc::default(),
             returned: Arc::default(),
@@ -129,6 +131,12 @@ impl World {
     #[must_use]
     pub fn window(self, window: usize) -> Self {
         Self { window, ..self }
+    }
+
+    /// How many keys a leader reads, or sends to bring a follower up to date, at a time.
+    #[must_use]
+    pub fn part_keys(self, part_keys: usize) -> Self {
+        Self { part_keys, ..self }
     }
 
     /// Which decisions of the protocol are in force.
@@ -280,7 +288,8 @@ impl World {
 
     fn host(&self, sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &mut Levers, node: NodeId, role: &Role) {
         let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-        let config = Config { rules: self.rules, window: self.window, ..Config::new(role.clone(), listen, self.seed) };
+        let (window, part_keys) = (self.window, self.part_keys);
+        let config = Config { rules: self.rules, window, part_keys, ..Config::new(role.clone(), listen, self.seed) };
         let (recorder, faults) = (recorder.clone(), Arc::clone(&self.message_faults));
         let healed = Arc::clone(&levers.messages_healed);
         let beginning = recorder.beginning().shared();
