@@ -104,7 +104,7 @@ impl Answer<'_> {
     /// What is wrong with it, after these records.
     fn check(&self, facts: &Facts, replay: &Replay<'_>, before: &[Record]) -> Option<String> {
         let Self { number, write, ok, confirmations, at } = self;
-        let quorum = facts.write_quorum;
+        let quorum = facts.quorum_of(write.life);
         let stored = replay.reached(write, at.0);
         let told = || {
             let did = if *ok { "acknowledged" } else { "answered without the quorum for" };
@@ -131,7 +131,10 @@ fn told(
     operation: &Operation,
 ) -> Option<String> {
     let Kind::Write(value) = &operation.kind else { return None };
-    let quorum = Quorum { required: facts.write_quorum, first: None };
+    let stamp = operation.stamp;
+    let write = || writes.that_says(keys.number(&operation.key)?, stamp?, value);
+    let required = write().map_or(facts.write_quorum, |write| facts.quorum_of(write.life));
+    let quorum = Quorum { required, first: None };
     let contradiction = |confirmed| contradiction(&quorum, Some(facts.followers), operation, confirmed);
     if let Some(what) = operation.confirmed.and_then(contradiction) {
         return Some(what);

@@ -186,13 +186,13 @@ impl<'a> Check<'a> {
         for id in mourned.into_iter().filter(|id| !holders.contains(id)) {
             crashed.insert(id);
         }
-        let accused = holders.len() + crashed.len() < self.facts.write_quorum;
+        let accused = holders.len() + crashed.len() < self.facts.quorum_of(write.life);
         if accused {
             let only = if holders.is_empty() { "" } else { "only " };
             let forgot = self.replay.forgot(write);
             let forgot: Vec<String> =
                 forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
-            let quorum = self.facts.write_quorum;
+            let quorum = self.facts.quorum_of(write.life);
             self.evidence.push(format!(
                 "{how}, when {only}{} stored it, where {quorum} must{}",
                 names(&holders),
@@ -224,7 +224,7 @@ impl<'a> Check<'a> {
             let is_it = |acknowledged: &&Acknowledged<'_>| acknowledged.write.stamp == known.stamp;
             let mut of_key = self.of_key[key].values().map(|at| &self.acknowledged[*at]);
             let is_gone = match of_key.find(is_it) {
-                Some(acknowledged) => acknowledged.crashed.len() >= self.facts.write_quorum,
+                Some(acknowledged) => acknowledged.crashed.len() >= self.facts.quorum_of(acknowledged.write.life),
                 // What was read and not acknowledged was stored by some that nobody counted.
                 None => anew,
             };
@@ -243,10 +243,9 @@ impl<'a> Check<'a> {
         if before.is_none() {
             return;
         }
-        let quorum = self.facts.write_quorum;
         for at in self.of_key[key].values() {
             let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[*at];
-            let holders = self.replay.holders(write);
+            let (holders, quorum) = (self.replay.holders(write), self.facts.quorum_of(write.life));
             if !*accused && holders.len() + crashed.len() < quorum {
                 *accused = true;
                 let (node, at, holders) = (record.node, At(record.at), names(holders));
@@ -274,7 +273,6 @@ impl<'a> Check<'a> {
         if before.stamp < stamp || (before.stamp == stamp && before.value == value) {
             return;
         }
-        let quorum = self.facts.write_quorum;
         let of_key = &self.of_key[key];
         // If both are of one life, what is before the later one still covers what is before the earlier.
         let one_life =
@@ -287,7 +285,7 @@ impl<'a> Check<'a> {
         };
         for at in lost {
             let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[at];
-            let holders = self.replay.holders(write);
+            let (holders, quorum) = (self.replay.holders(write), self.facts.quorum_of(write.life));
             if !*accused && holders.len() + crashed.len() < quorum {
                 *accused = true;
                 self.evidence.push(format!(

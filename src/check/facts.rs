@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::trace::{Disturbance, Event, Micros, Record};
@@ -7,8 +8,10 @@ use crate::base::trace::{Disturbance, Event, Micros, Record};
 pub struct Facts {
     /// The number of followers.
     pub followers: usize,
-    /// The configured quorum.
+    /// The configured quorum in the beginning.
     pub write_quorum: usize,
+    /// The quorums of those lives of leaders that had another one.
+    pub quorums: BTreeMap<u64, usize>,
     /// The configured deadline of a write.
     pub repl_timeout: Duration,
     /// The range of the emulated delays.
@@ -35,6 +38,7 @@ impl Facts {
         Some(Self {
             followers: *followers,
             write_quorum: *write_quorum,
+            quorums: records.iter().filter_map(quorum).collect(),
             repl_timeout: (*repl_timeout).into(),
             delay: (delay.0.into(), delay.1.into()),
             link_latency: (*link).into(),
@@ -42,6 +46,20 @@ impl Facts {
             healed_at: records.iter().position(|record| is_probe(&record.event)),
             window: *window,
         })
+    }
+}
+
+impl Facts {
+    /// How many followers must confirm what this life of a leader accepts.
+    pub fn quorum_of(&self, life: u64) -> usize {
+        self.quorums.get(&life).copied().unwrap_or(self.write_quorum)
+    }
+}
+
+fn quorum(record: &Record) -> Option<(u64, usize)> {
+    match record.event {
+        Event::Require { write_quorum } => Some((record.incarnation, write_quorum)),
+        _ => None,
     }
 }
 
@@ -99,6 +117,7 @@ mod tests {
         let expected = Facts {
             followers: 3,
             write_quorum: 2,
+            quorums: BTreeMap::new(),
             repl_timeout: Duration::from_millis(5),
             delay: (Duration::from_micros(10), Duration::from_micros(20)),
             link_latency: Duration::from_micros(1),

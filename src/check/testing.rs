@@ -53,6 +53,7 @@ impl Story {
         let facts = Facts {
             followers: 3,
             write_quorum: 2,
+            quorums: BTreeMap::new(),
             repl_timeout: Duration::from_secs(5),
             delay: (Duration::ZERO, Duration::from_secs(1)),
             link_latency: Duration::from_millis(1),

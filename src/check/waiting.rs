@@ -21,7 +21,9 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
         }
     }
     let remembering = remember.into_iter().filter(|remembers| *remembers).count();
-    let needed = Configuration::of(facts.followers, facts.write_quorum).recovery_quorum();
+    let quorums = facts.quorums.values().copied().chain([facts.write_quorum]);
+    let needed = quorums.map(|quorum| Configuration::of(facts.followers, quorum).recovery_quorum());
+    let needed = needed.max().unwrap_or_default();
     (recovers && !serves && remembering < needed).then(|| {
         format!("the leader rightly waits for an operator: only {remembering} of the {needed} followers that it takes remember")
     })

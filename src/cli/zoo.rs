@@ -24,9 +24,9 @@ use super::{Failure, complain, say};
 /// Exit status: 0 if every rule is shown to be needed, 1 if one is not, or, with --check, if the file claims something else.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which rules [default: all of them]
-    #[arg(value_name = "RULE")]
-    rules: Vec<Rule>,
+    /// Which rules [default: all of them]. RULE,OTHER switches others off with it, and looks for what does not break with those alone
+    #[arg(value_name = "RULE", value_parser = parse_rules)]
+    rules: Vec<Exhibit>,
     /// How many searches for each rule, each with seeds of its own
     #[arg(long, value_name = "N", value_parser = parse_count, default_value = "20")]
     starts: NonZeroUsize,
@@ -44,14 +44,20 @@ pub(super) struct Args {
     save: Option<PathBuf>,
 }
 
+/// A rule alone stands for what the whole zoo shows of it.
+fn parse_rules(text: &str) -> Result<Exhibit, String> {
+    let off: Vec<Rule> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let known = Exhibit::all().find(|exhibit| off == [exhibit.rule()]);
+    Ok(known.unwrap_or_else(|| Exhibit::of(off)))
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let claimed = args.check.as_deref().map(claims).transpose()?;
     if let Some(directory) = &args.save {
         fs::create_dir_all(directory)
             .map_err(|error| Failure::Usage(format!("--save {}: {error}", directory.display())))?;
     }
-    let wanted = |exhibit: &Exhibit| args.rules.is_empty() || args.rules.contains(&exhibit.rule());
-    let exhibits: Vec<Exhibit> = Exhibit::all().filter(wanted).collect();
+    let exhibits: Vec<Exhibit> = if args.rules.is_empty() { Exhibit::all().collect() } else { args.rules.clone() };
     let searches = exhibits.len() * args.starts.get();
     let style =
         ProgressStyle::with_template("{bar:40} {pos}/{len} searches, {elapsed}").expect("the template is valid");

@@ -177,7 +177,7 @@ impl Follower {
             Question::Pull { incarnation, .. }
             | Question::Push { incarnation, .. }
             | Question::Adopt { incarnation, .. }
-                if *incarnation != self.incarnation && self.rules.name_incarnation =>
+                if *incarnation != self.incarnation =>
             {
                 Said::Refused
             }
@@ -229,9 +229,6 @@ impl Follower {
         last: Option<&Last>,
         events: &mut Vec<Event>,
     ) -> Said {
-        if !self.rules.stage_snapshots {
-            return self.take_part_at_once(entries, last, events);
-        }
         if part == 0 && self.staged.as_ref().is_none_or(|staged| staged.snapshot != snapshot) {
             let (entries, summary) = (BTreeMap::new(), Summary::default());
             self.staged = Some(Staged { snapshot, parts: 0, entries, summary, installed: false });
@@ -263,17 +260,6 @@ impl Follower {
                 events.push(stored(key, entry));
             }
         }
-        self.caught_up(&last.configurations, events);
-        Said::Installed
-    }
-
-    /// What another program might do: each part takes the place of what is there as it comes.
-    fn take_part_at_once(&mut self, entries: &[Item], last: Option<&Last>, events: &mut Vec<Event>) -> Said {
-        for (key, entry) in entries.iter().cloned().map(Item::into_entry) {
-            self.store.overwrite(&key, entry.clone());
-            events.push(stored(key, entry));
-        }
-        let Some(last) = last else { return Said::Taken };
         self.caught_up(&last.configurations, events);
         Said::Installed
     }

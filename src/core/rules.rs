@@ -59,17 +59,9 @@ pub struct Rules {
     pub restamp: bool,
     /// A leader serves what it recovered once a quorum stores it. Without it, at once (F4).
     pub replicate_recovered: bool,
-    /// A leader that has read what its followers store makes sure that none of them has restarted meanwhile. Without it, what
-    /// one has promised counts that has forgotten it (F5).
-    pub confirm_promises: bool,
     /// A follower is given a memory only when enough others have said since its start that the leader's epoch stands. Without
     /// it, at once (F5).
     pub confirm_before_install: bool,
-    /// What is meant for one life of a follower is refused by the next. Without it, it is taken (F31).
-    pub name_incarnation: bool,
-    /// A snapshot is kept aside until it is complete, and never replaces what is newer. Without it, each part is stored as it
-    /// comes (F31).
-    pub stage_snapshots: bool,
     /// A follower that is brought up to date drops what is of an earlier epoch. Without it, it keeps what no leader knows (F29).
     pub drop_leftovers: bool,
     /// A cluster begins anew, empty, only if no follower remembers anything. Without it, if a majority does not (F3).
@@ -127,14 +119,8 @@ pub enum Rule {
     Restamp,
     /// [`Rules::replicate_recovered`]
     ReplicateRecovered,
-    /// [`Rules::confirm_promises`]
-    ConfirmPromises,
     /// [`Rules::confirm_before_install`]
     ConfirmBeforeInstall,
-    /// [`Rules::name_incarnation`]
-    NameIncarnation,
-    /// [`Rules::stage_snapshots`]
-    StageSnapshots,
     /// [`Rules::drop_leftovers`]
     DropLeftovers,
     /// [`Rules::bootstrap_from_all`]
@@ -147,7 +133,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 26] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
@@ -169,10 +155,7 @@ impl Rule {
         Self::MergeNewest,
         Self::Restamp,
         Self::ReplicateRecovered,
-        Self::ConfirmPromises,
         Self::ConfirmBeforeInstall,
-        Self::NameIncarnation,
-        Self::StageSnapshots,
         Self::DropLeftovers,
         Self::BootstrapFromAll,
         Self::ReadCommitted,
@@ -203,10 +186,7 @@ impl Rule {
             Self::MergeNewest => "merge-newest",
             Self::Restamp => "restamp",
             Self::ReplicateRecovered => "replicate-recovered",
-            Self::ConfirmPromises => "confirm-promises",
             Self::ConfirmBeforeInstall => "confirm-before-install",
-            Self::NameIncarnation => "name-incarnation",
-            Self::StageSnapshots => "stage-snapshots",
             Self::DropLeftovers => "drop-leftovers",
             Self::BootstrapFromAll => "bootstrap-from-all",
             Self::ReadCommitted => "read-committed",
@@ -254,10 +234,7 @@ impl Rules {
         merge_newest: true,
         restamp: true,
         replicate_recovered: true,
-        confirm_promises: true,
         confirm_before_install: true,
-        name_incarnation: true,
-        stage_snapshots: true,
         drop_leftovers: true,
         bootstrap_from_all: true,
         read_committed: true,
@@ -303,10 +280,7 @@ impl Rules {
             Rule::MergeNewest => &mut self.merge_newest,
             Rule::Restamp => &mut self.restamp,
             Rule::ReplicateRecovered => &mut self.replicate_recovered,
-            Rule::ConfirmPromises => &mut self.confirm_promises,
             Rule::ConfirmBeforeInstall => &mut self.confirm_before_install,
-            Rule::NameIncarnation => &mut self.name_incarnation,
-            Rule::StageSnapshots => &mut self.stage_snapshots,
             Rule::DropLeftovers => &mut self.drop_leftovers,
             Rule::BootstrapFromAll => &mut self.bootstrap_from_all,
             Rule::ReadCommitted => &mut self.read_committed,

@@ -124,7 +124,7 @@ impl Reader {
             Event::Fault { kind, latency, what, .. } => {
                 let begins = match kind {
                     Disturbance::Reconnect | Disturbance::Release | Disturbance::Mend => false,
-                    Disturbance::Heal | Disturbance::Probe => false,
+                    Disturbance::Heal | Disturbance::Probe | Disturbance::Configure => false,
                     // A link that is as fast as usual again has no fault.
                     Disturbance::Latency => *latency != self.link,
                     _ => true,
@@ -159,6 +159,9 @@ impl Reader {
             }
             Event::Serve { epoch } if record.incarnation > 0 => {
                 Some(own_lane("", followers, &format!("serves in epoch {}", epoch.get())))
+            }
+            Event::Require { write_quorum } => {
+                Some(own_lane("", followers, &format!("has a quorum of {write_quorum} now")))
             }
             Event::StepDown { .. } => Some(own_lane("", followers, "steps down: another leader has a later epoch")),
             Event::Install { epoch } if epoch.get() > 1 || record.incarnation > 0 => {

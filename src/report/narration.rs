@@ -192,16 +192,22 @@ impl Teller {
             Event::Recovered { from, anew, .. } if record.incarnation > 0 => {
                 let from: Vec<String> = from.iter().map(ToString::to_string).collect();
                 let text = match (anew, from.as_slice()) {
-                    (true, []) => format!("At {at} ms the leader finds that nothing has survived anywhere."),
-                    (_, from) => format!("At {at} ms the leader has recovered what {} stored.", from.join(", ")),
+                    (true, []) => format!("At {at} ms {} finds that nothing has survived anywhere.", the(record.node)),
+                    (_, from) => {
+                        format!("At {at} ms {} has recovered what {} stored.", the(record.node), from.join(", "))
+                    }
                 };
                 (8, text)
             }
             Event::Serve { epoch } if record.incarnation > 0 => {
-                (8, format!("At {at} ms the leader serves again, in epoch {}.", epoch.get()))
+                (8, format!("At {at} ms {} serves again, in epoch {}.", the(record.node), epoch.get()))
             }
+            Event::Require { write_quorum } => (
+                9,
+                format!("It has another quorum now: a write is acknowledged once {write_quorum} have confirmed it."),
+            ),
             Event::StepDown { promised } => {
-                (9, format!("At {at} ms the leader learns of epoch {} and steps down.", promised.get()))
+                (9, format!("At {at} ms {} learns of epoch {} and steps down.", the(record.node), promised.get()))
             }
             Event::Install { .. } if record.incarnation > 0 => {
                 (7, format!("At {at} ms {} has been brought up to date.", record.node))

@@ -59,7 +59,7 @@ impl Generator {
         // Half of the scenarios are such that turmoil can run them too, and confirm what is found.
         let is_for_core_alone = self.engine == Engine::Core && dice.draw("core alone", 0).between(0, 1) == 1;
         let possible = |kind: &Kind| match kind {
-            Kind::Crash | Kind::Outage => self.crashes,
+            Kind::Crash | Kind::Outage | Kind::Flap | Kind::Quorum => self.crashes,
             Kind::Pause | Kind::Clock => is_for_core_alone,
             Kind::Replace => is_for_core_alone && self.crashes,
             _ => true,
@@ -146,11 +146,13 @@ enum Kind {
     Pause,
     Clock,
     Outage,
+    Flap,
+    Quorum,
     Replace,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Crash,
         Self::Hold,
         Self::Partition,
@@ -163,6 +165,8 @@ impl Kind {
         Self::Pause,
         Self::Clock,
         Self::Outage,
+        Self::Flap,
+        Self::Quorum,
         Self::Replace,
     ];
 
@@ -181,12 +185,18 @@ impl Kind {
             Self::Clock => "clock",
             Self::Replace => "replace",
             Self::Outage => "outage",
+            Self::Flap => "flap",
+            Self::Quorum => "quorum",
         }
     }
 
     /// One in how many scenarios has it, less one. What takes everything away leaves little to be seen.
     fn rarity(self) -> u64 {
-        if self == Self::Outage { 9 } else { 1 }
+        match self {
+            Self::Outage => 9,
+            Self::Flap | Self::Quorum => 3,
+            _ => 1,
+        }
     }
 
     /// One fault of this kind, and its end where it has one.
@@ -253,6 +263,28 @@ impl Kind {
                     |(at_ms, kind): (u64, Option<FaultKind>)| Some(Fault { at_ms, until_ms: None, kind: kind? });
                 story.into_iter().filter_map(fault).collect()
             }
+            Self::Flap => {
+                // It is killed again before it is done with what it does when it starts.
+                let node = if draw(5).between(0, 1) == 0 { NodeId::Leader } else { follower };
+                let mut at_ms = at_ms;
+                let mut faults = Vec::new();
+                for crash in 0..draw(6).between(2, 4) {
+                    faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Crash(node) });
+                    at_ms += draw(10 + 2 * crash).between(1, 100);
+                    faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Restart(node) });
+                    at_ms += draw(11 + 2 * crash).between(3, 600);
+                }
+                faults
+            }
+            Self::Quorum => {
+                let quorum = draw(5).between(1, cluster.followers as u64) as usize;
+                let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+                vec![
+                    fault(at_ms, FaultKind::Quorum(quorum)),
+                    fault(at_ms, FaultKind::Crash(NodeId::Leader)),
+                    fault(at_ms + draw(6).between(1, 1000), FaultKind::Restart(NodeId::Leader)),
+                ]
+            }
             Self::Outage => {
                 let followers = || FollowerId::first(cluster.followers).map(NodeId::from);
                 let nodes = || [NodeId::Leader].into_iter().chain(followers());
@@ -318,7 +350,7 @@ mod tests {
             times.chunk_by(|a, b| a == b).any(|together| together.len() == 1 + scenario.cluster.followers)
         };
         assert!((0..500).any(|seed| is_outage(&seed)), "there is never an outage");
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Outage) {
+        for kind in Kind::ALL.into_iter().filter(|kind| ![Kind::Outage, Kind::Flap].contains(kind)) {
             assert!(mixes.iter().flatten().any(|name| *name == kind.name()), "{kind:?} is never generated");
         }
     }

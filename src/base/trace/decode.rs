@@ -134,6 +134,7 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "recover" => Event::Recover { key: need!(raw.key), stamp: need!(raw.stamp), value: need!(raw.value) },
         "recovered" => Event::Recovered { epoch: need!(raw.epoch), from: need!(raw.from), anew: need!(raw.anew) },
         "serve" => Event::Serve { epoch: need!(raw.epoch) },
+        "require" => Event::Require { write_quorum: need!(raw.write_quorum) },
         "step_down" => Event::StepDown { promised: need!(raw.promised) },
         "forgot" => Event::Forgot { follower: need!(raw.follower) },
         "promise" => Event::Promise { epoch: need!(raw.epoch), leader: need!(raw.leader) },

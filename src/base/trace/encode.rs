@@ -70,6 +70,9 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Serve { epoch } => {
             encoder.tag(18).number(epoch.get());
         }
+        Event::Require { write_quorum } => {
+            encoder.tag(24).number(*write_quorum as u64);
+        }
         Event::StepDown { promised } => {
             encoder.tag(19).number(promised.get());
         }

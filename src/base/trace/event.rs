@@ -146,6 +146,8 @@ pub enum Disturbance {
     ClockRight,
     /// A second leader was started while the first still ran, which is called the former from here on.
     Replace,
+    /// The leader was given another configuration, for its next start.
+    Configure,
 }
 
 /// Something that happened.
@@ -312,6 +314,11 @@ pub enum Event {
     Serve {
         /// Its epoch.
         epoch: Epoch,
+    },
+    /// A leader that started has another quorum than the cluster had in the beginning.
+    Require {
+        /// How many followers must confirm what it accepts.
+        write_quorum: usize,
     },
     /// The leader learnt that a follower has promised a later epoch to another one, and serves no longer.
     StepDown {

@@ -261,9 +261,6 @@ impl Leader {
     /// From what the leader can begin, if all those that it takes had promised at one moment: each had before a round in which
     /// each said that the promise stands.
     fn confirmed_basis(&self) -> Option<Basis> {
-        if !self.config.rules.confirm_promises {
-            return self.basis(|promised| self.is_read(promised));
-        }
         let rounds: BTreeSet<u64> =
             self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.round)).collect();
         rounds.into_iter().find_map(|round| {

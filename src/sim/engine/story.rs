@@ -164,6 +164,15 @@ pub(super) fn replace() -> Event {
     fault(Disturbance::Replace, &[NodeId::Leader], "another leader is started, though the former still runs".into())
 }
 
+/// How it tells that the next leader will have another quorum.
+pub(super) fn quorum(write_quorum: usize) -> Event {
+    fault(
+        Disturbance::Configure,
+        &[NodeId::Leader],
+        format!("from its next start the leader has a quorum of {write_quorum}"),
+    )
+}
+
 /// How it tells that every fault was ended.
 pub(super) fn healed() -> Event {
     fault(Disturbance::Heal, &[], "everything is healed".into())

@@ -92,7 +92,8 @@ impl Step<'_> {
             let record = self.state.ghost.records[write];
             if record.acknowledged && self.scope.operations[write].key == key {
                 let holders = self.holders(write);
-                if holders.len() + record.crashed.len() < self.scope.quorum() {
+                let quorum = record.accepted.map_or(0, |(life, ..)| self.scope.quorum_of(life));
+                if holders.len() + record.crashed.len() < quorum {
                     self.accuse(Property::Durability, |step| {
                         format!("{} was acknowledged, and {to} replaced it: too few still store it", step.name(write))
                     });
@@ -116,7 +117,7 @@ impl Step<'_> {
     /// The leader answers the client of a write.
     pub(super) fn judge_completed(&mut self, write: usize, completion: Completion) {
         let Completion { ok, confirmations, .. } = completion;
-        let quorum = self.scope.quorum();
+        let quorum = self.scope.quorum_of(self.state.life);
         let stored = self.reached(write);
         let told = |step: &Self| {
             let how = if ok { "acknowledged" } else { "answered without its quorum" };
@@ -250,7 +251,8 @@ impl Step<'_> {
     /// The leader waits for what will not come. It may, if more followers have lost their memory than the quorum allows for.
     fn judge_waiting(&mut self) {
         let remember = self.state.followers().filter(|(_, site)| site.memory.as_ref().is_some_and(Memory::remembers));
-        let needed = Configuration::of(self.state.sites.len(), self.scope.quorum()).recovery_quorum();
+        let configuration = |life| Configuration::of(self.state.sites.len(), self.scope.quorum_of(life));
+        let needed = (0..=self.state.life).map(|life| configuration(life).recovery_quorum()).max().unwrap_or(0);
         if remember.count() >= needed {
             self.accuse(Property::Liveness, |_| "the leader never serves, though enough followers remember".into());
         }

@@ -154,9 +154,15 @@ impl Scope {
         self.faults.iter().any(|fault| matches!(fault, Budgeted::Crash(_)))
     }
 
-    /// How many followers must confirm a write.
-    pub(super) fn quorum(&self) -> usize {
-        self.scenario.cluster.write_quorum
+    /// How many followers must confirm what this of the leader's lives accepts: the quorums that the faults name come one after
+    /// another.
+    pub(super) fn quorum_of(&self, life: u8) -> usize {
+        let named = self.scenario.faults.iter().filter_map(|fault| match fault.kind {
+            FaultKind::Quorum(quorum) => Some(quorum),
+            _ => None,
+        });
+        let quorums: Vec<usize> = [self.scenario.cluster.write_quorum].into_iter().chain(named).collect();
+        quorums[usize::from(life).min(quorums.len() - 1)]
     }
 
     /// Which decisions of the protocol are in force.
@@ -166,11 +172,11 @@ impl Scope {
 
     /// A leader that begins this of its lives.
     pub(super) fn leader(&self, life: u8) -> Leader {
-        let ClusterSpec { followers, write_quorum, window, part_keys, .. } = self.scenario.cluster;
+        let ClusterSpec { followers, window, part_keys, .. } = self.scenario.cluster;
         Leader::new(LeaderConfig {
             id: LeaderId(life.into()),
             first_epoch: Epoch::new(u64::from(life) + 1),
-            configuration: Configuration::of(followers, write_quorum),
+            configuration: Configuration::of(followers, self.quorum_of(life)),
             // Its timers go off whenever the search lets them.
             repl_timeout: Duration::from_secs(1),
             window,
@@ -222,7 +228,7 @@ impl Scope {
 fn budgeted(fault: &Fault) -> Result<Option<Budgeted>, String> {
     let (kind, target) = match &fault.kind {
         FaultKind::Crash(node) => return Ok(Some(Budgeted::Crash(*node))),
-        FaultKind::Restart(_) => return Ok(None),
+        FaultKind::Restart(_) | FaultKind::Quorum(_) => return Ok(None),
         FaultKind::Drop(target) => (MessageFault::Drop, target),
         FaultKind::DropReply(target) => (MessageFault::DropReply, target),
         FaultKind::Duplicate { target, .. } => (MessageFault::Duplicate, target),

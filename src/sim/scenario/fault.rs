@@ -83,6 +83,8 @@ pub enum FaultKind {
         /// Thousandths of the true rate.
         rate_per_mille: u64,
     },
+    /// From its next start on the leader has this quorum: so many followers must confirm a write.
+    Quorum(usize),
     /// A second leader is started while the first still runs, as when somebody takes a node for dead that is only out of
     /// reach. From there on `leader` is the second, and the first is called `former`; once everything is healed, it is
     /// stopped. Core engine only.
@@ -176,7 +178,7 @@ impl From<OperationName> for String {
 
 impl FaultKind {
     /// The names of the kinds, as they stand in a file.
-    pub const NAMES: [&str; 16] = [
+    pub const NAMES: [&str; 17] = [
         "crash",
         "restart",
         "pause",
@@ -193,6 +195,7 @@ impl FaultKind {
         "disconnect",
         "clock",
         "replace",
+        "quorum",
     ];
 
     /// The name of the kind, as it stands in a file.
@@ -214,6 +217,7 @@ impl FaultKind {
             Self::Disconnect { .. } => 13,
             Self::Clock { .. } => 14,
             Self::Replace { .. } => 15,
+            Self::Quorum(_) => 16,
         };
         Self::NAMES[place]
     }
@@ -228,7 +232,7 @@ impl FaultKind {
             Self::Drop(_) | Self::DropReply(_) | Self::Duplicate { .. } | Self::Delay { .. } => {
                 self.target().and_then(|target| target.to).into_iter().collect()
             }
-            Self::Disconnect { .. } | Self::Replace { .. } => Vec::new(),
+            Self::Disconnect { .. } | Self::Replace { .. } | Self::Quorum(_) => Vec::new(),
         }
     }
 
@@ -254,7 +258,7 @@ impl FaultKind {
             Self::Slow { node, to, .. } => [node].into_iter().chain(to).for_each(change),
             Self::Drop(target) | Self::DropReply(target) => target.to.iter_mut().for_each(change),
             Self::Duplicate { target, .. } | Self::Delay { target, .. } => target.to.iter_mut().for_each(change),
-            Self::Disconnect { .. } | Self::Replace { .. } => {}
+            Self::Disconnect { .. } | Self::Replace { .. } | Self::Quorum(_) => {}
         }
     }
 

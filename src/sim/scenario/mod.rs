@@ -279,6 +279,12 @@ impl Scenario {
         if let Some(node) = unknown {
             return Err(format!("there is no node {node}"));
         }
+        let followers = self.cluster.followers;
+        if let FaultKind::Quorum(quorum) = fault.kind
+            && !(1..=followers).contains(&quorum)
+        {
+            return Err(format!("quorum = {quorum}: must be 1 to {followers}, the followers"));
+        }
         if let Some(operation) = fault.kind.operation() {
             self.workload.require(operation)?;
         }

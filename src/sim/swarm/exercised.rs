@@ -33,6 +33,8 @@ pub enum Exercised {
     Clock,
     /// A second leader was started while the first still ran.
     Replace,
+    /// The leader was given another quorum.
+    Quorum,
     /// A write reached a follower after a later one.
     Reorder,
     /// A message was sent again.
@@ -49,7 +51,7 @@ pub enum Exercised {
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -63,6 +65,7 @@ impl Exercised {
         Self::Pause,
         Self::Clock,
         Self::Replace,
+        Self::Quorum,
         Self::Reorder,
         Self::Resend,
         Self::Recover,
@@ -76,6 +79,7 @@ impl Exercised {
         !matches!(
             self,
             Self::Restart
+                | Self::Quorum
                 | Self::Reorder
                 | Self::Resend
                 | Self::Recover
@@ -90,7 +94,7 @@ impl Exercised {
     pub fn is_possible(self, generator: &Generator) -> bool {
         let rules = generator.rules.rules();
         match self {
-            Self::Crash | Self::Restart => generator.crashes,
+            Self::Crash | Self::Restart | Self::Quorum => generator.crashes,
             Self::Pause | Self::Clock => generator.engine == Engine::Core,
             Self::Replace => generator.crashes && generator.engine == Engine::Core,
             Self::Recover | Self::Bootstrap | Self::Install => generator.crashes && rules.recover_on_start,
@@ -117,6 +121,7 @@ impl Exercised {
             FaultKind::Clock { .. } => Self::Clock,
             FaultKind::Replace { .. } => Self::Replace,
             FaultKind::Restart(_) | FaultKind::Release(_) | FaultKind::Heal(_) | FaultKind::Resume(_) => return None,
+            FaultKind::Quorum(_) => return None,
         })
     }
 
@@ -139,6 +144,7 @@ impl Exercised {
                 Disturbance::Pause => Self::Pause,
                 Disturbance::ClockOff => Self::Clock,
                 Disturbance::Replace => Self::Replace,
+                Disturbance::Configure => Self::Quorum,
                 _ => return Kinds::default(),
             },
             Event::Send { message, delay, lost, copy } => {
@@ -204,6 +210,7 @@ impl fmt::Display for Exercised {
             Self::Pause => "pause",
             Self::Clock => "clock",
             Self::Replace => "replace",
+            Self::Quorum => "quorum",
             Self::Reorder => "reorder",
             Self::Resend => "resend",
             Self::Recover => "recover",

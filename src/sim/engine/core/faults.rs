@@ -63,6 +63,11 @@ impl World {
             }
             FaultKind::Clock { node, rate_per_mille } => self.set_clock(node, rate_per_mille),
             FaultKind::Replace { keeps } => self.replace(keeps),
+            FaultKind::Quorum(quorum) => {
+                self.record_fault(story::quorum(quorum));
+                let machine = self.present();
+                self.leaders[machine].set_quorum(quorum);
+            }
             // What acts on messages or on a client's call is not a fault of nodes or links.
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } => {}
             FaultKind::Delay { .. } | FaultKind::Disconnect { .. } => {}
@@ -155,7 +160,15 @@ impl World {
         self.network.add_machine();
         self.loyal = keeps;
         let machine = self.present();
+        self.begin_life(machine);
+    }
+
+    /// A leader is there, and begins.
+    fn begin_life(&mut self, machine: Machine) {
         self.record_of_leader(machine, Happened::Restart);
+        if let Some(write_quorum) = self.leaders[machine].other_quorum() {
+            self.record_of_leader(machine, Happened::Require { write_quorum });
+        }
         self.act(machine);
         self.leaders[machine].arrange_wake_up();
     }
@@ -185,9 +198,7 @@ impl World {
                 }
                 let first_epoch = self.next_epoch();
                 self.leaders[machine].restart(self.now, first_epoch);
-                self.record_of_leader(machine, Happened::Restart);
-                self.act(machine);
-                self.leaders[machine].arrange_wake_up();
+                self.begin_life(machine);
                 std::mem::take(&mut self.leaders[machine].calls)
             }
         };

@@ -158,6 +158,8 @@ impl Waiting {
 #[derive(Debug, Clone)]
 struct Blueprint {
     config: LeaderConfig,
+    /// The quorum of its first life.
+    first_quorum: usize,
     netem: NetemConfig,
     faults: Arc<[MessageFault]>,
     healed: Arc<AtomicBool>,
@@ -179,7 +181,7 @@ impl LeaderHost {
             rules: cluster.rules.rules(),
         };
         let netem = NetemConfig { min_delay: Duration::from_millis(min), max_delay: Duration::from_millis(max) };
-        Self::of(Blueprint { config, netem, faults, healed: Arc::default() })
+        Self::of(Blueprint { config, first_quorum: write_quorum, netem, faults, healed: Arc::default() })
     }
 
     fn of(blueprint: Blueprint) -> Self {
@@ -243,6 +245,17 @@ impl LeaderHost {
         next.life = self.life;
         next.restart(now, first_epoch);
         next
+    }
+
+    /// From its next start on so many followers must confirm a write.
+    pub(super) fn set_quorum(&mut self, write_quorum: usize) {
+        self.blueprint.config.configuration.write_quorum = write_quorum;
+    }
+
+    /// How many must, if that is not what it was in the beginning.
+    pub(super) fn other_quorum(&self) -> Option<usize> {
+        let quorum = self.blueprint.config.configuration.write_quorum;
+        (quorum != self.blueprint.first_quorum).then_some(quorum)
     }
 
     /// No fault of messages strikes from now on, in no life.

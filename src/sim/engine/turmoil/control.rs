@@ -13,6 +13,8 @@ pub(super) enum Action {
     Restart(NodeId),
     /// Ends every fault of messages.
     HealMessages,
+    /// From its next start on the leader has this quorum.
+    SetQuorum(usize),
     /// Makes a link take this long, one way.
     SetLatency(NodeId, NodeId, Duration),
 }

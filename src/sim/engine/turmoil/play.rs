@@ -150,6 +150,7 @@ async fn strike(stage: &Stage, faults: Vec<Fault>) {
             FaultKind::Release(node) => stage.release(node),
             FaultKind::Partition(links) => story::directed(&links).for_each(|(from, to)| stage.cut(from, to)),
             FaultKind::Heal(links) => story::directed(&links).for_each(|(from, to)| stage.mend(from, to)),
+            FaultKind::Quorum(quorum) => stage.set_quorum(quorum),
             FaultKind::Slow { node, to, latency_ms } => {
                 let latency = Duration::from_millis(latency_ms);
                 let others = stage.cluster().nodes().filter(|other| *other != node && to.is_none_or(|to| to == *other));

@@ -69,6 +69,12 @@ impl Stage {
         self.control.want(Action::Crash(node));
     }
 
+    /// From its next start on the leader has this quorum: so many followers must confirm a write.
+    pub fn set_quorum(&self, write_quorum: usize) {
+        self.recorder.record(NodeId::Network, story::quorum(write_quorum));
+        self.control.want(Action::SetQuorum(write_quorum));
+    }
+
     /// Starts a node again, empty, at the end of this tick.
     pub fn restart(&self, node: NodeId) {
         self.control.want(Action::Restart(node));

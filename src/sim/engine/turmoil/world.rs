@@ -248,6 +248,8 @@ impl World {
             repl_timeout: self.repl_timeout,
         };
         let mut levers = Levers::default();
+        levers.quorum.0.store(self.write_quorum, Ordering::Relaxed);
+        levers.quorum.1 = self.write_quorum;
         self.host(&mut sim, recorder, &mut levers, NodeId::Leader, &Role::Leader(leader));
         for id in FollowerId::first(self.followers) {
             self.host(&mut sim, recorder, &mut levers, id.into(), &Role::Follower);
@@ -295,11 +297,15 @@ impl World {
         let beginning = recorder.beginning().shared();
         let started = Arc::new(AtomicU64::new(0));
         levers.lives.insert(node, Arc::clone(&started));
+        let quorum = Arc::clone(&levers.quorum.0);
         sim.host(node.to_string(), move || {
             let incarnation = started.fetch_add(1, Ordering::Relaxed);
             let observer = Some(recorder.observer(node, incarnation));
             let (faults, healed, beginning) = (Arc::clone(&faults), Arc::clone(&healed), Arc::clone(&beginning));
-            let config = config.clone();
+            let mut config = config.clone();
+            if let Role::Leader(role) = &mut config.role {
+                role.write_quorum = quorum.load(Ordering::Relaxed);
+            }
             async move {
                 let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
                 let message_faults = MessageFaults { faults, since, beginning, healed };
@@ -332,6 +338,8 @@ struct Levers {
     lives: BTreeMap<NodeId, Arc<AtomicU64>>,
     /// Whether messages are spared from now on.
     messages_healed: Arc<AtomicBool>,
+    /// The quorum of the leader's next start, and that of its first.
+    quorum: (Arc<AtomicUsize>, usize),
 }
 
 fn act(sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &Levers, action: Action) {
@@ -344,10 +352,15 @@ fn act(sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &Levers, action:
         }
         Action::Restart(node) if !sim.is_host_running(node.to_string()) => {
             recorder.record_at(at, node, started(node), Event::Restart);
+            let (quorum, first) = (levers.quorum.0.load(Ordering::Relaxed), levers.quorum.1);
+            if node == NodeId::Leader && quorum != first {
+                recorder.record_at(at, node, started(node), Event::Require { write_quorum: quorum });
+            }
             sim.bounce(node.to_string());
         }
         // To crash what is down, or to start what is up, changes nothing.
         Action::Crash(_) | Action::Restart(_) => {}
+        Action::SetQuorum(quorum) => levers.quorum.0.store(quorum, Ordering::Relaxed),
         Action::HealMessages => levers.messages_healed.store(true, Ordering::Relaxed),
         Action::SetLatency(a, b, latency) => sim.set_link_latency(a.to_string(), b.to_string(), latency),
     }

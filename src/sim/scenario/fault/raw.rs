@@ -43,6 +43,8 @@ pub(super) struct RawFault {
     clock: Option<RawClock>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replace: Option<RawReplace>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quorum: Option<usize>,
 }
 
 fn is_zero(ms: &u64) -> bool {
@@ -135,6 +137,7 @@ impl TryFrom<RawFault> for Fault {
             raw.disconnect.map(|RawDisconnect { operation, after_ms }| FaultKind::Disconnect { operation, after_ms }),
             raw.clock.map(|RawClock { node, rate_per_mille }| FaultKind::Clock { node, rate_per_mille }),
             raw.replace.map(|RawReplace { keeps }| FaultKind::Replace { keeps }),
+            raw.quorum.map(FaultKind::Quorum),
         ];
         let mut kinds = kinds.into_iter().flatten();
         match (kinds.next(), kinds.next()) {
@@ -170,6 +173,7 @@ impl From<Fault> for RawFault {
             }
             FaultKind::Clock { node, rate_per_mille } => raw.clock = Some(RawClock { node, rate_per_mille }),
             FaultKind::Replace { keeps } => raw.replace = Some(RawReplace { keeps }),
+            FaultKind::Quorum(quorum) => raw.quorum = Some(quorum),
         }
         raw
     }
