@@ -130,8 +130,8 @@ async fn a_dump_in_another_order_is_compared_all_the_same() {
 mod simulated {
     use std::collections::BTreeSet;
 
-    use semisync::base::Seed;
     use semisync::base::history::History;
+    use semisync::base::{ReadMode, Seed};
     use semisync::check::latency_law::{self, LatencyLaw};
     use semisync::client::HistoryRecorder;
     use semisync::core::{Rule, Rules};
@@ -282,6 +282,7 @@ mod simulated {
             tag: "load".into(),
             reads: 0.4,
             read_from: ReadFrom::Any,
+            read_mode: ReadMode::Local,
             value_size: 50,
             seed: Seed::new(1),
         }
@@ -361,5 +362,27 @@ mod simulated {
         assert_eq!(result.errors.keys().collect::<Vec<_>>(), ["write missed its quorum"]);
         assert_eq!(result.writes.count(), 0);
         assert_eq!(result.reads.count() + result.failed(), 100);
+    }
+
+    /// A leader that is gone refuses at once, and is asked ten times a second by each client all the same.
+    #[test]
+    fn a_client_rests_after_what_did_not_go_well() {
+        let plan = LoadPlan { count: None, time: Some(Duration::from_secs(2)), reads: 0.0, ..load_plan() };
+        let run = World::new(1).run(async move |stage| {
+            stage.crash(NodeId::Leader);
+            load::run(stage.cluster(), &plan, None, &CancellationToken::new(), |_| {}).await
+        });
+        let result = run.expect("a simulation").result;
+        assert_eq!(result.errors.keys().collect::<Vec<_>>(), ["write not sent: no connection"]);
+        assert!((60..=80).contains(&result.failed()), "{} by 4 clients in 2 s", result.failed());
+    }
+
+    #[test]
+    fn a_load_reads_in_the_mode_that_it_is_told() {
+        let plan = LoadPlan { read_from: ReadFrom::Leader, read_mode: ReadMode::Linearizable, ..load_plan() };
+        let (result, history) = loaded(&World::new(1), plan);
+        assert_eq!((result.succeeded(), result.failed()), (100, 0));
+        let mut reads = history.operations.iter().filter(|operation| !operation.is_write());
+        assert!(reads.all(|read| (read.target, read.mode) == (NodeId::Leader, ReadMode::Linearizable)));
     }
 }
