@@ -63,20 +63,17 @@ class Cluster:
             expect(answer.status == 200, f"{node} is not ready: {answer}")
 
         for node in nodes:
-            eventually(probe, node)
+            eventually(probe, node, seconds=60)
 
     def wait_until_healthy(self):
-        """All answer, and then: the leader knows what was written before it, and the followers are up to date."""
+        """All answer, and then all are ready."""
 
         def probe(node):
             expect_same(node.health().status, 200, f"{node}'s health")
 
-        def probe_ready(node):
-            expect_same(node.request("GET", "/ready").status, 200, f"{node}'s readiness")
-
-        for check in (probe, probe_ready):
-            for node in self.nodes:
-                eventually(check, node, seconds=60)
+        for node in self.nodes:
+            eventually(probe, node, seconds=60)
+        self.wait_until_ready(*self.nodes)
 
 
 def expect_free(ports):
