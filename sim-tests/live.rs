@@ -130,8 +130,8 @@ async fn a_dump_in_another_order_is_compared_all_the_same() {
 mod simulated {
     use std::collections::BTreeSet;
 
-    use semisync::base::Seed;
     use semisync::base::history::History;
+    use semisync::base::{ReadMode, Seed};
     use semisync::check::latency_law::{self, LatencyLaw};
     use semisync::client::HistoryRecorder;
     use semisync::core::{Rule, Rules};
@@ -282,6 +282,7 @@ mod simulated {
             tag: "load".into(),
             reads: 0.4,
             read_from: ReadFrom::Any,
+            read_mode: ReadMode::Local,
             value_size: 50,
             seed: Seed::new(1),
         }
@@ -361,5 +362,25 @@ mod simulated {
         assert_eq!(result.errors.keys().collect::<Vec<_>>(), ["write missed its quorum"]);
         assert_eq!(result.writes.count(), 0);
         assert_eq!(result.reads.count() + result.failed(), 100);
+    }
+
+    /// A leader that is gone refuses at once, and is asked ten times a second by each client all the same.
+    #[tokio::test]
+    async fn a_client_rests_after_what_did_not_go_well() {
+        let gone = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let cluster = Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), gone.expect("a free port").into(), Vec::new());
+        let plan = LoadPlan { count: None, time: Some(Duration::from_secs(1)), reads: 0.0, ..load_plan() };
+        let result = load::run(&cluster, &plan, None, &CancellationToken::new(), |_| {}).await;
+        assert_eq!(result.errors.keys().collect::<Vec<_>>(), ["write not sent: no connection"]);
+        assert!((4..=40).contains(&result.failed()), "{} by 4 clients in a second", result.failed());
+    }
+
+    #[test]
+    fn a_load_reads_in_the_mode_that_it_is_told() {
+        let plan = LoadPlan { read_from: ReadFrom::Leader, read_mode: ReadMode::Linearizable, ..load_plan() };
+        let (result, history) = loaded(&World::new(1), plan);
+        assert_eq!((result.succeeded(), result.failed()), (100, 0));
+        let mut reads = history.operations.iter().filter(|operation| !operation.is_write());
+        assert!(reads.all(|read| (read.target, read.mode) == (NodeId::Leader, ReadMode::Linearizable)));
     }
 }

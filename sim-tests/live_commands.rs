@@ -118,6 +118,8 @@ async fn what_cannot_be_asked_for_is_named() {
         (&["load", "--rate", "0"], "must be a number of operations a second"),
         (&["load", "--zipf=-1"], "must be a number from 0"),
         (&["load", "--read-from", "nobody"], "must be any, leader or followers"),
+        (&["load", "--read", "linearizable"], "add --read-from leader"),
+        (&["load", "--read", "fresh"], "there is no mode \"fresh\""),
         (&["load", "--history", "no/such/file"], "--history no/such/file: No such file"),
         (&["analyze"], "--local"),
         (&["analyze", "--local", "--compose"], "cannot be used with"),

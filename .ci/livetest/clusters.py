@@ -50,18 +50,30 @@ class Cluster:
     def __exit__(self, *_):
         self.stop()
 
+    def restart(self, node):
+        """Kills a node and starts it again, with nothing in its memory."""
+        self.kill(node)
+        self.bring_back(node)
+
+    def wait_until_ready(self, *nodes):
+        """A leader: it knows what was written before it. A follower: it is up to date."""
+
+        def probe(node):
+            answer = node.request("GET", "/ready")
+            expect(answer.status == 200, f"{node} is not ready: {answer}")
+
+        for node in nodes:
+            eventually(probe, node, seconds=60)
+
     def wait_until_healthy(self):
-        """All answer, and then: the leader knows what was written before it, and the followers are up to date."""
+        """All answer, and then all are ready."""
 
         def probe(node):
             expect_same(node.health().status, 200, f"{node}'s health")
 
-        def probe_ready(node):
-            expect_same(node.request("GET", "/ready").status, 200, f"{node}'s readiness")
-
-        for check in (probe, probe_ready):
-            for node in self.nodes:
-                eventually(check, node, seconds=60)
+        for node in self.nodes:
+            eventually(probe, node, seconds=60)
+        self.wait_until_ready(*self.nodes)
 
 
 def expect_free(ports):
@@ -152,11 +164,25 @@ class Processes(Cluster):
         """Stops a node and returns its exit status."""
         return end(self.running.pop(node), 30)
 
-    def take_down(self, follower):
-        """The follower is gone without a word, and with it what it held in memory."""
-        process = self.running.pop(follower)
+    def names_of(self, followers):
+        """By what names the leader knows them."""
+        return [f"127.0.0.1:{follower.port}" for follower in followers]
+
+    def change(self, settings):
+        """Gives the leader other settings by starting it anew; the followers go on."""
+        self.settings = settings
+        expect_same(self.end(self.leader), 0, "the exit status of the leader")
+        self.start(self.leader)
+        self.wait_until_healthy()
+
+    def kill(self, node):
+        """The node is gone without a word, and with it what it held in memory."""
+        process = self.running.pop(node)
         process.kill()
         process.wait()
+
+    def take_down(self, follower):
+        self.kill(follower)
 
     def bring_back(self, follower):
         self.start(follower)
@@ -205,11 +231,30 @@ class Compose(Cluster):
         self.compose("up", "-d", "--force-recreate", "--no-deps", "leader")
         self.wait_until_healthy()
 
+    def kill(self, node):
+        """The node is gone without a word, and with it what it held in memory."""
+        run(["docker", "kill", self.container(node)])
+
     def take_down(self, follower):
         self.compose("stop", follower.name)
 
-    def bring_back(self, follower):
-        self.compose("start", follower.name)
+    def bring_back(self, node):
+        run(["docker", "start", self.container(node)])
+
+    def names_of(self, followers):
+        """By what names the leader knows them."""
+        return [f"{follower.name}:8000" for follower in followers]
+
+    def disconnect(self, node):
+        """The node goes on, but nobody reaches it and it reaches nobody."""
+        run(["docker", "network", "disconnect", self.network, self.container(node)])
+
+    def connect(self, node):
+        run(["docker", "network", "connect", "--alias", node.name, self.network, self.container(node)])
+
+    @property
+    def network(self):
+        return f"{self.PROJECT}_default"
 
     def pause(self, node):
         self.compose("pause", node.name)

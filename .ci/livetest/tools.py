@@ -16,12 +16,15 @@ compose_suite = Suite("the analysis through Compose")
 TIMEOUT = 300
 
 
+def addresses(cluster):
+    """The options that name the cluster."""
+    followers = ",".join(f"127.0.0.1:{node.port}" for node in cluster.followers)
+    return ["--leader", f"127.0.0.1:{cluster.leader.port}", "--followers", followers]
+
+
 def semisync(cluster, binary, *arguments, status=0, addressed=True, settings=None):
     """Runs the binary to its end and returns its standard output."""
-    where = []
-    if addressed:
-        followers = ",".join(f"127.0.0.1:{node.port}" for node in cluster.followers)
-        where = ["--leader", f"127.0.0.1:{cluster.leader.port}", "--followers", followers]
+    where = addresses(cluster) if addressed else []
     command = [os.path.abspath(binary), *arguments, *where]
     done = subprocess.run(
         command, cwd=ROOT, env=environment(settings or {}), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT

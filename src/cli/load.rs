@@ -4,8 +4,8 @@ use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use semisync::base::Seed;
 use semisync::base::history::History;
+use semisync::base::{ReadMode, Seed};
 use semisync::client::{Cluster, HistoryRecorder};
 use semisync::live::load::{self, KeyDistribution, LoadPlan, LoadResult, ReadFrom};
 use semisync::net::Transport;
@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// Where they read: any node, the leader or followers
     #[arg(long, value_name = "any|leader|followers", default_value = "any")]
     read_from: ReadFrom,
+    /// What they may find; committed and linearizable need --read-from leader
+    #[arg(long, value_name = "local|committed|linearizable", default_value = "local")]
+    read: ReadMode,
     /// How long values are, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=16 << 20))]
     value_size: u64,
@@ -119,6 +122,12 @@ async fn interrupt(is_live: bool) {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if !args.read.is_local() && args.read_from != ReadFrom::Leader {
+        return Err(Failure::Usage(format!(
+            "--read {}: only the leader answers such reads; add --read-from leader",
+            args.read
+        )));
+    }
     let history = OutputFile::create("--history", args.history.as_deref())?;
     let time = args.duration.or((args.count.is_none()).then_some(Duration::from_secs(10)));
     let plan = LoadPlan {
@@ -133,6 +142,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         tag: args.target.tag("load")?,
         reads: args.reads,
         read_from: args.read_from,
+        read_mode: args.read,
         value_size: args.value_size as usize,
         seed: Seed::new(args.target.seed()?),
     };

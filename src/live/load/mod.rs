@@ -11,12 +11,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome;
 use crate::base::seed::Draw;
-use crate::base::{FollowerId, Key, NodeId, Seed, Value};
+use crate::base::{FollowerId, Key, NodeId, ReadMode, Seed, Value};
 use crate::client::{Cluster, HistoryRecorder, RecordedClient};
 use crate::net::Transport;
 
@@ -39,6 +39,8 @@ pub struct LoadPlan {
     pub reads: f64,
     /// Where they read.
     pub read_from: ReadFrom,
+    /// What they may find. Only the leader can answer those that are not local.
+    pub read_mode: ReadMode,
     /// How long values are, in bytes of JSON, at least; each is written once only.
     pub value_size: usize,
     /// From what all choices follow.
@@ -68,6 +70,10 @@ impl FromStr for ReadFrom {
         }
     }
 }
+
+/// How long a client rests after an operation that did not go well, unless there is a rate. A node that refuses at once, or is not
+/// there, would be asked thousands of times a second otherwise, and the count of errors would say nothing.
+const REST: Duration = Duration::from_millis(100);
 
 /// How far a load has come.
 #[derive(Debug, Clone, Copy)]
@@ -101,8 +107,11 @@ pub async fn run<T: Transport>(
             RecordedClient::new(number, cluster.clone(), recorder.map(|it| it.observer(NodeId::Client(number))));
         async move {
             while let Some(due) = load.take(stop).await {
-                load.perform(&client, due).await;
+                let went_well = load.perform(&client, due).await;
                 progress(load.progress());
+                if !went_well && plan.rate.is_none() {
+                    stop.run_until_cancelled(sleep(REST)).await;
+                }
             }
         }
     });
@@ -148,7 +157,8 @@ impl<T: Transport> Load<'_, T> {
         Some(Due { number, since: at })
     }
 
-    async fn perform(&self, client: &RecordedClient<T>, due: Due) {
+    /// Does an operation. Whether it went well.
+    async fn perform(&self, client: &RecordedClient<T>, due: Due) -> bool {
         let plan = self.plan;
         // What is drawn for is the last word of the key, so that no draw depends on another.
         let draw = |purpose| plan.seed.draw(&[due.number, purpose]);
@@ -156,7 +166,8 @@ impl<T: Transport> Load<'_, T> {
         let ended = if draw(1).unit() < plan.reads {
             let followers = self.cluster.nodes().count() as u64 - 1;
             let node = read_from(plan.read_from, draw(2), followers);
-            client.get(node, &key).await.map(|_| true).map_err(|error| outcome::of_read(&error))
+            let found = client.read(node, &key, plan.read_mode).await;
+            found.map(|_| true).map_err(|error| outcome::of_read(&error))
         } else {
             let written = client.set(&key, &value(due.number, plan.value_size)).await;
             if written.is_ok() { Ok(false) } else { Err(outcome::of_write(&written)) }
@@ -165,8 +176,12 @@ impl<T: Transport> Load<'_, T> {
         match ended {
             Ok(true) => result.reads.add(due.since.elapsed()),
             Ok(false) => result.writes.add(due.since.elapsed()),
-            Err(kind) => *result.errors.entry(kind).or_default() += 1,
+            Err(kind) => {
+                *result.errors.entry(kind).or_default() += 1;
+                return false;
+            }
         }
+        true
     }
 
     fn progress(&self) -> Progress {
