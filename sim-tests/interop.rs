@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use crate::support::tcp::{CLIENT_DEADLINE, Running, leader_config};
 use crate::support::{self, key, until};
 
-/// A server of the documented `/replicate`, written without any of our code.
+/// A server of the documented `/replicate` and `/dump`, written without any of our code.
 #[derive(Default)]
 struct Foreign {
     stored: BTreeMap<String, (u64, Value)>,
@@ -68,6 +68,14 @@ fn documented_form(body: &Value) -> Option<(String, Value, u64)> {
 }
 
 async fn answer(state: Arc<Mutex<Foreign>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if (request.method().as_str(), request.uri().path()) == ("GET", "/dump") {
+        let state = state.lock().expect("no panic");
+        let entry = |(key, (version, value)): (&String, &(u64, Value))| {
+            (key.clone(), json!({"value": value, "version": version}))
+        };
+        let dump: Map<String, Value> = state.stored.iter().map(entry).collect();
+        return Ok(Response::new(Full::from(Value::Object(dump).to_string())));
+    }
     if (request.method().as_str(), request.uri().path()) != ("POST", "/replicate") {
         let response = Response::builder().status(StatusCode::NOT_FOUND);
         return Ok(response.body(Full::from("there is no such path")).expect("every part is valid"));
@@ -166,6 +174,24 @@ async fn a_follower_that_stops_reading_costs_no_more_than_a_deadline() {
     .await;
 }
 
+/// What answers no question and stores something may be a follower behind a proxy: what it knows must not be passed over.
+#[tokio::test]
+async fn a_foreign_follower_that_stores_something_stops_a_start_until_an_operator_speaks() {
+    let (address, foreign) = Foreign::start().await;
+    foreign.lock().expect("no panic").stored.insert("x".into(), (1, json!(1)));
+    let leader = Running::start(impatient(address, (0, 0))).await;
+    let (status, ready) = support::raw::get(leader.address, "/ready").await;
+    assert_eq!(status, 503);
+    let waits = until(async || {
+        let (_, ready) = support::raw::get(leader.address, "/ready").await;
+        ready.contains("may be another program").then_some(ready)
+    });
+    assert!(waits.await.contains(&address.to_string()), "{ready}");
+    let (status, answer) = support::raw::post_json(leader.address, "/admin/accept-loss", "{}").await;
+    assert_eq!(status, 200, "{answer}");
+    until(async || (support::raw::get(leader.address, "/ready").await.0 == 200).then_some(())).await;
+}
+
 /// A server that is overloaded for a moment is not one that does not understand.
 #[tokio::test]
 async fn one_answer_503_does_not_end_batches() {
@@ -179,6 +205,15 @@ async fn one_answer_503_does_not_end_batches() {
             let service = service_fn(move |request: Request<Incoming>| {
                 let seen = Arc::clone(&seen);
                 async move {
+                    let of_status = |status, body: &str| {
+                        let response = Response::builder().status(status).body(Full::<Bytes>::from(body.to_owned()));
+                        Ok::<_, Infallible>(response.expect("every part is valid"))
+                    };
+                    match request.uri().path() {
+                        "/dump" => return of_status(StatusCode::OK, "{}"),
+                        "/replicate" => {}
+                        _ => return of_status(StatusCode::NOT_FOUND, ""),
+                    }
                     let body = request.into_body().collect().await.expect("a whole body").to_bytes();
                     let body: Value = serde_json::from_slice(&body).expect("JSON");
                     let applied = json!({"ok": true, "applied": true});
@@ -190,8 +225,7 @@ async fn one_answer_503_does_not_end_batches() {
                     };
                     seen.push(body);
                     let status = if first_array { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-                    let response = Response::builder().status(status).body(Full::<Bytes>::from(answer.to_string()));
-                    Ok::<_, Infallible>(response.expect("every part is valid"))
+                    of_status(status, &answer.to_string())
                 }
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));

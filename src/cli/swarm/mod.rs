@@ -70,8 +70,8 @@ pub(super) struct Args {
     junit: Option<PathBuf>,
 }
 
-/// From how many seeds on a kind of fault that never happened cannot be chance: each is in every second scenario.
-const ENOUGH_SEEDS: u64 = 50;
+/// From how many seeds on something that never happened cannot be chance: the rarest is in every twelfth run.
+const ENOUGH_SEEDS: u64 = 100;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let all = args.seeds.unwrap_or_else(|| default_seeds(args));

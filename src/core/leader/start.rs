@@ -261,8 +261,9 @@ impl Leader {
     /// From what the leader can begin, if all those that it takes had promised at one moment: each had before a round in which
     /// each said that the promise stands.
     fn confirmed_basis(&self) -> Option<Basis> {
-        let rounds: BTreeSet<u64> =
-            self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.round)).collect();
+        let rounds = self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.round));
+        // If nobody knows epochs, nobody has promised one.
+        let rounds: BTreeSet<u64> = rounds.chain([0]).collect();
         rounds.into_iter().find_map(|round| {
             self.basis(|promised| self.is_read(promised) && promised.promised_in < round && promised.round >= round)
         })

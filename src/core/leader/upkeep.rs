@@ -110,7 +110,8 @@ impl Link {
     ///
     /// Of the leader's rounds it counts how many have begun since, up to this one; none, if nobody waits for any.
     pub(super) fn behaviour(&self, present: Option<u64>) -> impl std::hash::Hash + '_ {
-        let age = move |round: u64| present.map(|present| present - round);
+        // The next round may be waited for before it begins.
+        let age = move |round: u64| present.map(|present| present.wrapping_sub(round));
         let promised = self.promised.as_ref().map(|promised| {
             let Promised { incarnation, standing, configurations, summary, differs, .. } = promised;
             let Promised { round, needs_round, promised_in, read_to, .. } = promised;

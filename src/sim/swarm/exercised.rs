@@ -215,7 +215,7 @@ impl fmt::Display for Exercised {
             Self::Resend => "resend",
             Self::Recover => "recover",
             Self::Bootstrap => "bootstrap",
-            Self::StepDown => "step down",
+            Self::StepDown => "step-down",
             Self::Install => "install",
         })
     }
