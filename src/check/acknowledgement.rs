@@ -130,7 +130,11 @@ fn told(
     completed: &[Option<bool>],
     operation: &Operation,
 ) -> Option<String> {
-    let Kind::Write(value) = &operation.kind else { return None };
+    let value = match &operation.kind {
+        Kind::Write(value) => Some(value),
+        Kind::Delete => None,
+        Kind::Read(_) => return None,
+    };
     let quorum = Quorum { required: facts.write_quorum, first: None };
     let contradiction = |confirmed| contradiction(&quorum, Some(facts.followers), operation, confirmed);
     if let Some(what) = operation.confirmed.and_then(contradiction) {

@@ -74,6 +74,8 @@ pub struct Rules {
     pub drop_leftovers: bool,
     /// A cluster begins anew, empty, only if no follower remembers anything. Without it, if a majority does not (F3).
     pub bootstrap_from_all: bool,
+    /// A deletion is forgotten once every follower has it. Without it, once a quorum has it (F30).
+    pub keep_tombstones: bool,
     /// A committed or linearizable read shows only what a quorum stores. Without it, what the leader stores (F10).
     pub read_committed: bool,
     /// A leader makes sure that its epoch stands before it answers a linearizable read. Without it, it takes that for granted
@@ -139,6 +141,8 @@ pub enum Rule {
     DropLeftovers,
     /// [`Rules::bootstrap_from_all`]
     BootstrapFromAll,
+    /// [`Rules::keep_tombstones`]
+    KeepTombstones,
     /// [`Rules::read_committed`]
     ReadCommitted,
     /// [`Rules::confirm_reads`]
@@ -147,7 +151,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
@@ -175,6 +179,7 @@ impl Rule {
         Self::StageSnapshots,
         Self::DropLeftovers,
         Self::BootstrapFromAll,
+        Self::KeepTombstones,
         Self::ReadCommitted,
         Self::ConfirmReads,
     ];
@@ -209,6 +214,7 @@ impl Rule {
             Self::StageSnapshots => "stage-snapshots",
             Self::DropLeftovers => "drop-leftovers",
             Self::BootstrapFromAll => "bootstrap-from-all",
+            Self::KeepTombstones => "keep-tombstones",
             Self::ReadCommitted => "read-committed",
             Self::ConfirmReads => "confirm-reads",
         }
@@ -260,6 +266,7 @@ impl Rules {
         stage_snapshots: true,
         drop_leftovers: true,
         bootstrap_from_all: true,
+        keep_tombstones: true,
         read_committed: true,
         confirm_reads: true,
     };
@@ -309,6 +316,7 @@ impl Rules {
             Rule::StageSnapshots => &mut self.stage_snapshots,
             Rule::DropLeftovers => &mut self.drop_leftovers,
             Rule::BootstrapFromAll => &mut self.bootstrap_from_all,
+            Rule::KeepTombstones => &mut self.keep_tombstones,
             Rule::ReadCommitted => &mut self.read_committed,
             Rule::ConfirmReads => &mut self.confirm_reads,
         } = false;

@@ -38,6 +38,8 @@ impl Generator {
             operations,
             keys: dice.draw("keys", 0).between(1, 4),
             reads: 0.3,
+            // Keys are deleted in half of the scenarios: where they are, little is left to be overwritten.
+            deletes: [0.0, 0.3][dice.draw("deletes", 0).between(0, 1) as usize],
             read_from: ReadFrom::Any,
             think_ms: [0, 1500],
             ..Workload::default()
@@ -294,6 +296,6 @@ mod tests {
     fn the_meaning_of_a_seed_is_fixed() {
         let turmoil = Generator { engine: Engine::Turmoil, ..SAFE };
         let text: String = (0..200).map(|seed| turmoil.scenario(seed).to_toml()).collect();
-        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"38edd1337f36ca348e15064f08391680");
+        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"38f7da10b62dc0750fddf1a000215b28");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::vocabulary::{News, Output};
 use super::{Leader, Peer};
 use crate::base::trace::WriteId;
-use crate::base::{FollowerId, Key, Stamp};
+use crate::base::{FollowerId, Key, Stamp, Version};
 use crate::core::ask::{Item, Last, Question, Standing};
 use crate::core::digest::{Buckets, Summary};
 use crate::core::follower::page;
@@ -39,6 +39,8 @@ pub(super) struct Snapshot {
     with_part: (Option<Key>, Summary),
     /// The last write that was accepted before it began: what it holds is not older.
     covers: WriteId,
+    /// The greatest version of a deletion when it began.
+    floor: Option<Version>,
     /// If only buckets are pushed that differ from these.
     against: Option<Buckets>,
     /// Whether the follower stores the same already, but for the stamps.
@@ -54,8 +56,8 @@ impl Snapshot {
 
     /// Everything that decides what is pushed next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { number, part, taken, with_part, covers, against, adopts } = self;
-        (number, part, taken, with_part, covers, against, adopts)
+        let Self { number, part, taken, with_part, covers, floor, against, adopts } = self;
+        (number, part, taken, with_part, covers, floor, against, adopts)
     }
 }
 
@@ -63,7 +65,7 @@ impl Leader {
     /// Begins to bring a follower up to date: with everything, or with the buckets that differ from these.
     pub(super) fn push(&mut self, to: FollowerId, against: Option<Buckets>) {
         let adopts = against.is_none() && self.can_adopt(to);
-        let covers = self.last_write;
+        let (covers, floor) = (self.last_write, self.floor);
         let link = &mut self.peers[to.index()].link;
         link.pushes += 1;
         link.sync = Sync::Pushing(Snapshot {
@@ -72,6 +74,7 @@ impl Leader {
             taken: Default::default(),
             with_part: Default::default(),
             covers,
+            floor,
             against,
             adopts,
         });
@@ -87,7 +90,8 @@ impl Leader {
         };
         let incarnation = promised.incarnation;
         if snapshot.adopts {
-            return Question::Adopt { incarnation, from: promised.summary, configurations };
+            let floor = snapshot.floor;
+            return Question::Adopt { incarnation, from: promised.summary, configurations, floor };
         }
         let (after, mut summary) = snapshot.taken.clone();
         let (mut entries, more) = page(&self.store, after.as_ref());
@@ -102,7 +106,9 @@ impl Leader {
             summary.add(key, Stamp { epoch: *epoch, version: *version });
         }
         snapshot.with_part = (up_to, summary);
-        let last = (!more).then_some(Last { summary, configurations });
+        // Of some buckets only, nothing is said of what is not there.
+        let floor = snapshot.floor.filter(|_| snapshot.against.is_none());
+        let last = (!more).then_some(Last { summary, configurations, floor });
         Question::Push { incarnation, snapshot: snapshot.number, part: snapshot.part, entries, last }
     }
 

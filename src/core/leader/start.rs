@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::catch_up::Sync;
 use super::vocabulary::{News, Output, Waiting};
-use super::{Leader, Phase};
+use super::{Leader, Phase, Rules};
 use crate::base::{Epoch, FollowerId, FollowerSet, Key};
 use crate::core::ask::{Configuration, Item, Question, Standing};
 use crate::core::digest::Summary;
@@ -27,6 +27,9 @@ pub(super) struct Start {
     stage: Stage,
     /// What has been read so far.
     merged: Store,
+    /// The last epoch in which any of those that were asked for it was brought up to date. What is of an earlier one and was
+    /// acknowledged has been stored under this epoch, or has been deleted.
+    since: Epoch,
     /// What it came to, before it was given new stamps.
     found: Summary,
     /// Whether an operator has accepted that what the missing followers know is lost.
@@ -69,7 +72,7 @@ impl Start {
 
     /// Everything that decides what is done next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        (&self.stage, &self.merged, self.found, self.accepts_loss)
+        (&self.stage, &self.merged, self.since, self.found, self.accepts_loss)
     }
 }
 
@@ -79,7 +82,9 @@ impl Leader {
         self.epoch = epoch;
         let (merged, found) = (Store::default(), Summary::default());
         let accepts_loss = matches!(&self.phase, Phase::Starting(start) if start.accepts_loss);
-        self.phase = Phase::Starting(Start { stage: Stage::Fencing, merged, found, accepts_loss });
+        let since = Epoch::ZERO;
+        self.phase = Phase::Starting(Start { stage: Stage::Fencing, merged, since, found, accepts_loss });
+        self.collection = None;
         for peer in &mut self.peers {
             peer.link.promised = None;
             peer.link.knows_recovered = false;
@@ -163,6 +168,7 @@ impl Leader {
     pub(super) fn go_on(&mut self, now: Duration) {
         while self.advance() {}
         self.answer_reads();
+        self.collect();
         self.attend_to_all(now);
     }
 
@@ -244,15 +250,22 @@ impl Leader {
     fn read(&mut self, from: FollowerSet) {
         let mut seen = vec![Summary::default()];
         let mut sources = Vec::new();
+        let mut since = Epoch::ZERO;
         for (id, peer) in FollowerId::first(self.peers.len()).zip(&mut self.peers) {
             let Some(promised) = &mut peer.link.promised else { continue };
             promised.included = true;
+            if from.contains(id) {
+                since = since.max(promised.current_in);
+            }
             if from.contains(id) && !seen.contains(&promised.summary) {
                 seen.push(promised.summary);
                 sources.push(id);
             }
         }
         self.set_stage(Stage::Pulling(sources, None));
+        if let Phase::Starting(start) = &mut self.phase {
+            start.since = since;
+        }
     }
 
     pub(super) fn pull(&self, from: FollowerId) -> Question {
@@ -266,7 +279,7 @@ impl Leader {
 
     /// A part of what a follower stores has come. Of each key the newest is taken.
     pub(super) fn take_page(&mut self, from: FollowerId, entries: Vec<Item>, more: bool) {
-        let merge_newest = self.config.rules.merge_newest;
+        let Rules { merge_newest, restamp, .. } = self.config.rules;
         let Phase::Starting(start) = &mut self.phase else { return };
         if !start.pulls_from(from) {
             return;
@@ -277,6 +290,10 @@ impl Leader {
             sources.remove(0);
         }
         for (key, entry) in entries.into_iter().map(Item::into_entry) {
+            // Without new stamps there is nothing to tell it by.
+            if restamp && entry.stamp.epoch < start.since {
+                continue;
+            }
             if merge_newest {
                 start.merged.apply(&key, entry);
             } else {
@@ -295,6 +312,8 @@ impl Leader {
             store.restamp(self.epoch);
         }
         let keys = store.len();
+        let deleted = store.tombstones().map(|(_, stamp)| stamp.version).max();
+        self.floor = self.floor.max(deleted);
         self.store = store;
         let Basis { from, anew } = *basis;
         self.outputs.push_back(Output::Tell(News::Recovered { epoch: self.epoch, keys, from, anew }));

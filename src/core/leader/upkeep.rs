@@ -47,6 +47,8 @@ pub(super) struct Promised {
     pub(super) standing: Standing,
     pub(super) configurations: Vec<Configuration>,
     pub(super) summary: Summary,
+    /// The last epoch in which it was brought up to date before.
+    pub(super) current_in: Epoch,
     /// The last of the leader's rounds in which it said that the promise stands.
     pub(super) round: u64,
     /// The round in which others must have said so before it may be given a memory.
@@ -63,7 +65,7 @@ struct Pending {
     number: u64,
     epoch: Epoch,
     round: u64,
-    /// What the leader stored when it asked.
+    /// What a reader found in its store when it asked.
     summary: Summary,
     /// Whether the question says that the recovery is complete.
     says_recovered: bool,
@@ -102,9 +104,10 @@ impl Link {
     pub(super) fn behaviour(&self, present: Option<u64>) -> impl std::hash::Hash + '_ {
         let age = move |round: u64| present.map(|present| present - round);
         let promised = self.promised.as_ref().map(|promised| {
-            let Promised { incarnation, standing, configurations, summary, round, needs_round, included, differs } =
+            let Promised { incarnation, standing, configurations, summary, current_in, round, needs_round, .. } =
                 promised;
-            (incarnation, standing, configurations, summary, age(*round), age(*needs_round), included, differs)
+            let flags = (promised.included, promised.differs);
+            (incarnation, standing, configurations, summary, current_in, age(*round), age(*needs_round), flags)
         });
         let sync = match &self.sync {
             Sync::Behind => (0, None),
@@ -183,8 +186,9 @@ impl Leader {
             self.lose_memory_of(from);
         }
         match said {
-            Said::Promised { configurations, summary } => {
-                self.promised(from, call.round, (incarnation, standing, configurations, summary));
+            Said::Promised { configurations, summary, floor, current_in } => {
+                self.floor = self.floor.max(floor);
+                self.promised(from, call.round, (incarnation, standing, configurations, summary, current_in));
             }
             Said::Here { summary, buckets } => self.affirmed(from, call, standing, summary, buckets),
             Said::Page { entries, more } => self.take_page(from, entries, more),
@@ -194,6 +198,7 @@ impl Leader {
                 }
             }
             Said::Installed => self.installed(now, from, call.says_recovered),
+            Said::Forgotten => self.forgotten(from),
             Said::Again => {
                 let link = &mut self.peers[from.index()].link;
                 link.sync = Sync::Behind;
@@ -207,7 +212,13 @@ impl Leader {
         &mut self,
         from: FollowerId,
         round: u64,
-        (incarnation, standing, configurations, summary): (Incarnation, Standing, Vec<Configuration>, Summary),
+        (incarnation, standing, configurations, summary, current_in): (
+            Incarnation,
+            Standing,
+            Vec<Configuration>,
+            Summary,
+            Epoch,
+        ),
     ) {
         // Whoever is asked from now on whether the promise stands is asked after this life has begun.
         if standing == Standing::Recovering && !self.is_fencing() {
@@ -215,9 +226,17 @@ impl Leader {
         }
         let needs_round = self.round;
         let link = &mut self.peers[from.index()].link;
-        let (included, differs) = (false, false);
-        link.promised =
-            Some(Promised { incarnation, standing, configurations, summary, round, needs_round, included, differs });
+        link.promised = Some(Promised {
+            incarnation,
+            standing,
+            configurations,
+            summary,
+            current_in,
+            round,
+            needs_round,
+            included: false,
+            differs: false,
+        });
         link.sync = Sync::Behind;
     }
 
@@ -230,7 +249,7 @@ impl Leader {
         summary: Summary,
         buckets: Option<Buckets>,
     ) {
-        let unchanged = call.summary == self.store.summary();
+        let unchanged = call.summary == self.store.shown();
         let peer = &mut self.peers[from.index()];
         let Some(promised) = &mut peer.link.promised else { return };
         promised.round = promised.round.max(call.round);
@@ -256,6 +275,7 @@ impl Leader {
         }
         link.sync = Sync::Behind;
         (link.compare, link.knows_recovered) = (false, false);
+        self.remembers_again(of);
         if self.config.rules.forget_lost_confirmations {
             for open in self.open.values_mut() {
                 open.confirmed.remove(of);
@@ -325,7 +345,7 @@ impl Leader {
         }
         let question = self.question(to);
         self.asked += 1;
-        let (number, round, summary) = (self.asked, self.round, self.store.summary());
+        let (number, round, summary) = (self.asked, self.round, self.store.shown());
         let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
         self.peers[to.index()].link.call =
             Some(Pending { number, epoch: self.epoch, round, summary, says_recovered: self.serves() });
@@ -343,7 +363,7 @@ impl Leader {
             (Phase::Starting(start), _) if !start.has_recovered() => start.pulls_from(to),
             (_, Sync::Behind) => self.may_install(to),
             (_, Sync::Pushing(_)) => true,
-            (Phase::Serving, Sync::Current) => !link.knows_recovered,
+            (Phase::Serving, Sync::Current) => !link.knows_recovered || self.has_to_forget(to),
             _ => false,
         }
     }
@@ -363,6 +383,7 @@ impl Leader {
         }
         match &self.peers[to.index()].link.sync {
             Sync::Pushing(_) => self.part(to),
+            Sync::Current if self.has_to_forget(to) && !self.peers[to.index()].link.compare => self.forget_question(to),
             _ => {
                 let recovered = self.serves().then(|| self.config.configuration.clone());
                 Question::Probe { recovered, buckets: self.peers[to.index()].link.compare }

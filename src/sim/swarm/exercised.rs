@@ -35,11 +35,13 @@ pub enum Exercised {
     Reorder,
     /// A message was sent again.
     Resend,
+    /// A deletion was forgotten, as something that all followers have.
+    Collect,
 }
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -54,11 +56,12 @@ impl Exercised {
         Self::Clock,
         Self::Reorder,
         Self::Resend,
+        Self::Collect,
     ];
 
     /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
     pub fn is_fault(self) -> bool {
-        !matches!(self, Self::Restart | Self::Reorder | Self::Resend)
+        !matches!(self, Self::Restart | Self::Reorder | Self::Resend | Self::Collect)
     }
 
     /// Whether what this generator makes can show it. Nothing restarts where nothing crashes, and what a rule brings about
@@ -70,6 +73,7 @@ impl Exercised {
             Self::Pause | Self::Clock => generator.engine == Engine::Core,
             Self::Reorder => rules.compare_stamps,
             Self::Resend => rules.resend_missed,
+            Self::Collect => rules.recover_on_start && rules.resend_missed,
             _ => true,
         }
     }
@@ -97,6 +101,7 @@ impl Exercised {
         let one = match &record.event {
             Event::Crash => Self::Crash,
             Event::Restart => Self::Restart,
+            Event::Collect { .. } => Self::Collect,
             Event::Reject { stored, stamp, .. } if stored > stamp => Self::Reorder,
             Event::Fault { kind, .. } => match kind {
                 Disturbance::Hold => Self::Hold,
@@ -170,6 +175,7 @@ impl fmt::Display for Exercised {
             Self::Clock => "clock",
             Self::Reorder => "reorder",
             Self::Resend => "resend",
+            Self::Collect => "collect",
         })
     }
 }

@@ -6,9 +6,8 @@ use std::vec;
 
 use super::queue::{At, CallId, ClientIndex, Event};
 use super::world::World;
-use crate::base::trace::{Event as Happened, Outcome};
+use crate::base::trace::{Event as Happened, Outcome, operation_name};
 use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
-use crate::client::operation_name;
 use crate::core::{Completion, Readable, Standing};
 use crate::node;
 use crate::sim::engine::story;
@@ -32,11 +31,8 @@ pub(super) struct ClientHost {
 struct Call {
     number: u64,
     target: NodeId,
+    kind: PlannedKind,
     key: Key,
-    /// What it writes; `None` for a read.
-    value: Option<Value>,
-    /// Of a read: what it may find.
-    mode: ReadMode,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
 }
@@ -108,19 +104,13 @@ impl World {
         host.calls += 1;
         let call = CallId { client, ordinal: host.calls };
         let (id, operation) = (host.id, number);
-        let mode = match kind {
-            PlannedKind::Get { mode, .. } => mode,
-            PlannedKind::Set => ReadMode::Local,
-        };
-        let (target, value) = match kind {
-            PlannedKind::Get { from, .. } => (from, None),
-            PlannedKind::Set => (NodeId::Leader, Some(host.written(number))),
-        };
+        let target = kind.target();
         let hangs_up = host.hangs_up.get(&number).copied();
-        host.current = Some(Call { number, target, key: key.clone(), value: value.clone(), mode, answer: None });
-        let event = match value {
-            Some(value) => Happened::InvokeSet { operation, target, key, value },
-            None => Happened::InvokeGet { operation, target, key, mode },
+        host.current = Some(Call { number, target, kind, key: key.clone(), answer: None });
+        let event = match kind {
+            PlannedKind::Set => Happened::InvokeSet { operation, target, key, value: host.written(number) },
+            PlannedKind::Delete => Happened::InvokeDelete { operation, target, key },
+            PlannedKind::Get { mode, .. } => Happened::InvokeGet { operation, target, key, mode },
         };
         self.trace.push(self.now, id, 0, event);
         self.call_deadlines.push_back((self.now + self.call_deadline, call));
@@ -168,19 +158,20 @@ impl World {
         if !matches!(current.target, NodeId::Follower(_)) && !self.leader.state.serves() {
             return self.park(call);
         }
-        match (&current.value, current.target) {
-            (Some(value), _) => {
-                let value = value.clone();
+        match (current.kind, current.target) {
+            (PlannedKind::Set, _) => {
+                let value = Some(host.written(number));
                 self.write(call, operation_name(client, number), key, value);
             }
-            (None, NodeId::Follower(follower)) => {
+            (PlannedKind::Delete, _) => self.write(call, operation_name(client, number), key, None),
+            (PlannedKind::Get { .. }, NodeId::Follower(follower)) => {
                 let follower = &self.followers[follower.index()].state;
                 match follower.identity().standing {
                     Standing::Normal => self.answer_read(call, follower.get(&key).cloned()),
                     Standing::Recovering => self.send_answer(call, Answer::FAILED),
                 }
             }
-            (None, _) => match current.mode {
+            (PlannedKind::Get { mode, .. }, _) => match mode {
                 ReadMode::Local => self.answer_read(call, self.leader.state.store().get(&key).cloned()),
                 ReadMode::Committed => self.answer_read(call, self.leader.state.committed(&key).cloned()),
                 ReadMode::Linearizable => self.read_when_sure(call),
@@ -229,12 +220,18 @@ impl World {
         }
     }
 
-    fn write(&mut self, call: CallId, operation: u64, key: Key, value: Value) {
+    /// A write reaches the leader; without a value it deletes the key.
+    fn write(&mut self, call: CallId, operation: u64, key: Key, value: Option<Value>) {
         let now = self.leader.shown_at(self.now);
-        match self.leader.state.set(now, Some(operation), key.clone(), value.clone()) {
+        let accepted = match value.clone() {
+            Some(value) => self.leader.state.set(now, Some(operation), key.clone(), value),
+            None => self.leader.state.delete(now, Some(operation), key.clone()),
+        };
+        match accepted {
             Ok(accepted) => {
                 let (write, stamp) = (accepted.write, accepted.stamp);
-                self.record_of_leader(Happened::Accept { write, key, stamp, value });
+                let operation = value.is_none().then_some(operation);
+                self.record_of_leader(Happened::Accept { write, key, stamp, value, operation });
                 self.leader.waiting.push(write, call);
                 self.act();
                 self.leader.arrange_wake_up();
@@ -252,7 +249,7 @@ impl World {
     fn answer_read(&mut self, call: CallId, found: Option<crate::core::Entry>) {
         let answer = match found {
             Some(entry) => {
-                Answer { outcome: Outcome::Ok, stamp: Some(entry.stamp), value: Some(entry.value), confirmed: None }
+                Answer { outcome: Outcome::Ok, stamp: Some(entry.stamp), value: entry.value, confirmed: None }
             }
             None => Answer { outcome: Outcome::Absent, stamp: None, value: None, confirmed: None },
         };
@@ -282,7 +279,7 @@ impl World {
     /// A client has waited for long enough.
     pub(super) fn give_up_call(&mut self, call: CallId) {
         if let Some(current) = self.clients[call.client as usize].current.take() {
-            let answer = if current.value.is_some() { Answer::UNKNOWN } else { Answer::FAILED };
+            let answer = if current.kind.is_write() { Answer::UNKNOWN } else { Answer::FAILED };
             self.return_to(call.client, current.number, answer);
         }
     }
@@ -313,7 +310,7 @@ impl World {
             let host = &self.clients[client];
             let call = CallId { client: client as ClientIndex, ordinal: host.calls };
             if host.current.as_ref().is_some_and(|current| current.target == node) && self.is_unanswered(call) {
-                let is_write = self.clients[client].current.as_ref().is_some_and(|current| current.value.is_some());
+                let is_write = self.clients[client].current.as_ref().is_some_and(|current| current.kind.is_write());
                 self.send_answer(call, if is_write { Answer::UNKNOWN } else { Answer::FAILED });
             }
         }
