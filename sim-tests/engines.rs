@@ -28,7 +28,7 @@ fn outcomes(run: &ScenarioRun) -> Outcomes {
     let outcome = |operation: &Operation| {
         let value = match &operation.kind {
             Kind::Read(value) => value.clone(),
-            Kind::Write(_) => None,
+            Kind::Write(_) | Kind::Delete => None,
         };
         (operation.name(), (operation.outcome, operation.stamp, value, operation.confirmed))
     };

@@ -97,6 +97,9 @@ fn with_all_rules_every_order_is_safe() {
         let scope = Scope::new(scenario(name), few).expect("a scope");
         assert_eq!(searched(&scope).violated(), [], "{name}");
     }
+    let copies = FaultBudgets { duplicates: Some(1), late: Some(0), ..FaultBudgets::default() };
+    let scope = Scope::new(scenario("safe-deletions"), copies).expect("a scope");
+    assert_eq!(searched(&scope).violated(), [], "a copy of what was deleted");
 }
 
 #[test]

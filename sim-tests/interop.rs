@@ -137,6 +137,19 @@ async fn a_lone_message_has_the_documented_form() {
     assert_eq!(foreign.lock().expect("no panic").bodies, expected);
 }
 
+/// A server that knows the documented fields only stores the `null` that stands for a deletion.
+#[tokio::test]
+async fn a_deletion_is_null_to_who_does_not_know_deletions() {
+    let (address, foreign) = Foreign::start().await;
+    let leader = Running::start(impatient(address, (0, 0))).await;
+    let cluster = Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), leader.address.into(), Vec::new());
+    let _ = cluster.set(&key("x"), &support::json("1")).await;
+    let _ = cluster.delete(&key("x")).await;
+    let expected = [json!({"key": "x", "value": 1, "version": 1}), json!({"key": "x", "value": null, "version": 2})];
+    assert_eq!(foreign.lock().expect("no panic").bodies, expected);
+    assert!(cluster.dump(semisync::base::NodeId::Leader).await.expect("an answer").is_empty());
+}
+
 /// A follower that answers before it has read the whole request and then reads no more: the next request must not wait on
 /// that connection for ever, and the write that it carries is sent again.
 #[tokio::test]

@@ -33,7 +33,8 @@ async fn fill(node: &Running, keys: std::ops::Range<u32>) {
     let items: Vec<ReplicateRequest> = keys
         .map(|n| {
             let (key, value) = (key(&format!("key {n:06}")), json(&n.to_string()));
-            ReplicateRequest { key, value, version: Version::new(7).expect("a version"), epoch: None, leader: None }
+            let version = Version::new(7).expect("a version");
+            ReplicateRequest { key, value, deleted: false, version, epoch: None, leader: None }
         })
         .collect();
     for batch in items.chunks(1000) {

@@ -224,7 +224,7 @@ fn fates(run: &ScenarioRun) -> BTreeMap<(String, MessageId), String> {
     for record in run.trace.records() {
         match &record.event {
             // Every write writes its own name.
-            Event::Accept { write, value, .. } => drop(names.insert(*write, value.to_string())),
+            Event::Accept { write, value: Some(value), .. } => drop(names.insert(*write, value.to_string())),
             // Whether a fault strikes depends on the time, so only what is drawn is held against the other run.
             Event::Send { message, delay, .. } if message.attempt == 1 => {
                 let anonymous = MessageId { write: 0, ..*message };

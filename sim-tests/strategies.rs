@@ -93,7 +93,7 @@ fn the_order_of_a_run_is_saved() {
 fn a_scheduled_scenario_can_be_written_down_and_played_by_real_nodes() {
     let generator = generator(RulesSpec::Named(RuleSet::Lab), true);
     let mut violated = 0;
-    for seed in 0..12 {
+    for seed in 0..18 {
         let strategy = CHOOSING[seed as usize % CHOOSING.len()];
         let mut scenario = generator.scenario(seed);
         scenario.workload.operations = 12;
@@ -107,5 +107,5 @@ fn a_scheduled_scenario_can_be_written_down_and_played_by_real_nodes() {
         assert_eq!(violations(&turmoil), violations(&core), "{strategy}, seed {seed}\n{}", scheduled.to_toml());
         violated += usize::from(!violations(&core).is_empty());
     }
-    assert!(violated > 3, "only {violated} of 12 showed anything");
+    assert!(violated > 3, "only {violated} of 18 showed anything");
 }

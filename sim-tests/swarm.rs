@@ -131,8 +131,8 @@ fn reports(generator: &Generator, seeds: SeedRange, jobs: usize) -> Vec<SeedRepo
 /// run at a time.
 #[test]
 fn sixty_seeds_try_everything() {
-    sixty_seeds_try_everything_in(Engine::Turmoil, 10);
-    sixty_seeds_try_everything_in(Engine::Core, 12);
+    sixty_seeds_try_everything_in(Engine::Turmoil, 11);
+    sixty_seeds_try_everything_in(Engine::Core, 13);
 }
 
 fn sixty_seeds_try_everything_in(engine: Engine, everything: usize) {

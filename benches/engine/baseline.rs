@@ -5,9 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use semisync::base::trace::{Event as Happened, Outcome, Record, Trace, WriteId};
+use semisync::base::trace::{Event as Happened, Outcome, Record, Trace, WriteId, operation_name};
 use semisync::base::{Epoch, FollowerId, NodeId, Seed};
-use semisync::client::operation_name;
 use semisync::core::{
     Applied, Completion, Configuration, Follower, Identity, Incarnation, Leader, LeaderConfig, LeaderId, Message,
     Output, Reply, Rules, Store, Stored, assemble,
@@ -121,7 +120,14 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                 let set = simulation.leader.set(due, Some(name), operation.key.clone(), value.clone());
                 let accepted = set.expect("versions are left");
                 let (write, stamp) = (accepted.write, accepted.stamp);
-                simulation.record(NodeId::Leader, || Happened::Accept { write, key: operation.key, stamp, value });
+                let value = Some(value);
+                simulation.record(NodeId::Leader, || Happened::Accept {
+                    write,
+                    key: operation.key,
+                    stamp,
+                    value,
+                    operation: None,
+                });
                 simulation.waiting.insert(write, client);
                 simulation.act();
             }
@@ -137,7 +143,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                 simulation.record(message.to.into(), || {
                     let key = message.key().clone();
                     if stored == stamp {
-                        Happened::Apply { request: None, key, stamp, value: message.value().clone() }
+                        Happened::Apply { request: None, key, stamp, value: message.value().cloned() }
                     } else {
                         Happened::Reject { request: None, key, stamp, stored }
                     }

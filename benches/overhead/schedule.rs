@@ -113,10 +113,11 @@ impl<'a> Seen<'a> {
         };
         for record in run.trace.records() {
             match &record.event {
-                Event::Accept { write, key, stamp, value } => {
+                Event::Accept { write, key, stamp, value: Some(value), .. } => {
                     let write_of = ReplicateRequest {
                         key: key.clone(),
                         value: value.clone(),
+                        deleted: false,
                         version: stamp.version,
                         epoch: Some(stamp.epoch),
                         leader: Some(0),

@@ -116,7 +116,7 @@ fn a_trace_that_was_edited_is_found() {
     assert_eq!(bent(records, |record| record.at.0 == 0), [], "nothing was bent");
     let another_value = |record: &mut Record| {
         let Event::Apply { value, .. } = &mut record.event else { return false };
-        *value = Value::from_json("\"mine\"").expect("JSON");
+        *value = Value::from_json("\"mine\"").ok();
         true
     };
     assert!(bent(records, another_value).contains(&Property::Integrity));

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use semisync::base::NodeId;
 use semisync::base::history::{Kind, Operation};
-use semisync::base::trace::{Disturbance, Event, Micros};
+use semisync::base::trace::{Disturbance, Event, Micros, operation_name};
+use semisync::base::{NodeId, Value};
 use semisync::sim::ScenarioRun;
 
 /// From how many microseconds on the order of two things is the same in both engines.
@@ -94,6 +94,7 @@ fn happened(run: &ScenarioRun) -> Vec<(Place, Happened)> {
     // The request that each message went in last, and when each request was sent.
     let mut carried = BTreeMap::new();
     let mut accepted = BTreeSet::new();
+    let mut deleted = BTreeSet::new();
     let mut sent = BTreeMap::new();
     for record in &records[..until] {
         let Micros(at) = record.at;
@@ -106,8 +107,9 @@ fn happened(run: &ScenarioRun) -> Vec<(Place, Happened)> {
         };
         let mut put = |place, cause: String, since: u64| all.push((place, Happened { at, cause, since, lets_go }));
         match &record.event {
-            Event::Accept { write, value, .. } => {
-                accepted.insert(value.as_json());
+            Event::Accept { write, value, operation, .. } => {
+                accepted.insert(value.as_ref().map(Value::as_json));
+                deleted.extend(*operation);
                 put(leader, format!("write {write}"), at);
             }
             // One that its quorum completes has the same cause as the answer that completes it.
@@ -142,7 +144,8 @@ fn happened(run: &ScenarioRun) -> Vec<(Place, Happened)> {
     // A write that was accepted has its place already.
     let is_call = |operation: &&Operation| match &operation.kind {
         Kind::Read(_) => true,
-        Kind::Write(value) => !accepted.contains(value.as_json()),
+        Kind::Write(value) => !accepted.contains(&Some(value.as_json())),
+        Kind::Delete => !deleted.contains(&operation_name(operation.client, operation.number)),
     };
     let calls = run.history.operations.iter().filter(|operation| operation.invoked.index < until);
     for operation in calls.filter(is_call) {

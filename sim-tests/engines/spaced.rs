@@ -76,12 +76,14 @@ pub fn scenario(rules: RulesSpec, crashes: bool) -> impl Strategy<Value = Scenar
 }
 
 /// Each has a client of its own, so that none waits for another.
-fn planned((key, _, read): &Drawn, number: u16, followers: usize) -> ExplicitOperation {
+fn planned((key, courses, read): &Drawn, number: u16, followers: usize) -> ExplicitOperation {
     let node = |place: u8| match usize::from(place) {
         0 => NodeId::Leader,
         place => FollowerId(((place - 1) % followers) as u8).into(),
     };
-    let kind = read.map_or(PlannedKind::Set, |place| PlannedKind::get(node(place)));
+    // One write in four deletes.
+    let write = if courses[0].slots % 4 == 3 { PlannedKind::Delete } else { PlannedKind::Set };
+    let kind = read.map_or(write, |place| PlannedKind::get(node(place)));
     let key = Key::new(["x", "y"][usize::from(*key)]).expect("a short name");
     ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key }
 }

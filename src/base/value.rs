@@ -46,6 +46,11 @@ impl Value {
         Ok(Self(raw.into()))
     }
 
+    /// Reads a field that may be left out: one that is there has a value, and be it `null`.
+    pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
+        Self::deserialize(deserializer).map(Some)
+    }
+
     /// The JSON text.
     pub fn as_json(&self) -> &str {
         self.0.get()

@@ -25,7 +25,7 @@ pub const OPERATION_HEADER: &str = "semisync-operation";
 /// interface only.
 pub const FOLLOWER_HEADER: &str = "semisync-follower";
 
-/// The epoch of the version that an answer to `POST /set` or `GET /get/{key}` tells, a number. Together they order the writes of
+/// The epoch of the version that an answer to `POST /set`, `POST /delete` or `GET /get/{key}` tells, a number. Together they order the writes of
 /// a key; the version alone does until every node has lost its memory at once. Bodies are those of the documented interface.
 pub const EPOCH_HEADER: &str = "semisync-epoch";
 
@@ -41,7 +41,17 @@ pub struct SetRequest {
     pub if_version: Option<u64>,
 }
 
-/// The answer to `POST /set`, with status 200 whether or not the quorum was reached.
+/// `POST /delete`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeleteRequest {
+    /// The key to delete.
+    pub key: Key,
+    /// The version that the key must have for it to be deleted, 0 if it must not be there. Without it, any will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<u64>,
+}
+
+/// The answer to `POST /set` and `POST /delete`, with status 200 whether or not the quorum was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAnswer {
     /// Whether enough followers confirmed in time. `false` does not undo the write: it stays on the leader and goes on
@@ -67,8 +77,11 @@ pub struct SetAnswer {
 pub struct ReplicateRequest {
     /// The key that was written.
     pub key: Key,
-    /// Its value.
+    /// Its value; `null` if it deletes the key.
     pub value: Value,
+    /// Whether it deletes the key. A server that does not know this field stores the `null`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// The version of the write.
     pub version: Version,
     /// The epoch of the leader that sends it. A write without one is by hand: it is shown, and no leader's.

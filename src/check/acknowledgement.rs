@@ -130,7 +130,11 @@ fn told(
     completed: &[Option<bool>],
     operation: &Operation,
 ) -> Option<String> {
-    let Kind::Write(value) = &operation.kind else { return None };
+    let value = match &operation.kind {
+        Kind::Write(value) => Some(value),
+        Kind::Delete => None,
+        Kind::Read(_) => return None,
+    };
     let stamp = operation.stamp;
     let write = || writes.that_says(keys.number(&operation.key)?, stamp?, value);
     let required = write().map_or(facts.write_quorum, |write| facts.quorum_of(write.life));

@@ -15,6 +15,10 @@
 //! life is not v1 of its first. A holder that crashed less than a link's latency before the acknowledgement counts as
 //! one that crashed after it, for no news of the crash can have reached the leader.
 //!
+//! A deletion is stored by whoever stores its tombstone, or has forgotten it as all followers have: then nothing is as good,
+//! and what was acknowledged before it needs no holders any more. Once it was forgotten by anybody, it took effect, acknowledged or not. A
+//! read that finds nothing finds what the leader stores then, if that is a deletion.
+//!
 //! (Any quorum of W and any of n − W + 1 followers intersect: Gifford, *Weighted Voting for Replicated Data*, 1979.)
 
 use std::collections::BTreeSet;
@@ -46,6 +50,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         acknowledged: Vec::new(),
         of_key: vec![BTreeMap::new(); keys.len()],
         known: vec![None; keys.len()],
+        collected: vec![None; keys.len()],
         life: 0,
         begins_anew: (NodeId::Leader, false),
         lives: BTreeSet::new(),
@@ -58,11 +63,12 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         let replaced = check.replay.follow(keys, writes, index, record);
         match &record.event {
             Event::Accept { key, stamp, value, .. } => {
-                check.not_reused(record, (key, keys.stored_at(index)), *stamp, value);
+                check.not_reused(record, (key, keys.stored_at(index)), *stamp, value.as_ref());
             }
             Event::Apply { stamp, value, .. } => {
-                check.not_replaced(record, keys.stored_at(index), replaced, *stamp, value);
+                check.not_replaced(record, keys.stored_at(index), replaced, *stamp, value.as_ref());
             }
+            Event::Collect { stamp, .. } => check.collected(record, keys.stored_at(index), *stamp),
             Event::Discard { .. } => check.given_up(record, keys.stored_at(index), replaced),
             Event::Recovered { anew, .. } => check.begins_anew = (record.node, *anew),
             Event::Serve { epoch } => {
@@ -83,9 +89,13 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             Event::Return { outcome, .. } => {
                 let Some(operation) = prepared.operation_at(index) else { continue };
                 let Some(key) = keys.number(&operation.key) else { continue };
+                let told = match &operation.kind {
+                    Kind::Write(value) => Some(value),
+                    Kind::Delete | Kind::Read(_) => None,
+                };
                 match (&operation.kind, operation.stamp) {
-                    (Kind::Write(value), Some(stamp)) if *outcome == Outcome::Ok => {
-                        let Some(write) = writes.that_says(key, stamp, value) else { continue };
+                    (Kind::Write(_) | Kind::Delete, Some(stamp)) if *outcome == Outcome::Ok => {
+                        let Some(write) = writes.that_says(key, stamp, told) else { continue };
                         check.acknowledged(write, How::Told(operation, write, record.at), record.at);
                     }
                     (Kind::Read(found), stamp)
@@ -120,6 +130,8 @@ enum How<'a> {
     Told(&'a Operation, &'a Write<'a>, Micros),
     /// It was read at the leader.
     Read(&'a Operation, Stamp, Micros),
+    /// A node forgot that the key was deleted.
+    Collected(NodeId, Stamp, Micros),
 }
 
 /// `leader acknowledged k1 v7 (c3#2) at 1512 ms`
@@ -130,6 +142,9 @@ impl fmt::Display for How<'_> {
             Self::Told(operation, write, at) => write!(f, "{} was told of {write} at {}", operation.client, At(*at)),
             Self::Read(operation, stamp, at) => {
                 write!(f, "{} read {} {stamp} at the leader at {}", operation.name(), operation.key, At(*at))
+            }
+            Self::Collected(node, stamp, at) => {
+                write!(f, "{node} forgot at {}, as something that all followers have, the deletion {stamp}", At(*at))
             }
         }
     }
@@ -149,7 +164,8 @@ struct Acknowledged<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Known<'a> {
     stamp: Stamp,
-    value: &'a Value,
+    /// None if it deleted the key.
+    value: Option<&'a Value>,
     /// The life of the leader in which it became known.
     life: u64,
     how: How<'a>,
@@ -164,6 +180,8 @@ struct Check<'a> {
     of_key: Vec<BTreeMap<(u64, Stamp), usize>>,
     /// By the numbers of the keys.
     known: Vec<Option<Known<'a>>>,
+    /// By the numbers of the keys: the greatest stamp of a deletion that was forgotten. What is not above it needs no holders.
+    collected: Vec<Option<Stamp>>,
     life: u64,
     /// The leader that recovered last, and whether it found that nothing had survived.
     begins_anew: (NodeId, bool),
@@ -203,7 +221,13 @@ impl<'a> Check<'a> {
         self.acknowledged.push(Acknowledged { write, how, crashed, accused });
     }
 
-    fn know(&mut self, key: usize, stamp: Stamp, value: &'a Value, how: How<'a>) {
+    /// A node forgets that the key was deleted.
+    fn collected(&mut self, record: &Record, key: usize, stamp: Stamp) {
+        self.collected[key] = self.collected[key].max(Some(stamp));
+        self.know(key, stamp, None, How::Collected(record.node, stamp, record.at));
+    }
+
+    fn know(&mut self, key: usize, stamp: Stamp, value: Option<&'a Value>, how: How<'a>) {
         if self.known[key].is_none_or(|known| known.stamp < stamp) {
             self.known[key] = Some(Known { stamp, value, life: self.life, how });
         }
@@ -217,6 +241,11 @@ impl<'a> Check<'a> {
         for key in 0..self.known.len() {
             let Some(known) = self.known[key].filter(|known| known.stamp.epoch < epoch) else { continue };
             let held = self.replay.held(record.node, key);
+            if held.is_none() && known.value.is_none() {
+                // That the key was deleted has been lost with everything, and its versions begin anew.
+                self.known[key] = Some(known).filter(|_| !anew);
+                continue;
+            }
             if held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
                 continue;
             }
@@ -232,7 +261,10 @@ impl<'a> Check<'a> {
                 continue;
             }
             let restart = self.restart_since(&known);
-            let has = held.map_or("nothing".to_owned(), |held| format!("{} = {}", held.stamp, held.value));
+            let has = held.map_or("nothing".to_owned(), |held| match held.value {
+                Some(value) => format!("{} = {value}", held.stamp),
+                None => format!("the deletion {}", held.stamp),
+            });
             let at = At(record.at);
             self.evidence.push(format!("{}{restart}, and at {at} the leader serves with {has} instead", known.how));
         }
@@ -243,10 +275,11 @@ impl<'a> Check<'a> {
         if before.is_none() {
             return;
         }
+        let collected = self.collected[key];
         for at in self.of_key[key].values() {
             let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[*at];
             let (holders, quorum) = (self.replay.holders(write), self.facts.quorum_of(write.life));
-            if !*accused && holders.len() + crashed.len() < quorum {
+            if Some(write.stamp) > collected && !*accused && holders.len() + crashed.len() < quorum {
                 *accused = true;
                 let (node, at, holders) = (record.node, At(record.at), names(holders));
                 self.evidence.push(format!(
@@ -268,7 +301,14 @@ impl<'a> Check<'a> {
     }
 
     /// A follower stores something else for a key than before. Nothing is lost unless it is older, or another's.
-    fn not_replaced(&mut self, record: &Record, key: usize, replaced: Option<Held<'a>>, stamp: Stamp, value: &Value) {
+    fn not_replaced(
+        &mut self,
+        record: &Record,
+        key: usize,
+        replaced: Option<Held<'a>>,
+        stamp: Stamp,
+        value: Option<&Value>,
+    ) {
         let Some(before) = replaced else { return };
         if before.stamp < stamp || (before.stamp == stamp && before.value == value) {
             return;
@@ -283,14 +323,16 @@ impl<'a> Check<'a> {
         } else {
             of_key.values().copied().collect()
         };
+        let collected = self.collected[key];
         for at in lost {
             let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[at];
             let (holders, quorum) = (self.replay.holders(write), self.facts.quorum_of(write.life));
-            if !*accused && holders.len() + crashed.len() < quorum {
+            if Some(write.stamp) > collected && !*accused && holders.len() + crashed.len() < quorum {
                 *accused = true;
                 self.evidence.push(format!(
-                    "{how}, but {} replaced it by {stamp} = {value} at {}, and {} still stored it, where {quorum} must",
+                    "{how}, but {} replaced it by {stamp} = {} at {}, and {} still stored it, where {quorum} must",
                     record.node,
+                    value.map_or_else(|| "nothing".to_owned(), Value::to_string),
                     At(record.at),
                     names(holders)
                 ));
@@ -299,12 +341,13 @@ impl<'a> Check<'a> {
     }
 
     /// The leader gives a stamp to a write. If it remembers what was acknowledged, that is a greater one.
-    fn not_reused(&mut self, record: &Record, (key, number): (&Key, usize), stamp: Stamp, value: &Value) {
+    fn not_reused(&mut self, record: &Record, (key, number): (&Key, usize), stamp: Stamp, value: Option<&Value>) {
         let is_reused = |known: &Known<'_>| known.life < record.incarnation && known.stamp >= stamp;
         // What follows from it is not told again.
         let Some(known) = self.known[number].take_if(|known| is_reused(known)) else { return };
         let restart = self.restart_since(&known);
-        self.evidence.push(format!("{}{restart}, and at {} gave {key} {stamp} to {value}", known.how, At(record.at)));
+        let to = value.map_or_else(|| "its deletion".to_owned(), Value::to_string);
+        self.evidence.push(format!("{}{restart}, and at {} gave {key} {stamp} to {to}", known.how, At(record.at)));
     }
 
     fn read(
@@ -319,15 +362,15 @@ impl<'a> Check<'a> {
         match (operation.outcome, stamp, found) {
             (Outcome::Ok, Some(stamp), Some(value)) => {
                 let how = How::Read(operation, stamp, at);
-                if let Some(floor) = floor.filter(|floor| !kept(floor, stamp, value)) {
+                if let Some(floor) = floor.filter(|floor| !kept(floor, stamp, Some(value))) {
                     let restart = self.restart_since(floor);
                     self.evidence.push(format!("{}{restart}, and {how}, which is {value}", floor.how));
                 } else {
-                    self.know(number, stamp, value, how);
+                    self.know(number, stamp, Some(value), how);
                 }
             }
             (Outcome::Absent, ..) => {
-                if let Some(floor) = floor {
+                if let Some(floor) = floor.filter(|floor| !self.is_deleted(number, floor)) {
                     let restart = self.restart_since(floor);
                     let name = operation.name();
                     self.evidence.push(format!(
@@ -341,6 +384,15 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Whether the leader may rightly have nothing for a key of which this was known: it was deleted since. Something newer
+    /// than that may have been written by now.
+    fn is_deleted(&self, key: usize, known: &Known<'_>) -> bool {
+        let held = self.replay.held(NodeId::Leader, key);
+        let is_later =
+            |held: Held<'_>| held.stamp.epoch >= known.stamp.epoch && held.stamp.version > known.stamp.version;
+        known.value.is_none() || held.is_some_and(is_later)
+    }
+
     fn kept_to_the_end(&mut self) {
         let Prepared { run, keys, .. } = self.prepared;
         if !self.prepared.leader_serves_in_the_end() {
@@ -350,11 +402,15 @@ impl<'a> Check<'a> {
         for (key, number) in keys.in_order() {
             let Some(known) = &self.known[number] else { continue };
             let entry = dump.get(key);
-            if entry.is_some_and(|entry| {
-                // The epoch is not told, and is not below.
-                let stamp = Stamp { epoch: known.stamp.epoch, version: entry.version };
-                kept(known, stamp, &entry.value)
-            }) {
+            let is_kept = match entry {
+                None => self.is_deleted(number, known),
+                Some(entry) => {
+                    // The epoch is not told, and is not below.
+                    let stamp = Stamp { epoch: known.stamp.epoch, version: entry.version };
+                    kept(known, stamp, Some(&entry.value))
+                }
+            };
+            if is_kept {
                 continue;
             }
             let has = match entry {
@@ -375,98 +431,10 @@ impl<'a> Check<'a> {
 }
 
 /// Whether this is what was known, or later. A leader that has recovered it gives it its own epoch, and goes on counting.
-fn kept(known: &Known<'_>, stamp: Stamp, value: &Value) -> bool {
+fn kept(known: &Known<'_>, stamp: Stamp, value: Option<&Value>) -> bool {
     stamp.epoch >= known.stamp.epoch
         && (stamp.version > known.stamp.version || (stamp.version == known.stamp.version && value == known.value))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::check::testing::{Story, c, dump, f};
-
-    /// A quorum of 2 of 3; f1 and f2 store the write.
-    fn acknowledged() -> Story {
-        let mut story = Story::new();
-        story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"");
-        story.at(5).apply(f(1), "k1", 1, "\"a\"").apply(f(2), "k1", 1, "\"a\"");
-        story.at(9).complete(1, true, 2).wrote(c(3), 2, Outcome::Ok, 1);
-        story
-    }
-
-    #[test]
-    fn a_right_run_is_not_accused() {
-        let mut story = acknowledged();
-        story.at(20).crash(f(1)).at(30).restart(f(1)).apply(f(1), "k1", 1, "\"a\"").apply(f(2), "k1", 2, "\"b\"");
-        story.invoke_get(c(1), 1, NodeId::Leader, "k1").found(c(1), 1, 1, "\"a\"");
-        story.ends_with(NodeId::Leader, dump(&[("k1", 1, "\"a\"")]));
-        assert_eq!(story.holds(check), "1 acknowledged write, 1 crash");
-    }
-
-    #[test]
-    fn too_few_holders_at_the_acknowledgement() {
-        let mut story = Story::new();
-        story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"");
-        story.apply(f(1), "k1", 1, "\"a\"").apply(f(2), "k1", 1, "\"a\"").at(4).crash(f(2)).at(9).complete(1, true, 2);
-        assert_eq!(
-            story.evidence(check),
-            [
-                "leader acknowledged k1 v1 (c3#2) at 9 ms, when only f1 stored it, where 2 must; f2 had, but crashed at 4 ms"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_holder_that_crashes_later_is_not_the_stores_fault_but_one_that_goes_back_is() {
-        let mut story = acknowledged();
-        story.at(20).invoke_set(c(1), 1, "k1", "\"b\"").accept(2, "k1", 2, "\"b\"").apply(f(1), "k1", 2, "\"b\"");
-        story.apply(f(2), "k1", 2, "\"b\"").at(25).complete(2, true, 2).at(30).apply(f(1), "k1", 1, "\"a\"");
-        assert_eq!(
-            story.evidence(check),
-            ["leader acknowledged k1 v2 (c1#1) at 25 ms, but f1 replaced it by v1 = \"a\" at 30 ms, \
-              and f2 still stored it, where 2 must"]
-        );
-    }
-
-    #[test]
-    fn a_leader_that_forgets() {
-        let restarted = || {
-            let mut story = acknowledged();
-            story.at(20).crash(NodeId::Leader).at(30).restart(NodeId::Leader);
-            story
-        };
-        let how = "leader acknowledged k1 v1 (c3#2) at 9 ms; the leader crashed at 20 ms, and";
-        let mut story = restarted();
-        story.ends_with(NodeId::Leader, dump(&[]));
-        assert_eq!(story.evidence(check), [format!("{how} in the end it has nothing for k1")]);
-        let mut story = restarted();
-        story.at(40).invoke_set(c(1), 1, "k1", "\"b\"").accept(1, "k1", 1, "\"b\"");
-        story.ends_with(NodeId::Leader, dump(&[("k1", 1, "\"b\"")]));
-        assert_eq!(story.evidence(check), [format!("{how} at 40 ms gave k1 v1 to \"b\"")]);
-        let mut story = restarted();
-        story.at(40).invoke_get(c(1), 1, NodeId::Leader, "k1").found(c(1), 1, 0, "");
-        assert_eq!(story.evidence(check), [format!("{how} c1#1 found no k1 there at 40 ms")]);
-    }
-
-    #[test]
-    fn the_same_stamp_with_another_value_is_a_loss() {
-        let mut story = acknowledged();
-        story.ends_with(NodeId::Leader, dump(&[("k1", 1, "\"b\"")]));
-        assert_eq!(
-            story.evidence(check),
-            ["leader acknowledged k1 v1 (c3#2) at 9 ms, and in the end it has v1 = \"b\" for k1"]
-        );
-    }
-
-    #[test]
-    fn what_the_leader_gave_out_may_not_vanish_with_it() {
-        let mut story = Story::new();
-        story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"");
-        story.at(2).invoke_get(c(1), 1, NodeId::Leader, "k1").found(c(1), 1, 1, "\"a\"");
-        story.at(3).crash(NodeId::Leader).restart(NodeId::Leader).ends_with(NodeId::Leader, dump(&[]));
-        assert_eq!(
-            story.evidence(check),
-            ["c1#1 read k1 v1 at the leader at 2 ms; the leader crashed at 3 ms, and in the end it has nothing for k1"]
-        );
-    }
-}
+mod tests;

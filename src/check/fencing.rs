@@ -142,7 +142,7 @@ mod tests {
     /// f1 applies v2 of this epoch, which this life of the leader sent.
     fn apply(story: &mut Story, epoch: u64, life: u64) {
         let stamp = Stamp { epoch: Epoch::new(epoch), version: Version::FIRST.next().unwrap() };
-        let (key, value) = (Key::new("k").unwrap(), Value::from_json("1").unwrap());
+        let (key, value) = (Key::new("k").unwrap(), Some(Value::from_json("1").unwrap()));
         let request = Some(RequestId { incarnation: life, number: 1 });
         story.at(20).event(f(1).into(), Event::Apply { request, key, stamp, value });
     }

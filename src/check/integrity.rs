@@ -6,7 +6,11 @@
 //! 2. A value of a key was the value of a set of that key that was invoked before. (No creation: the *integrity* of
 //!    reliable broadcast; Cachin, Guerraoui and Rodrigues, *Introduction to Reliable and Secure Distributed Programming*,
 //!    2011, chapter 3.)
-//! 3. Within one life of the leader, and one epoch, the versions of a key step by one, and the first life begins with 1.
+//! 3. Within one life of the leader, and one epoch, the versions of a key step by one. The first write of a key, and the first one
+//!    after the key was deleted, has the version after the greatest that any deletion had, and 1 if there was none. (What a later
+//!    life or epoch begins with depends on what was recovered.)
+//!
+//! That a key is deleted is one value among others, and written by whoever deletes it.
 //!
 //! What a node stores in the end is known by its version, so it counts only where there was one epoch. The value of a
 //! set that was refused does not count as written.
@@ -25,7 +29,7 @@ use super::prepared::Prepared;
 use super::text::Text;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::{Event, Micros, Outcome, Record};
+use crate::base::trace::{Event, Outcome, Record};
 use crate::base::{Epoch, Key, NodeId, Stamp, Value, Version};
 
 /// Checks it. O(n log n).
@@ -43,12 +47,12 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         }
         match &record.event {
             Event::Accept { key, stamp, value, .. } => {
-                let key = (key, keys.stored_at(place));
+                let (key, value) = ((key, keys.stored_at(place)), value.as_ref());
                 check.claim(key, *stamp, value, Witness::Accepted(record));
-                check.step(record.incarnation, key, *stamp, record.at);
+                check.step(record, key, *stamp, value.is_none());
             }
             Event::Apply { key, stamp, value, .. } | Event::Recover { key, stamp, value } => {
-                check.claim((key, keys.stored_at(place)), *stamp, value, Witness::Applied(record));
+                check.claim((key, keys.stored_at(place)), *stamp, value.as_ref(), Witness::Applied(record));
             }
             _ => {}
         }
@@ -61,7 +65,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         for (key, entry) in dump {
             let Some(number) = keys.number(key) else { continue };
             let witness = Witness::Has(*node);
-            check.claim((key, number), Stamp::of_version(entry.version), &entry.value, witness);
+            check.claim((key, number), Stamp::of_version(entry.version), Some(&entry.value), witness);
         }
     }
     let Check { claims, claimed, unstamped, evidence, .. } = check;
@@ -101,7 +105,7 @@ impl fmt::Display for Witness<'_> {
             Self::Told(operation, moment) => {
                 let (name, at) = (operation.name(), At(moment.at));
                 match operation.kind {
-                    Kind::Write(_) => write!(f, "{name} was told so at {at}"),
+                    Kind::Write(_) | Kind::Delete => write!(f, "{name} was told so at {at}"),
                     Kind::Read(_) => write!(f, "{name} read it from {} at {at}", operation.target),
                 }
             }
@@ -114,17 +118,23 @@ impl fmt::Display for Witness<'_> {
 #[derive(Clone)]
 struct Claim<'a> {
     stamp: Stamp,
-    value: &'a Value,
+    /// None if it deletes the key.
+    value: Option<&'a Value>,
     /// Who was the first to say so.
     witness: Witness<'a>,
     /// What others say that it has. Any is a violation.
-    others: Vec<&'a Value>,
+    others: Vec<Option<&'a Value>>,
 }
 
 impl Claim<'_> {
-    fn has(&self, value: &Value) -> bool {
+    fn has(&self, value: Option<&Value>) -> bool {
         self.value == value || self.others.contains(&value)
     }
+}
+
+/// What a stamp stands for, in words.
+fn content(value: Option<&Value>) -> String {
+    value.map_or_else(|| "nothing (deleted)".to_owned(), Value::to_string)
 }
 
 /// A key and its number among those of the run.
@@ -135,14 +145,16 @@ struct Check<'a, 'r> {
     begins_empty: bool,
     keys: &'r Keys<'a>,
     /// The values that were to be written up to here, with the operation if it was refused. By the numbers of the keys.
-    invoked: BTreeMap<(usize, Text<'a>), Option<&'a Operation>>,
+    invoked: BTreeMap<(usize, Option<Text<'a>>), Option<&'a Operation>>,
     /// By the numbers of the keys: what is said of each stamp, in the order of the stamps.
     claims: Vec<Vec<Claim<'a>>>,
     claimed: usize,
     /// How many values were read without their stamps.
     unstamped: usize,
-    /// By the numbers of the keys: the last stamp that each life of a leader gave.
-    last: Vec<Vec<(u64, Stamp)>>,
+    /// By the numbers of the keys: the last stamp that each life of a leader gave, and whether it deleted the key.
+    last: Vec<Vec<(u64, Stamp, bool)>>,
+    /// By the lives of leaders: the epoch in which a key was deleted last, and the greatest version that a deletion had in it.
+    deleted: BTreeMap<u64, (Epoch, Version)>,
     /// By the numbers of the keys: the smallest stamp of the recorded writes up to here, and when the first was
     /// acknowledged.
     smallest: Vec<Option<Stamp>>,
@@ -160,6 +172,7 @@ impl<'a, 'r> Check<'a, 'r> {
             claimed: 0,
             unstamped: 0,
             last: vec![Vec::new(); keys.len()],
+            deleted: BTreeMap::new(),
             smallest: vec![None; keys.len()],
             acknowledged: vec![None; keys.len()],
             evidence: Vec::new(),
@@ -178,22 +191,27 @@ impl<'a, 'r> Check<'a, 'r> {
                         self.acknowledged[number].get_or_insert(moment);
                     }
                     if let Some(stamp) = stamp {
-                        self.claim(key, stamp, value, Witness::Told(operation, moment));
+                        self.claim(key, stamp, Some(value), Witness::Told(operation, moment));
                     }
                 }
+                (Kind::Delete, Some(stamp)) => self.claim(key, stamp, None, Witness::Told(operation, moment)),
                 (Kind::Read(Some(value)), Some(stamp)) => {
-                    self.claim(key, stamp, value, Witness::Told(operation, moment));
+                    self.claim(key, stamp, Some(value), Witness::Told(operation, moment));
                 }
                 (Kind::Read(Some(value)), None) => self.unstamped(operation, number, moment, value),
-                (Kind::Read(None), _) => {}
+                (Kind::Read(None), _) | (Kind::Delete, None) => {}
             },
         }
     }
 
     fn invoked(&mut self, operation: &'a Operation, key: usize) {
-        let Kind::Write(value) = &operation.kind else { return };
+        let value = match &operation.kind {
+            Kind::Write(value) => Some(value),
+            Kind::Delete => None,
+            Kind::Read(_) => return,
+        };
         let refused = (operation.outcome == Outcome::Failed).then_some(operation);
-        let before = self.invoked.entry((key, Text::of(value))).or_insert(refused);
+        let before = self.invoked.entry((key, value.map(Text::of))).or_insert(refused);
         if refused.is_none() {
             *before = None;
         }
@@ -204,8 +222,9 @@ impl<'a, 'r> Check<'a, 'r> {
     }
 
     /// Why the value is none that was written, if it is none.
-    fn unwritten(&self, key: usize, value: &Value) -> Option<String> {
-        match self.invoked.get(&(key, Text::of(value))) {
+    fn unwritten(&self, key: usize, value: Option<&Value>) -> Option<String> {
+        let invoked: &BTreeMap<(usize, Option<Text<'_>>), _> = &self.invoked;
+        match invoked.get(&(key, value.map(Text::of))) {
             Some(None) => None,
             Some(Some(refused)) => {
                 let refused = refused.name();
@@ -220,7 +239,7 @@ impl<'a, 'r> Check<'a, 'r> {
         !self.begins_empty && self.smallest[key].is_none_or(|smallest| stamp < smallest)
     }
 
-    fn claim(&mut self, (key, number): Numbered<'a>, stamp: Stamp, value: &'a Value, witness: Witness<'a>) {
+    fn claim(&mut self, (key, number): Numbered<'a>, stamp: Stamp, value: Option<&'a Value>, witness: Witness<'a>) {
         self.claimed += 1;
         let claims = &mut self.claims[number];
         let mut first = None;
@@ -233,9 +252,11 @@ impl<'a, 'r> Check<'a, 'r> {
             Err(at) => claims.insert(at, Claim { stamp, value, witness, others: Vec::new() }),
         }
         if let Some(why) = self.unwritten(number, value).filter(|_| !self.may_be_older(number, stamp)) {
+            let value = content(value);
             self.evidence.push(format!("{key} {stamp} has the value {value} ({witness}), {why}"));
         }
         if let Some((known, first)) = first {
+            let (known, value) = (content(known), content(value));
             self.evidence.push(format!("{key} {stamp} has two values: {known} ({first}) and {value} ({witness})"));
         }
     }
@@ -248,35 +269,46 @@ impl<'a, 'r> Check<'a, 'r> {
         if !self.begins_empty && !is_fresh {
             return;
         }
-        if let Some(why) = self.unwritten(number, value) {
+        if let Some(why) = self.unwritten(number, Some(value)) {
             let (key, witness) = (&read.key, Witness::Told(read, moment));
             self.evidence.push(format!("{key} has the value {value} ({witness}), {why}"));
         }
     }
 
-    fn step(&mut self, life: u64, (key, number): Numbered<'a>, stamp: Stamp, at: Micros) {
+    fn step(&mut self, record: &Record, (key, number): Numbered<'a>, stamp: Stamp, deletes: bool) {
+        let life = record.incarnation;
         let of_lives = &mut self.last[number];
-        let before = match of_lives.iter_mut().find(|(of, _)| *of == life) {
-            Some((_, last)) => Some(std::mem::replace(last, stamp)),
+        let before = match of_lives.iter_mut().find(|(of, ..)| *of == life) {
+            Some((_, last, deleted)) => Some((std::mem::replace(last, stamp), std::mem::replace(deleted, deletes))),
             None => {
-                of_lives.push((life, stamp));
+                of_lives.push((life, stamp, deletes));
                 None
             }
         };
+        let floor = self.deleted.get(&life).filter(|(epoch, _)| *epoch == stamp.epoch).map(|(_, version)| *version);
+        if deletes {
+            let version = floor.map_or(stamp.version, |floor| floor.max(stamp.version));
+            self.deleted.insert(life, (stamp.epoch, version));
+        }
+        let after = |last: Option<Version>| last.map_or(Some(Version::FIRST), Version::next) == Some(stamp.version);
         let is_next = match before {
+            Some((last, _)) if last.epoch > stamp.epoch => false,
+            Some((last, false)) if last.epoch == stamp.epoch => after(Some(last.version)),
+            _ if life == 0 && stamp.epoch == Epoch::FIRST => after(floor),
+            // How far deletions had come before is not known.
+            Some((last, true)) if last.epoch == stamp.epoch => floor.is_none_or(|floor| stamp.version > floor),
             // Under a later epoch it has recovered what others wrote meanwhile.
-            Some(last) if last.epoch >= stamp.epoch => {
-                last.epoch == stamp.epoch && last.version.next() == Some(stamp.version)
-            }
-            Some(_) => true,
-            None => life > 0 || stamp.epoch > Epoch::FIRST || stamp.version == Version::FIRST,
+            _ => true,
         };
         if !is_next {
+            let floor = floor.map(|floor| format!(", when deletions had come to v{floor}")).unwrap_or_default();
             let before = match before {
-                Some(last) => format!("came after {last}"),
-                None => "was the key's first write".into(),
+                Some((last, false)) => format!("came after {last}"),
+                Some((last, true)) => format!("came after the key was deleted as {last}{floor}"),
+                None => format!("was the key's first write{floor}"),
             };
-            self.evidence.push(format!("{} accepted {key} {stamp} at {}, which {before}", NodeId::Leader, At(at)));
+            let at = At(record.at);
+            self.evidence.push(format!("{} accepted {key} {stamp} at {at}, which {before}", NodeId::Leader));
         }
     }
 }
@@ -391,6 +423,43 @@ mod tests {
     #[test]
     fn clients_that_were_told_nothing() {
         assert!(matches!(Story::new().verdict_of_clients(check).finding, Finding::NotApplicable(_)));
+    }
+
+    /// A key that is deleted goes on after that, and so does a key that is new.
+    #[test]
+    fn versions_after_a_deletion() {
+        let deleted = |then: &str, version| {
+            let mut story = written();
+            story.at(3).invoke_delete(c(1), 2, "k").accept_delete(2, "k", 2, (c(1), 2)).apply_delete(f(1), "k", 2);
+            story.at(4).invoke_set(c(1), 3, then, "3").accept(3, then, version, "3");
+            story
+        };
+        assert_eq!(deleted("k", 3).holds(check), "3 stamps of 3 operations, seen 4 times");
+        assert_eq!(deleted("j", 3).holds(check), "3 stamps of 3 operations, seen 4 times");
+        assert_eq!(
+            deleted("k", 1).evidence(check),
+            [
+                "k v1 has two values: 1 (leader accepted it at 2 ms) and 3 (leader accepted it at 4 ms)",
+                "leader accepted k v1 at 4 ms, which came after the key was deleted as v2, when deletions had come to v2"
+            ]
+        );
+        assert_eq!(
+            deleted("j", 1).evidence(check),
+            ["leader accepted j v1 at 4 ms, which was the key's first write, when deletions had come to v2"]
+        );
+    }
+
+    #[test]
+    fn a_deletion_that_nobody_asked_for() {
+        let mut story = written();
+        story.at(4).apply_delete(f(2), "k", 2).at(5).invoke_delete(c(1), 2, "k");
+        assert_eq!(
+            story.evidence(check),
+            ["k v2 has the value nothing (deleted) (f2 applied it at 4 ms), which nobody had written before"]
+        );
+        let mut story = written();
+        story.at(4).apply_delete(f(2), "k", 1).at(3).invoke_delete(c(1), 2, "k").in_order_of_time();
+        assert!(story.evidence(check)[0].contains("k v1 has two values: 1 ("));
     }
 
     #[test]

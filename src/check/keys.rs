@@ -30,7 +30,8 @@ impl<'a> Keys<'a> {
             if let Event::Accept { key, .. }
             | Event::Apply { key, .. }
             | Event::Recover { key, .. }
-            | Event::Discard { key, .. } = &record.event
+            | Event::Discard { key, .. }
+            | Event::Collect { key, .. } = &record.event
             {
                 *stored = keys.add(key);
             }
@@ -48,7 +49,7 @@ impl<'a> Keys<'a> {
         self.numbers.len()
     }
 
-    /// The number of the key that the record at this place stores, or gives up. It must be one that does.
+    /// The number of the key that the record at this place stores, gives up or forgets. It must be one that does.
     pub(super) fn stored_at(&self, place: usize) -> usize {
         self.stored[place] as usize
     }

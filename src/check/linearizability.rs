@@ -16,6 +16,13 @@
 //! that a read saw did take effect, and never returns; one that nobody saw is left out. A write that was refused has no
 //! effect, so nobody may see its value. A read that found nothing has a stamp less than any.
 //!
+//! A deletion is a write. A read that found nothing saw the store before the first write of its key, or after a deletion; it does
+//! not say which. It takes effect after the first that it can have seen: the deletion with the smallest stamp that is not less than M
+//! was at its invocation, and that was invoked before it returned. (Nothing is lost by that: a smaller stamp leaves more room for
+//! what comes later.) A deletion whose outcome is unknown took effect then, and must have had a stamp greater than M when it was
+//! invoked. Its stamp is in the records of the leader that accepted it; where only clients were recorded it may be unknown, and then
+//! it explains any such read.
+//!
 //! Where only clients were recorded, the store may have held a value of the key **before** ([`Recorded::of_clients`]). That
 //! is one value with one stamp, and less than any that took effect since; so if anybody saw it, it is what was read with
 //! the smallest stamp, and nobody found the key absent. The history of the key is in order if it is with that read taken
@@ -24,7 +31,11 @@
 //! **Covered** are operations on the leader. Reads at followers are local by contract, may be stale, and are counted in
 //! [`sessions`](super::sessions) instead. Values of one key must be unique, so that a value names its write.
 
+mod deletions;
+
 use std::collections::BTreeMap;
+
+use deletions::Deletions;
 
 use super::evidence::{At, count, not_applicable};
 use super::prepared::one_epoch;
@@ -54,12 +65,14 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
         }
     }
     at_leader().for_each(|operation| keys.entry(&operation.key).or_default().push(operation));
+    let accepted = deletions::accepted(run);
     let mut evidence = Vec::new();
     let mut checked = 0;
     for operations in keys.values() {
-        let mut result = in_order(operations, None, &anew);
+        let deletions = Deletions::of(operations, accepted.as_ref());
+        let mut result = in_order(operations, None, &deletions, &anew);
         if let Some(before) = from_before(operations).filter(|_| run.facts.is_none() && result.is_err()) {
-            result = in_order(operations, Some(before), &anew);
+            result = in_order(operations, Some(before), &deletions, &anew);
         }
         match result {
             Ok(steps) => checked += steps,
@@ -89,7 +102,8 @@ struct Before<'a> {
 /// The read of a key that found what the store held before, if any can have: the one with the smallest stamp, if that is
 /// below every acknowledged write that was invoked before it returned, and the key was never absent.
 fn from_before<'a>(operations: &[&'a Operation]) -> Option<Before<'a>> {
-    if operations.iter().any(|operation| operation.outcome == Outcome::Absent) {
+    let has_deletes = operations.iter().any(|operation| operation.kind == Kind::Delete);
+    if !has_deletes && operations.iter().any(|operation| operation.outcome == Outcome::Absent) {
         return None;
     }
     let found = |operation: &&'a Operation| match &operation.kind {
@@ -104,10 +118,15 @@ fn from_before<'a>(operations: &[&'a Operation]) -> Option<Before<'a>> {
 }
 
 /// How many operations of a key took effect, if there is an order for them.
-fn in_order<'a>(operations: &[&'a Operation], before: Option<Before<'a>>, anew: &[Moment]) -> Result<usize, String> {
-    let steps = steps(operations, before)?;
+fn in_order<'a>(
+    operations: &[&'a Operation],
+    before: Option<Before<'a>>,
+    deletions: &Deletions<'a>,
+    anew: &[Moment],
+) -> Result<usize, String> {
+    let (steps, effective) = steps(operations, before)?;
     let count = steps.len();
-    walk(steps, anew)?;
+    walk(steps, before.map(|before| before.stamp), &deletions.without(&effective), anew)?;
     Ok(count)
 }
 
@@ -115,14 +134,17 @@ fn in_order<'a>(operations: &[&'a Operation], before: Option<Before<'a>>, anew: 
 #[derive(Clone, Copy)]
 struct Step<'a> {
     operation: &'a Operation,
-    /// `None` for a read that found nothing.
+    /// `None` for a read that found nothing, unless it saw a deletion.
     stamp: Option<Stamp>,
     /// `None` for a write that took effect, but when is unknown.
     returned: Option<Moment>,
 }
 
 /// The operations of one key that took effect, with their stamps.
-fn steps<'a>(operations: &[&'a Operation], before: Option<Before<'a>>) -> Result<Vec<Step<'a>>, String> {
+fn steps<'a>(
+    operations: &[&'a Operation],
+    before: Option<Before<'a>>,
+) -> Result<(Vec<Step<'a>>, Effective<'a>), String> {
     let writers = writers(operations);
     let mut effective = Effective::default();
     let mut steps = Vec::new();
@@ -165,7 +187,7 @@ fn steps<'a>(operations: &[&'a Operation], before: Option<Before<'a>>) -> Result
         };
         steps.push(Step { operation: read, stamp, returned: read.returned });
     }
-    Ok(steps)
+    Ok((steps, effective))
 }
 
 /// The writes of one key by the values that they wrote, for the reads that found one, if there are any.
@@ -243,39 +265,71 @@ fn writer<'a>(
     })
 }
 
-/// Walks through the invocations and returns of one key.
-fn walk(steps: Vec<Step<'_>>, anew: &[Moment]) -> Result<(), String> {
+/// Walks through the invocations and returns of one key. `first` is the stamp of what was there before, if anything was.
+fn walk(steps: Vec<Step<'_>>, first: Option<Stamp>, deletions: &Deletions<'_>, anew: &[Moment]) -> Result<(), String> {
     let mut moments: Vec<(Moment, bool, Step<'_>)> = Vec::with_capacity(steps.len() * 2);
     for step in steps {
         moments.push((step.operation.invoked, false, step));
         moments.extend(step.returned.map(|returned| (returned, true, step)));
     }
     moments.sort_by_key(|(moment, is_return, _)| (*moment, *is_return));
-    let mut seen_at_invocation: Option<Step<'_>> = None;
+    let mut seen = Seen::default();
     let mut anew = anew.iter().peekable();
-    for (moment, is_return, step) in moments {
+    for (moment, is_return, mut step) in moments {
         // What was before is gone, and rightly so.
-        while anew.next_if(|beginning| **beginning < moment).is_some() {
-            seen_at_invocation = None;
+        while let Some(beginning) = anew.next_if(|beginning| **beginning < moment) {
+            seen.0.push((*beginning, None));
         }
-        let greatest = seen_at_invocation.and_then(|seen| seen.stamp);
+        let greatest = seen.last();
+        let finds_nothing = step.operation.outcome == Outcome::Absent;
         if is_return {
-            if step.stamp > greatest {
-                seen_at_invocation = Some(step);
+            let invoked = step.operation.invoked;
+            let was_there = || seen.before(invoked).is_some() || first.is_some();
+            if finds_nothing && !seen.began_anew_since(invoked) && was_there() {
+                step.stamp = deletions.seen_by(&step, first, &seen)?;
+            }
+            if step.stamp > greatest.and_then(|seen| seen.stamp) {
+                seen.0.push((moment, Some(step)));
             }
             continue;
         }
-        let may = if step.operation.is_write() { step.stamp > greatest } else { step.stamp >= greatest };
+        // What it saw is known when it returns.
+        if finds_nothing {
+            continue;
+        }
+        let stamp = greatest.and_then(|seen| seen.stamp);
+        let may = if step.operation.is_write() { step.stamp > stamp } else { step.stamp >= stamp };
         // If a leader began anew meanwhile, it may have been after that.
         let spans = |beginning: &&&Moment| step.returned.is_none_or(|returned| ***beginning < returned);
         if anew.peek().filter(spans).is_some() {
             continue;
         }
-        if let (false, Some(before)) = (may, seen_at_invocation) {
+        if let (false, Some(before)) = (may, greatest) {
             return Err(format!("{}, though before that {}", describe_step(&step), describe_step(&before)));
         }
     }
     Ok(())
+}
+
+/// The operation with the greatest stamp of those that had returned, from each moment on at which that changed; none from when a
+/// leader began anew.
+#[derive(Default)]
+struct Seen<'a>(Vec<(Moment, Option<Step<'a>>)>);
+
+impl<'a> Seen<'a> {
+    fn last(&self) -> Option<Step<'a>> {
+        self.0.last().and_then(|(_, step)| *step)
+    }
+
+    /// What had returned before this moment.
+    fn before(&self, moment: Moment) -> Option<Step<'a>> {
+        let changes = self.0.partition_point(|(since, _)| *since < moment);
+        self.0[..changes].last().and_then(|(_, step)| *step)
+    }
+
+    fn began_anew_since(&self, moment: Moment) -> bool {
+        self.0.iter().rev().take_while(|(since, _)| *since > moment).any(|(_, step)| step.is_none())
+    }
 }
 
 /// `c2#5, from 1200 to 1203 ms, read k1 v3`
@@ -292,10 +346,11 @@ fn describe_step(step: &Step<'_>) -> String {
         None => format!("from {from} ms on"),
     };
     let did = match (operation.is_write(), step.stamp) {
+        (true, Some(stamp)) if operation.kind == Kind::Delete => format!("deleted {key} as {stamp}"),
         (true, Some(stamp)) => format!("wrote {key} {stamp}"),
         (true, None) => format!("wrote {key}"),
-        (false, Some(stamp)) => format!("read {key} {stamp}"),
-        (false, None) => format!("found no {key}"),
+        (false, Some(stamp)) if operation.outcome == Outcome::Ok => format!("read {key} {stamp}"),
+        (false, _) => format!("found no {key}"),
     };
     format!("{}, {span}, {did}", operation.name())
 }
@@ -308,111 +363,4 @@ mod histories;
 mod wgl;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::check::Finding;
-    use crate::check::testing::{Story, c, f};
-
-    const LEADER: crate::base::NodeId = crate::base::NodeId::Leader;
-
-    /// c1 writes v1 from 1 to 5 ms.
-    fn written() -> Story {
-        let mut story = Story::new();
-        story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 1);
-        story
-    }
-
-    #[test]
-    fn a_right_run_is_not_accused() {
-        let mut story = written();
-        story.at(6).invoke_get(c(2), 1, LEADER, "k").invoke_set(c(1), 2, "k", "2").found(c(2), 1, 2, "2");
-        story.at(7).invoke_get(c(3), 1, LEADER, "k").found(c(3), 1, 2, "2").wrote(c(1), 2, Outcome::Unknown, 2);
-        story.at(8).invoke_get(c(2), 2, f(1).into(), "k").found(c(2), 2, 1, "1").invoke_set(c(1), 3, "k", "3");
-        assert_eq!(story.holds(check), "4 operations on 1 key at the leader", "the follower's is not covered");
-    }
-
-    #[test]
-    fn a_stale_read() {
-        let mut story = written();
-        story.at(6).invoke_get(c(2), 1, LEADER, "k").at(7).found(c(2), 1, 0, "");
-        assert_eq!(
-            story.evidence(check),
-            ["c2#1, from 6 to 7 ms, found no k, though before that c1#1, from 1 to 5 ms, wrote k v1"]
-        );
-    }
-
-    #[test]
-    fn a_write_behind_one_that_had_ended() {
-        let mut story = written();
-        story.at(6).invoke_set(c(2), 1, "k", "2").at(8).wrote(c(2), 1, Outcome::Ok, 1);
-        assert_eq!(story.evidence(check), ["c1#1 and c2#1 both wrote k v1"]);
-    }
-
-    /// What a read saw of an unknown write cannot be unseen.
-    #[test]
-    fn a_value_that_was_seen_vanishes() {
-        let mut story = written();
-        story.at(6).invoke_set(c(2), 1, "k", "2").at(7).invoke_get(c(3), 1, LEADER, "k").at(8).found(c(3), 1, 2, "2");
-        story.at(9).wrote(c(2), 1, Outcome::Unknown, 0).invoke_get(c(3), 2, LEADER, "k").at(10).found(c(3), 2, 1, "1");
-        assert_eq!(
-            story.evidence(check),
-            ["c3#2, from 9 to 10 ms, read k v1, though before that c3#1, from 7 to 8 ms, read k v2"]
-        );
-    }
-
-    /// Clients alone say nothing of what was there when they began.
-    #[test]
-    fn what_was_there_before_the_clients_is_not_accused() {
-        let before = || {
-            let mut story = Story::new();
-            story.at(1).invoke_get(c(1), 1, LEADER, "k").found(c(1), 1, 4, "9");
-            story.at(3).invoke_set(c(1), 2, "k", "1").at(5).wrote(c(1), 2, Outcome::Ok, 5);
-            story
-        };
-        let finding = |story: &Story| story.verdict_of_clients(check).finding;
-        assert_eq!(finding(&before()), Finding::Holds("2 operations on 1 key at the leader".into()));
-        let violated = |why: &str| Finding::Violated(vec![why.to_owned()]);
-        assert_eq!(
-            before().verdict(check).finding,
-            violated("c1#1, from 1 to 1 ms, read k v4 = 9, which nobody wrote"),
-            "a trace begins with an empty store"
-        );
-        let mut stale = before();
-        stale.at(6).invoke_get(c(2), 1, LEADER, "k").at(7).found(c(2), 1, 4, "9");
-        let why = "c2#1, from 6 to 7 ms, read k v4, though before that c1#2, from 3 to 5 ms, wrote k v5";
-        assert_eq!(finding(&stale), violated(why));
-        let mut absent = before();
-        absent.at(0).invoke_get(c(2), 1, LEADER, "k").found(c(2), 1, 0, "").in_order_of_time();
-        let why = "c1#1, from 1 to 1 ms, read k v4 = 9, which nobody wrote";
-        assert_eq!(finding(&absent), violated(why), "nothing was there");
-        let mut other = before();
-        other.at(3).invoke_get(c(2), 1, LEADER, "k").at(4).found(c(2), 1, 4, "8");
-        let why = "c2#1, from 3 to 4 ms, read k v4 = 8, though others found 9 for it";
-        assert_eq!(finding(&other), violated(why));
-    }
-
-    #[test]
-    fn without_versions_nothing_is_judged() {
-        let mut story = Story::new();
-        let not_applicable = |why: &str| Finding::NotApplicable(why.into());
-        assert_eq!(story.verdict_of_clients(check).finding, not_applicable("nothing was asked of the leader"));
-        story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 0);
-        let why = "it needs versions, and c1#1 has none";
-        assert_eq!(story.verdict_of_clients(check).finding, not_applicable(why));
-    }
-
-    #[test]
-    fn a_value_that_is_not_there() {
-        let read = |outcome, version, json: &str| {
-            let mut story = written();
-            story.at(6).invoke_set(c(2), 1, "k", "2").at(7).wrote(c(2), 1, outcome, 0);
-            story.at(8).invoke_get(c(3), 1, LEADER, "k").found(c(3), 1, version, json);
-            story.at(9).invoke_set(c(2), 2, "k", "3").wrote(c(2), 2, Outcome::Ok, 9);
-            story.evidence(check).concat()
-        };
-        assert_eq!(read(Outcome::Unknown, 2, "7"), "c3#1, from 8 to 8 ms, read k v2 = 7, which nobody wrote");
-        assert!(read(Outcome::Failed, 2, "2").ends_with("= 2, but c2#1, which was to write it, was refused"));
-        assert!(read(Outcome::Unknown, 2, "1").ends_with("= 1, but c1#1, which wrote it, got v1"));
-        assert!(read(Outcome::Unknown, 9, "3").ends_with("read k v9, which c2#2 was to write only at 9 ms"));
-    }
-}
+mod tests;

@@ -63,6 +63,15 @@ mod tests {
         assert_eq!(story.evidence(check), ["f1 went back from k v7, stored at 10 ms, to v6 at 20 ms"]);
     }
 
+    /// A deletion that was forgotten is not undone by what is older.
+    #[test]
+    fn what_was_deleted_comes_back() {
+        let mut story = Story::new();
+        story.at(10).apply(f(1), "k", 1, "1").apply_delete(f(1), "k", 2).collect(f(1), "k", 2);
+        story.at(20).apply(f(1), "k", 1, "1");
+        assert_eq!(story.evidence(check), ["f1 went back from k v2, stored at 10 ms, to v1 at 20 ms"]);
+    }
+
     #[test]
     fn a_right_run_is_not_accused() {
         let mut story = Story::new();

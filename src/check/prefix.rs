@@ -53,7 +53,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 let key = keys.stored_at(index);
                 let Some(place) = lack.place(key, *stamp) else { continue };
                 let write = accepted[place];
-                if write.value != value {
+                if write.value != value.as_ref() {
                     continue;
                 }
                 applied += 1;

@@ -13,7 +13,8 @@ use crate::base::{FollowerId, NodeId, Stamp, Value};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held<'a> {
     pub(super) stamp: Stamp,
-    pub(super) value: &'a Value,
+    /// None of a key that was deleted. Who forgets that has it here still: nothing is as good, once nobody has what was before.
+    pub(super) value: Option<&'a Value>,
     /// The life of the leader that it comes from, where that is known.
     pub(super) life: Option<u64>,
 }
@@ -126,16 +127,17 @@ impl<'a> Replay<'a> {
     ) -> Option<Held<'a>> {
         let (key, held) = match &record.event {
             Event::Accept { stamp, value, .. } => {
-                (keys.stored_at(place), Held { stamp: *stamp, value, life: Some(record.incarnation) })
+                (keys.stored_at(place), Held { stamp: *stamp, value: value.as_ref(), life: Some(record.incarnation) })
             }
             Event::Apply { request, stamp, value, .. } => {
                 let key = keys.stored_at(place);
+                let value = value.as_ref();
                 let source = || writes.that_says(key, *stamp, value).map(|write| write.life);
                 let life = request.map(|request| request.incarnation).or_else(source);
                 (key, Held { stamp: *stamp, value, life })
             }
             Event::Recover { stamp, value, .. } => {
-                (keys.stored_at(place), Held { stamp: *stamp, value, life: Some(record.incarnation) })
+                (keys.stored_at(place), Held { stamp: *stamp, value: value.as_ref(), life: Some(record.incarnation) })
             }
             Event::Discard { .. } => return self.memories.of(record.node).give_up(keys.stored_at(place)),
             Event::Install { .. } => {
@@ -191,8 +193,8 @@ impl<'a> Replay<'a> {
             // Of a node that has stored nothing yet nothing is known but whether it crashed.
             return (self.lost.get(node).is_none()).then(Dump::new);
         };
-        let entry = |held: Held<'_>| DumpEntry { value: held.value.clone(), version: held.stamp.version };
-        let stored = keys.in_order().filter_map(|(key, number)| Some((key.clone(), entry(memory.held(number)?))));
+        let entry = |held: Held<'_>| Some(DumpEntry { value: held.value?.clone(), version: held.stamp.version });
+        let stored = keys.in_order().filter_map(|(key, number)| Some((key.clone(), entry(memory.held(number)?)?)));
         Some(stored.collect())
     }
 

@@ -9,6 +9,9 @@
 //!
 //! The writes that probe the store after everything was healed are not counted, nor is what ended well without its stamp.
 //!
+//! A read that finds nothing may find a deletion: it is not held against what came before, if the key was deleted by a write with
+//! a greater stamp, or an unknown one, that was invoked before the read returned.
+//!
 //! Reads at followers are local and promise none of this, so it is counted, not judged: as the number of operations that
 //! broke a guarantee, of those that could have. What they measure is staleness (Bailis, Venkataraman, Franklin,
 //! Hellerstein and Stoica, *Probabilistically Bounded Staleness for Practical Partial Quorums*, 2012).
@@ -39,6 +42,10 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
     let probed = |operation: &Operation| healed_at.is_some_and(|healed| operation.invoked.index >= healed);
     let mut sessions: BTreeMap<(NodeId, usize), Session<'_>> = BTreeMap::new();
     let mut tallies: [Tally<'_>; 4] = Default::default();
+    let mut deletes: BTreeMap<usize, Vec<&Operation>> = BTreeMap::new();
+    for operation in run.history.operations.iter().filter(|operation| operation.kind == Kind::Delete) {
+        deletes.entry(keys.number(&operation.key).unwrap_or(usize::MAX)).or_default().push(operation);
+    }
     for call in calls.iter() {
         let (Call::Invoked(operation) | Call::Returned(operation, _)) = call;
         let Some(key) = keys.number(&operation.key).filter(|_| took_place(operation) && !probed(operation)) else {
@@ -46,7 +53,10 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
         };
         let session = sessions.entry((operation.client, key)).or_default();
         match call {
-            Call::Invoked(_) => session.held_against(operation, &mut tallies),
+            Call::Invoked(_) => {
+                let deletes = deletes.get(&key).map_or(&[][..], Vec::as_slice);
+                session.held_against(operation, deletes, &mut tallies);
+            }
             Call::Returned(..) => session.has(operation),
         }
     }
@@ -68,7 +78,7 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
 fn took_place(operation: &Operation) -> bool {
     match operation.kind {
         _ if operation.outcome == Outcome::Ok => operation.stamp.is_some(),
-        Kind::Write(_) => false,
+        Kind::Write(_) | Kind::Delete => false,
         Kind::Read(_) => operation.outcome == Outcome::Absent,
     }
 }
@@ -103,13 +113,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn held_against(&self, operation: &'a Operation, [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4]) {
+    fn held_against(&self, operation: &'a Operation, deletes: &[&Operation], [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4]) {
         let (after_write, after_read) = if operation.is_write() { (mw, wfr) } else { (ryw, mr) };
         for (before, tally) in [(self.wrote, after_write), (self.read, after_read)] {
             let Some(before) = before else { continue };
             tally.chances += 1;
             let broken = match operation.stamp.cmp(&before.stamp) {
-                std::cmp::Ordering::Less => true,
+                std::cmp::Ordering::Less => !finds_deletion(operation, before, deletes),
                 std::cmp::Ordering::Equal => operation.is_write(),
                 std::cmp::Ordering::Greater => false,
             };
@@ -118,6 +128,16 @@ impl<'a> Session<'a> {
             }
         }
     }
+}
+
+/// Whether an operation is a read that found nothing, and what it came after may have been deleted by then.
+fn finds_deletion(operation: &Operation, before: &Operation, deletes: &[&Operation]) -> bool {
+    let may_be = |delete: &&Operation| {
+        delete.outcome != Outcome::Failed
+            && delete.stamp.is_none_or(|stamp| Some(stamp) >= before.stamp)
+            && operation.returned.is_none_or(|returned| delete.invoked < returned)
+    };
+    operation.outcome == Outcome::Absent && deletes.iter().any(may_be)
 }
 
 /// `c1#2 read k1 v3 from f2 at 1203 ms`
@@ -184,6 +204,18 @@ mod tests {
         assert_eq!(examples[0], "c1#3 read no k from f2 at 9 ms, after c1#1 wrote k v2 to leader at 5 ms");
         assert_eq!(examples[1], "c1#3 read no k from f2 at 9 ms, after c1#2 read k v2 from f1 at 7 ms");
         assert_eq!(examples[2], "c1#4 wrote k v2 to leader at 11 ms, after c1#1 wrote k v2 to leader at 5 ms");
+    }
+
+    /// Who finds nothing where the key was deleted does not go back; who finds nothing before it was deleted does.
+    #[test]
+    fn a_read_may_find_a_deletion() {
+        let read = |deleted_at: u64| {
+            let mut story = begun();
+            story.at(deleted_at).invoke_delete(c(2), 1, "k").wrote(c(2), 1, Outcome::Ok, 3);
+            story.at(20).invoke_get(c(1), 3, f(2).into(), "k").at(21).found(c(1), 3, 0, "");
+            counted(story.in_order_of_time()).1
+        };
+        assert_eq!((read(10), read(30)), (0, 2));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::{Facts, Finding, Recorded, Verdict};
 use crate::base::history::History;
-use crate::base::trace::{Event, LossReason, MessageId, Micros, OperationId, Outcome, Record, RequestId, WriteId};
+use crate::base::trace::{
+    Event, LossReason, MessageId, Micros, OperationId, Outcome, Record, RequestId, WriteId, operation_name,
+};
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{FollowerId, Key, NodeId, Stamp, Value, Version};
 
@@ -134,8 +136,36 @@ impl Story {
     }
 
     pub(super) fn accept(&mut self, write: WriteId, name: &str, version: u64, json: &str) -> &mut Self {
-        let event = Event::Accept { write, key: key(name), stamp: stamp(version), value: value(json) };
+        let value = Some(value(json));
+        let event = Event::Accept { write, key: key(name), stamp: stamp(version), value, operation: None };
         self.event(NodeId::Leader, event)
+    }
+
+    pub(super) fn invoke_delete(&mut self, client: NodeId, operation: OperationId, name: &str) -> &mut Self {
+        self.event(client, Event::InvokeDelete { operation, target: NodeId::Leader, key: key(name) })
+    }
+
+    /// The leader takes on a deletion that this client asked for.
+    pub(super) fn accept_delete(
+        &mut self,
+        write: WriteId,
+        name: &str,
+        version: u64,
+        (client, operation): (NodeId, OperationId),
+    ) -> &mut Self {
+        let operation = Some(operation_name(client, operation));
+        let event = Event::Accept { write, key: key(name), stamp: stamp(version), value: None, operation };
+        self.event(NodeId::Leader, event)
+    }
+
+    pub(super) fn apply_delete(&mut self, at: FollowerId, name: &str, version: u64) -> &mut Self {
+        let request = Some(RequestId { incarnation: 0, number: 1 });
+        self.event(at.into(), Event::Apply { request, key: key(name), stamp: stamp(version), value: None })
+    }
+
+    /// A node forgets a deletion.
+    pub(super) fn collect(&mut self, at: impl Into<NodeId>, name: &str, version: u64) -> &mut Self {
+        self.event(at.into(), Event::Collect { key: key(name), stamp: stamp(version) })
     }
 
     pub(super) fn send(&mut self, write: WriteId, to: FollowerId, attempt: u32) -> &mut Self {
@@ -157,7 +187,7 @@ impl Story {
     pub(super) fn apply(&mut self, at: FollowerId, name: &str, version: u64, json: &str) -> &mut Self {
         let incarnation = self.lives.get(&NodeId::Leader).copied().unwrap_or(0);
         let request = Some(RequestId { incarnation, number: 1 });
-        let event = Event::Apply { request, key: key(name), stamp: stamp(version), value: value(json) };
+        let event = Event::Apply { request, key: key(name), stamp: stamp(version), value: Some(value(json)) };
         self.event(at.into(), event)
     }
 

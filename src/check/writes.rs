@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::lookup::Lookup;
 use super::text::Text;
 use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::{Event, WriteId};
+use crate::base::trace::{Event, WriteId, operation_name};
 use crate::base::{Key, Stamp, Value};
 
 /// A write that a leader took on.
@@ -15,7 +15,8 @@ pub(super) struct Write<'a> {
     /// The number of the key among those of the run.
     pub(super) key_number: usize,
     pub(super) stamp: Stamp,
-    pub(super) value: &'a Value,
+    /// None if it deletes the key.
+    pub(super) value: Option<&'a Value>,
     /// Which of the leader's lives took it on. A leader that forgot everything issues its stamps anew, so a stamp alone
     /// does not name a write.
     pub(super) life: u64,
@@ -43,7 +44,7 @@ pub(super) struct Writes<'a> {
     /// Their places.
     numbered: Lookup<(u64, WriteId), usize>,
     /// By the numbers of the keys: the places of the writes by what they say, the newest where several say the same.
-    said: Vec<Lookup<(Stamp, &'a str), usize>>,
+    said: Vec<Lookup<(Stamp, Option<&'a str>), usize>>,
 }
 
 impl<'a> Writes<'a> {
@@ -54,20 +55,27 @@ impl<'a> Writes<'a> {
             .iter()
             .filter_map(|operation| match &operation.kind {
                 Kind::Write(value) => Some(((Text::of(value), &operation.key), operation)),
-                Kind::Read(_) => None,
+                Kind::Delete | Kind::Read(_) => None,
             })
             .collect();
+        let deletes = run.history.operations.iter().filter(|operation| operation.kind == Kind::Delete);
+        let deletes: Lookup<u64, &Operation> =
+            deletes.map(|operation| (operation_name(operation.client, operation.number), operation)).collect();
         let mut writes = Vec::new();
         let mut numbered = Vec::new();
         let mut said = vec![Vec::new(); keys.len()];
         for (index, record) in run.records.iter().enumerate() {
-            if let Event::Accept { write, key, stamp, value } = &record.event {
+            if let Event::Accept { write, key, stamp, value, operation } = &record.event {
                 let (life, place) = (record.incarnation, writes.len());
                 let accepted = Moment { index, at: record.at };
-                let operation = operations.get(&(Text::of(value), key)).copied();
+                let value = value.as_ref();
+                let operation = match value {
+                    Some(value) => operations.get(&(Text::of(value), key)).copied(),
+                    None => operation.and_then(|name| deletes.get(&name)).copied(),
+                };
                 let key_number = keys.stored_at(index);
                 numbered.push(((life, *write), place));
-                said[key_number].push(((*stamp, value.as_json()), place));
+                said[key_number].push(((*stamp, value.map(Value::as_json)), place));
                 writes.push(Write { key, key_number, stamp: *stamp, value, life, accepted, operation });
             }
         }
@@ -86,7 +94,7 @@ impl<'a> Writes<'a> {
     }
 
     /// The newest write that says this.
-    pub(super) fn that_says(&self, key_number: usize, stamp: Stamp, value: &Value) -> Option<&Write<'a>> {
+    pub(super) fn that_says(&self, key_number: usize, stamp: Stamp, value: Option<&Value>) -> Option<&Write<'a>> {
         let place = self.place_that_says(key_number, stamp, value)?;
         Some(&self.writes[place])
     }
@@ -97,7 +105,7 @@ impl<'a> Writes<'a> {
         place.expect("it is among those that are looked up")
     }
 
-    fn place_that_says(&self, key_number: usize, stamp: Stamp, value: &Value) -> Option<usize> {
-        self.said.get(key_number)?.get(&(stamp, value.as_json())).copied()
+    fn place_that_says(&self, key_number: usize, stamp: Stamp, value: Option<&Value>) -> Option<usize> {
+        self.said.get(key_number)?.get(&(stamp, value.map(Value::as_json))).copied()
     }
 }

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::check::Property;
 use semisync::core::Rule;
 use semisync::report::{ZooReport, ZooRow};
 use semisync::sim::zoo::{Exhibit, Finding, prevents};
+use tokio::time::Instant;
 
 use super::limits::parse_count;
 use super::{Failure, complain, say};
@@ -63,15 +65,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         ProgressStyle::with_template("{bar:40} {pos}/{len} searches, {elapsed}").expect("the template is valid");
     let bar = ProgressBar::new(searches as u64).with_style(style);
     let jobs = args.jobs.or(thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let found: Vec<Option<Finding>> = each(searches, jobs, |place| {
+    let found: Vec<Option<(Finding, Duration)>> = each(searches, jobs, |place| {
         let (exhibit, start) = (&exhibits[place / args.starts], place % args.starts);
+        let began = Instant::now();
         let finding = exhibit.search(start as u64, args.seeds.get() as u64);
         bar.inc(1);
-        finding
+        finding.map(|finding| (finding, began.elapsed()))
     });
     bar.finish_and_clear();
-    let shown: Vec<&[Option<Finding>]> = found.chunks(args.starts.get()).collect();
-    let smallest = each(exhibits.len(), jobs, |place| shown[place].iter().flatten().next().and_then(Finding::shrink));
+    let shown: Vec<&[Option<(Finding, Duration)>]> = found.chunks(args.starts.get()).collect();
+    let smallest = each(exhibits.len(), jobs, |place| {
+        shown[place].iter().flatten().next().and_then(|(finding, _)| finding.shrink())
+    });
     let mut rows = Vec::new();
     for ((exhibit, findings), smallest) in exhibits.iter().zip(shown).zip(&smallest) {
         rows.push(row(exhibit, findings, smallest.as_ref().map(|shrunk| shrunk.events())));
@@ -112,18 +117,18 @@ fn each<R: Send>(places: usize, jobs: usize, work: impl Fn(usize) -> R + Sync) -
     results.into_inner().expect("all searches have ended").into_values().collect()
 }
 
-fn row(exhibit: &Exhibit, findings: &[Option<Finding>], events: Option<usize>) -> ZooRow {
-    let found: Vec<&Finding> = findings.iter().flatten().collect();
+fn row(exhibit: &Exhibit, findings: &[Option<(Finding, Duration)>], events: Option<usize>) -> ZooRow {
+    let found: Vec<&(Finding, Duration)> = findings.iter().flatten().collect();
     let mut times: BTreeMap<Property, usize> = BTreeMap::new();
-    found.iter().for_each(|finding| *times.entry(finding.property).or_default() += 1);
+    found.iter().for_each(|(finding, _)| *times.entry(finding.property).or_default() += 1);
     // Of those that are found as often, the first of the catalogue.
     let breaks = times.into_iter().rev().max_by_key(|(_, times)| *times).map(|(property, _)| property);
     let median = |mut numbers: Vec<u64>| {
         numbers.sort_unstable();
         numbers.get(numbers.len() / 2).copied()
     };
-    let seeds = median(found.iter().map(|finding| finding.seeds).collect());
-    let millis = median(found.iter().map(|finding| finding.took.as_millis() as u64).collect());
+    let seeds = median(found.iter().map(|(finding, _)| finding.seeds).collect());
+    let millis = median(found.iter().map(|(_, took)| took.as_millis() as u64).collect());
     ZooRow {
         rules: exhibit.off.iter().map(Rule::to_string).collect(),
         breaks: breaks.map(|property| property.to_string()),

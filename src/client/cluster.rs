@@ -73,6 +73,11 @@ impl<T: Transport> Cluster<T> {
         self.client.set(&self.leader, key, value).await
     }
 
+    /// Deletes a key through the leader.
+    pub async fn delete(&self, key: &Key) -> Outcome<SetAnswer> {
+        self.client.delete(&self.leader, key).await
+    }
+
     /// Everything that a node stores.
     ///
     /// # Errors

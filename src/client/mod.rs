@@ -9,7 +9,7 @@ mod recorder;
 pub use cluster::{Cluster, NotConverged};
 pub use dump::DumpStream;
 pub use outcome::{Failed, Outcome, ReadError, Unknown};
-pub use recorded::{RecordedClient, operation_name};
+pub use recorded::RecordedClient;
 pub use recorder::HistoryRecorder;
 
 use std::time::Duration;
@@ -20,8 +20,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::wire::{
-    self, AcceptedLoss, Dump, EPOCH_HEADER, ErrorBody, Found, Health, OPERATION_HEADER, Ready, ReplicateAnswer,
-    ReplicateRequest, SetAnswer, SetRequest,
+    self, AcceptedLoss, DeleteRequest, Dump, EPOCH_HEADER, ErrorBody, Found, Health, OPERATION_HEADER, Ready,
+    ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest,
 };
 use crate::base::{Epoch, Key, ReadMode, Value, Version};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
@@ -66,8 +66,34 @@ impl<T: Transport> Client<T> {
         self.send_set(node, request, None).await
     }
 
+    /// `POST /delete`, whether or not the key is there. Never sent a second time.
+    pub async fn delete(&self, node: &HostPort, key: &Key) -> Outcome<SetAnswer> {
+        self.delete_as(node, key, None).await
+    }
+
+    /// `POST /delete` of an operation that has a name of the client's; see [`OPERATION_HEADER`].
+    pub async fn delete_as(&self, node: &HostPort, key: &Key, operation: Option<u64>) -> Outcome<SetAnswer> {
+        self.send_write(node, "/delete", DeleteRequest { key: key.clone(), if_version: None }, operation).await
+    }
+
+    /// `POST /delete` that is made only if the key has this version; it is [`Failed::Conflict`] otherwise.
+    pub async fn delete_if(&self, node: &HostPort, key: &Key, version: u64) -> Outcome<SetAnswer> {
+        let request = DeleteRequest { key: key.clone(), if_version: Some(version) };
+        self.send_write(node, "/delete", request, None).await
+    }
+
     async fn send_set(&self, node: &HostPort, body: SetRequest, operation: Option<u64>) -> Outcome<SetAnswer> {
-        let answer = match self.post(node, "/set", &body, operation).await {
+        self.send_write(node, "/set", body, operation).await
+    }
+
+    async fn send_write(
+        &self,
+        node: &HostPort,
+        path: &str,
+        body: impl Serialize,
+        operation: Option<u64>,
+    ) -> Outcome<SetAnswer> {
+        let answer = match self.post(node, path, &body, operation).await {
             Ok(answer) => answer,
             Err(HttpError::Connect(error)) => return Outcome::Failed(Failed::Unreachable(error)),
             Err(error) => return Outcome::Unknown(Unknown::NoAnswer(error)),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Cluster, Outcome, ReadError};
-use crate::base::trace::{Event, Observer, OperationId, Outcome as Returned};
+use crate::base::trace::{Event, Observer, OperationId, Outcome as Returned, operation_name};
 use crate::base::wire::{Found, SetAnswer};
 use crate::base::{Key, NodeId, ReadMode, Value};
 use crate::net::Transport;
@@ -41,8 +41,26 @@ impl<T: Transport> RecordedClient<T> {
         let operation = self.begin();
         let target = NodeId::Leader;
         self.observe(|| Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() });
-        let name = self.names_operations.then(|| operation_name(self.client, operation));
-        let outcome = self.cluster.client().set_as(self.cluster.address(target), key, value, name).await;
+        let (leader, name) = (self.cluster.address(target), self.name(operation));
+        self.returned(operation, self.cluster.client().set_as(leader, key, value, name).await)
+    }
+
+    /// Deletes a key through the leader.
+    pub async fn delete(&self, key: &Key) -> Outcome<SetAnswer> {
+        let operation = self.begin();
+        let target = NodeId::Leader;
+        self.observe(|| Event::InvokeDelete { operation, target, key: key.clone() });
+        let (leader, name) = (self.cluster.address(target), self.name(operation));
+        self.returned(operation, self.cluster.client().delete_as(leader, key, name).await)
+    }
+
+    /// What the leader is told of an operation's name.
+    fn name(&self, operation: OperationId) -> Option<u64> {
+        self.names_operations.then(|| operation_name(self.client, operation))
+    }
+
+    /// Records how a write ended.
+    fn returned(&self, operation: OperationId, outcome: Outcome<SetAnswer>) -> Outcome<SetAnswer> {
         let stamp = outcome.answer().map(|answer| answer.stamp());
         let returned = match &outcome {
             Outcome::Ok(_) => Returned::Ok,
@@ -100,10 +118,4 @@ impl<T: Transport> RecordedClient<T> {
     fn begin(&self) -> OperationId {
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
-}
-
-/// The name by which the emulated network draws the fate of an operation's messages: its client and its number. It fits
-/// no other operation of a run, and stays the same when others are taken away.
-pub fn operation_name(client: NodeId, number: OperationId) -> u64 {
-    client.code() << 24 | number
 }

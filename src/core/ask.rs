@@ -171,7 +171,28 @@ pub enum Question {
         from: Summary,
         /// The configurations in force.
         configurations: Vec<Configuration>,
+        /// The greatest version of a deletion that the leader knows of.
+        #[serde(default)]
+        floor: Option<Version>,
     },
+    /// Every follower knows of these deletions: forget them.
+    Forget {
+        /// The life that is asked.
+        incarnation: Incarnation,
+        /// The deletions.
+        deletions: Vec<Deletion>,
+        /// What a key that is not there has no use for from now on: writes of my epoch up to this version, if there are any.
+        floor: Option<Version>,
+    },
+}
+
+/// A key that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Deletion {
+    /// The key.
+    pub key: Key,
+    /// The stamp of the deletion.
+    pub stamp: Stamp,
 }
 
 /// What comes with the last part of a snapshot.
@@ -181,6 +202,10 @@ pub struct Last {
     pub summary: Summary,
     /// The configurations in force, which the follower must remember.
     pub configurations: Vec<Configuration>,
+    /// If the snapshot is of everything: the greatest version of a deletion that the leader knew of when it began. Whatever
+    /// is not in the snapshot and not above that was deleted.
+    #[serde(default)]
+    pub floor: Option<Version>,
 }
 
 /// A key and what it holds.
@@ -192,8 +217,9 @@ pub struct Item {
     pub epoch: Epoch,
     /// The version.
     pub version: Version,
-    /// The value.
-    pub value: Value,
+    /// The value; none if the key was deleted.
+    #[serde(default, deserialize_with = "Value::present", skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
 }
 
 impl Item {
@@ -235,10 +261,17 @@ pub enum Said {
         configurations: Vec<Configuration>,
         /// What is stored.
         summary: Summary,
+        /// The greatest version of a deletion that was forgotten, as far as is known here.
+        #[serde(default)]
+        floor: Option<Version>,
+        /// The last epoch in which a leader has brought it up to date: everything that was acknowledged in an earlier one, and
+        /// not deleted since, is stored under this epoch or a later one.
+        #[serde(default)]
+        current_in: Epoch,
     },
     /// To a probe.
     Here {
-        /// What is stored.
+        /// What a reader finds here.
         summary: Summary,
         /// The digest of each bucket, if it was asked for.
         buckets: Option<Buckets>,
@@ -254,6 +287,8 @@ pub enum Said {
     Taken,
     /// The snapshot is complete, and installed.
     Installed,
+    /// The deletions are forgotten.
+    Forgotten,
     /// The parts do not fit together, or do not come to what they must: begin anew.
     Again,
 }
@@ -267,16 +302,20 @@ mod tests {
     fn what_is_asked_and_answered_survives_the_way() {
         let value = Value::from_json(r#"{"b":1.50,"b":9007199254740993}"#).unwrap();
         let (epoch, version, key) = (Epoch::new(7), Version::FIRST, Key::new("x").unwrap());
-        let entries = vec![Item { key: key.clone(), epoch, version, value }];
+        let null = Value::from_json("null").unwrap();
+        let item = |value| Item { key: key.clone(), epoch, version, value };
+        let entries = vec![item(Some(value)), item(None), item(Some(null))];
+        let deletions = vec![Deletion { key: key.clone(), stamp: Stamp { epoch, version } }];
         let (incarnation, summary) = (Incarnation(u64::MAX), Summary { keys: 1, digest: 2 });
         let configurations = vec![Configuration::of(3, 2)];
-        let last = Some(Last { summary, configurations: configurations.clone() });
+        let last = Some(Last { summary, configurations: configurations.clone(), floor: Some(version) });
         for question in [
             Question::Fence { configuration: Configuration::of(3, 2) },
             Question::Probe { recovered: Some(Configuration::of(1, 1)), buckets: true },
-            Question::Pull { incarnation, after: Some(key), keys: 7 },
+            Question::Pull { incarnation, after: Some(key.clone()), keys: 7 },
             Question::Push { incarnation, snapshot: 1, part: 0, entries: entries.clone(), last },
-            Question::Adopt { incarnation, from: summary, configurations: configurations.clone() },
+            Question::Adopt { incarnation, from: summary, configurations: configurations.clone(), floor: None },
+            Question::Forget { incarnation, deletions, floor: Some(version) },
         ] {
             let ask = Ask { epoch, leader: LeaderId(5), question };
             let text = serde_json::to_string(&ask).unwrap();
@@ -285,11 +324,12 @@ mod tests {
         let promised = Promise { epoch, leader: LeaderId(5) };
         for said in [
             Said::Refused,
-            Said::Promised { configurations, summary },
+            Said::Promised { configurations, summary, floor: Some(version), current_in: epoch },
             Said::Here { summary, buckets: Some(Buckets::default()) },
             Said::Page { entries, more: true },
             Said::Taken,
             Said::Installed,
+            Said::Forgotten,
             Said::Again,
         ] {
             let answer = Answer { incarnation, standing: Standing::Normal, promised, said };

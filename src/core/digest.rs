@@ -31,16 +31,19 @@ impl Summary {
         self.keys += 1;
         self.digest = self.digest.wrapping_add(hash(key, stamp));
     }
+
+    /// A key is not stored any more that was.
+    pub(super) fn remove(&mut self, key: &Key, stamp: Stamp) {
+        self.keys -= 1;
+        self.digest = self.digest.wrapping_sub(hash(key, stamp));
+    }
 }
 
 impl Buckets {
-    /// A key has this stamp now, and had that one, if it was there.
-    pub(super) fn change(&mut self, key: &Key, stamp: Stamp, before: Option<Stamp>) {
+    /// A key is there, with this stamp.
+    pub(super) fn add(&mut self, key: &Key, stamp: Stamp) {
         let digest = self.0.entry(bucket(key)).or_default();
         *digest = digest.wrapping_add(hash(key, stamp));
-        if let Some(before) = before {
-            *digest = digest.wrapping_sub(hash(key, before));
-        }
     }
 
     /// A key is not there any more that had this stamp.
@@ -126,13 +129,14 @@ mod tests {
     fn buckets_follow_what_is_stored() {
         let (x, y) = (Key::new("x").unwrap(), Key::new("y").unwrap());
         let mut straight = Buckets::default();
-        straight.change(&x, stamp(1, 3), None);
-        straight.change(&y, stamp(1, 1), None);
+        straight.add(&x, stamp(1, 3));
+        straight.add(&y, stamp(1, 1));
         let mut detour = Buckets::default();
-        detour.change(&y, stamp(1, 1), None);
-        detour.change(&x, stamp(1, 1), None);
+        detour.add(&y, stamp(1, 1));
+        detour.add(&x, stamp(1, 1));
         assert!(detour.agree_on(&y, &straight) && !detour.agree_on(&x, &straight));
-        detour.change(&x, stamp(1, 3), Some(stamp(1, 1)));
+        detour.remove(&x, stamp(1, 1));
+        detour.add(&x, stamp(1, 3));
         assert_eq!((detour.digest(), &detour), (straight.digest(), &straight));
     }
 }

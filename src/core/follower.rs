@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
-use super::ask::{Answer, Ask, Configuration, Identity, Incarnation, Item, Last, Promise, Question, Said, Standing};
+use super::ask::{
+    Answer, Ask, Configuration, Deletion, Identity, Incarnation, Item, Last, Promise, Question, Said, Standing,
+};
 use super::digest::Summary;
 use super::store::{Applied, Entry, Store};
 use super::{LeaderId, Rules};
@@ -29,6 +31,10 @@ pub struct Follower {
     configurations: Vec<Configuration>,
     /// That of the leader to which it has promised, until that one has recovered. Nothing was acknowledged under it yet.
     proposed: Option<Configuration>,
+    /// Everything up to this stamp that is not here was deleted; see `leader/collect.rs`.
+    floor: Option<Stamp>,
+    /// The last epoch in which a leader has brought it up to date.
+    current_in: Epoch,
     staged: Option<Staged>,
     rules: Rules,
 }
@@ -48,13 +54,15 @@ struct Staged {
 /// What the rules are does not change.
 impl Hash for Follower {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { store, by_hand, incarnation, standing, promised, configurations, proposed, staged, rules: _ } = self;
-        (store, by_hand, incarnation, standing, promised, configurations, proposed, staged).hash(state);
+        let Self { store, by_hand, incarnation, standing, promised, configurations, .. } = self;
+        (store, by_hand, incarnation, standing, promised, configurations).hash(state);
+        let Self { proposed, floor, current_in, staged, .. } = self;
+        (proposed, floor, current_in, staged).hash(state);
     }
 }
 
 /// The most bytes of keys and values of a page or part, but for the last of them.
-const PART_BYTES: usize = 256 << 10;
+pub(super) const PART_BYTES: usize = 256 << 10;
 /// The most keys of a page, whatever is asked for.
 const MOST_KEYS: usize = 1024;
 
@@ -70,6 +78,8 @@ impl Follower {
             promised: Promise::default(),
             configurations: Vec::new(),
             proposed: None,
+            floor: None,
+            current_in: Epoch::ZERO,
             staged: None,
             rules,
         }
@@ -82,7 +92,12 @@ impl Follower {
 
     /// What a reader finds: what was written by hand, until the leader writes the key.
     pub fn get(&self, key: &Key) -> Option<&Entry> {
-        self.by_hand.get(key).or_else(|| self.store.get(key))
+        self.entry(key).filter(|entry| !entry.is_tombstone())
+    }
+
+    /// The same, and be it a tombstone.
+    pub fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.by_hand.get(key).or_else(|| self.store.entry(key))
     }
 
     /// What a reader finds of the keys after this one, or of all, in order.
@@ -90,7 +105,7 @@ impl Follower {
         let start = key.map_or(Bound::Unbounded, Bound::Excluded);
         let mut by_hand = self.by_hand.range::<Key, _>((start, Bound::Unbounded)).peekable();
         let mut stored = self.store.after(key).peekable();
-        std::iter::from_fn(move || {
+        let all = std::iter::from_fn(move || {
             let first_by_hand = match (by_hand.peek(), stored.peek()) {
                 (Some((written, _)), Some((key, _))) => {
                     if written == key {
@@ -103,18 +118,27 @@ impl Follower {
                 (written, _) => written.is_some(),
             };
             if first_by_hand { by_hand.next() } else { stored.next() }
-        })
+        });
+        all.filter(|(_, entry)| !entry.is_tombstone())
     }
 
     /// How many keys a reader can find.
     pub fn len(&self) -> usize {
-        let only_by_hand = self.by_hand.keys().filter(|key| self.store.get(key).is_none()).count();
-        self.store.len() + only_by_hand
+        let shows = |key: &Key| usize::from(self.get(key).is_some());
+        let (with, without) = self.by_hand.keys().fold((0, 0), |(with, without), key| {
+            (with + shows(key), without + usize::from(self.store.get(key).is_some()))
+        });
+        self.store.len() + with - without
     }
 
     /// Whether a reader finds nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.store.is_empty() && self.by_hand.is_empty()
+        self.len() == 0
+    }
+
+    /// Up to which version everything that is not here was deleted; none if nothing was, as far as is known here.
+    pub fn floor(&self) -> Option<Version> {
+        self.floor.map(|floor| floor.version)
     }
 
     /// Whether its memory can be relied on.
@@ -141,16 +165,24 @@ impl Follower {
         }
         self.by_hand.remove(key);
         if self.rules.compare_stamps {
-            return self.store.apply(key, entry);
+            return self.take(key, entry);
         }
         self.store.overwrite(key, entry);
         Applied::Yes
     }
 
+    /// Stores what is newer than what the key has. What a key that is not there had up to the floor was deleted.
+    fn take(&mut self, key: &Key, entry: Entry) -> Applied {
+        match self.floor.filter(|floor| entry.stamp <= *floor && self.store.entry(key).is_none()) {
+            Some(stored) => Applied::Stale { stored },
+            None => self.store.apply(key, entry),
+        }
+    }
+
     /// A write has arrived that comes from no leader. It is kept over what the leader wrote, if its version is greater than
     /// the one that a reader finds, until the leader writes the key again; no leader ever learns of it.
-    pub fn replicate_by_hand(&mut self, key: &Key, version: Version, value: Value) -> Applied {
-        match self.get(key).map(|entry| entry.stamp) {
+    pub fn replicate_by_hand(&mut self, key: &Key, version: Version, value: Option<Value>) -> Applied {
+        match self.entry(key).map(|entry| entry.stamp) {
             Some(stored) if stored.version >= version && self.rules.compare_stamps => Applied::Stale { stored },
             _ => {
                 let stamp = Stamp { epoch: Epoch::ZERO, version };
@@ -172,11 +204,12 @@ impl Follower {
                     self.proposed = None;
                 }
                 let buckets = buckets.then(|| self.store.buckets().clone());
-                Said::Here { summary: self.store.summary(), buckets }
+                Said::Here { summary: self.store.shown(), buckets }
             }
             Question::Pull { incarnation, .. }
             | Question::Push { incarnation, .. }
             | Question::Adopt { incarnation, .. }
+            | Question::Forget { incarnation, .. }
                 if *incarnation != self.incarnation =>
             {
                 Said::Refused
@@ -185,7 +218,8 @@ impl Follower {
             Question::Push { snapshot, part, entries, last, .. } => {
                 self.take_part((*snapshot, *part), entries, last.as_ref(), events)
             }
-            Question::Adopt { from, configurations, .. } => self.adopt(*from, configurations, events),
+            Question::Adopt { from, configurations, floor, .. } => self.adopt(*from, configurations, *floor, events),
+            Question::Forget { deletions, floor, .. } => self.forget(deletions, *floor, events),
         };
         Answer { incarnation: self.incarnation, standing: self.standing, promised: self.promised, said }
     }
@@ -204,7 +238,9 @@ impl Follower {
             // had acknowledged to nobody.
             if self.standing == Standing::Recovering {
                 let store = std::mem::take(&mut self.store);
-                events.extend(store.iter().map(|(key, entry)| Event::Discard { key: key.clone(), stamp: entry.stamp }));
+                events.extend(
+                    store.entries().map(|(key, entry)| Event::Discard { key: key.clone(), stamp: entry.stamp }),
+                );
             }
         }
         if is_new {
@@ -212,7 +248,12 @@ impl Follower {
             let before = self.proposed.replace(configuration.clone());
             self.configurations.extend(before.filter(|before| !self.configurations.contains(before)));
         }
-        Said::Promised { configurations: self.configurations.clone(), summary: self.store.summary() }
+        Said::Promised {
+            configurations: self.configurations.clone(),
+            summary: self.store.summary(),
+            floor: self.floor(),
+            current_in: self.current_in,
+        }
     }
 
     fn page(&self, after: Option<&Key>, most_keys: usize) -> Said {
@@ -253,28 +294,65 @@ impl Follower {
             return Said::Again;
         }
         staged.installed = true;
+        let entries = std::mem::take(&mut staged.entries);
+        // What is neither in the snapshot nor above the floor is a late copy of something that was deleted.
+        if let Some(version) = last.floor {
+            let floor = Stamp { epoch: self.promised.epoch, version };
+            self.discard(|key, entry| entry.stamp <= floor && !entries.contains_key(key), events);
+        }
         // What came with a snapshot is merged by stamp: writes that arrived meanwhile may be newer.
-        for (key, entry) in std::mem::take(&mut staged.entries) {
+        for (key, entry) in entries {
             self.by_hand.remove(&key);
-            if self.store.apply(&key, entry.clone()) == Applied::Yes {
+            if self.take(&key, entry.clone()) == Applied::Yes {
                 events.push(stored(key, entry));
             }
         }
+        self.raise_floor(last.floor);
         self.caught_up(&last.configurations, events);
         Said::Installed
     }
 
-    fn adopt(&mut self, from: Summary, configurations: &[Configuration], events: &mut Vec<Event>) -> Said {
+    fn adopt(
+        &mut self,
+        from: Summary,
+        configurations: &[Configuration],
+        floor: Option<Version>,
+        events: &mut Vec<Event>,
+    ) -> Said {
         if self.store.summary() != from {
             return Said::Again;
         }
         if self.rules.restamp {
             self.store.restamp(self.promised.epoch);
-            events.extend(self.store.iter().map(|(key, entry)| stored(key.clone(), entry.clone())));
+            events.extend(self.store.entries().map(|(key, entry)| stored(key.clone(), entry.clone())));
         }
         self.by_hand.clear();
+        self.raise_floor(floor);
         self.caught_up(configurations, events);
         Said::Installed
+    }
+
+    /// All followers know of these deletions, and this one of all writes that were made before: nothing older can come back.
+    fn forget(&mut self, deletions: &[Deletion], floor: Option<Version>, events: &mut Vec<Event>) -> Said {
+        self.raise_floor(floor);
+        for Deletion { key, stamp } in deletions {
+            if self.store.forget(key, *stamp) {
+                events.push(Event::Collect { key: key.clone(), stamp: *stamp });
+            }
+        }
+        Said::Forgotten
+    }
+
+    /// Everything of this epoch up to a version is stored here, or was deleted. The leader knows what was said when it was
+    /// promised the epoch, so that it names no version below that.
+    fn raise_floor(&mut self, version: Option<Version>) {
+        self.floor = self.floor.max(version.map(|version| Stamp { epoch: self.promised.epoch, version }));
+    }
+
+    /// Gives up what this is true of.
+    fn discard(&mut self, is: impl Fn(&Key, &Entry) -> bool, events: &mut Vec<Event>) {
+        let dropped = self.store.drop_those(is);
+        events.extend(dropped.into_iter().map(|(key, entry)| Event::Discard { key, stamp: entry.stamp }));
     }
 
     /// The store is what the leader's was. What is older than its epoch was never acknowledged, for the leader would have
@@ -282,9 +360,10 @@ impl Follower {
     fn caught_up(&mut self, configurations: &[Configuration], events: &mut Vec<Event>) {
         // Without new stamps there is nothing to tell it by.
         if self.rules.drop_leftovers && self.rules.restamp {
-            let dropped = self.store.drop_before(self.promised.epoch);
-            events.extend(dropped.into_iter().map(|(key, entry)| Event::Discard { key, stamp: entry.stamp }));
+            let epoch = self.promised.epoch;
+            self.discard(|_, entry| entry.stamp.epoch < epoch, events);
         }
+        self.current_in = self.promised.epoch;
         self.standing = Standing::Normal;
         self.configurations = configurations.to_vec();
         self.proposed = None;
@@ -304,7 +383,7 @@ pub(super) fn page(store: &Store, after: Option<&Key>, most_keys: usize) -> (Vec
         if entries.len() == most_keys || bytes >= PART_BYTES {
             return (entries, true);
         }
-        bytes += key.as_str().len() + entry.value.as_json().len();
+        bytes += key.as_str().len() + entry.size();
         entries.push(Item::new(key.clone(), entry.clone()));
     }
     (entries, false)

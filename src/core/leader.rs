@@ -1,5 +1,6 @@
 mod behaviour;
 mod catch_up;
+mod collect;
 mod contest;
 mod read;
 mod start;
@@ -24,6 +25,7 @@ use super::store::{Entry, Store};
 use super::{Message, Rules, Update};
 use crate::base::trace::WriteId;
 use crate::base::{Epoch, FollowerId, FollowerSet, Key, Seed, Stamp, Value, Version};
+use collect::Collection;
 use contest::Contest;
 use read::{Uncommitted, Waiter};
 use start::Start;
@@ -83,6 +85,10 @@ pub struct Leader {
     /// When the next one is due, [`Duration::MAX`] for never; kept, for it is asked for much more often than it changes.
     next_ask: Duration,
     store: Store,
+    /// The greatest version of a deletion. A key that is not there goes on after it.
+    floor: Option<Version>,
+    /// The deletions that are being forgotten, if any are.
+    collection: Option<Collection>,
     /// The keys of which the newest write is not committed.
     uncommitted: BTreeMap<Key, Uncommitted>,
     /// The linearizable reads that wait, in their order.
@@ -164,6 +170,8 @@ impl Leader {
             asked: 0,
             next_ask: Duration::MAX,
             store: Store::default(),
+            floor: None,
+            collection: None,
             uncommitted: BTreeMap::new(),
             reads: VecDeque::new(),
             last_read: 0,
@@ -194,6 +202,11 @@ impl Leader {
             current: self.counts(peer),
             legacy: peer.link.is_legacy(),
         })
+    }
+
+    /// Up to which version everything that is not stored here was deleted; none if nothing ever was.
+    pub fn floor(&self) -> Option<Version> {
+        self.floor
     }
 
     /// Whether the leader takes writes on and knows what was written before.
@@ -235,17 +248,57 @@ impl Leader {
     /// # Errors
     /// [`Rejected`], without any effect.
     pub fn set(&mut self, now: Duration, operation: Option<u64>, key: Key, value: Value) -> Result<Accepted, Rejected> {
+        self.write(now, operation, key, Some(value))
+    }
+
+    /// The same for a write that deletes the key, whether or not it is there: what it leaves is a tombstone.
+    ///
+    /// # Errors
+    /// [`Rejected`], without any effect.
+    pub fn delete(&mut self, now: Duration, operation: Option<u64>, key: Key) -> Result<Accepted, Rejected> {
+        self.write(now, operation, key, None)
+    }
+
+    /// Refuses a write that is made for another version of its key; 0 stands for a key that is not there. What the key has counts
+    /// from the moment when the leader stores it, acknowledged or not. To be called before the write, with nothing in between.
+    ///
+    /// # Errors
+    /// [`Rejected`].
+    pub fn require_version(&self, key: &Key, expected: u64) -> Result<(), Rejected> {
         if let Some(waiting) = self.waiting_for() {
             return Err(Rejected::NotServing(waiting));
         }
-        let version = match self.store.stamp(&key) {
-            None => Version::FIRST,
-            Some(last) => last.version.next().ok_or_else(|| Rejected::VersionsUsedUp { key: key.clone() })?,
-        };
+        let current = self.store.get(key).map_or(0, |entry| entry.stamp.version.get());
+        if current == expected { Ok(()) } else { Err(Rejected::WrongVersion { key: key.clone(), expected, current }) }
+    }
+
+    /// The version that the next write of a key gets: the one after its last; of a key that is not there the one after the
+    /// greatest that any deletion had, so that versions of a key go up though nobody remembers that it was deleted.
+    fn next_version(&self, key: &Key) -> Option<Version> {
+        match self.store.get(key).map(|entry| entry.stamp.version).or(self.floor) {
+            None => Some(Version::FIRST),
+            Some(last) => last.next(),
+        }
+    }
+
+    fn write(
+        &mut self,
+        now: Duration,
+        operation: Option<u64>,
+        key: Key,
+        value: Option<Value>,
+    ) -> Result<Accepted, Rejected> {
+        if let Some(waiting) = self.waiting_for() {
+            return Err(Rejected::NotServing(waiting));
+        }
+        let version = self.next_version(&key).ok_or_else(|| Rejected::VersionsUsedUp { key: key.clone() })?;
         let version = if self.config.rules.one_writer { version } else { self.version_seen_too_early(&key, version) };
         let stamp = Stamp { epoch: self.epoch, version };
         let entry = Entry { stamp, value };
-        let before = self.store.get(&key).cloned();
+        if entry.is_tombstone() {
+            self.floor = self.floor.max(Some(version));
+        }
+        let before = self.store.entry(&key).cloned();
         if self.config.rules.one_writer {
             self.store.apply(&key, entry.clone());
         } else {
@@ -288,30 +341,10 @@ impl Leader {
         if self.write_quorum() == 0 {
             self.complete(write, true);
         }
+        if self.collect() {
+            self.attend_to_all(now);
+        }
         Ok(Accepted { write, stamp })
-    }
-
-    /// The same, if the key has this version; 0 stands for a key that is not there. What the key has counts from the moment
-    /// when the leader stores it, acknowledged or not.
-    ///
-    /// # Errors
-    /// [`Rejected`], without any effect.
-    pub fn set_if(
-        &mut self,
-        now: Duration,
-        operation: Option<u64>,
-        key: Key,
-        value: Value,
-        expected: u64,
-    ) -> Result<Accepted, Rejected> {
-        if let Some(waiting) = self.waiting_for() {
-            return Err(Rejected::NotServing(waiting));
-        }
-        let current = self.store.stamp(&key).map_or(0, |stamp| stamp.version.get());
-        if current != expected {
-            return Err(Rejected::WrongVersion { key, expected, current });
-        }
-        self.set(now, operation, key, value)
     }
 
     /// The version that a handler gives which read the key's last one before the writes that are under way had been
@@ -360,6 +393,9 @@ impl Leader {
             peer.reachable = false;
         }
         self.forget_if_settled(message.update.write);
+        if self.collect() {
+            self.attend_to_all(now);
+        }
     }
 
     /// What a reply says of the follower. The stamp that it stores, if that counts.

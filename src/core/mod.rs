@@ -17,6 +17,8 @@ mod rules;
 mod store;
 
 #[cfg(test)]
+mod deletion;
+#[cfg(test)]
 mod pacing;
 #[cfg(test)]
 mod properties;
@@ -30,8 +32,8 @@ mod starts;
 mod testing;
 
 pub use ask::{
-    Answer, Ask, Configuration, Identity, Incarnation, InvalidIdentity, Item, Last, LeaderId, Promise, Question, Said,
-    Standing,
+    Answer, Ask, Configuration, Deletion, Identity, Incarnation, InvalidIdentity, Item, Last, LeaderId, Promise,
+    Question, Said, Standing,
 };
 pub use assemble::assemble;
 pub use backoff::ConnectBackoff;
@@ -78,7 +80,7 @@ pub struct Message {
 impl Update {
     /// What it holds in memory, in bytes of key and value.
     pub fn size(&self) -> usize {
-        self.key.as_str().len() + self.entry.value.as_json().len()
+        self.key.as_str().len() + self.entry.size()
     }
 }
 
@@ -98,8 +100,8 @@ impl Message {
         self.update.entry.stamp
     }
 
-    /// The value that it carries.
-    pub fn value(&self) -> &Value {
-        &self.update.entry.value
+    /// The value that it carries; none if it deletes the key.
+    pub fn value(&self) -> Option<&Value> {
+        self.update.entry.value.as_ref()
     }
 }

@@ -15,20 +15,45 @@ const KEYS: [&str; 3] = ["x", "y", "z"];
 /// What the network does next. The index picks one of the messages or answers that are under way.
 #[derive(Debug, Clone)]
 enum Step {
-    Set { key: usize },
-    Deliver { index: prop::sample::Index },
-    DeliverTwice { index: prop::sample::Index },
-    LoseRequest { index: prop::sample::Index },
-    LoseReply { index: prop::sample::Index },
-    Wait { ms: u64 },
+    Set {
+        key: usize,
+    },
+    Delete {
+        key: usize,
+    },
+    Deliver {
+        index: prop::sample::Index,
+    },
+    DeliverTwice {
+        index: prop::sample::Index,
+    },
+    /// A copy is made, which may arrive at any time.
+    Copy {
+        index: prop::sample::Index,
+    },
+    DeliverCopy {
+        index: prop::sample::Index,
+    },
+    LoseRequest {
+        index: prop::sample::Index,
+    },
+    LoseReply {
+        index: prop::sample::Index,
+    },
+    Wait {
+        ms: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
         4 => (0..KEYS.len()).prop_map(|key| Step::Set { key }),
+        2 => (0..KEYS.len()).prop_map(|key| Step::Delete { key }),
         8 => index().prop_map(|index| Step::Deliver { index }),
         2 => index().prop_map(|index| Step::DeliverTwice { index }),
+        3 => index().prop_map(|index| Step::Copy { index }),
+        2 => index().prop_map(|index| Step::DeliverCopy { index }),
         3 => index().prop_map(|index| Step::LoseRequest { index }),
         2 => index().prop_map(|index| Step::LoseReply { index }),
         2 => (1u64..4000).prop_map(|ms| Step::Wait { ms }),
@@ -42,6 +67,10 @@ struct World {
     /// Those that answer no questions.
     silent: FollowerSet,
     under_way: Vec<Message>,
+    /// What may arrive though nobody waits for it.
+    copies: Vec<Message>,
+    /// The greatest version of a deletion.
+    floor: u64,
     now: Duration,
     quorum: usize,
     /// The greatest stamp that reached each follower, by key: the model.
@@ -69,6 +98,8 @@ impl World {
             followers,
             silent: FollowerSet::default(),
             under_way: Vec::new(),
+            copies: Vec::new(),
+            floor: 0,
             now: Duration::ZERO,
             quorum,
             reached: vec![BTreeMap::new(); FollowerSet::CAPACITY],
@@ -81,6 +112,17 @@ impl World {
         let pick = |index: &prop::sample::Index, n: usize| (n > 0).then(|| index.index(n));
         match step {
             Step::Set { key } => self.set(KEYS[*key]),
+            Step::Delete { key } => self.delete(KEYS[*key]),
+            Step::Copy { index } => {
+                let copy = pick(index, self.under_way.len()).map(|at| self.under_way[at].clone());
+                self.copies.extend(copy);
+            }
+            Step::DeliverCopy { index } => {
+                if let Some(at) = pick(index, self.copies.len()) {
+                    let copy = self.copies.remove(at);
+                    self.deliver(&copy);
+                }
+            }
             Step::Wait { ms } => self.wait(Duration::from_millis(*ms)),
             Step::Deliver { index } | Step::DeliverTwice { index } => {
                 let Some(at) = pick(index, self.under_way.len()) else { return };
@@ -108,9 +150,26 @@ impl World {
 
     fn set(&mut self, key: &str) {
         let key = Key::new(key).unwrap();
-        let before = self.leader.store().stamp(&key).map_or(0, |stamp| stamp.version.get());
-        let value = Value::from_json(&format!("\"{key}{}\"", before + 1)).unwrap();
+        let value = Value::from_json(&format!("\"{key}{}\"", self.accepted.len())).unwrap();
+        let before = self.version(&key);
         let accepted = self.leader.set(self.now, None, key.clone(), value).unwrap();
+        self.accept(key, before, accepted);
+    }
+
+    fn delete(&mut self, key: &str) {
+        let key = Key::new(key).unwrap();
+        let before = self.version(&key);
+        let accepted = self.leader.delete(self.now, None, key.clone()).unwrap();
+        self.floor = self.floor.max(accepted.stamp.version.get());
+        self.accept(key, before, accepted);
+    }
+
+    /// The version after which the next write of a key comes: its own, or if it is not there the greatest of a deletion.
+    fn version(&self, key: &Key) -> u64 {
+        self.leader.store().get(key).map_or(self.floor, |entry| entry.stamp.version.get())
+    }
+
+    fn accept(&mut self, key: Key, before: u64, accepted: Accepted) {
         assert_eq!(accepted.stamp.version.get(), before + 1, "versions of a key step by one");
         self.accepted.insert(accepted.write, (key, accepted.stamp));
         self.drain();
@@ -130,11 +189,14 @@ impl World {
     fn deliver(&mut self, message: &Message) -> Stamp {
         let follower = message.to.index();
         let entry = &message.update.entry;
-        let before = self.followers[follower].store().stamp(message.key());
+        // What was deleted and forgotten counts as if it were stored.
+        let before = self.reached[follower].get(message.key()).map(|entry| entry.stamp);
         let applied = self.followers[follower].replicate(LeaderId(0), message.key(), entry.clone());
-        let after = self.followers[follower].store().stamp(message.key()).unwrap();
-        assert!(before.is_none_or(|before| before <= after), "a stored stamp went down: {before:?} to {after:?}");
         assert_eq!(applied == Applied::Yes, before.is_none_or(|before| before < message.stamp()));
+        let after = match applied {
+            Applied::Stale { stored } => stored,
+            _ => message.stamp(),
+        };
         let reached = self.reached[follower].entry(message.key().clone()).or_insert_with(|| entry.clone());
         if entry.stamp > reached.stamp {
             *reached = entry.clone();
@@ -177,8 +239,8 @@ impl World {
         let (key, stamp) = &self.accepted[&completion.write];
         assert_eq!(completion.stamp, *stamp);
         assert_eq!(completion.ok, completion.confirmations >= self.quorum);
-        let stored = |follower: &&Follower| follower.store().stamp(key) >= Some(*stamp);
-        let holders = self.followers.iter().filter(stored).count();
+        let holders =
+            self.reached.iter().filter(|reached| reached.get(key).is_some_and(|it| it.stamp >= *stamp)).count();
         assert!(completion.confirmations <= holders, "{completion:?}, but {holders} followers store it");
         assert!(self.completed.insert(completion.write, completion).is_none(), "a write was answered twice");
     }
@@ -212,8 +274,7 @@ proptest! {
         for step in &steps {
             world.step(step);
             for (follower, reached) in world.followers.iter().zip(&world.reached) {
-                let stored: BTreeMap<_, _> = follower.store().iter().map(|(k, e)| (k.clone(), e.clone())).collect();
-                prop_assert_eq!(&stored, reached);
+                prop_assert!(follower.store().iter().eq(reached.iter().filter(|(_, entry)| !entry.is_tombstone())));
             }
         }
     }
@@ -230,6 +291,11 @@ proptest! {
         for follower in &world.followers {
             prop_assert_eq!(follower.store(), world.leader.store());
         }
+        prop_assert_eq!(world.leader.store().tombstone_count(), 0, "all followers know of all deletions");
+        for copy in std::mem::take(&mut world.copies) {
+            world.deliver(&copy);
+        }
+        prop_assert!(world.followers.iter().all(|follower| follower.store() == world.leader.store()));
         prop_assert_eq!(world.completed.len(), world.accepted.len());
         prop_assert_eq!(world.leader.open_writes(), 0);
         prop_assert!(world.leader.status().all(|status| status.missed == 0 && status.unanswered == 0));
@@ -289,7 +355,7 @@ fn a_greater_stamp_that_this_leader_never_issued_confirms_nothing() {
     let mut world = World::new(1, 1, 1000);
     let key = Key::new("x").unwrap();
     let of_an_earlier_life = Stamp::of_version(Version::new(7).unwrap());
-    let entry = Entry { stamp: of_an_earlier_life, value: Value::from_json("0").unwrap() };
+    let entry = Entry { stamp: of_an_earlier_life, value: Value::from_json("0").ok() };
     world.followers[0].replicate(LeaderId(0), &key, entry);
     world.set("x");
     let message = world.under_way.remove(0);

@@ -247,7 +247,7 @@ mod tests {
     use crate::core::Entry;
 
     fn update(write: WriteId, operation: u64, key: &str) -> Arc<Update> {
-        let entry = Entry { stamp: Stamp::of_version(Version::FIRST), value: Value::from_json("1").unwrap() };
+        let entry = Entry { stamp: Stamp::of_version(Version::FIRST), value: Value::from_json("1").ok() };
         Arc::new(Update { write, operation, key: Key::new(key).unwrap(), entry })
     }
 

@@ -101,7 +101,8 @@ fn an_acceptance_does_not_outlive_the_epoch_that_it_was_given_in() {
     talk(&mut waiting, &mut followers, &[F1, F2], now, now + Duration::from_secs(10));
     now += Duration::from_secs(10);
     talk(&mut waiting, &mut followers, &[F1, F2, F3], now, now + Duration::from_secs(10));
-    let value = waiting.store().get(&Key::new("x").unwrap()).map(|entry| entry.value.as_json().to_owned());
+    let value =
+        waiting.store().get(&Key::new("x").unwrap()).map(|entry| entry.value.as_ref().unwrap().as_json().to_owned());
     assert!(!waiting.serves() || value.as_deref() == Some("2"), "epoch {:?} shows {value:?}", waiting.epoch());
 }
 
@@ -113,12 +114,12 @@ fn who_has_stepped_down_shows_nothing_as_committed_that_is_not() {
     let key = Key::new("x").unwrap();
     assert!(set(&mut leader, &mut followers, "x", "1", &[F1, F2, F3]));
     assert!(!set(&mut leader, &mut followers, "x", "2", &[]));
-    assert_eq!(leader.committed(&key).unwrap().value.as_json(), "1");
+    assert_eq!(leader.committed(&key).unwrap().value.as_ref().unwrap().as_json(), "1");
     leader.set(Duration::ZERO, None, Key::new("y").unwrap(), Value::from_json("1").unwrap()).unwrap();
     let sent = std::iter::from_fn(|| leader.poll_output());
     let message =
         sent.filter_map(|it| if let Output::Send(message) = it { Some(message) } else { None }).next().unwrap();
     leader.handle_reply(Duration::ZERO, &message, Reply::Fenced(Epoch::new(9)));
     assert!(!leader.serves());
-    assert_ne!(leader.committed(&key).map(|entry| entry.value.as_json()), Some("2"));
+    assert_ne!(leader.committed(&key).map(|entry| entry.value.as_ref().unwrap().as_json()), Some("2"));
 }

@@ -66,6 +66,8 @@ pub struct Rules {
     pub drop_leftovers: bool,
     /// A cluster begins anew, empty, only if no follower remembers anything. Without it, if a majority does not (F3).
     pub bootstrap_from_all: bool,
+    /// A deletion is forgotten once every follower has it. Without it, once a quorum has it (F30).
+    pub keep_tombstones: bool,
     /// A committed or linearizable read shows only what a quorum stores. Without it, what the leader stores (F10).
     pub read_committed: bool,
     /// A leader makes sure that its epoch stands before it answers a linearizable read. Without it, it takes that for granted
@@ -125,6 +127,8 @@ pub enum Rule {
     DropLeftovers,
     /// [`Rules::bootstrap_from_all`]
     BootstrapFromAll,
+    /// [`Rules::keep_tombstones`]
+    KeepTombstones,
     /// [`Rules::read_committed`]
     ReadCommitted,
     /// [`Rules::confirm_reads`]
@@ -133,7 +137,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
@@ -158,6 +162,7 @@ impl Rule {
         Self::ConfirmBeforeInstall,
         Self::DropLeftovers,
         Self::BootstrapFromAll,
+        Self::KeepTombstones,
         Self::ReadCommitted,
         Self::ConfirmReads,
     ];
@@ -189,6 +194,7 @@ impl Rule {
             Self::ConfirmBeforeInstall => "confirm-before-install",
             Self::DropLeftovers => "drop-leftovers",
             Self::BootstrapFromAll => "bootstrap-from-all",
+            Self::KeepTombstones => "keep-tombstones",
             Self::ReadCommitted => "read-committed",
             Self::ConfirmReads => "confirm-reads",
         }
@@ -237,6 +243,7 @@ impl Rules {
         confirm_before_install: true,
         drop_leftovers: true,
         bootstrap_from_all: true,
+        keep_tombstones: true,
         read_committed: true,
         confirm_reads: true,
     };
@@ -283,6 +290,7 @@ impl Rules {
             Rule::ConfirmBeforeInstall => &mut self.confirm_before_install,
             Rule::DropLeftovers => &mut self.drop_leftovers,
             Rule::BootstrapFromAll => &mut self.bootstrap_from_all,
+            Rule::KeepTombstones => &mut self.keep_tombstones,
             Rule::ReadCommitted => &mut self.read_committed,
             Rule::ConfirmReads => &mut self.confirm_reads,
         } = false;

@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
-use std::collections::btree_map;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
@@ -11,20 +11,46 @@ use crate::base::{Epoch, Key, Stamp, Value};
 pub struct Entry {
     /// The stamp of the write that put it there.
     pub stamp: Stamp,
-    /// The value.
-    pub value: Value,
+    /// The value; none if the key was deleted. Such an entry is a tombstone: it keeps older writes from coming back.
+    pub value: Option<Value>,
 }
 
-/// The keys of one node and what they hold.
+impl Entry {
+    /// Whether the key was deleted.
+    pub fn is_tombstone(&self) -> bool {
+        self.value.is_none()
+    }
+
+    /// What it takes in memory besides its stamp, in bytes.
+    pub fn size(&self) -> usize {
+        self.value.as_ref().map_or(0, |value| value.as_json().len())
+    }
+}
+
+/// `v3 = "a"`, `v4, deleted`
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{} = {value}", self.stamp),
+            None => write!(f, "{}, deleted", self.stamp),
+        }
+    }
+}
+
+/// The keys of one node and what they hold, those that were deleted and not forgotten among them.
 #[derive(Debug, Clone, Default)]
 pub struct Store {
     /// Invariant, while stamps are compared: the stamp of a key never goes down.
     entries: BTreeMap<Key, Entry>,
-    /// Invariant: those of `entries`.
+    /// Invariant: those of the `entries` that have a value. Who has forgotten a deletion and who has not hold the same.
     buckets: Buckets,
+    /// Invariant: the keys of the tombstones among the `entries`.
+    tombstones: BTreeSet<Key>,
+    /// Invariant: of the tombstones.
+    tombstones_digest: Summary,
 }
 
-/// The buckets follow from the entries.
+/// The rest follows from the entries.
 impl PartialEq for Store {
     fn eq(&self, other: &Self) -> bool {
         self.entries == other.entries
@@ -44,9 +70,9 @@ impl Hash for Store {
 pub enum Applied {
     /// It is stored.
     Yes,
-    /// It is not newer than what is there.
+    /// It is not newer than what is there, or than what was deleted there.
     Stale {
-        /// The stamp that stays.
+        /// The stamp that stays; where nothing is left, one up to which everything was deleted that is not there.
         stored: Stamp,
     },
     /// It is not of the epoch and leader to which the node has made its promise.
@@ -65,81 +91,142 @@ impl Store {
     pub fn apply(&mut self, key: &Key, entry: Entry) -> Applied {
         match self.entries.get_mut(key) {
             Some(stored) if entry.stamp > stored.stamp => {
-                self.buckets.change(key, entry.stamp, Some(stored.stamp));
-                *stored = entry;
+                let before = std::mem::replace(stored, entry);
+                self.uncount(key, &before);
             }
             Some(stored) => return Applied::Stale { stored: stored.stamp },
-            None => {
-                self.buckets.change(key, entry.stamp, None);
-                self.entries.insert(key.clone(), entry);
-            }
+            None => drop(self.entries.insert(key.clone(), entry)),
         }
+        self.count(key);
         Applied::Yes
     }
 
     /// Stores the entry whatever is there: what a node does that does not compare stamps.
     pub(super) fn overwrite(&mut self, key: &Key, entry: Entry) {
-        let stamp = entry.stamp;
-        let before = self.entries.insert(key.clone(), entry);
-        self.buckets.change(key, stamp, before.map(|before| before.stamp));
+        if let Some(before) = self.entries.insert(key.clone(), entry) {
+            self.uncount(key, &before);
+        }
+        self.count(key);
     }
 
     /// Gives every entry the stamp of this epoch with its own version.
     pub(super) fn restamp(&mut self, epoch: Epoch) {
-        self.buckets = Buckets::default();
+        (self.buckets, self.tombstones_digest) = Default::default();
         for (key, entry) in &mut self.entries {
             entry.stamp.epoch = epoch;
-            self.buckets.change(key, entry.stamp, None);
+            if entry.is_tombstone() {
+                self.tombstones_digest.add(key, entry.stamp);
+            } else {
+                self.buckets.add(key, entry.stamp);
+            }
         }
     }
 
-    /// Gives up what is of an earlier epoch than this, and returns it.
-    pub(super) fn drop_before(&mut self, epoch: Epoch) -> Vec<(Key, Entry)> {
-        let dropped: Vec<(Key, Entry)> = self.entries.extract_if(.., |_, entry| entry.stamp.epoch < epoch).collect();
-        for (key, entry) in &dropped {
-            self.buckets.remove(key, entry.stamp);
-        }
+    /// Gives up the entries of which this is true, and returns them.
+    pub(super) fn drop_those(&mut self, is: impl Fn(&Key, &Entry) -> bool) -> Vec<(Key, Entry)> {
+        let dropped: Vec<(Key, Entry)> = self.entries.extract_if(.., |key, entry| is(key, entry)).collect();
+        dropped.iter().for_each(|(key, entry)| self.uncount(key, entry));
         dropped
     }
 
-    /// What it holds, in two numbers.
-    pub fn summary(&self) -> Summary {
-        Summary { keys: self.entries.len() as u64, digest: self.buckets.digest() }
+    /// Forgets that a key was deleted, if it was by the deletion with this stamp. False if there is no such thing.
+    pub(super) fn forget(&mut self, key: &Key, stamp: Stamp) -> bool {
+        let is_it = self.entries.get(key).is_some_and(|entry| entry.is_tombstone() && entry.stamp == stamp);
+        if is_it && let Some(tombstone) = self.entries.remove(key) {
+            self.uncount(key, &tombstone);
+        }
+        is_it
     }
 
-    /// What each bucket holds.
+    /// What a key holds is counted in its bucket, or among the tombstones.
+    fn count(&mut self, key: &Key) {
+        let Some(entry) = self.entries.get(key) else { return };
+        if entry.is_tombstone() {
+            self.tombstones.insert(key.clone());
+            self.tombstones_digest.add(key, entry.stamp);
+        } else {
+            self.buckets.add(key, entry.stamp);
+        }
+    }
+
+    fn uncount(&mut self, key: &Key, entry: &Entry) {
+        if entry.is_tombstone() {
+            self.tombstones.remove(key);
+            self.tombstones_digest.remove(key, entry.stamp);
+        } else {
+            self.buckets.remove(key, entry.stamp);
+        }
+    }
+
+    /// What it holds, in two numbers, tombstones included.
+    pub fn summary(&self) -> Summary {
+        let digest = self.buckets.digest().wrapping_add(self.tombstones_digest.digest);
+        Summary { keys: self.entries.len() as u64, digest }
+    }
+
+    /// What a reader finds in it, in two numbers.
+    pub fn shown(&self) -> Summary {
+        Summary { keys: self.len() as u64, digest: self.buckets.digest() }
+    }
+
+    /// Whether a reader finds the same in both.
+    pub fn shows_the_same_as(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+
+    /// What a reader finds in each bucket.
     pub fn buckets(&self) -> &Buckets {
         &self.buckets
     }
 
-    /// What the key holds.
+    /// What a reader finds for the key.
     pub fn get(&self, key: &Key) -> Option<&Entry> {
+        self.entry(key).filter(|entry| !entry.is_tombstone())
+    }
+
+    /// What the key holds, and be it a tombstone.
+    pub fn entry(&self, key: &Key) -> Option<&Entry> {
         self.entries.get(key)
     }
 
-    /// The stamp of what the key holds.
+    /// The stamp of what the key holds, and be it a tombstone.
     pub fn stamp(&self, key: &Key) -> Option<Stamp> {
-        self.get(key).map(|entry| entry.stamp)
+        self.entry(key).map(|entry| entry.stamp)
     }
 
-    /// All keys in order.
-    pub fn iter(&self) -> btree_map::Iter<'_, Key, Entry> {
+    /// What a reader finds, all keys in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.entries().filter(|(_, entry)| !entry.is_tombstone())
+    }
+
+    /// All entries in the order of the keys, tombstones included.
+    pub fn entries(&self) -> btree_map::Iter<'_, Key, Entry> {
         self.entries.iter()
     }
 
-    /// The keys after `key` in order, or all of them.
+    /// The deleted keys that are not forgotten, in order.
+    pub fn tombstones(&self) -> impl Iterator<Item = (&Key, Stamp)> {
+        self.tombstones.iter().filter_map(|key| Some((key, self.stamp(key)?)))
+    }
+
+    /// How many of them there are.
+    pub fn tombstone_count(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    /// The entries of the keys after `key` in order, or all of them, tombstones included.
     pub fn after(&self, key: Option<&Key>) -> btree_map::Range<'_, Key, Entry> {
         let start = key.map_or(Bound::Unbounded, Bound::Excluded);
         self.entries.range::<Key, _>((start, Bound::Unbounded))
     }
 
-    /// How many keys there are.
+    /// How many keys a reader finds.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - self.tombstone_count()
     }
 
-    /// Whether there are none.
+    /// Whether a reader finds none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 }

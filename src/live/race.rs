@@ -87,7 +87,7 @@ impl<'a, T: Transport> Race<'a, T> {
 
     fn begin(&self, name: &'static str, what: &'static str) -> Story<'_, T> {
         let key = Key::new(&format!("{}-{}", self.tag, name.replace(' ', "-"))).expect("a short name");
-        Story { race: self, name, what, key, problems: Vec::new() }
+        Story { race: self, name, what, key, before: None, problems: Vec::new() }
     }
 }
 
@@ -97,6 +97,8 @@ struct Story<'a, T> {
     name: &'static str,
     what: &'static str,
     key: Key,
+    /// The version before the first that was given: 0, unless keys were deleted. Versions are counted from there.
+    before: Option<u64>,
     problems: Vec<String>,
 }
 
@@ -104,7 +106,13 @@ impl<T: Transport> Story<'_, T> {
     /// Writes, and returns the version if there is one.
     async fn write(&mut self, value: &str) -> Option<u64> {
         let outcome = self.race.cluster.set(&self.key, &text(value)).await;
-        self.judge(value, &outcome)
+        let version = self.judge(value, &outcome)?;
+        Some(version - *self.before.get_or_insert(version - 1))
+    }
+
+    /// The version as nodes have it.
+    fn stored(&self, version: u64) -> u64 {
+        self.before.unwrap_or(0) + version
     }
 
     fn judge(&mut self, value: &str, outcome: &Outcome<crate::base::wire::SetAnswer>) -> Option<u64> {
@@ -124,10 +132,14 @@ impl<T: Transport> Story<'_, T> {
             async move { cluster.set(key, &text(value)).await }
         });
         let outcomes = join_all(writes).await;
+        let given: Vec<(&String, Option<u64>)> =
+            values.iter().zip(&outcomes).map(|(value, outcome)| (value, self.judge(value, outcome))).collect();
+        let first = given.iter().filter_map(|(_, version)| *version).min();
+        self.before = self.before.or(first.map(|first| first - 1));
         let mut versions = BTreeSet::new();
         let mut last = None;
-        for (value, outcome) in values.iter().zip(&outcomes) {
-            let Some(version) = self.judge(value, outcome) else { continue };
+        for (value, version) in given {
+            let Some(version) = version.map(|version| version - self.before.unwrap_or(0)) else { continue };
             if !versions.insert(version) {
                 self.problems.push(format!("version {version} was given twice"));
             }
@@ -143,19 +155,23 @@ impl<T: Transport> Story<'_, T> {
 
     /// Sends a version by hand that is older than what the follower has.
     async fn send_stale(&mut self, node: NodeId, version: u64) {
-        let version = Version::new(version).expect("a version");
-        let write =
-            ReplicateRequest { key: self.key.clone(), value: text("stale"), version, epoch: None, leader: None };
+        let version = Version::new(self.stored(version)).expect("a version");
+        let (key, value) = (self.key.clone(), text("stale"));
+        let write = ReplicateRequest { key, value, deleted: false, version, epoch: None, leader: None };
         let cluster = self.race.cluster;
         match cluster.client().replicate(cluster.address(node), &write).await {
             Ok(answer) if !answer.applied => {}
-            Ok(_) => self.problems.push(format!("{node} applied version {version} though it had version 6")),
+            Ok(_) => {
+                let had = self.stored(6);
+                self.problems.push(format!("{node} applied version {version} though it had version {had}"));
+            }
             Err(error) => self.problems.push(format!("{node} did not answer a stale write: {error}")),
         }
     }
 
     /// Waits until every node holds this. What they hold otherwise is a problem that [`Story::all_hold`] tells.
     async fn rest(&self, version: u64, value: Option<&str>) -> Vec<(NodeId, Seen)> {
+        let version = self.stored(version);
         let wanted = value.map_or(Seen::Nothing, |value| Seen::Entry(version, text(value).as_json().to_owned()));
         until_all_hold(self.race.cluster, &self.key, &wanted, self.race.deadline).await
     }
@@ -163,6 +179,7 @@ impl<T: Transport> Story<'_, T> {
     /// Waits until every node holds this, and ends the story.
     async fn all_hold(mut self, version: u64, value: Option<&str>) -> StoryReport {
         let nodes = self.rest(version, value).await;
+        let version = self.stored(version);
         for (node, seen) in &nodes {
             let wanted = value.map(|value| Seen::Entry(version, text(value).as_json().to_owned()));
             if Some(seen) != wanted.as_ref() {

@@ -24,6 +24,7 @@ pub(super) struct Metrics {
     missed: Family<FollowerLabels, Gauge>,
     unanswered: Family<FollowerLabels, Gauge>,
     keys: Gauge,
+    tombstones: Gauge,
     pub(super) connections: Gauge,
 }
 
@@ -87,10 +88,13 @@ impl Metrics {
             missed: Family::default(),
             unanswered: Family::default(),
             keys: Gauge::default(),
+            tombstones: Gauge::default(),
             connections: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("keys", "Keys that the node stores", metrics.keys.clone());
+        let tombstones = metrics.tombstones.clone();
+        registry.register("tombstones", "Deleted keys that the node remembers until every follower knows", tombstones);
         registry.register("connections", "Open HTTP connections", metrics.connections.clone());
         if is_leader {
             registry.register("writes", "Writes answered, by outcome", metrics.writes.clone());
@@ -137,9 +141,10 @@ impl Metrics {
     }
 
     /// The Prometheus text, with what is counted elsewhere brought up to date first.
-    pub(super) fn text(&self, keys: usize, followers: &[FollowerStatus]) -> String {
+    pub(super) fn text(&self, keys: usize, tombstones: usize, followers: &[FollowerStatus]) -> String {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.keys.set(gauge(keys));
+        self.tombstones.set(gauge(tombstones));
         for (follower, status) in FollowerId::first(followers.len()).zip(followers) {
             self.missed.get_or_create(&FollowerLabels { follower }).set(gauge(status.missed));
             self.unanswered.get_or_create(&FollowerLabels { follower }).set(gauge(status.unanswered));

@@ -241,12 +241,14 @@ fn body(batch: &[Parcel], leader: Option<u64>) -> Body {
         text.extend_from_slice(b"{\"key\":");
         serde_json::to_writer(&mut text, message.key()).expect("writing to memory cannot fail");
         text.extend_from_slice(b",\"value\":");
-        let value = message.value();
-        if value.as_json().len() < SHARE_FROM {
-            text.extend_from_slice(value.as_json().as_bytes());
-        } else {
-            body.push(Bytes::from(std::mem::take(&mut text)));
-            body.push(value.to_shared_bytes());
+        match message.value() {
+            None if leader.is_some() => text.extend_from_slice(b"null,\"deleted\":true"),
+            None => text.extend_from_slice(b"null"),
+            Some(value) if value.as_json().len() < SHARE_FROM => text.extend_from_slice(value.as_json().as_bytes()),
+            Some(value) => {
+                body.push(Bytes::from(std::mem::take(&mut text)));
+                body.push(value.to_shared_bytes());
+            }
         }
         text.extend_from_slice(b",\"version\":");
         let Stamp { epoch, version } = message.stamp();

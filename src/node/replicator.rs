@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::clock::Clock;
 use super::config::{Config, LeaderRole};
@@ -12,11 +12,10 @@ use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
 use super::outbox::SharedOutbox;
 use crate::base::trace::{Event, LossReason, Observer, WriteId};
-use crate::base::wire::SetRequest;
-use crate::base::{FollowerId, Key, NodeId};
+use crate::base::{FollowerId, Key, NodeId, Value};
 use crate::core::{
     Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
-    ReadId, Readable, Rejected, Reply, Store, Waiting,
+    ReadId, Readable, Rejected, Reply, Waiting,
 };
 use crate::net::{Fate, Netem};
 
@@ -157,21 +156,26 @@ impl Replicator {
         self.arrange_wake_up(&mut state);
     }
 
-    /// Takes a write on, if its key has the version that it is made for. Its completion arrives whether or not anybody still
-    /// waits for it.
-    pub(super) fn set(
+    /// Takes a write on, if its key has the version that it is made for; without a value it deletes the key. Its completion
+    /// arrives whether or not anybody still waits for it.
+    pub(super) fn write(
         &self,
         operation: Option<u64>,
-        request: SetRequest,
+        key: Key,
+        value: Option<Value>,
+        if_version: Option<u64>,
     ) -> Result<oneshot::Receiver<Completion>, Rejected> {
-        let SetRequest { key, value, if_version } = request;
         let mut state = self.lock();
         let now = self.clock.now();
-        let accepted = match if_version {
-            None => state.leader.set(now, operation, key.clone(), value.clone()),
-            Some(expected) => state.leader.set_if(now, operation, key.clone(), value.clone(), expected),
+        if let Some(expected) = if_version {
+            state.leader.require_version(&key, expected)?;
+        }
+        let accepted = match value.clone() {
+            Some(value) => state.leader.set(now, operation, key.clone(), value),
+            None => state.leader.delete(now, operation, key.clone()),
         }?;
-        self.observe(|| Event::Accept { write: accepted.write, key, stamp: accepted.stamp, value });
+        let operation = operation.filter(|_| value.is_none());
+        self.observe(|| Event::Accept { write: accepted.write, key, stamp: accepted.stamp, value, operation });
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(accepted.write, sender);
         self.act(&mut state, now);
@@ -232,9 +236,9 @@ impl Replicator {
         }
     }
 
-    /// Reads the leader's store.
-    pub(super) fn read<R>(&self, read: impl FnOnce(&Store) -> R) -> R {
-        read(self.lock().leader.store())
+    /// Reads what the leader stores.
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Leader) -> R) -> R {
+        read(&self.lock().leader)
     }
 
     /// How each follower fares, in order.
@@ -330,6 +334,9 @@ impl Replicator {
                     follower = name(follower),
                     "the follower has restarted and lost its memory; it is brought up to date"
                 );
+            }
+            News::Collected(deletions) => {
+                debug!(keys = deletions.len(), "all followers know of deletions: they are forgotten")
             }
             News::Legacy(follower) => warn!(
                 follower = name(follower),

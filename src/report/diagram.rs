@@ -76,9 +76,10 @@ impl Reader {
     /// The line of a record, if it has one.
     fn line(&mut self, record: &Record, followers: usize) -> Option<String> {
         match &record.event {
-            Event::Accept { write, key, stamp, .. } => {
+            Event::Accept { write, key, stamp, value, .. } => {
                 self.writes.insert((record.incarnation, *write), (key.clone(), *stamp));
-                Some(own_lane(&format!("● {key} {stamp}"), followers, "accepted"))
+                let note = if value.is_some() { "accepted" } else { "accepted, deletes the key" };
+                Some(own_lane(&format!("● {key} {stamp}"), followers, note))
             }
             Event::Send { message, delay, lost, .. } => {
                 self.delays.insert((record.incarnation, *message), *delay);
@@ -170,9 +171,15 @@ impl Reader {
             Event::Forgot { follower } => {
                 Some(own_lane("", followers, &format!("learns that {follower} has started anew")))
             }
+            Event::Collect { key, stamp } => Some(in_lane(
+                lane(record.node),
+                &format!("forgets {key}"),
+                followers,
+                &format!("was deleted as {stamp}"),
+            )),
             Event::Recovered { .. } | Event::Serve { .. } | Event::Install { .. } => None,
             Event::Recover { .. } | Event::Promise { .. } | Event::Discard { .. } => None,
-            Event::InvokeSet { .. } | Event::Ack { .. } => None,
+            Event::InvokeSet { .. } | Event::InvokeDelete { .. } | Event::Ack { .. } => None,
         }
     }
 
@@ -277,14 +284,15 @@ mod tests {
         );
         push(NodeId::Client(0), Event::InvokeSet { operation: 1, target: leader, key: key(), value: value() });
         for write in 1..=2 {
-            push(leader, Event::Accept { write, key: key(), stamp: stamp(write), value: value() });
+            let value = Some(value());
+            push(leader, Event::Accept { write, key: key(), stamp: stamp(write), value, operation: None });
             push(
                 leader,
                 Event::Send { message: message(write, f1, 1), delay: Micros(9000 / write), lost: None, copy: None },
             );
         }
         push(leader, Event::Dispatch { request, to: f1, messages: [message(2, f1, 1), message(1, f1, 1)].into() });
-        push(f1.into(), Event::Apply { request: Some(request), key: key(), stamp: stamp(2), value: value() });
+        push(f1.into(), Event::Apply { request: Some(request), key: key(), stamp: stamp(2), value: Some(value()) });
         push(f1.into(), Event::Reject { request: Some(request), key: key(), stamp: stamp(1), stored: stamp(2) });
         push(leader, Event::Complete { write: 2, ok: true, confirmations: 1 });
         push(leader, Event::Lost { message: message(2, f2, 1), reason: LossReason::Deadline });
@@ -319,7 +327,9 @@ mod tests {
         ] {
             push(NodeId::Network, Event::Fault { kind, nodes: Vec::new(), latency, what: what.into() });
         }
-        push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: value() });
+        push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: Some(value()) });
+        push(leader, Event::Accept { write: 9, key: key(), stamp: stamp(8), value: None, operation: Some(1) });
+        push(f1.into(), Event::Collect { key: key(), stamp: stamp(8) });
         trace
     }
 

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::base::trace::{
-    Disturbance, Event, LostPart, MessageId, Micros, OperationId, Outcome, Record, Trace, WriteId,
+    Disturbance, Event, LostPart, MessageId, Micros, OperationId, Outcome, Record, Trace, WriteId, operation_name,
 };
 use crate::base::{Key, NodeId, Stamp};
 use crate::check::{Finding, Property, Verdict};
@@ -51,7 +51,7 @@ impl<'a> Narration<'a> {
         let first = evidence.first().into_iter().flat_map(|first| first.split(is_no_name));
         let named: BTreeSet<&str> = first.collect();
         after.iter().any(|record| match &record.event {
-            Event::InvokeSet { operation, key, .. } => {
+            Event::InvokeSet { operation, key, .. } | Event::InvokeDelete { operation, key, .. } => {
                 named.contains(key.as_str()) || named.contains(format!("{}#{operation}", record.node).as_str())
             }
             _ => false,
@@ -113,8 +113,11 @@ fn most_telling(told: Vec<Happening>) -> Vec<Happening> {
 struct Teller {
     cluster: Option<String>,
     usual: Option<(Micros, Micros)>,
-    writers: BTreeMap<String, (NodeId, OperationId)>,
-    writes: BTreeMap<(u64, WriteId), (Key, Stamp, String)>,
+    writers: BTreeMap<String, NodeId>,
+    /// By the names of their operations.
+    deleters: BTreeMap<u64, NodeId>,
+    /// Who wrote what, if that is known.
+    writes: BTreeMap<(u64, WriteId), (Key, Stamp, Option<NodeId>)>,
     reads: BTreeMap<(NodeId, OperationId), (NodeId, Key)>,
     stored: BTreeMap<(NodeId, u64, Key), Stamp>,
 }
@@ -136,22 +139,32 @@ impl Teller {
                 self.usual = Some(*delay);
                 return None;
             }
-            Event::InvokeSet { operation, value, .. } => {
-                self.writers.insert(value.as_json().to_owned(), (record.node, *operation));
+            Event::InvokeSet { value, .. } => {
+                self.writers.insert(value.as_json().to_owned(), record.node);
+                return None;
+            }
+            Event::InvokeDelete { operation, .. } => {
+                self.deleters.insert(operation_name(record.node, *operation), record.node);
                 return None;
             }
             Event::InvokeGet { operation, target, key, .. } => {
                 self.reads.insert((record.node, *operation), (*target, key.clone()));
                 return None;
             }
-            Event::Accept { write, key, stamp, value } => {
-                let value = value.as_json().to_owned();
-                let who = self.writers.get(&value).map_or("a client".to_owned(), |(client, _)| client.to_string());
-                let text = format!(
-                    "At {at} ms {who} writes {key} = {value}; the leader stores it as version {}.",
-                    stamp.version
-                );
-                self.writes.insert((record.incarnation, *write), (key.clone(), *stamp, value));
+            Event::Accept { write, key, stamp, value, operation } => {
+                let writer = match value {
+                    Some(value) => self.writers.get(value.as_json()).copied(),
+                    None => operation.and_then(|name| self.deleters.get(&name).copied()),
+                };
+                let who = writer.map_or("a client".to_owned(), |client| client.to_string());
+                self.writes.insert((record.incarnation, *write), (key.clone(), *stamp, writer));
+                let version = stamp.version;
+                let text = match value {
+                    Some(value) => {
+                        format!("At {at} ms {who} writes {key} = {value}; the leader stores it as version {version}.")
+                    }
+                    None => format!("At {at} ms {who} deletes {key}; the leader stores that as version {version}."),
+                };
                 (5, text)
             }
             Event::Send { message, delay, lost, copy } => {
@@ -170,8 +183,8 @@ impl Teller {
                 (6, format!("At {at} ms {node}, which has version {old} of {key}, does not store version {new}."))
             }
             Event::Complete { write, ok, confirmations } => {
-                let (key, stamp, value) = self.writes.get(&(record.incarnation, *write))?;
-                let client = self.writers.get(value).map_or("its client".to_owned(), |(client, _)| client.to_string());
+                let (key, stamp, writer) = self.writes.get(&(record.incarnation, *write))?;
+                let client = writer.map_or("its client".to_owned(), |client| client.to_string());
                 let by = plural(*confirmations, "confirmation");
                 let told = if *ok { "ok" } else { "that the quorum was missed" };
                 (7, format!("At {at} ms {client} is told {told} for version {} of {key}, with {by}.", stamp.version))
@@ -184,6 +197,11 @@ impl Teller {
                     _ => "gets no answer".to_owned(),
                 };
                 (7, format!("At {at} ms {} reads {key} from {} and {found}.", record.node, the(from)))
+            }
+            Event::Collect { key, stamp } => {
+                self.stored.remove(&(record.node, record.incarnation, key.clone()));
+                let version = stamp.version;
+                (8, format!("At {at} ms {} forgets that {key} was deleted as version {version}.", the(record.node)))
             }
             Event::Crash => (9, format!("At {at} ms {} is killed and loses its memory.", the(record.node))),
             Event::Restart => (9, format!("At {at} ms {} starts again, empty.", the(record.node))),

@@ -40,8 +40,7 @@ pub fn orders(scenario: Scenario) -> impl Strategy<Value = Scenario> {
     let mut messages: Vec<Target> = Vec::new();
     for (client, operations) in scenario.workload.plan(Seed::new(scenario.seed), followers) {
         let NodeId::Client(client) = client else { continue };
-        for PlannedOperation { number, .. } in operations.into_iter().filter(|planned| planned.kind == PlannedKind::Set)
-        {
+        for PlannedOperation { number, .. } in operations.into_iter().filter(|planned| planned.kind.is_write()) {
             let name = OperationName { client, number };
             messages.extend(FollowerId::first(followers).map(|to| first_delivery(name, to)));
         }
@@ -125,7 +124,11 @@ fn operation(followers: usize) -> impl Strategy<Value = (u16, PlannedKind, &'sta
         None => NodeId::Leader,
         Some(follower) => FollowerId(follower as u8).into(),
     });
-    let kind = prop_oneof![3 => Just(PlannedKind::Set), 1 => read.prop_map(PlannedKind::get)];
+    let kind = prop_oneof![
+        3 => Just(PlannedKind::Set),
+        1 => Just(PlannedKind::Delete),
+        1 => read.prop_map(PlannedKind::get),
+    ];
     (1..=3_u16, kind, select(vec!["x", "y"]))
 }
 

@@ -39,6 +39,8 @@ impl Generator {
             operations,
             keys: dice.draw("keys", 0).between(1, 4),
             reads: 0.3,
+            // Keys are deleted in half of the scenarios: where they are, little is left to be overwritten.
+            deletes: [0.0, 0.3][dice.draw("deletes", 0).between(0, 1) as usize],
             read_from: ReadFrom::Any,
             think_ms: [0, 1500],
             ..Workload::default()
@@ -401,6 +403,6 @@ mod tests {
     fn the_meaning_of_a_seed_is_fixed() {
         let turmoil = Generator { engine: Engine::Turmoil, ..SAFE };
         let text: String = (0..200).map(|seed| turmoil.scenario(seed).to_toml()).collect();
-        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"f16d22df1947d6efd0e76a0089caa723");
+        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"d29b3b3db79a2e065d24d4c09bbac78b");
     }
 }

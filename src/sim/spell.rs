@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::scenario::{ExplicitOperation, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target, Workload};
-use crate::base::trace::{Disturbance, Event, LostPart, MessageId, Micros, Record, Trace};
+use crate::base::trace::{Disturbance, Event, LostPart, MessageId, Micros, Record, Trace, operation_name};
 use crate::base::{FollowerId, NodeId};
 
 /// How long a message takes that is not spoken of, in milliseconds.
@@ -54,6 +54,7 @@ fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
     for Record { at, node, event, .. } in story {
         let (number, kind, key) = match event {
             Event::InvokeSet { operation, key, .. } => (*operation, PlannedKind::Set, key),
+            Event::InvokeDelete { operation, key, .. } => (*operation, PlannedKind::Delete, key),
             Event::InvokeGet { operation, target, key, mode } => {
                 (*operation, PlannedKind::Get { from: *target, mode: *mode }, key)
             }
@@ -70,13 +71,22 @@ fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
 /// What became of each message, one fault for each thing that is not as usual.
 fn fates(story: &[Record], usual_delay_ms: Option<u64>) -> Vec<Fault> {
     let mut writes: BTreeMap<(u64, u64), OperationName> = BTreeMap::new();
+    let mut deletes: BTreeMap<u64, OperationName> = BTreeMap::new();
     let mut fates = Vec::new();
-    for Record { incarnation, event, .. } in story {
+    for Record { node, incarnation, event, .. } in story {
         match event {
-            Event::Accept { write, value, .. } => {
-                if let Ok(name) = value.as_json().trim_matches('"').parse() {
-                    writes.insert((*incarnation, *write), name);
+            Event::InvokeDelete { operation, .. } => {
+                if let NodeId::Client(client) = *node {
+                    let name = OperationName { client, number: *operation };
+                    deletes.insert(operation_name(*node, *operation), name);
                 }
+            }
+            Event::Accept { write, value, operation, .. } => {
+                let named = match value {
+                    Some(value) => value.as_json().trim_matches('"').parse().ok(),
+                    None => operation.and_then(|name| deletes.get(&name).copied()),
+                };
+                writes.extend(named.map(|name| ((*incarnation, *write), name)));
             }
             Event::Send { message, delay, lost, copy } => {
                 let Some(operation) = writes.get(&(*incarnation, message.write)) else { continue };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufRead;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::History;
 use crate::base::json_lines::{self, JsonLinesError};
@@ -79,16 +79,12 @@ struct Line {
     process: u64,
     key: Key,
     /// A value that is there is a value, and be it `null`.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "Value::present")]
     value: Option<Value>,
     /// Nanoseconds.
     time: u64,
     node: Option<NodeId>,
     version: Option<Version>,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -105,6 +101,7 @@ enum Type {
 enum Function {
     Read,
     Write,
+    Delete,
 }
 
 /// What a process has begun and not ended.
@@ -122,7 +119,11 @@ struct What<'a>(Function, &'a Key, Option<&'a Value>);
 impl fmt::Display for What<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(function, key, written) = self;
-        let function = if *function == Function::Read { "read" } else { "write" };
+        let function = match function {
+            Function::Read => "read",
+            Function::Write => "write",
+            Function::Delete => "delete",
+        };
         write!(f, "a {function} of {key}")?;
         written.map_or(Ok(()), |value| write!(f, " = {value}"))
     }
@@ -186,6 +187,7 @@ impl Reader {
             Function::Read => {
                 (Event::InvokeGet { operation, target, key: key.clone(), mode: ReadMode::Linearizable }, None)
             }
+            Function::Delete => (Event::InvokeDelete { operation, target, key: key.clone() }, None),
             Function::Write => {
                 let value = value.ok_or(Misfit::NoValue)?;
                 (Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() }, Some(value))
@@ -271,6 +273,7 @@ mod tests {
         assert_eq!(outcome("write", "ok"), (Outcome::Ok, nothing()));
         assert_eq!(outcome("write", "fail"), (Outcome::Failed, nothing()));
         assert_eq!(outcome("write", "info"), (Outcome::Unknown, nothing()));
+        assert_eq!(outcome("delete", "ok ,\"version\":2"), (Outcome::Ok, nothing()));
         assert_eq!(outcome("read", "ok"), (Outcome::Absent, nothing()));
         assert_eq!(outcome("read", "ok ,\"value\":null"), (Outcome::Absent, nothing()));
         assert_eq!(outcome("read", "ok ,\"value\":null,\"version\":1"), (Outcome::Ok, "null".into()));
@@ -295,7 +298,7 @@ mod tests {
             (&ok("write", "y", 5, 2000), "line 2: process 0 ends a write of y = 5 and had begun a write of x = 5"),
             (&ok("write", "x", 6, 2000), "line 2: process 0 ends a write of x = 6 and had begun a write of x = 5"),
             (&ok("write", "x", 5, 999), "line 2: the time is before that of the line before"),
-            (&ok("cas", "x", 5, 2000), "line 2: unknown variant `cas`, expected `read` or `write`"),
+            (&ok("cas", "x", 5, 2000), "line 2: unknown variant `cas`, expected one of `read`, `write`, `delete`"),
             (r#"{"type":"ok","f":"write"}"#, "line 2: missing field `process`"),
             (r#"{"type":"ok","f":"wri"#, "line 2: EOF while parsing"),
         ] {

@@ -16,7 +16,7 @@ pub(super) struct Line {
     #[serde(default, skip_serializing_if = "ReadMode::is_local")]
     mode: ReadMode,
     /// A value that is there is a value, and be it `null`.
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "Value::present", skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
     invoked_us: Micros,
     invoked_order: usize,
@@ -37,11 +37,8 @@ pub(super) struct Line {
 #[serde(rename_all = "lowercase")]
 enum Name {
     Set,
+    Delete,
     Get,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 impl From<Operation> for Line {
@@ -50,6 +47,7 @@ impl From<Operation> for Line {
             operation;
         let (kind, value) = match kind {
             Kind::Write(value) => (Name::Set, Some(value)),
+            Kind::Delete => (Name::Delete, None),
             Kind::Read(found) => (Name::Get, found),
         };
         Self {
@@ -79,6 +77,8 @@ impl TryFrom<Line> for Operation {
         let kind = match (line.kind, line.value) {
             (Name::Set, Some(value)) => Kind::Write(value),
             (Name::Set, None) => return Err("a set needs its value"),
+            (Name::Delete, None) => Kind::Delete,
+            (Name::Delete, Some(_)) => return Err("a delete has no value"),
             (Name::Get, found) => Kind::Read(found),
         };
         let returned = match (line.returned_order, line.returned_us) {

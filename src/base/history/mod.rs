@@ -55,6 +55,8 @@ pub struct Operation {
 pub enum Kind {
     /// It writes this value.
     Write(Value),
+    /// It deletes the key.
+    Delete,
     /// It reads, and found this value.
     Read(Option<Value>),
 }
@@ -69,9 +71,9 @@ pub struct Moment {
 }
 
 impl Operation {
-    /// Whether it wrote.
+    /// Whether it wrote. To delete is to write, too.
     pub fn is_write(&self) -> bool {
-        matches!(self.kind, Kind::Write(_))
+        !matches!(self.kind, Kind::Read(_))
     }
 
     /// `c1#3`, as reports and scenarios name it.
@@ -106,6 +108,9 @@ impl History {
             match &record.event {
                 Event::InvokeSet { operation, target, key, value } => {
                     invoke(*operation, *target, key, Kind::Write(value.clone()), ReadMode::Local);
+                }
+                Event::InvokeDelete { operation, target, key } => {
+                    invoke(*operation, *target, key, Kind::Delete, ReadMode::Local);
                 }
                 Event::InvokeGet { operation, target, key, mode } => {
                     invoke(*operation, *target, key, Kind::Read(None), *mode);
@@ -186,6 +191,7 @@ mod tests {
         for (from, to, says) in [
             ("\"value\":1,", "", "a set needs its value"),
             ("\"key\":\"x\",", "", "missing field `key`"),
+            ("\"set\"", "\"delete\"", "a delete has no value"),
             ("set", "cas", "unknown variant `cas`"),
             ("}", ",\"returned_us\":9}", "go together"),
             ("}", ",\"returned_us\":4,\"returned_order\":0}", "returns after"),

@@ -1,4 +1,4 @@
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::event::{
     Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId,
@@ -21,7 +21,7 @@ pub(super) struct RawRecord {
     operation: Option<OperationId>,
     target: Option<NodeId>,
     key: Option<Key>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "Value::present")]
     value: Option<Value>,
     outcome: Option<Outcome>,
     stamp: Option<Stamp>,
@@ -65,11 +65,6 @@ enum Delay {
     Between(Micros, Micros),
 }
 
-/// A field that is there has a value, and be it `null`.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
 impl TryFrom<RawRecord> for Record {
     type Error = String;
 
@@ -94,6 +89,9 @@ fn event(raw: RawRecord) -> Result<Event, String> {
             key: need!(raw.key),
             value: need!(raw.value),
         },
+        "invoke_delete" => {
+            Event::InvokeDelete { operation: need!(raw.operation), target: need!(raw.target), key: need!(raw.key) }
+        }
         "invoke_get" => {
             let mode = raw.mode.unwrap_or_default();
             Event::InvokeGet { operation: need!(raw.operation), target: need!(raw.target), key: need!(raw.key), mode }
@@ -109,7 +107,8 @@ fn event(raw: RawRecord) -> Result<Event, String> {
             write: need!(raw.write),
             key: need!(raw.key),
             stamp: need!(raw.stamp),
-            value: need!(raw.value),
+            value: raw.value,
+            operation: raw.operation,
         },
         "cluster" => cluster(raw)?,
         "send" => {
@@ -118,7 +117,7 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         }
         "dispatch" => Event::Dispatch { request: need!(raw.request), to: need!(raw.to), messages: need!(raw.messages) },
         "apply" => {
-            Event::Apply { request: raw.request, key: need!(raw.key), stamp: need!(raw.stamp), value: need!(raw.value) }
+            Event::Apply { request: raw.request, key: need!(raw.key), stamp: need!(raw.stamp), value: raw.value }
         }
         "reject" => Event::Reject {
             request: raw.request,
@@ -131,7 +130,7 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "complete" => {
             Event::Complete { write: need!(raw.write), ok: need!(raw.ok), confirmations: need!(raw.confirmations) }
         }
-        "recover" => Event::Recover { key: need!(raw.key), stamp: need!(raw.stamp), value: need!(raw.value) },
+        "recover" => Event::Recover { key: need!(raw.key), stamp: need!(raw.stamp), value: raw.value },
         "recovered" => Event::Recovered { epoch: need!(raw.epoch), from: need!(raw.from), anew: need!(raw.anew) },
         "serve" => Event::Serve { epoch: need!(raw.epoch) },
         "require" => Event::Require { write_quorum: need!(raw.write_quorum) },
@@ -140,6 +139,7 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "promise" => Event::Promise { epoch: need!(raw.epoch), leader: need!(raw.leader) },
         "install" => Event::Install { epoch: need!(raw.epoch) },
         "discard" => Event::Discard { key: need!(raw.key), stamp: need!(raw.stamp) },
+        "collect" => Event::Collect { key: need!(raw.key), stamp: need!(raw.stamp) },
         "crash" => Event::Crash,
         "restart" => Event::Restart,
         "fault" => {

@@ -1,5 +1,5 @@
 use super::{Event, MessageId, Record, RequestId};
-use crate::base::Stamp;
+use crate::base::{Stamp, Value};
 
 /// The canonical encoding: a tag for the event, then its fields in their declared order. Numbers are 8 bytes,
 /// little-endian; texts and lists are preceded by their length, so that no two events encode alike.
@@ -10,6 +10,9 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::InvokeSet { operation, target, key, value } => {
             encoder.tag(1).number(*operation).number(target.code()).text(key.as_str()).text(value.as_json());
         }
+        Event::InvokeDelete { operation, target, key } => {
+            encoder.tag(24).number(*operation).number(target.code()).text(key.as_str());
+        }
         Event::InvokeGet { operation, target, key, mode } => {
             encoder.tag(2).number(*operation).number(target.code()).text(key.as_str()).number(*mode as u64);
         }
@@ -18,8 +21,11 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
             encoder.option(value.as_ref(), |encoder, value| encoder.text(value.as_json()));
             encoder.option(*confirmed, |encoder, (n, of)| encoder.number(n as u64).number(of as u64));
         }
-        Event::Accept { write, key, stamp, value } => {
-            encoder.tag(4).number(*write).text(key.as_str()).stamp(*stamp).text(value.as_json());
+        Event::Accept { write, key, stamp, value, operation } => {
+            encoder.tag(4).number(*write).text(key.as_str()).stamp(*stamp).content(value.as_ref());
+            if value.is_none() {
+                encoder.option(*operation, Encoder::number);
+            }
         }
         Event::Send { message, delay, lost, copy } => {
             let MessageId { write, to, attempt } = *message;
@@ -35,7 +41,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
             }
         }
         Event::Apply { request, key, stamp, value } => {
-            encoder.tag(7).option(*request, Encoder::request).text(key.as_str()).stamp(*stamp).text(value.as_json());
+            encoder.tag(7).option(*request, Encoder::request).text(key.as_str()).stamp(*stamp).content(value.as_ref());
         }
         Event::Reject { request, key, stamp, stored } => {
             encoder.tag(8).option(*request, Encoder::request).text(key.as_str()).stamp(*stamp).stamp(*stored);
@@ -59,7 +65,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
             encoder.option(*latency, |encoder, latency| encoder.number(latency.0)).text(what);
         }
         Event::Recover { key, stamp, value } => {
-            encoder.tag(16).text(key.as_str()).stamp(*stamp).text(value.as_json());
+            encoder.tag(16).text(key.as_str()).stamp(*stamp).content(value.as_ref());
         }
         Event::Recovered { epoch, from, anew } => {
             encoder.tag(17).number(epoch.get()).number(u64::from(*anew)).number(from.len() as u64);
@@ -87,6 +93,9 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         }
         Event::Discard { key, stamp } => {
             encoder.tag(22).text(key.as_str()).stamp(*stamp);
+        }
+        Event::Collect { key, stamp } => {
+            encoder.tag(25).text(key.as_str()).stamp(*stamp);
         }
         Event::Crash => {
             encoder.tag(13);
@@ -124,6 +133,14 @@ impl Encoder<'_> {
         self.number(text.len() as u64);
         self.0.extend_from_slice(text.as_bytes());
         self
+    }
+
+    /// A value, or that there is none: a length that no text has.
+    fn content(&mut self, value: Option<&Value>) -> &mut Self {
+        match value {
+            Some(value) => self.text(value.as_json()),
+            None => self.number(u64::MAX),
+        }
     }
 
     fn stamp(&mut self, stamp: Stamp) -> &mut Self {

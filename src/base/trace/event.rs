@@ -14,6 +14,12 @@ pub type OperationId = u64;
 /// The number of a write among those of its leader, counted from 1.
 pub type WriteId = u64;
 
+/// The name by which the emulated network draws the fate of an operation's messages: its client and its number. It fits
+/// no other operation of a run, and stays the same when others are taken away.
+pub fn operation_name(client: NodeId, number: OperationId) -> u64 {
+    client.code() << 24 | number
+}
+
 /// A replication request: one life of the leader, and the number of the request among those of this life to this
 /// follower. Written as `life.number`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +189,15 @@ pub enum Event {
         /// The value, as JSON text.
         value: Value,
     },
+    /// A client called a node to delete a key.
+    InvokeDelete {
+        /// The client's number for it.
+        operation: OperationId,
+        /// The node that was called.
+        target: NodeId,
+        /// The key.
+        key: Key,
+    },
     /// A client called a node to read.
     InvokeGet {
         /// The client's number for it.
@@ -219,8 +234,12 @@ pub enum Event {
         key: Key,
         /// Its stamp.
         stamp: Stamp,
-        /// Its value.
-        value: Value,
+        /// Its value; none if it deletes the key.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
+        /// Of a deletion, which no value tells from others: the name that its client gave it, see [`operation_name`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation: Option<u64>,
     },
     /// The leader handed a message to the emulated network.
     Send {
@@ -254,8 +273,9 @@ pub enum Event {
         key: Key,
         /// The stamp that it stores from now on.
         stamp: Stamp,
-        /// The value that it stores from now on.
-        value: Value,
+        /// The value that it stores from now on; none if the key is deleted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
     },
     /// A follower did not apply a write, for it was not newer than what it had.
     Reject {
@@ -298,8 +318,9 @@ pub enum Event {
         key: Key,
         /// Its stamp.
         stamp: Stamp,
-        /// Its value.
-        value: Value,
+        /// Its value; none if it is deleted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
     },
     /// The leader has everything that was acknowledged before it.
     Recovered {
@@ -348,6 +369,13 @@ pub enum Event {
         /// The key.
         key: Key,
         /// The stamp that it had.
+        stamp: Stamp,
+    },
+    /// A node forgot that a key was deleted, for every follower had learnt of it.
+    Collect {
+        /// The key.
+        key: Key,
+        /// The stamp of the deletion.
         stamp: Stamp,
     },
     /// The node was killed, with everything that it had in memory.

@@ -8,7 +8,10 @@ mod decode;
 mod encode;
 mod event;
 
-pub use event::{Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId};
+pub use event::{
+    Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId,
+    operation_name,
+};
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -212,12 +215,19 @@ mod tests {
         let value = |text| Value::from_json(text).unwrap();
         let set = |operation, target, k, v| Event::InvokeSet { operation, target, key: key(k), value: value(v) };
         let get = |operation, target, k| Event::InvokeGet { operation, target, key: key(k), mode: ReadMode::Local };
+        let accept = |write, k: &'static str, v, json: Option<&'static str>, operation| Event::Accept {
+            write,
+            key: key(k),
+            stamp: stamp(v),
+            value: json.map(value),
+            operation,
+        };
         let id = |number| RequestId { incarnation: 0, number };
         let apply = |request: Option<u64>, k, v| Event::Apply {
             request: request.map(id),
             key: key(k),
             stamp: stamp(v),
-            value: value("1"),
+            value: Some(value("1")),
         };
         let reject = |request: Option<u64>, k, v, w| Event::Reject {
             request: request.map(id),
@@ -256,10 +266,22 @@ mod tests {
             Event::Return { operation: 1, outcome: Outcome::Unknown, stamp: None, value: None, confirmed: None },
             Event::Return { operation: 1, outcome: Outcome::Ok, stamp: Some(stamp(1)), value: None, confirmed: None },
             Event::Return { operation: 1, outcome: Outcome::Ok, stamp: Some(stamp(2)), value: None, confirmed: None },
-            Event::Accept { write: 1, key: key("x"), stamp: stamp(1), value: value("1") },
-            Event::Accept { write: 2, key: key("x"), stamp: stamp(1), value: value("1") },
-            Event::Accept { write: 1, key: key("y"), stamp: stamp(1), value: value("1") },
-            Event::Accept { write: 1, key: key("x"), stamp: stamp(2), value: value("1") },
+            accept(1, "x", 1, Some("1"), None),
+            accept(2, "x", 1, Some("1"), None),
+            accept(1, "y", 1, Some("1"), None),
+            accept(1, "x", 2, Some("1"), None),
+            accept(1, "x", 1, None, None),
+            accept(1, "x", 1, None, Some(7)),
+            Event::InvokeDelete { operation: 1, target: leader, key: key("x") },
+            Event::InvokeDelete { operation: 2, target: leader, key: key("x") },
+            Event::InvokeDelete { operation: 1, target: f1, key: key("x") },
+            Event::InvokeDelete { operation: 1, target: leader, key: key("y") },
+            Event::Apply { request: None, key: key("x"), stamp: stamp(1), value: None },
+            Event::Recover { key: key("x"), stamp: stamp(1), value: Some(value("1")) },
+            Event::Recover { key: key("x"), stamp: stamp(1), value: None },
+            Event::Collect { key: key("x"), stamp: stamp(1) },
+            Event::Collect { key: key("y"), stamp: stamp(1) },
+            Event::Collect { key: key("x"), stamp: stamp(2) },
             Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: None, copy: None },
             Event::Send { message: message(2, 0, 1), delay: Micros(1), lost: None, copy: None },
             Event::Send { message: message(1, 1, 1), delay: Micros(1), lost: None, copy: None },
@@ -293,7 +315,7 @@ mod tests {
             Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value: Some(value("1")), confirmed: None },
             Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value: None, confirmed: Some((1, 1)) },
             Event::Return { operation: 1, outcome: Outcome::Ok, stamp: None, value: None, confirmed: Some((1, 2)) },
-            Event::Accept { write: 1, key: key("x"), stamp: stamp(1), value: value("2") },
+            accept(1, "x", 1, Some("2"), None),
             Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: Some(LostPart::Request), copy: None },
             Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: Some(LostPart::Reply), copy: None },
             Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: None, copy: Some(Micros(1)) },

@@ -19,6 +19,8 @@ pub(super) struct Draft {
     moments: [u16; 3],
     key: bool,
     writes: bool,
+    /// Whether the write deletes.
+    deletes: bool,
     outcome: u8,
     /// Whether the write took effect, if that is not known.
     effective: bool,
@@ -48,11 +50,13 @@ pub(super) fn draft() -> impl Strategy<Value = Draft> {
         moments.sort_unstable();
         moments
     });
-    (moments, prop::bool::weighted(0.2), any::<bool>(), 0..10u8, any::<bool>(), any::<bool>(), bend).prop_map(
-        |(moments, key, writes, outcome, effective, stamp_known, bend)| Draft {
+    let flags = (prop::bool::weighted(0.2), any::<bool>(), prop::bool::weighted(0.3), any::<bool>(), any::<bool>());
+    (moments, flags, 0..10u8, bend).prop_map(
+        |(moments, (key, writes, deletes, effective, stamp_known), outcome, bend)| Draft {
             moments,
             key,
             writes,
+            deletes,
             outcome,
             effective,
             stamp_known,
@@ -72,8 +76,9 @@ pub(super) fn history(drafts: &[Draft]) -> History {
     };
     let mut order: Vec<usize> = (0..drafts.len()).collect();
     order.sort_by_key(|at| (drafts[*at].moments[1], *at));
-    let mut model: BTreeMap<Key, (u64, String)> = BTreeMap::new();
-    let mut results: Vec<Option<(u64, String)>> = vec![None; drafts.len()];
+    // A key that was deleted has a version and no value.
+    let mut model: BTreeMap<Key, (u64, Option<String>)> = BTreeMap::new();
+    let mut results: Vec<Option<(u64, Option<String>)>> = vec![None; drafts.len()];
     for at in order {
         let draft = &drafts[at];
         let takes_effect = match outcome(draft) {
@@ -83,9 +88,9 @@ pub(super) fn history(drafts: &[Draft]) -> History {
         };
         if draft.writes && takes_effect {
             let version = model.get(&key(draft)).map_or(0, |(version, _)| *version) + 1;
-            model.insert(key(draft), (version, at.to_string()));
+            model.insert(key(draft), (version, (!draft.deletes).then(|| at.to_string())));
         }
-        results[at] = model.get(&key(draft)).cloned();
+        results[at] = model.get(&key(draft)).cloned().filter(|(_, value)| draft.writes || value.is_some());
     }
     // Distinct moments: in the order of the draws, invocations before returns.
     let mut moments: Vec<(u16, bool, usize)> = Vec::new();
@@ -108,7 +113,7 @@ pub(super) fn history(drafts: &[Draft]) -> History {
             match draft.bend {
                 Bend::Version(version) => result = result.map(|(_, value)| (version, value)),
                 Bend::Sees(other) if !draft.writes && other < drafts.len() => {
-                    result = Some((result.map_or(1, |(version, _)| version), other.to_string()));
+                    result = Some((result.map_or(1, |(version, _)| version), Some(other.to_string())));
                 }
                 Bend::Not | Bend::Sees(_) | Bend::EndsEarly => {}
             }
@@ -118,13 +123,17 @@ pub(super) fn history(drafts: &[Draft]) -> History {
                 Outcome::Failed => false,
             };
             let (stamp, value) = match result.filter(|_| told) {
-                Some((version, value)) => (Some(testing::stamp(version)), Some(testing::value(&value))),
+                Some((version, value)) => (Some(testing::stamp(version)), value.map(|value| testing::value(&value))),
                 None => (None, None),
             };
             if outcome == Outcome::Ok && !draft.writes && stamp.is_none() {
                 outcome = Outcome::Absent;
             }
-            let kind = if draft.writes { Kind::Write(testing::value(&at.to_string())) } else { Kind::Read(value) };
+            let kind = match (draft.writes, draft.deletes) {
+                (true, true) => Kind::Delete,
+                (true, false) => Kind::Write(testing::value(&at.to_string())),
+                (false, _) => Kind::Read(value),
+            };
             Operation {
                 mode: crate::base::ReadMode::Linearizable,
                 client: testing::c(at as u16 + 1),
@@ -148,8 +157,17 @@ pub(super) fn history(drafts: &[Draft]) -> History {
 /// nothing.
 pub(super) fn telling(history: &History) -> Vec<&Operation> {
     let tells = |operation: &&Operation| match operation.kind {
-        Kind::Write(_) => operation.outcome != Outcome::Failed,
+        Kind::Write(_) | Kind::Delete => operation.outcome != Outcome::Failed,
         Kind::Read(_) => matches!(operation.outcome, Outcome::Ok | Outcome::Absent),
     };
     history.operations.iter().filter(tells).collect()
+}
+
+/// Whether it has a deletion that may have taken effect under a stamp that nobody knows: what found nothing is not held against anything
+/// then, so that a history may be taken for right that is not.
+pub(super) fn is_vague(history: &History) -> bool {
+    let is_vague = |operation: &Operation| {
+        operation.kind == Kind::Delete && operation.outcome == Outcome::Unknown && operation.stamp.is_none()
+    };
+    history.operations.iter().any(is_vague)
 }

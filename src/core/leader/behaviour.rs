@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use super::collect::Collection;
 use super::{Leader, Phase};
 use crate::base::FollowerId;
 
@@ -17,6 +18,8 @@ impl Leader {
             Phase::Starting(start) => start.behaviour().hash(state),
             Phase::Serving => state.write_u8(0),
         }
+        self.floor.hash(state);
+        self.collection.as_ref().map(Collection::behaviour).hash(state);
         state.write_u64(self.last_write);
         state.write_usize(self.open.len());
         for (write, open) in &self.open {
@@ -48,6 +51,7 @@ impl Leader {
         for uncommitted in self.uncommitted.values() {
             uncommitted.is_stored_by(follower).hash(state);
         }
+        self.collection.as_ref().map(|collection| collection.is_forgotten_by(follower)).hash(state);
         let peer = &self.peers[follower.index()];
         // Rounds count only by which of them came later, and only where somebody waits for one.
         let waits = !self.serves() || self.needs_affirmation();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::vocabulary::{News, Output};
 use super::{Leader, Peer};
 use crate::base::trace::WriteId;
-use crate::base::{FollowerId, Key, Stamp};
+use crate::base::{FollowerId, Key, Stamp, Version};
 use crate::core::ask::{Item, Last, Question, Standing};
 use crate::core::digest::{Buckets, Summary};
 use crate::core::follower::page;
@@ -21,7 +21,7 @@ pub(super) enum Sync {
     #[default]
     Behind,
     /// It is being brought up to date.
-    Pushing(Snapshot),
+    Pushing(Box<Snapshot>),
     /// It has every write that it was not sent since.
     Current,
     /// It does not know epochs: it gets writes, and counts for nothing.
@@ -45,6 +45,8 @@ pub(super) struct Snapshot {
     under_way: Option<Question>,
     /// The last write that was accepted before it began: what it holds is not older.
     covers: WriteId,
+    /// The greatest version of a deletion when it began.
+    floor: Option<Version>,
     /// If only buckets are pushed that differ from these.
     against: Option<Buckets>,
     /// Whether the follower stores the same already, but for the stamps.
@@ -61,8 +63,8 @@ impl Snapshot {
 
     /// Everything that decides what is pushed next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { number, part, taken, with_part, under_way, covers, against, adopts } = self;
-        (number, part, taken, with_part, under_way, covers, against, adopts)
+        let Self { number, part, taken, with_part, under_way, covers, floor, against, adopts } = self;
+        (number, part, taken, with_part, under_way, covers, floor, against, adopts)
     }
 }
 
@@ -70,19 +72,20 @@ impl Leader {
     /// Begins to bring a follower up to date: with everything, or with the buckets that differ from these.
     pub(super) fn push(&mut self, to: FollowerId, against: Option<Buckets>) {
         let adopts = against.is_none() && self.can_adopt(to);
-        let covers = self.last_write;
+        let (covers, floor) = (self.last_write, self.floor);
         let link = &mut self.peers[to.index()].link;
         link.pushes += 1;
-        link.sync = Sync::Pushing(Snapshot {
+        link.sync = Sync::Pushing(Box::new(Snapshot {
             number: link.pushes,
             part: 0,
             taken: Default::default(),
             with_part: Default::default(),
             under_way: None,
             covers,
+            floor,
             against,
             adopts,
-        });
+        }));
     }
 
     /// The next part of what is being pushed to a follower.
@@ -95,7 +98,8 @@ impl Leader {
         };
         let incarnation = promised.incarnation;
         if snapshot.adopts {
-            return Question::Adopt { incarnation, from: promised.summary, configurations };
+            let floor = snapshot.floor;
+            return Question::Adopt { incarnation, from: promised.summary, configurations, floor };
         }
         if let Some(part) = &snapshot.under_way {
             return part.clone();
@@ -113,7 +117,9 @@ impl Leader {
             summary.add(key, Stamp { epoch: *epoch, version: *version });
         }
         snapshot.with_part = (up_to, summary);
-        let last = (!more).then_some(Last { summary, configurations });
+        // Of some buckets only, nothing is said of what is not there.
+        let floor = snapshot.floor.filter(|_| snapshot.against.is_none());
+        let last = (!more).then_some(Last { summary, configurations, floor });
         let part = Question::Push { incarnation, snapshot: snapshot.number, part: snapshot.part, entries, last };
         snapshot.under_way.insert(part).clone()
     }

@@ -62,7 +62,9 @@ impl Leader {
     /// What of a key a quorum stores, so that no crash that the quorum allows for can undo it.
     pub fn committed(&self, key: &Key) -> Option<&Entry> {
         match self.uncommitted.get(key) {
-            Some(uncommitted) if self.config.rules.read_committed => uncommitted.committed.as_ref(),
+            Some(uncommitted) if self.config.rules.read_committed => {
+                uncommitted.committed.as_ref().filter(|entry| !entry.is_tombstone())
+            }
             _ => self.store.get(key),
         }
     }
@@ -126,6 +128,11 @@ impl Leader {
                 self.uncommitted.insert(key.clone(), uncommitted);
             }
         }
+    }
+
+    /// Whether a quorum stores the newest write of a key.
+    pub(super) fn is_committed(&self, key: &Key) -> bool {
+        !self.uncommitted.contains_key(key)
     }
 
     /// A follower stores this of a key, and counts.

@@ -35,6 +35,9 @@ pub(super) struct Start {
     read: Vec<Summary>,
     /// Whose store is being read.
     source: Option<FollowerId>,
+    /// The last epoch in which any of those whose stores were read was brought up to date. What is of an earlier one and was
+    /// acknowledged has been stored under this epoch, or has been deleted.
+    since: Epoch,
     /// What was read came to this, before it was given new stamps.
     found: Summary,
     /// Whether an operator has accepted that what the missing followers know is lost.
@@ -75,8 +78,8 @@ impl Start {
 
     /// Everything that decides what is done next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { stage, merged, read, source, found, accepts_loss } = self;
-        (stage, merged, read, source, found, accepts_loss)
+        let Self { stage, merged, read, source, since, found, accepts_loss } = self;
+        (stage, merged, read, source, since, found, accepts_loss)
     }
 }
 
@@ -90,9 +93,11 @@ impl Leader {
             merged: Store::default(),
             read: vec![Summary::default()],
             source: None,
+            since: Epoch::ZERO,
             found: Summary::default(),
             accepts_loss: false,
         });
+        self.collection = None;
         for peer in &mut self.peers {
             peer.link.promised = None;
             peer.link.knows_recovered = false;
@@ -147,7 +152,8 @@ impl Leader {
 
     /// Another leader has this epoch, or a later one.
     pub(super) fn step_down(&mut self, now: Duration, promised: Epoch) {
-        if self.serves() {
+        // What it has recovered but not served is given up as well.
+        if !matches!(&self.phase, Phase::Starting(start) if !start.has_recovered()) {
             let from = self.epoch;
             self.outputs.push_back(Output::Tell(News::SteppedDown { from, promised }));
             while let Some(&(_, write)) = self.deadlines.front() {
@@ -176,6 +182,7 @@ impl Leader {
     pub(super) fn go_on(&mut self, now: Duration) {
         while self.advance(now) {}
         self.answer_reads();
+        self.collect();
         self.attend_to_all(now);
     }
 
@@ -335,6 +342,7 @@ impl Leader {
         promised.read_to = entries.last().map(|item| item.key.clone()).or(promised.read_to.take());
         if !more {
             start.read.push(promised.summary);
+            start.since = start.since.max(promised.current_in);
         }
         for (key, entry) in entries.into_iter().map(Item::into_entry) {
             if merge_newest {
@@ -347,8 +355,15 @@ impl Leader {
 
     /// Everything that was acknowledged is known.
     fn recovered(&mut self, basis: &Basis) {
+        let read = self.peers.iter().filter_map(|peer| peer.link.promised.as_ref());
+        let read = read.filter(|promised| self.remembers(promised) && self.is_read(promised));
+        let since = read.map(|promised| promised.current_in).max().unwrap_or_default();
         let Phase::Starting(start) = &mut self.phase else { return };
-        let mut store = std::mem::take(&mut start.merged);
+        let (mut store, since) = (std::mem::take(&mut start.merged), since.max(start.since));
+        // Without new stamps there is nothing to tell it by.
+        if self.config.rules.restamp {
+            store.drop_those(|_, entry| entry.stamp.epoch < since);
+        }
         start.found = store.summary();
         (start.stage, start.source) = (Stage::Quorum, None);
         if self.config.rules.restamp {
@@ -358,6 +373,8 @@ impl Leader {
         let rounds = self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.needs_round));
         self.round = rounds.fold(self.round, u64::max);
         let keys = store.len();
+        let deleted = store.tombstones().map(|(_, stamp)| stamp.version).max();
+        self.floor = self.floor.max(deleted);
         self.store = store;
         self.uncommitted.clear();
         self.written_in.clear();

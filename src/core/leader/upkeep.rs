@@ -52,6 +52,8 @@ pub(super) struct Promised {
     pub(super) standing: Standing,
     pub(super) configurations: Vec<Configuration>,
     pub(super) summary: Summary,
+    /// The last epoch in which it was brought up to date before.
+    pub(super) current_in: Epoch,
     /// The last of the leader's rounds in which it said that the promise stands.
     pub(super) round: u64,
     /// The round in which others must have said so before it may be given a memory.
@@ -70,7 +72,7 @@ struct Pending {
     number: u64,
     epoch: Epoch,
     round: u64,
-    /// What the leader stored when it asked.
+    /// What a reader found in its store when it asked.
     summary: Summary,
     /// The last write up to which the follower had answered for all that it was sent.
     settled: WriteId,
@@ -113,10 +115,10 @@ impl Link {
         // The next round may be waited for before it begins.
         let age = move |round: u64| present.map(|present| present.wrapping_sub(round));
         let promised = self.promised.as_ref().map(|promised| {
-            let Promised { incarnation, standing, configurations, summary, differs, .. } = promised;
+            let Promised { incarnation, standing, configurations, summary, current_in, differs, .. } = promised;
             let Promised { round, needs_round, promised_in, read_to, .. } = promised;
             let rounds = (age(*round), age(*needs_round), age(*promised_in));
-            (incarnation, standing, configurations, summary, differs, rounds, read_to)
+            (incarnation, standing, configurations, summary, current_in, differs, rounds, read_to)
         });
         let sync = match &self.sync {
             Sync::Behind => (0, None),
@@ -195,8 +197,9 @@ impl Leader {
             self.lose_memory_of(from);
         }
         match said {
-            Said::Promised { configurations, summary } => {
-                self.promised(from, call.round, (incarnation, standing, configurations, summary));
+            Said::Promised { configurations, summary, floor, current_in } => {
+                self.floor = self.floor.max(floor);
+                self.promised(from, call.round, (incarnation, standing, configurations, summary, current_in));
             }
             Said::Here { summary, buckets } => self.affirmed(now, from, call, (standing, summary, buckets)),
             Said::Page { entries, more } => self.take_page(from, entries, more),
@@ -206,6 +209,7 @@ impl Leader {
                 }
             }
             Said::Installed => self.installed(now, from, call.says_recovered),
+            Said::Forgotten => self.forgotten(from),
             Said::Again => {
                 let link = &mut self.peers[from.index()].link;
                 link.sync = Sync::Behind;
@@ -219,7 +223,13 @@ impl Leader {
         &mut self,
         from: FollowerId,
         round: u64,
-        (incarnation, standing, configurations, summary): (Incarnation, Standing, Vec<Configuration>, Summary),
+        (incarnation, standing, configurations, summary, current_in): (
+            Incarnation,
+            Standing,
+            Vec<Configuration>,
+            Summary,
+            Epoch,
+        ),
     ) {
         let promised_in = self.round;
         // Whoever is asked in the next round whether the promise stands is asked after this life has begun. While what is stored
@@ -235,6 +245,7 @@ impl Leader {
             standing,
             configurations,
             summary,
+            current_in,
             round,
             needs_round,
             promised_in,
@@ -253,7 +264,7 @@ impl Leader {
         (standing, summary, buckets): (Standing, Summary, Option<Buckets>),
     ) {
         let serves = self.serves();
-        let unchanged = call.summary == self.store.summary();
+        let unchanged = call.summary == self.store.shown();
         let peer = &mut self.peers[from.index()];
         let Some(promised) = &mut peer.link.promised else { return };
         promised.round = promised.round.max(call.round);
@@ -289,6 +300,7 @@ impl Leader {
         }
         link.sync = Sync::Behind;
         (link.compare, link.knows_recovered) = (false, false);
+        self.remembers_again(of);
         if self.config.rules.forget_lost_confirmations {
             for open in self.open.values_mut() {
                 open.confirmed.remove(of);
@@ -358,7 +370,7 @@ impl Leader {
         }
         let question = self.question(to);
         self.asked += 1;
-        let (number, round, summary) = (self.asked, self.round, self.store.summary());
+        let (number, round, summary) = (self.asked, self.round, self.store.shown());
         let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
         let unanswered = self.open.iter().find(|(_, open)| open.unanswered.contains(to));
         let settled = unanswered.map_or(self.last_write, |(write, _)| write - 1);
@@ -380,7 +392,7 @@ impl Leader {
             (Phase::Starting(start), _) if !start.has_recovered() => start.pulls_from(to),
             (_, Sync::Behind) => self.may_install(to),
             (_, Sync::Pushing(_)) => true,
-            (Phase::Serving, Sync::Current) => !link.knows_recovered,
+            (Phase::Serving, Sync::Current) => !link.knows_recovered || self.has_to_forget(to),
             _ => false,
         }
     }
@@ -400,6 +412,7 @@ impl Leader {
         }
         match &self.peers[to.index()].link.sync {
             Sync::Pushing(_) => self.part(to),
+            Sync::Current if self.has_to_forget(to) && !self.peers[to.index()].link.compare => self.forget_question(to),
             _ => {
                 let recovered = self.serves().then(|| self.config.configuration.clone());
                 Question::Probe { recovered, buckets: self.peers[to.index()].link.compare }

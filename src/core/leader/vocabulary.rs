@@ -3,7 +3,7 @@
 use crate::base::trace::{Event, LossReason, MessageId, WriteId};
 use crate::base::{Epoch, FollowerId, FollowerSet, Key, Stamp, Version};
 use crate::core::Message;
-use crate::core::ask::{Answer, Ask, Incarnation, Standing};
+use crate::core::ask::{Answer, Ask, Deletion, Incarnation, Standing};
 use crate::core::store::{Entry, Store};
 
 /// A write that was taken on.
@@ -129,6 +129,8 @@ pub enum News {
     },
     /// A follower is there again with an empty memory.
     Forgot(FollowerId),
+    /// It has forgotten deletions, as all followers have.
+    Collected(Vec<Deletion>),
     /// A follower does not know epochs. It is sent writes, and counts for nothing.
     Legacy(FollowerId),
 }
@@ -138,7 +140,7 @@ impl News {
     pub fn events(&self, store: &Store) -> Vec<Event> {
         match self {
             Self::Recovered { epoch, from, anew, .. } => {
-                let found = store.iter().map(|(key, entry)| {
+                let found = store.entries().map(|(key, entry)| {
                     let (key, Entry { stamp, value }) = (key.clone(), entry.clone());
                     Event::Recover { key, stamp, value }
                 });
@@ -148,6 +150,10 @@ impl News {
             Self::Serving(epoch) => vec![Event::Serve { epoch: *epoch }],
             Self::SteppedDown { promised, .. } => vec![Event::StepDown { promised: *promised }],
             Self::CaughtUp { .. } | Self::Legacy(_) => Vec::new(),
+            Self::Collected(deletions) => {
+                let collect = |Deletion { key, stamp }: &Deletion| Event::Collect { key: key.clone(), stamp: *stamp };
+                deletions.iter().map(collect).collect()
+            }
             Self::Forgot(follower) => vec![Event::Forgot { follower: *follower }],
         }
     }

@@ -47,6 +47,8 @@ pub(super) enum ApiError {
     NotYet { key: Key, min_version: u64, version: Option<u64>, seconds: f64 },
     #[error("key {key:?}: epoch and leader go together; a write by hand has neither")]
     HalfALeader { key: Key },
+    #[error("key {key:?}: a write that says `deleted` has the value null")]
+    DeletedWithValue { key: Key },
     #[error("{0}")]
     NotServing(#[from] Waiting),
     #[error(
@@ -77,9 +79,8 @@ impl ApiError {
             Self::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyLost | Self::KeyNotUtf8 | Self::Body(InvalidBody::NotJson(_)) => StatusCode::BAD_REQUEST,
-            Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) | Self::Query(_) | Self::HalfALeader { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) | Self::Query(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::HalfALeader { .. } | Self::DeletedWithValue { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Rejected(Rejected::VersionsUsedUp { .. } | Rejected::WrongVersion { .. }) => StatusCode::CONFLICT,
             Self::NotYet { .. } | Self::NotSure => StatusCode::GATEWAY_TIMEOUT,
             Self::LocalOnly { .. } => StatusCode::FORBIDDEN,

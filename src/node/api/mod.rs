@@ -28,8 +28,8 @@ use super::peer::PeerToken;
 use super::replicator::Replicator;
 use crate::base::trace::{Event, Observer};
 use crate::base::wire::EPOCH_HEADER;
-use crate::base::{Epoch, Key};
-use crate::core::{Entry, Follower, Incarnation, Standing, Store};
+use crate::base::{Epoch, Key, Version};
+use crate::core::{Entry, Follower, Incarnation, Leader, Standing};
 pub(super) use awaited::Awaited;
 pub(super) use bodies::Bodies;
 use error::ApiError;
@@ -84,7 +84,7 @@ impl App {
     /// Reads what the node stores.
     fn read<R>(&self, read: impl FnOnce(Contents<'_>) -> R) -> R {
         match &self.duty {
-            Duty::Leader { replicator, .. } => replicator.read(|store| read(Contents::Leader(store))),
+            Duty::Leader { replicator, .. } => replicator.read(|leader| read(Contents::Leader(leader))),
             Duty::Follower(standby) => read(Contents::Follower(&standby.lock())),
         }
     }
@@ -100,29 +100,49 @@ impl App {
 
 /// What a node stores, as a reader finds it.
 enum Contents<'a> {
-    Leader(&'a Store),
+    Leader(&'a Leader),
     Follower(&'a Follower),
 }
 
 impl<'a> Contents<'a> {
     fn get(&self, key: &Key) -> Option<&'a Entry> {
         match self {
-            Self::Leader(store) => store.get(key),
+            Self::Leader(leader) => leader.store().get(key),
             Self::Follower(follower) => follower.get(key),
+        }
+    }
+
+    /// Up to which version a key that is not there was deleted, if it ever was there: that of its tombstone, or the greatest of a
+    /// deletion that was forgotten.
+    fn deleted_up_to(&self, key: &Key) -> Option<Version> {
+        let (entry, floor) = match self {
+            Self::Leader(leader) => (leader.store().entry(key), leader.floor()),
+            Self::Follower(follower) => (follower.entry(key), follower.floor()),
+        };
+        match entry {
+            Some(entry) => entry.is_tombstone().then_some(entry.stamp.version),
+            None => floor,
         }
     }
 
     fn after<'k: 'a>(&self, key: Option<&'k Key>) -> Box<dyn Iterator<Item = (&'a Key, &'a Entry)> + 'a> {
         match self {
-            Self::Leader(store) => Box::new(store.after(key)),
+            Self::Leader(leader) => Box::new(leader.store().after(key).filter(|(_, entry)| !entry.is_tombstone())),
             Self::Follower(follower) => Box::new(follower.after(key)),
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::Leader(store) => store.len(),
+            Self::Leader(leader) => leader.store().len(),
             Self::Follower(follower) => follower.len(),
+        }
+    }
+
+    fn tombstones(&self) -> usize {
+        match self {
+            Self::Leader(leader) => leader.store().tombstone_count(),
+            Self::Follower(follower) => follower.store().tombstone_count(),
         }
     }
 
@@ -136,6 +156,7 @@ impl<'a> Contents<'a> {
 pub(super) fn router(app: Arc<App>, peer_token: Option<PeerToken>) -> Router {
     Router::new()
         .route("/set", post(write::set))
+        .route("/delete", post(write::delete))
         .route("/get/{*key}", get(read::get))
         .route("/dump", get(read::dump))
         .route("/health", get(status::health))

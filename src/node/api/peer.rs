@@ -24,7 +24,7 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> 
     let answer = follower.ask(&ask, &mut events);
     for event in events {
         // The lock is held: whoever looks now sees what has changed.
-        if let Event::Apply { key, .. } = &event {
+        if let Event::Apply { key, .. } | Event::Collect { key, .. } = &event {
             app.awaited.wake(key);
         }
         standby.observe(|| event);

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::request::{key_in_path, min_version, read_mode};
 use super::{App, Contents, Duty, json, of_epoch};
 use crate::base::wire::{DumpEntry, Found};
-use crate::base::{Epoch, Key, ReadMode, Stamp};
+use crate::base::{Epoch, Key, ReadMode, Stamp, Value};
 use crate::core::Entry;
 use crate::node::replicator::Committed;
 
@@ -23,11 +23,11 @@ pub(super) async fn get(State(app): State<Arc<App>>, uri: Uri) -> Result<Respons
     let key = key_in_path(uri.path())?;
     let (min_version, mode) = (min_version(uri.query())?, read_mode(uri.query())?);
     app.until_serving().await?;
-    let Entry { stamp: Stamp { epoch, version }, value } = match (mode, min_version) {
+    let (Stamp { epoch, version }, value) = match (mode, min_version) {
         (ReadMode::Local, None) => app.read(|contents| find(&contents, &key))?,
-        (ReadMode::Local, Some(min_version)) => get_from(&app, &key, min_version).await?,
+        (ReadMode::Local, Some(min_version)) => get_from(&app, &key, min_version).await??,
         (_, Some(_)) => return Err(ApiError::Query("read and min_version do not go together".into())),
-        (mode, None) => get_committed(&app, key.clone(), mode).await?.ok_or(ApiError::NotFound)?,
+        (mode, None) => get_committed(&app, key.clone(), mode).await?.and_then(shown).ok_or(ApiError::NotFound)?,
     };
     Ok(of_epoch(epoch, json(StatusCode::OK, &Found { key, value, version, epoch })))
 }
@@ -44,23 +44,30 @@ async fn get_committed(app: &App, key: Key, mode: ReadMode) -> Result<Option<Ent
     }
 }
 
+/// What of an entry a reader is shown; nothing of a tombstone.
+fn shown(entry: Entry) -> Option<(Stamp, Value)> {
+    Some((entry.stamp, entry.value?))
+}
+
 /// What a key holds. Who may have forgotten it cannot say that it is not there.
-fn find(contents: &Contents<'_>, key: &Key) -> Result<Entry, ApiError> {
-    match contents.get(key) {
-        Some(entry) if !contents.may_have_forgotten() || entry.stamp.epoch == Epoch::ZERO => Ok(entry.clone()),
+fn find(contents: &Contents<'_>, key: &Key) -> Result<(Stamp, Value), ApiError> {
+    match contents.get(key).cloned().and_then(shown) {
+        Some((stamp, value)) if !contents.may_have_forgotten() || stamp.epoch == Epoch::ZERO => Ok((stamp, value)),
         _ if contents.may_have_forgotten() => Err(ApiError::Recovering),
         _ => Err(ApiError::NotFound),
     }
 }
 
-async fn get_from(app: &App, key: &Key, min_version: u64) -> Result<Entry, ApiError> {
+/// What a key holds as of this version or a later one; or that it was deleted since.
+async fn get_from(app: &App, key: &Key, min_version: u64) -> Result<Result<(Stamp, Value), ApiError>, ApiError> {
     let reader = app.awaited.wait_for(key.clone());
     let found = async {
         loop {
             let next_write = reader.next_write();
-            let entry = app.read(|contents| find(&contents, key));
-            match entry {
-                Ok(entry) if entry.stamp.version.get() >= min_version => return entry,
+            let (found, deleted) = app.read(|contents| (find(&contents, key), contents.deleted_up_to(key)));
+            match found {
+                Ok((stamp, _)) if stamp.version.get() >= min_version => return found,
+                Err(ApiError::NotFound) if deleted.is_some_and(|version| version.get() >= min_version) => return found,
                 _ => next_write.await,
             }
         }
@@ -103,9 +110,10 @@ fn next_chunk(app: &App, cursor: Cursor) -> (Bytes, Option<Cursor>) {
     let mut separator = if after.is_some() { b',' } else { b'{' };
     let last = app.read(|contents| {
         for (key, entry) in contents.after(after.as_ref()) {
+            let Some((Stamp { version, .. }, value)) = shown(entry.clone()) else { continue };
+            let entry = DumpEntry { value, version };
             text.push(separator);
             separator = b',';
-            let entry = DumpEntry { value: entry.value.clone(), version: entry.stamp.version };
             serde_json::to_writer(&mut text, key).expect("writing to memory cannot fail");
             text.push(b':');
             serde_json::to_writer(&mut text, &entry).expect("writing to memory cannot fail");

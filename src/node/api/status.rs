@@ -46,7 +46,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         Duty::Leader { replicator, .. } => replicator.status(),
         Duty::Follower(_) => Vec::new(),
     };
-    let text = app.metrics.text(app.read(|contents| contents.len()), &followers);
+    let (keys, tombstones) = app.read(|contents| (contents.len(), contents.tombstones()));
+    let text = app.metrics.text(keys, tombstones, &followers);
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }

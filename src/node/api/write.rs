@@ -9,26 +9,54 @@ use axum::response::Response;
 use super::error::ApiError;
 use super::request::json_body;
 use super::{App, Duty, Standby, json, of_epoch};
-use crate::base::Stamp;
 use crate::base::trace::{Event, RequestId};
 use crate::base::wire::{
-    self, FOLLOWER_HEADER, OPERATION_HEADER, REQUEST_HEADER, ReplicateAnswer, ReplicateBody, ReplicateRequest,
-    SetAnswer, SetRequest,
+    self, DeleteRequest, FOLLOWER_HEADER, OPERATION_HEADER, REQUEST_HEADER, ReplicateAnswer, ReplicateBody,
+    ReplicateRequest, SetAnswer, SetRequest,
 };
+use crate::base::{Key, Stamp, Value};
 use crate::core::{Applied, Entry, Follower, Identity, LeaderId};
+use crate::node::replicator::Replicator;
 
-/// `POST /set`. The write goes on whatever becomes of the client: it belongs to the replicator from the moment it has a
-/// version, and this handler only waits for its completion.
+/// `POST /set`.
 pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
-    let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::NotLeader) };
+    let replicator = replicator(&app)?;
     let operation = number_in(request.headers(), OPERATION_HEADER);
     let body = json_body(&app.bodies, request, app.max_body).await?;
-    let request: SetRequest = wire::parse_object(&body)?;
+    let SetRequest { key, value, if_version } = wire::parse_object(&body)?;
     drop(body);
+    write(&app, replicator, operation, (key, Some(value)), if_version).await
+}
+
+/// `POST /delete`.
+pub(super) async fn delete(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
+    let replicator = replicator(&app)?;
+    let operation = number_in(request.headers(), OPERATION_HEADER);
+    let body = json_body(&app.bodies, request, app.max_body).await?;
+    let DeleteRequest { key, if_version } = wire::parse_object(&body)?;
+    drop(body);
+    write(&app, replicator, operation, (key, None), if_version).await
+}
+
+fn replicator(app: &App) -> Result<&Replicator, ApiError> {
+    match &app.duty {
+        Duty::Leader { replicator, .. } => Ok(replicator),
+        Duty::Follower(_) => Err(ApiError::NotLeader),
+    }
+}
+
+/// The write goes on whatever becomes of the client: it belongs to the replicator from the moment it has a version, and
+/// its handler only waits for its completion.
+async fn write(
+    app: &App,
+    replicator: &Replicator,
+    operation: Option<u64>,
+    (key, value): (Key, Option<Value>),
+    if_version: Option<u64>,
+) -> Result<Response, ApiError> {
     let accepted_at = app.clock.now();
-    let key = request.key.clone();
     app.until_serving().await?;
-    let completion = replicator.set(operation, request)?;
+    let completion = replicator.write(operation, key.clone(), value, if_version)?;
     app.awaited.wake(&key);
     let completion = completion.await.map_err(|_| ApiError::Abandoned)?;
     app.metrics.write(completion.ok, app.clock.now().saturating_sub(accepted_at));
@@ -58,6 +86,9 @@ pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body
     };
     if let Some(write) = writes.iter().find(|write| write.epoch.is_some() != write.leader.is_some()) {
         return Err(ApiError::HalfALeader { key: write.key.clone() });
+    }
+    if let Some(write) = writes.iter().find(|write| write.deleted && write.value.as_json() != "null") {
+        return Err(ApiError::DeletedWithValue { key: write.key.clone() });
     }
     let (answers, identity) = apply(&app, standby, writes, ordinal);
     let mut response = match answers.as_slice() {
@@ -103,7 +134,8 @@ fn apply_one(
     write: ReplicateRequest,
     request: Option<RequestId>,
 ) -> Applied {
-    let ReplicateRequest { key, value, version, epoch, leader } = write;
+    let ReplicateRequest { key, value, deleted, version, epoch, leader } = write;
+    let value = (!deleted).then_some(value);
     let (Some(epoch), Some(leader)) = (epoch, leader) else {
         // No leader's: nobody else ever learns of it, so there is nothing to be recorded.
         return follower.replicate_by_hand(&key, version, value);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::NodeId;
-use crate::base::trace::{Disturbance, Event};
-use crate::client::operation_name;
+use crate::base::trace::{Disturbance, Event, operation_name};
 use crate::net::{Effect, MessageFault};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, Links, OperationName, Scenario, Target};
 

@@ -6,9 +6,7 @@ use super::scope::Operation;
 use super::state::{Progress, State};
 use crate::base::{FollowerId, NodeId};
 use crate::check::Property;
-use crate::sim::scenario::{
-    ClusterSpec, Expect, ExplicitOperation, Fault, FaultKind, PlannedKind, Scenario, Target, Workload,
-};
+use crate::sim::scenario::{ClusterSpec, Expect, ExplicitOperation, Fault, FaultKind, Scenario, Target, Workload};
 
 /// From one action to the next, in milliseconds: longer than a pause before a resend, so that what the nodes do by
 /// themselves keeps its place.
@@ -122,11 +120,7 @@ impl Timeline {
                 Action::Invoke(operation) => {
                     accepted.insert(*operation, now);
                     let Operation { name, kind, .. } = &model.scope.operations[*operation];
-                    let node = match kind {
-                        PlannedKind::Get { from, .. } => *from,
-                        PlannedKind::Set => NodeId::Leader,
-                    };
-                    let is_known = !known_clients.insert((name.client, node));
+                    let is_known = !known_clients.insert((name.client, kind.target()));
                     timeline.invoked.push((*operation, now - travel(is_known)));
                     armed.extend(next.followers().map(|(id, _)| (id, now)));
                 }

@@ -8,9 +8,10 @@ use super::memory::Memory;
 use super::scope::{JUDGED, MOST_FOLLOWERS};
 use super::state::{Flight, Progress, Record, Violated};
 use super::step::Step;
-use crate::base::{FollowerId, FollowerSet, Stamp};
+use crate::base::{FollowerId, FollowerSet, Key, Stamp, Version};
 use crate::check::Property;
 use crate::core::{Completion, Configuration, Entry};
+use crate::sim::scenario::PlannedKind;
 
 impl Violated {
     /// Whether this property was violated; false for one that is not judged.
@@ -51,9 +52,18 @@ impl Step<'_> {
             });
         }
         let last = self.state.ghost.keys[key].last.replace(stamp);
+        let earlier = |place: &usize| *place != write && self.given_in(*place, life).is_some();
+        let deletions = || (0..self.scope.operations.len()).filter(earlier).filter(|place| self.deletes(*place));
+        let floor = deletions().filter_map(|place| self.given_in(place, life)).map(|stamp| stamp.version).max();
+        let was_deleted =
+            last.is_some() && deletions().any(|place| self.given_in(place, life) == last && self.is_of(place, key));
+        let after = |last: Option<Version>| last.map_or(Some(Version::FIRST), Version::next) == Some(stamp.version);
         let is_next = match last {
-            Some(last) => last.epoch == stamp.epoch && last.version.next() == Some(stamp.version),
-            None => life > 0 || stamp.version.get() == 1,
+            Some(last) if last.epoch != stamp.epoch => false,
+            Some(last) if !was_deleted => after(Some(last.version)),
+            _ if life == 0 => after(floor),
+            Some(_) => floor.is_none_or(|floor| stamp.version > floor),
+            None => true,
         };
         if !is_next {
             self.accuse(Property::Integrity, |step| {
@@ -78,7 +88,12 @@ impl Step<'_> {
     pub(super) fn judge_applied(&mut self, to: FollowerId, key: usize, before: Option<Entry>) {
         let memory = self.state.site(to).memory.as_ref().expect("who applies is up");
         let Some(after) = memory.entry(self.scope, key).cloned() else { return };
-        self.judge_integrity(&after, &to.to_string());
+        let brought = memory.brought.iter().filter(|((of, _), _)| *of == key).map(|(_, stamp)| *stamp).max();
+        if let (None, Some(deleted)) = (&before, brought.filter(|brought| *brought > after.stamp)) {
+            let back = after.stamp;
+            self.accuse(Property::MonotonicState, |_| format!("{to} had {deleted}, forgot it, and has {back} again"));
+        }
+        self.judge_integrity(key, &after, &to.to_string());
         let Some(before) = before.filter(|before| *before != after) else { return };
         if before.stamp < after.stamp {
             return;
@@ -103,14 +118,13 @@ impl Step<'_> {
     }
 
     /// What is stored or read is what somebody wrote, under the stamp that it got.
-    fn judge_integrity(&mut self, entry: &Entry, who: &str) {
-        let write = self.scope.writer_of(&entry.value);
+    fn judge_integrity(&mut self, key: usize, entry: &Entry, who: &str) {
+        let write = self.writer_of(key, entry);
         let stamp = write.and_then(|write| self.state.ghost.records[write].accepted).map(|(_, _, stamp)| stamp);
         // A leader that has recovered it gives it its own epoch.
         let is_it = |given: Stamp| given.version == entry.stamp.version && given.epoch <= entry.stamp.epoch;
         if !stamp.is_some_and(is_it) {
-            let Entry { stamp, value } = entry.clone();
-            self.accuse(Property::Integrity, |_| format!("{who} has {stamp} = {value}, which nobody wrote"));
+            self.accuse(Property::Integrity, |_| format!("{who} has {entry}, which nobody wrote"));
         }
     }
 
@@ -157,13 +171,20 @@ impl Step<'_> {
     /// A client has read at the leader.
     pub(super) fn judge_read_at_leader(&mut self, read: usize, found: Option<&Entry>) {
         let key = self.scope.operations[read].key;
-        let stamp = found.map(|entry| entry.stamp);
-        let writer = found.and_then(|entry| self.scope.writer_of(&entry.value));
         if let Some(entry) = found {
-            self.judge_integrity(entry, &format!("what {} read at the leader", self.name(read)));
+            self.judge_integrity(key, entry, &format!("what {} read at the leader", self.name(read)));
         }
         let returned = self.state.ghost.keys[key].returned;
         let floor = self.state.ghost.records[read].floor;
+        let writer = match found {
+            Some(entry) => self.writer_of(key, entry),
+            // It saw the first deletion that it can have seen.
+            None => self.deletions_from(key, floor).min_by_key(|(_, stamp)| *stamp).map(|(place, _)| place),
+        };
+        // What was recovered has its place where it was written.
+        let written = writer.filter(|_| floor.is_some() || found.is_some()).and_then(|writer| self.given(writer));
+        let stamp = written.or(found.map(|entry| entry.stamp));
+        let writer = writer.filter(|_| stamp.is_some());
         if stamp < floor {
             self.accuse(Property::Linearizability, |step| {
                 let found = stamp.map_or("nothing".to_owned(), |stamp| stamp.to_string());
@@ -175,9 +196,9 @@ impl Step<'_> {
         if let Some(writer) = writer {
             self.take_effect(writer);
         }
-        let forgotten = self.state.ghost.keys[key].known.filter(|(known, writes, since)| {
-            *since < self.state.life && !(stamp > Some(*known) || (stamp == Some(*known) && writer == Some(*writes)))
-        });
+        let forgotten = self.state.ghost.keys[key]
+            .known
+            .filter(|(known, writes, since)| *since < self.state.life && !self.is_kept(key, (*known, *writes), found));
         match (forgotten, stamp, writer) {
             (Some((known, write, _)), ..) => self.accuse(Property::Durability, |step| {
                 format!("{} with {known} is forgotten: {} does not find it", step.name(write), step.name(read))
@@ -189,7 +210,7 @@ impl Step<'_> {
 
     /// A client has read at a follower, which may be behind.
     pub(super) fn judge_read_at_follower(&mut self, read: usize, found: &Entry) {
-        self.judge_integrity(found, &format!("what {} read", self.name(read)));
+        self.judge_integrity(self.scope.operations[read].key, found, &format!("what {} read", self.name(read)));
     }
 
     /// So many messages to a follower are under way, of the kind of one that was sent now.
@@ -228,7 +249,7 @@ impl Step<'_> {
         if !leader.serves() {
             return self.judge_waiting();
         }
-        let store = |memory: &Memory| memory.follower.store() == leader.store();
+        let store = |memory: &Memory| memory.follower.store().shows_the_same_as(leader.store());
         let different = |id: &FollowerId| !self.state.site(*id).memory.as_ref().is_some_and(store);
         if let Some(id) = FollowerId::first(self.state.sites.len()).find(different) {
             self.accuse(Property::Convergence, |step| {
@@ -237,10 +258,7 @@ impl Step<'_> {
         }
         for key in 0..self.scope.keys.len() {
             let Some((known, write, _)) = self.state.ghost.keys[key].known else { continue };
-            let kept = leader.store().get(&self.scope.keys[key]).is_some_and(|entry| {
-                entry.stamp > known || (entry.stamp == known && entry.value == self.scope.operations[write].value)
-            });
-            if !kept {
+            if !self.is_kept(key, (known, write), leader.store().get(&self.scope.keys[key])) {
                 self.accuse(Property::Durability, |step| {
                     format!("{} with {known} is forgotten: the leader does not have it in the end", step.name(write))
                 });
@@ -256,6 +274,66 @@ impl Step<'_> {
         if remember.count() >= needed {
             self.accuse(Property::Liveness, |_| "the leader never serves, though enough followers remember".into());
         }
+    }
+
+    /// Somebody has forgotten a deletion, so that it took effect.
+    pub(super) fn judge_collected(&mut self, key: &Key, stamp: Stamp) {
+        let Some(key) = self.scope.keys.iter().position(|known| known == key) else { return };
+        if let Some(write) = self.writer_of(key, &Entry { stamp, value: None })
+            && let Some(given) = self.given(write)
+        {
+            let collected = &mut self.state.ghost.keys[key].collected;
+            *collected = (*collected).max(Some(given));
+            self.know(key, given, write);
+        }
+    }
+
+    /// Whether this is what was known of a key, or later, or if it is nothing, the key was deleted. A leader that has recovered
+    /// something gives it its own epoch, and goes on counting.
+    fn is_kept(&self, key: usize, (known, write): (Stamp, usize), found: Option<&Entry>) -> bool {
+        let Some(entry) = found else {
+            let next = Stamp { version: known.version.next().unwrap_or(known.version), ..known };
+            return self.deletes(write) || self.deletions_from(key, Some(next)).next().is_some();
+        };
+        let is_it = entry.stamp.version == known.version && entry.value == self.scope.operations[write].value;
+        entry.stamp.epoch >= known.epoch && (entry.stamp.version > known.version || is_it)
+    }
+
+    fn deletes(&self, operation: usize) -> bool {
+        self.scope.operations[operation].kind == PlannedKind::Delete
+    }
+
+    fn is_of(&self, operation: usize, key: usize) -> bool {
+        self.scope.operations[operation].key == key
+    }
+
+    /// The stamp that a leader gave to a write.
+    fn given(&self, write: usize) -> Option<Stamp> {
+        self.state.ghost.records[write].accepted.map(|(_, _, stamp)| stamp)
+    }
+
+    /// The same, if it was this life of the leader.
+    fn given_in(&self, write: usize, life: u8) -> Option<Stamp> {
+        self.state.ghost.records[write].accepted.filter(|(of, ..)| *of == life).map(|(_, _, stamp)| stamp)
+    }
+
+    /// The deletions of a key that may have taken effect, from this stamp on.
+    fn deletions_from(&self, key: usize, from: Option<Stamp>) -> impl Iterator<Item = (usize, Stamp)> {
+        let places =
+            (0..self.scope.operations.len()).filter(move |place| self.deletes(*place) && self.is_of(*place, key));
+        let accepted = places.filter(|place| !self.state.ghost.records[*place].behind);
+        accepted.filter_map(|place| Some((place, self.given(place)?))).filter(move |(_, stamp)| Some(*stamp) >= from)
+    }
+
+    /// The operation that wrote what is stored, by its place. Values are unique, and the stamps of deletions.
+    fn writer_of(&self, key: usize, entry: &Entry) -> Option<usize> {
+        let mut places = 0..self.scope.operations.len();
+        if entry.value.is_some() {
+            return places.find(|place| self.scope.operations[*place].value == entry.value);
+        }
+        // A leader that has recovered it gives it its own epoch.
+        let is_it = |given: Stamp| given.version == entry.stamp.version && given.epoch <= entry.stamp.epoch;
+        places.find(|place| self.deletes(*place) && self.is_of(*place, key) && self.given(*place).is_some_and(is_it))
     }
 
     fn know(&mut self, key: usize, stamp: Stamp, write: usize) {
@@ -298,12 +376,17 @@ impl Step<'_> {
     /// Whether this is the write or a later one of the same life of the leader.
     fn covers(&self, held: Option<&Entry>, write: usize) -> bool {
         let life = |write: usize| self.state.ghost.records[write].accepted.map(|(life, ..)| life);
-        let (Some(held), Some((_, _, stamp))) = (held, self.state.ghost.records[write].accepted) else { return false };
+        let Some((_, _, stamp)) = self.state.ghost.records[write].accepted else { return false };
+        let collected = self.state.ghost.keys[self.scope.operations[write].key].collected;
+        let Some(held) = held else { return collected >= Some(stamp) };
         match held.stamp.cmp(&stamp) {
             Ordering::Less => false,
             Ordering::Equal => held.value == self.scope.operations[write].value,
             Ordering::Greater if held.stamp.epoch > stamp.epoch => true,
-            Ordering::Greater => self.scope.writer_of(&held.value).is_none_or(|holder| life(holder) == life(write)),
+            Ordering::Greater => {
+                let holder = self.writer_of(self.scope.operations[write].key, held);
+                holder.is_none_or(|holder| life(holder) == life(write))
+            }
         }
     }
 

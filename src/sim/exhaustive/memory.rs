@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use super::scope::Scope;
-use crate::base::{Stamp, Value};
+use crate::base::Stamp;
 use crate::core::{Entry, Follower, Incarnation, Standing};
 
 /// What a follower has in memory, and had during its present life.
@@ -30,9 +30,9 @@ impl Memory {
         self.follower.identity().standing == Standing::Normal
     }
 
-    /// What it holds for a key.
+    /// What it holds for a key, and be it a tombstone.
     pub(super) fn entry(&self, scope: &Scope, key: usize) -> Option<&Entry> {
-        self.follower.store().get(&scope.keys[key])
+        self.follower.store().entry(&scope.keys[key])
     }
 }
 
@@ -40,12 +40,5 @@ impl Hash for Memory {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.follower.hash(state);
         self.brought.hash(state);
-    }
-}
-
-impl Scope {
-    /// The operation that writes this value, by its place. Values are unique.
-    pub(super) fn writer_of(&self, value: &Value) -> Option<usize> {
-        self.operations.iter().position(|operation| operation.value == *value)
     }
 }

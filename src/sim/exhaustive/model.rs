@@ -152,7 +152,7 @@ impl State {
         let Some(memory) = &self.site(to).memory else { return false };
         let mine = Promise { epoch: leader.epoch(), leader: leader.id() };
         let stands = memory.follower.promised() == mine;
-        let differs = memory.follower.store() != leader.store();
+        let differs = !memory.follower.store().shows_the_same_as(leader.store());
         // Stores are compared where nothing else is left to do.
         let is_quiet = || leader.status().nth(to.index()).is_some_and(|it| it.unanswered == 0 && it.missed == 0);
         if differs && leader.rules().resend_missed && is_quiet() {
@@ -207,7 +207,9 @@ impl State {
             PlannedKind::Get { from: NodeId::Follower(id), .. } => {
                 self.site(id).memory.as_ref().is_some_and(Memory::remembers)
             }
-            PlannedKind::Get { .. } | PlannedKind::Set => self.leader.as_ref().is_some_and(|leader| leader.serves()),
+            PlannedKind::Get { .. } | PlannedKind::Set | PlannedKind::Delete => {
+                self.leader.as_ref().is_some_and(|leader| leader.serves())
+            }
         };
         (is_up && self.ghost.records[next].progress == Progress::NotYet).then_some(next)
     }

@@ -50,8 +50,8 @@ pub(super) struct Operation {
     pub(super) kind: PlannedKind,
     /// Its place among the keys.
     pub(super) key: usize,
-    /// What it writes, if it writes.
-    pub(super) value: Value,
+    /// What it writes; none if it deletes or reads.
+    pub(super) value: Option<Value>,
 }
 
 /// A fault that may happen once.
@@ -199,6 +199,7 @@ impl Scope {
                     self.keys.len() - 1
                 });
                 let value = Value::from_json(&format!("\"{name}\"")).expect("a name in quotes is JSON");
+                let value = (operation.kind == PlannedKind::Set).then_some(value);
                 self.operations.push(Operation { name, kind: operation.kind, key, value });
             }
             self.clients.push(first..self.operations.len());
@@ -208,7 +209,7 @@ impl Scope {
     fn named(&self) -> FollowerSet {
         let of_operations = self.operations.iter().map(|operation| match operation.kind {
             PlannedKind::Get { from, .. } => Some(from),
-            PlannedKind::Set => None,
+            PlannedKind::Set | PlannedKind::Delete => None,
         });
         let of_faults = self.faults.iter().map(|fault| match fault {
             Budgeted::Message(_, target) => target.to,

@@ -147,6 +147,8 @@ pub(super) struct OfKey {
     /// The greatest stamp that the leader must not forget, with the operation that wrote it, by its place, and the life of
     /// the leader in which that became known.
     pub(super) known: Option<(Stamp, usize, u8)>,
+    /// The greatest stamp of a deletion that was forgotten. What is not above it needs nobody to store it.
+    pub(super) collected: Option<Stamp>,
     /// The last stamp that the leader gave in its present life.
     pub(super) last: Option<Stamp>,
 }
@@ -261,8 +263,8 @@ impl fmt::Debug for State {
             None => writeln!(f, "leader: down")?,
             Some(leader) => {
                 write!(f, "leader:")?;
-                for (key, entry) in leader.store().iter() {
-                    write!(f, " {key} {} = {}", entry.stamp, entry.value)?;
+                for (key, entry) in leader.store().entries() {
+                    write!(f, " {key} {entry}")?;
                 }
                 let timers = leader.timers().map(|(timer, _)| match timer {
                     Timer::Deadline => "the deadline of the oldest write".to_owned(),
@@ -283,8 +285,8 @@ impl fmt::Debug for State {
             match &site.memory {
                 None => write!(f, " down")?,
                 Some(memory) => {
-                    for (key, entry) in memory.follower.store().iter() {
-                        write!(f, " {key} {} = {}", entry.stamp, entry.value)?;
+                    for (key, entry) in memory.follower.store().entries() {
+                        write!(f, " {key} {entry}")?;
                     }
                     let promised = memory.follower.promised();
                     write!(f, " ({}, epoch {})", memory.follower.identity(), promised.epoch.get())?;

@@ -83,7 +83,7 @@ impl<'a> Step<'a> {
 
     fn invoke(&mut self, operation: usize) {
         match self.scope.operations[operation].kind {
-            PlannedKind::Set => self.write(operation),
+            PlannedKind::Set | PlannedKind::Delete => self.write(operation),
             PlannedKind::Get { from, mode } => self.read(operation, from, mode),
         }
     }
@@ -93,7 +93,11 @@ impl<'a> Step<'a> {
         let key = &self.scope.keys[operation.key];
         let Some(leader) = &mut self.state.leader else { return };
         let before = leader.store().stamp(key);
-        let accepted = Arc::make_mut(leader).set(NOW, Some(write as u64), key.clone(), operation.value.clone());
+        let leader = Arc::make_mut(leader);
+        let accepted = match operation.value.clone() {
+            Some(value) => leader.set(NOW, Some(write as u64), key.clone(), value),
+            None => leader.delete(NOW, Some(write as u64), key.clone()),
+        };
         let accepted = accepted.expect("a scope has fewer writes than there are versions");
         let returned = self.state.ghost.keys[operation.key].returned;
         let record = &mut self.state.ghost.records[write];
@@ -150,7 +154,7 @@ impl<'a> Step<'a> {
         self.state.ghost.records[read].reads = None;
         self.tell(|step| match &found {
             None => format!("{} finds nothing", step.name(read)),
-            Some(entry) => format!("{} finds {} = {}", step.name(read), entry.stamp, entry.value),
+            Some(entry) => format!("{} finds {entry}", step.name(read)),
         });
         match (from, found) {
             (NodeId::Leader, found) => self.judge_read_at_leader(read, found.as_ref()),
@@ -240,11 +244,17 @@ impl<'a> Step<'a> {
                 memory.bring(key, life, *stamp);
             }
         }
+        for event in &events {
+            if let Event::Collect { key, stamp } = event {
+                self.judge_collected(key, *stamp);
+            }
+        }
         for event in events {
             self.tell(|_| match &event {
                 Event::Promise { epoch, .. } => format!("{to} promises epoch {}", epoch.get()),
                 Event::Install { epoch } => format!("{to} is up to date for epoch {}", epoch.get()),
                 Event::Apply { key, stamp, .. } => format!("{to} stores {key} {stamp}"),
+                Event::Collect { key, stamp } => format!("{to} forgets that {key} was deleted as {stamp}"),
                 other => format!("{to}: {other:?}"),
             });
         }
@@ -256,6 +266,9 @@ impl<'a> Step<'a> {
 
     /// What the leader tells.
     fn news(&mut self, news: &News) {
+        if let News::Collected(deletions) = news {
+            deletions.iter().for_each(|deletion| self.judge_collected(&deletion.key, deletion.stamp));
+        }
         self.tell(|_| match news {
             News::Recovered { keys, anew, .. } => {
                 format!("the leader recovers {keys} keys{}", if *anew { ": nothing has survived" } else { "" })
@@ -264,6 +277,7 @@ impl<'a> Step<'a> {
             News::SteppedDown { promised, .. } => format!("the leader steps down before epoch {}", promised.get()),
             News::CaughtUp { follower, .. } => format!("the leader knows that {follower} is up to date"),
             News::Forgot(follower) => format!("the leader learns that {follower} has restarted"),
+            News::Collected(deletions) => format!("the leader forgets {} deletions", deletions.len()),
             News::Legacy(follower) => format!("{follower} does not know epochs"),
         });
     }
@@ -436,13 +450,11 @@ impl<'a> Step<'a> {
     pub(super) fn differ(&self, id: FollowerId) -> String {
         let Site { memory, .. } = self.state.site(id);
         let sides = self.scope.keys.iter().map(|key| {
-            let leader = self.state.leader.as_ref().and_then(|leader| leader.store().get(key));
-            let follower = memory.as_ref().and_then(|memory| memory.follower.store().get(key));
+            let leader = self.state.leader.as_ref().and_then(|leader| leader.store().entry(key));
+            let follower = memory.as_ref().and_then(|memory| memory.follower.store().entry(key));
             (key, leader, follower)
         });
-        let side = |entry: Option<&Entry>| {
-            entry.map_or("nothing".to_owned(), |entry| format!("{} = {}", entry.stamp, entry.value))
-        };
+        let side = |entry: Option<&Entry>| entry.map_or("nothing".to_owned(), Entry::to_string);
         let different = sides.filter(|(_, leader, follower)| leader != follower);
         let texts = different
             .map(|(key, leader, follower)| format!("of {key} it has {}, the leader {}", side(follower), side(leader)));

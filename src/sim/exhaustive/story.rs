@@ -11,6 +11,7 @@ impl Exhaustive {
                 let (name, key) = (self.name(operation), &self.scope.keys[self.scope.operations[operation].key]);
                 match self.scope.operations[operation].kind {
                     PlannedKind::Set => format!("{name} writes {key}"),
+                    PlannedKind::Delete => format!("{name} deletes {key}"),
                     PlannedKind::Get { from, .. } => format!("{name} reads {key} at {}", node(from)),
                 }
             }

@@ -18,6 +18,8 @@ pub struct Workload {
     pub keys: u64,
     /// The share of the drawn operations that read, 0 to 1.
     pub reads: f64,
+    /// The share of the drawn operations that delete, of those that do not read, 0 to 1.
+    pub deletes: f64,
     /// Where they read.
     pub read_from: ReadFrom,
     /// What drawn reads at the leader may find; those at followers are local.
@@ -39,6 +41,7 @@ impl Default for Workload {
             operations: 0,
             keys: 1,
             reads: 0.0,
+            deletes: 0.0,
             read_from: ReadFrom::Any,
             read_mode: ReadMode::Linearizable,
             think_ms: [0, 0],
@@ -88,6 +91,8 @@ struct RawOperation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     set: Option<Key>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    delete: Option<Key>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     get: Option<Key>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<NodeId>,
@@ -103,13 +108,14 @@ impl TryFrom<RawOperation> for ExplicitOperation {
     type Error = &'static str;
 
     fn try_from(raw: RawOperation) -> Result<Self, Self::Error> {
-        let RawOperation { client, number, at_ms, set, get, from, mode } = raw;
+        let RawOperation { client, number, at_ms, set, delete, get, from, mode } = raw;
         if client == 0 {
             return Err("clients are counted from 1");
         }
-        match (set, get, from.is_some() || mode.is_some()) {
-            (Some(key), None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Set, key }),
-            (None, Some(key), _) => {
+        match (set, delete, get, from.is_some() || mode.is_some()) {
+            (Some(key), None, None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Set, key }),
+            (None, Some(key), None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Delete, key }),
+            (None, None, Some(key), _) => {
                 let from = from.unwrap_or(NodeId::Leader);
                 let mode = mode.unwrap_or_else(|| PlannedKind::usual_mode(from));
                 if from != NodeId::Leader && mode != ReadMode::Local {
@@ -119,7 +125,9 @@ impl TryFrom<RawOperation> for ExplicitOperation {
                 }
                 Ok(Self { client, number, at_ms, kind: PlannedKind::Get { from, mode }, key })
             }
-            _ => Err("an operation needs exactly one of set = \"key\" or get = \"key\"; only a get has from and mode"),
+            _ => Err(
+                "an operation needs exactly one of set = \"key\", delete = \"key\" or get = \"key\"; only a get has from and mode",
+            ),
         }
     }
 }
@@ -127,11 +135,13 @@ impl TryFrom<RawOperation> for ExplicitOperation {
 impl From<ExplicitOperation> for RawOperation {
     fn from(operation: ExplicitOperation) -> Self {
         let ExplicitOperation { client, number, at_ms, kind, key } = operation;
+        let raw = Self { client, number, at_ms, set: None, delete: None, get: None, from: None, mode: None };
         match kind {
-            PlannedKind::Set => Self { client, number, at_ms, set: Some(key), get: None, from: None, mode: None },
+            PlannedKind::Set => Self { set: Some(key), ..raw },
+            PlannedKind::Delete => Self { delete: Some(key), ..raw },
             PlannedKind::Get { from, mode } => {
                 let mode = Some(mode).filter(|mode| *mode != PlannedKind::usual_mode(from));
-                Self { client, number, at_ms, set: None, get: Some(key), from: Some(from), mode }
+                Self { get: Some(key), from: Some(from), mode, ..raw }
             }
         }
     }
@@ -142,6 +152,8 @@ impl From<ExplicitOperation> for RawOperation {
 pub enum PlannedKind {
     /// It writes a value that no other operation writes.
     Set,
+    /// It deletes the key.
+    Delete,
     /// It reads.
     Get {
         /// From this node.
@@ -152,6 +164,19 @@ pub enum PlannedKind {
 }
 
 impl PlannedKind {
+    /// Whether it writes; to delete is to write, too.
+    pub fn is_write(self) -> bool {
+        !matches!(self, Self::Get { .. })
+    }
+
+    /// The node that it asks.
+    pub fn target(self) -> NodeId {
+        match self {
+            Self::Set | Self::Delete => NodeId::Leader,
+            Self::Get { from, .. } => from,
+        }
+    }
+
     /// A read from this node, in the mode that scenarios use unless they say otherwise.
     pub fn get(from: NodeId) -> Self {
         Self::Get { from, mode: Self::usual_mode(from) }
@@ -265,6 +290,7 @@ impl Workload {
         let draw = |purpose: u64| seed.draw(&[client.into(), number, purpose]);
         let key = format!("k{}", draw(0).between(1, self.keys));
         let is_read = self.reads > 0.0 && (draw(1).between(1, 1_000_000) as f64) <= self.reads * 1e6;
+        let is_delete = || self.deletes > 0.0 && (draw(4).between(1, 1_000_000) as f64) <= self.deletes * 1e6;
         let follower = |place: u64| NodeId::from(FollowerId(place as u8));
         let from = || match self.read_from {
             ReadFrom::Leader => NodeId::Leader,
@@ -283,7 +309,11 @@ impl Workload {
             number,
             at_ms: 0,
             think_ms: if shortest == longest { shortest } else { draw(3).between(shortest, longest) },
-            kind: if is_read { read(from()) } else { PlannedKind::Set },
+            kind: match is_read {
+                true => read(from()),
+                false if is_delete() => PlannedKind::Delete,
+                false => PlannedKind::Set,
+            },
             key: Key::new(&key).expect("a short name"),
         }
     }
@@ -309,8 +339,10 @@ impl Workload {
         if self.keys == 0 {
             return Err("workload.keys = 0: must be at least 1".into());
         }
-        if !(0.0..=1.0).contains(&self.reads) {
-            return Err(format!("workload.reads = {}: must be a share from 0 to 1", self.reads));
+        for (field, share) in [("reads", self.reads), ("deletes", self.deletes)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(format!("workload.{field} = {share}: must be a share from 0 to 1"));
+            }
         }
         if self.think_ms[0] > self.think_ms[1] {
             return Err(format!("workload.think_ms = {:?}: must be [shortest, longest]", self.think_ms));

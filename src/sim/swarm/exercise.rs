@@ -142,7 +142,7 @@ impl<'a> Abandoned<'a> {
     /// Whether the record is the completion of a write whose client has gone.
     fn follow(&mut self, record: &Record) -> bool {
         match &record.event {
-            Event::Accept { write, value, .. } => {
+            Event::Accept { write, value: Some(value), .. } => {
                 if let Some(gone) = self.values.get(value.as_json()) {
                     self.accepted.insert(*write, *gone);
                 }

@@ -47,11 +47,13 @@ pub enum Exercised {
     StepDown,
     /// A follower that might have forgotten everything was brought up to date.
     Install,
+    /// A deletion was forgotten, as something that all followers have.
+    Collect,
 }
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -72,6 +74,7 @@ impl Exercised {
         Self::Bootstrap,
         Self::StepDown,
         Self::Install,
+        Self::Collect,
     ];
 
     /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
@@ -86,6 +89,7 @@ impl Exercised {
                 | Self::Bootstrap
                 | Self::StepDown
                 | Self::Install
+                | Self::Collect
         )
     }
 
@@ -101,6 +105,7 @@ impl Exercised {
             Self::StepDown => Self::Replace.is_possible(generator) && rules.recover_on_start && rules.refuse_deposed,
             Self::Reorder => rules.compare_stamps,
             Self::Resend => rules.resend_missed,
+            Self::Collect => rules.recover_on_start && rules.resend_missed,
             _ => true,
         }
     }
@@ -136,6 +141,7 @@ impl Exercised {
                 let kinds = [Some(Self::Recover), anew.then_some(Self::Bootstrap)];
                 return kinds.into_iter().flatten().collect();
             }
+            Event::Collect { .. } => Self::Collect,
             Event::Reject { stored, stamp, .. } if stored > stamp => Self::Reorder,
             Event::Fault { kind, .. } => match kind {
                 Disturbance::Hold => Self::Hold,
@@ -217,6 +223,7 @@ impl fmt::Display for Exercised {
             Self::Bootstrap => "bootstrap",
             Self::StepDown => "step-down",
             Self::Install => "install",
+            Self::Collect => "collect",
         })
     }
 }

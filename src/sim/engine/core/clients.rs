@@ -7,9 +7,8 @@ use std::vec;
 use super::network::Machine;
 use super::queue::{At, CallId, ClientIndex, Event};
 use super::world::World;
-use crate::base::trace::{Event as Happened, Outcome};
+use crate::base::trace::{Event as Happened, Outcome, operation_name};
 use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
-use crate::client::operation_name;
 use crate::core::{Completion, Readable, Standing};
 use crate::node;
 use crate::sim::engine::story;
@@ -35,11 +34,8 @@ struct Call {
     target: NodeId,
     /// Of a call to a leader: where that runs.
     machine: Machine,
+    kind: PlannedKind,
     key: Key,
-    /// What it writes; `None` for a read.
-    value: Option<Value>,
-    /// Of a read: what it may find.
-    mode: ReadMode,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
 }
@@ -121,24 +117,19 @@ impl World {
         host.calls += 1;
         let call = CallId { client, ordinal: host.calls };
         let (id, operation) = (host.id, number);
-        let mode = match kind {
-            PlannedKind::Get { mode, .. } => mode,
-            PlannedKind::Set => ReadMode::Local,
-        };
-        let (target, value) = match kind {
-            PlannedKind::Get { from, .. } => (from, None),
-            PlannedKind::Set => (NodeId::Leader, Some(host.written(number))),
-        };
+        let target = kind.target();
         let hangs_up = host.hangs_up.get(&number).copied();
         let machine = self.former().filter(|_| self.loyal.contains(&id)).unwrap_or(self.present());
         let target = if target == NodeId::Leader { self.name_of(machine) } else { target };
-        let answer = None;
-        self.clients[client as usize].current =
-            Some(Call { number, target, machine, key: key.clone(), value: value.clone(), mode, answer });
-        let event = match value {
-            Some(value) => Happened::InvokeSet { operation, target, key, value },
-            None => Happened::InvokeGet { operation, target, key, mode },
+        let event = match kind {
+            PlannedKind::Set => {
+                let value = self.clients[client as usize].written(number);
+                Happened::InvokeSet { operation, target, key: key.clone(), value }
+            }
+            PlannedKind::Delete => Happened::InvokeDelete { operation, target, key: key.clone() },
+            PlannedKind::Get { mode, .. } => Happened::InvokeGet { operation, target, key: key.clone(), mode },
         };
+        self.clients[client as usize].current = Some(Call { number, target, machine, kind, key, answer: None });
         self.trace.push(self.now, id, 0, event);
         self.call_deadlines.push_back((self.now + self.call_deadline, call));
         self.queue.push_transit(self.now + self.latency, Event::Call(call));
@@ -186,19 +177,20 @@ impl World {
         if !matches!(current.target, NodeId::Follower(_)) && !self.leaders[machine].state.serves() {
             return self.park(machine, call);
         }
-        match (&current.value, current.target) {
-            (Some(value), _) => {
-                let value = value.clone();
+        match (current.kind, current.target) {
+            (PlannedKind::Set, _) => {
+                let value = Some(host.written(number));
                 self.write(machine, call, operation_name(client, number), key, value);
             }
-            (None, NodeId::Follower(follower)) => {
+            (PlannedKind::Delete, _) => self.write(machine, call, operation_name(client, number), key, None),
+            (PlannedKind::Get { .. }, NodeId::Follower(follower)) => {
                 let follower = &self.followers[follower.index()].state;
                 match follower.identity().standing {
                     Standing::Normal => self.answer_read(call, follower.get(&key).cloned()),
                     Standing::Recovering => self.send_answer(call, Answer::FAILED),
                 }
             }
-            (None, _) => match current.mode {
+            (PlannedKind::Get { mode, .. }, _) => match mode {
                 ReadMode::Local => self.answer_read(call, self.leaders[machine].state.store().get(&key).cloned()),
                 ReadMode::Committed => self.answer_read(call, self.leaders[machine].state.committed(&key).cloned()),
                 ReadMode::Linearizable => self.read_when_sure(machine, call),
@@ -247,12 +239,19 @@ impl World {
         }
     }
 
-    fn write(&mut self, machine: Machine, call: CallId, operation: u64, key: Key, value: Value) {
+    /// A write reaches the leader; without a value it deletes the key.
+    fn write(&mut self, machine: Machine, call: CallId, operation: u64, key: Key, value: Option<Value>) {
         let now = self.leaders[machine].shown_at(self.now);
-        match self.leaders[machine].state.set(now, Some(operation), key.clone(), value.clone()) {
+        let leader = &mut self.leaders[machine].state;
+        let accepted = match value.clone() {
+            Some(value) => leader.set(now, Some(operation), key.clone(), value),
+            None => leader.delete(now, Some(operation), key.clone()),
+        };
+        match accepted {
             Ok(accepted) => {
                 let (write, stamp) = (accepted.write, accepted.stamp);
-                self.record_of_leader(machine, Happened::Accept { write, key, stamp, value });
+                let operation = value.is_none().then_some(operation);
+                self.record_of_leader(machine, Happened::Accept { write, key, stamp, value, operation });
                 self.leaders[machine].waiting.push(write, call);
                 self.act(machine);
                 self.leaders[machine].arrange_wake_up();
@@ -270,7 +269,7 @@ impl World {
     fn answer_read(&mut self, call: CallId, found: Option<crate::core::Entry>) {
         let answer = match found {
             Some(entry) => {
-                Answer { outcome: Outcome::Ok, stamp: Some(entry.stamp), value: Some(entry.value), confirmed: None }
+                Answer { outcome: Outcome::Ok, stamp: Some(entry.stamp), value: entry.value, confirmed: None }
             }
             None => Answer { outcome: Outcome::Absent, stamp: None, value: None, confirmed: None },
         };
@@ -300,7 +299,7 @@ impl World {
     /// A client has waited for long enough.
     pub(super) fn give_up_call(&mut self, call: CallId) {
         if let Some(current) = self.clients[call.client as usize].current.take() {
-            let answer = if current.value.is_some() { Answer::UNKNOWN } else { Answer::FAILED };
+            let answer = if current.kind.is_write() { Answer::UNKNOWN } else { Answer::FAILED };
             self.return_to(call.client, current.number, answer);
         }
     }
@@ -332,7 +331,7 @@ impl World {
             let host = &self.clients[client];
             let call = CallId { client: client as ClientIndex, ordinal: host.calls };
             if host.current.as_ref().is_some_and(|current| current.goes_to(node, machine)) && self.is_unanswered(call) {
-                let is_write = self.clients[client].current.as_ref().is_some_and(|current| current.value.is_some());
+                let is_write = self.clients[client].current.as_ref().is_some_and(|current| current.kind.is_write());
                 self.send_answer(call, if is_write { Answer::UNKNOWN } else { Answer::FAILED });
             }
         }

@@ -215,7 +215,7 @@ impl World {
         for Parcel { message, .. } in &exchange.batch {
             let (key, stamp) = (message.key().clone(), message.stamp());
             let (stored, event) = match host.state.replicate(leader, &key, message.update.entry.clone()) {
-                Applied::Yes => (stamp, Happened::Apply { request, key, stamp, value: message.value().clone() }),
+                Applied::Yes => (stamp, Happened::Apply { request, key, stamp, value: message.value().cloned() }),
                 Applied::Stale { stored } => (stored, Happened::Reject { request, key, stamp, stored }),
                 Applied::Fenced { promised } => {
                     exchange.replies.push(Reply::Fenced(promised));

@@ -125,6 +125,7 @@ async fn perform(client: &StageClient, name: OperationName, operation: PlannedOp
         match operation.kind {
             // How it ended is in the trace.
             PlannedKind::Set => drop(client.set(key, &story::written_value(name)).await),
+            PlannedKind::Delete => drop(client.delete(key).await),
             PlannedKind::Get { from, mode } => drop(client.read(from, key, mode).await),
         }
     };

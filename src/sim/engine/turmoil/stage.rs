@@ -205,6 +205,14 @@ impl StageClient {
         self.client.set(&make_key(key), &Value::from_json(json).expect("a story writes JSON")).await
     }
 
+    /// Deletes a key through the leader.
+    ///
+    /// # Panics
+    /// If the key is not one.
+    pub async fn delete(&self, key: &str) -> Outcome<SetAnswer> {
+        self.client.delete(&make_key(key)).await
+    }
+
     /// Reads a key from a node, in this mode.
     ///
     /// # Errors

@@ -1,0 +1,127 @@
+use super::*;
+use crate::check::Finding;
+use crate::check::testing::{Story, c, f};
+
+const LEADER: crate::base::NodeId = crate::base::NodeId::Leader;
+
+/// c1 writes v1 from 1 to 5 ms.
+fn written() -> Story {
+    let mut story = Story::new();
+    story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 1);
+    story
+}
+
+#[test]
+fn a_right_run_is_not_accused() {
+    let mut story = written();
+    story.at(6).invoke_get(c(2), 1, LEADER, "k").invoke_set(c(1), 2, "k", "2").found(c(2), 1, 2, "2");
+    story.at(7).invoke_get(c(3), 1, LEADER, "k").found(c(3), 1, 2, "2").wrote(c(1), 2, Outcome::Unknown, 2);
+    story.at(8).invoke_get(c(2), 2, f(1).into(), "k").found(c(2), 2, 1, "1").invoke_set(c(1), 3, "k", "3");
+    assert_eq!(story.holds(check), "4 operations on 1 key at the leader", "the follower's is not covered");
+}
+
+#[test]
+fn a_stale_read() {
+    let mut story = written();
+    story.at(6).invoke_get(c(2), 1, LEADER, "k").at(7).found(c(2), 1, 0, "");
+    assert_eq!(
+        story.evidence(check),
+        ["c2#1, from 6 to 7 ms, found no k, though before that c1#1, from 1 to 5 ms, wrote k v1"]
+    );
+}
+
+#[test]
+fn a_read_finds_a_deletion() {
+    let deleted = |outcome| {
+        let mut story = written();
+        story.at(6).invoke_delete(c(2), 1, "k").at(8).accept_delete(2, "k", 2, (c(2), 1)).wrote(c(2), 1, outcome, 0);
+        story.at(9).invoke_get(c(3), 1, LEADER, "k").at(10).found(c(3), 1, 0, "");
+        story
+    };
+    assert_eq!(deleted(Outcome::Unknown).holds(check), "2 operations on 1 key at the leader");
+    let mut seen_again = deleted(Outcome::Unknown);
+    seen_again.at(11).invoke_get(c(3), 2, LEADER, "k").at(12).found(c(3), 2, 1, "1");
+    assert_eq!(
+        seen_again.evidence(check),
+        ["c3#2, from 11 to 12 ms, read k v1, though before that c3#1, from 9 to 10 ms, found no k"]
+    );
+    assert_eq!(
+        deleted(Outcome::Failed).evidence(check),
+        ["c3#1, from 9 to 10 ms, found no k, though before that c1#1, from 1 to 5 ms, wrote k v1"]
+    );
+}
+
+#[test]
+fn a_write_behind_one_that_had_ended() {
+    let mut story = written();
+    story.at(6).invoke_set(c(2), 1, "k", "2").at(8).wrote(c(2), 1, Outcome::Ok, 1);
+    assert_eq!(story.evidence(check), ["c1#1 and c2#1 both wrote k v1"]);
+}
+
+/// What a read saw of an unknown write cannot be unseen.
+#[test]
+fn a_value_that_was_seen_vanishes() {
+    let mut story = written();
+    story.at(6).invoke_set(c(2), 1, "k", "2").at(7).invoke_get(c(3), 1, LEADER, "k").at(8).found(c(3), 1, 2, "2");
+    story.at(9).wrote(c(2), 1, Outcome::Unknown, 0).invoke_get(c(3), 2, LEADER, "k").at(10).found(c(3), 2, 1, "1");
+    assert_eq!(
+        story.evidence(check),
+        ["c3#2, from 9 to 10 ms, read k v1, though before that c3#1, from 7 to 8 ms, read k v2"]
+    );
+}
+
+/// Clients alone say nothing of what was there when they began.
+#[test]
+fn what_was_there_before_the_clients_is_not_accused() {
+    let before = || {
+        let mut story = Story::new();
+        story.at(1).invoke_get(c(1), 1, LEADER, "k").found(c(1), 1, 4, "9");
+        story.at(3).invoke_set(c(1), 2, "k", "1").at(5).wrote(c(1), 2, Outcome::Ok, 5);
+        story
+    };
+    let finding = |story: &Story| story.verdict_of_clients(check).finding;
+    assert_eq!(finding(&before()), Finding::Holds("2 operations on 1 key at the leader".into()));
+    let violated = |why: &str| Finding::Violated(vec![why.to_owned()]);
+    assert_eq!(
+        before().verdict(check).finding,
+        violated("c1#1, from 1 to 1 ms, read k v4 = 9, which nobody wrote"),
+        "a trace begins with an empty store"
+    );
+    let mut stale = before();
+    stale.at(6).invoke_get(c(2), 1, LEADER, "k").at(7).found(c(2), 1, 4, "9");
+    let why = "c2#1, from 6 to 7 ms, read k v4, though before that c1#2, from 3 to 5 ms, wrote k v5";
+    assert_eq!(finding(&stale), violated(why));
+    let mut absent = before();
+    absent.at(0).invoke_get(c(2), 1, LEADER, "k").found(c(2), 1, 0, "").in_order_of_time();
+    let why = "c1#1, from 1 to 1 ms, read k v4 = 9, which nobody wrote";
+    assert_eq!(finding(&absent), violated(why), "nothing was there");
+    let mut other = before();
+    other.at(3).invoke_get(c(2), 1, LEADER, "k").at(4).found(c(2), 1, 4, "8");
+    let why = "c2#1, from 3 to 4 ms, read k v4 = 8, though others found 9 for it";
+    assert_eq!(finding(&other), violated(why));
+}
+
+#[test]
+fn without_versions_nothing_is_judged() {
+    let mut story = Story::new();
+    let not_applicable = |why: &str| Finding::NotApplicable(why.into());
+    assert_eq!(story.verdict_of_clients(check).finding, not_applicable("nothing was asked of the leader"));
+    story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 0);
+    let why = "it needs versions, and c1#1 has none";
+    assert_eq!(story.verdict_of_clients(check).finding, not_applicable(why));
+}
+
+#[test]
+fn a_value_that_is_not_there() {
+    let read = |outcome, version, json: &str| {
+        let mut story = written();
+        story.at(6).invoke_set(c(2), 1, "k", "2").at(7).wrote(c(2), 1, outcome, 0);
+        story.at(8).invoke_get(c(3), 1, LEADER, "k").found(c(3), 1, version, json);
+        story.at(9).invoke_set(c(2), 2, "k", "3").wrote(c(2), 2, Outcome::Ok, 9);
+        story.evidence(check).concat()
+    };
+    assert_eq!(read(Outcome::Unknown, 2, "7"), "c3#1, from 8 to 8 ms, read k v2 = 7, which nobody wrote");
+    assert!(read(Outcome::Failed, 2, "2").ends_with("= 2, but c2#1, which was to write it, was refused"));
+    assert!(read(Outcome::Unknown, 2, "1").ends_with("= 1, but c1#1, which wrote it, got v1"));
+    assert!(read(Outcome::Unknown, 9, "3").ends_with("read k v9, which c2#2 was to write only at 9 ms"));
+}

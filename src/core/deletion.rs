@@ -1,0 +1,278 @@
+//! Deletions, and how they are forgotten, with everything arriving late that can.
+
+use std::time::Duration;
+
+use super::testing::{cluster, stores};
+use super::*;
+use crate::base::{Epoch, FollowerId, Seed, Version};
+
+const F3: FollowerId = FollowerId(2);
+
+fn config(members: &[&str], quorum: usize, id: u64, rules: Rules) -> LeaderConfig {
+    LeaderConfig {
+        id: LeaderId(id),
+        first_epoch: Epoch::new(id + 1),
+        configuration: Configuration {
+            members: members.iter().map(ToString::to_string).collect(),
+            write_quorum: quorum,
+        },
+        repl_timeout: Duration::from_secs(5),
+        window: 100,
+        window_bytes: usize::MAX,
+        part_keys: 1024,
+        seed: Seed::new(1),
+        rules,
+    }
+}
+
+const THREE: [&str; 3] = ["f1", "f2", "f3"];
+
+fn key(name: &str) -> Key {
+    Key::new(name).unwrap()
+}
+
+/// A leader and its followers, some of which hear nothing.
+struct World {
+    leader: Leader,
+    followers: Vec<Follower>,
+    away: Vec<FollowerId>,
+    /// Every message that was sent.
+    sent: Vec<Message>,
+    now: Duration,
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        let (leader, followers) = cluster(config(&THREE, 2, 0, rules));
+        Self { leader, followers, away: Vec::new(), sent: Vec::new(), now: Duration::ZERO }
+    }
+
+    fn set(&mut self, name: &str) -> u64 {
+        let value = Value::from_json("1").unwrap();
+        let accepted = self.leader.set(self.now, None, key(name), value).unwrap();
+        self.settle();
+        accepted.stamp.version.get()
+    }
+
+    fn delete(&mut self, name: &str) -> u64 {
+        let accepted = self.leader.delete(self.now, None, key(name)).unwrap();
+        self.settle();
+        accepted.stamp.version.get()
+    }
+
+    /// Lets everything arrive that is under way, and what follows from it.
+    fn settle(&mut self) {
+        while let Some(output) = self.leader.poll_output() {
+            match output {
+                Output::Send(message) => {
+                    let reply = if self.away.contains(&message.to) { Reply::Lost } else { self.deliver(&message) };
+                    self.leader.handle_reply(self.now, &message, reply);
+                    self.sent.push(message);
+                }
+                Output::Ask(call) => {
+                    let asked = if self.away.contains(&call.to) {
+                        Asked::Lost
+                    } else {
+                        Asked::Answered(self.followers[call.to.index()].ask(&call.ask, &mut Vec::new()))
+                    };
+                    self.leader.handle_answer(self.now, call.to, call.number, asked);
+                }
+                Output::Complete(_) | Output::Tell(_) | Output::Read(..) => {}
+            }
+        }
+    }
+
+    fn deliver(&mut self, message: &Message) -> Reply {
+        let follower = &mut self.followers[message.to.index()];
+        match follower.replicate(self.leader.id(), message.key(), message.update.entry.clone()) {
+            Applied::Yes => stores(message.stamp()),
+            Applied::Stale { stored } => stores(stored),
+            Applied::Fenced { promised } => Reply::Fenced(promised),
+        }
+    }
+
+    fn wait(&mut self) {
+        let end = self.now + Duration::from_secs(10);
+        while let Some(at) = self.leader.wake_at().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.leader.handle_timeout(self.now);
+            self.settle();
+        }
+    }
+
+    /// Another leader begins, with these members.
+    fn next_leader(&mut self, members: &[&str], rules: Rules) {
+        let id = self.leader.id().0 + 1;
+        self.leader = Leader::new(config(members, 2, id, rules));
+        self.settle();
+        self.wait();
+    }
+
+    fn tombstones(&self) -> Vec<usize> {
+        let stores = [self.leader.store()].into_iter().chain(self.followers.iter().map(Follower::store));
+        stores.map(Store::tombstone_count).collect()
+    }
+}
+
+#[test]
+fn a_deletion_is_forgotten_once_all_followers_have_it() {
+    let mut world = World::new(Rules::SAFE);
+    world.away = vec![F3];
+    assert_eq!([world.set("x"), world.delete("x")], [1, 2]);
+    assert_eq!(world.tombstones(), [1, 1, 1, 0]);
+    assert!(world.leader.store().get(&key("x")).is_none());
+    world.away.clear();
+    world.wait();
+    assert_eq!(world.tombstones(), [0, 0, 0, 0]);
+    assert!(world.followers.iter().all(|follower| follower.store().is_empty()));
+}
+
+#[test]
+fn versions_go_up_though_nobody_remembers_why() {
+    let mut world = World::new(Rules::SAFE);
+    assert_eq!([world.set("x"), world.set("x"), world.delete("x")], [1, 2, 3]);
+    assert_eq!(world.tombstones(), [0, 0, 0, 0]);
+    assert_eq!([world.set("x"), world.set("y"), world.delete("z"), world.set("z")], [4, 4, 4, 5]);
+    world.next_leader(&THREE, Rules::SAFE);
+    assert_eq!([world.set("x"), world.set("new")], [5, 5]);
+}
+
+/// What follows a deletion is told of its version by the floor alone, where all followers have restarted one by one.
+#[test]
+fn who_is_brought_up_to_date_is_told_the_floor() {
+    let mut world = World::new(Rules::SAFE);
+    assert_eq!([world.set("x"), world.set("x"), world.delete("x")], [1, 2, 3]);
+    for place in 0..3 {
+        world.followers[place] = Follower::new(Incarnation(1), Rules::SAFE);
+        world.wait();
+        assert_eq!(world.followers[place].floor(), Version::new(3).ok());
+    }
+    world.next_leader(&THREE, Rules::SAFE);
+    assert_eq!(world.set("x"), 4);
+}
+
+#[test]
+fn late_copies_do_not_bring_a_key_back() {
+    let mut world = World::new(Rules::SAFE);
+    world.set("x");
+    world.delete("x");
+    world.set("y");
+    let copies = world.sent.clone();
+    assert_eq!(world.tombstones(), [0, 0, 0, 0]);
+    for copy in &copies {
+        world.deliver(copy);
+    }
+    assert!(world.followers.iter().all(|follower| follower.store() == world.leader.store()));
+    // The copies reach a follower in its next life, before it is up to date.
+    world.followers[0] = Follower::new(Incarnation(1), Rules::SAFE);
+    let fence = Question::Fence { configuration: Configuration::of(3, 2) };
+    let ask = Ask { epoch: world.leader.epoch(), leader: world.leader.id(), question: fence };
+    world.followers[0].ask(&ask, &mut Vec::new());
+    for copy in copies.iter().filter(|copy| copy.to == FollowerId(0) && copy.value().is_some()) {
+        world.deliver(copy);
+    }
+    assert_eq!(world.followers[0].store().len(), 2, "it took them, for it knows nothing yet");
+    world.wait();
+    assert_eq!(world.followers[0].store(), world.leader.store());
+}
+
+/// A key is written for the first time while another is being deleted: the message that brings it late is no late copy.
+#[test]
+fn what_a_follower_lacks_is_never_refused() {
+    let mut world = World::new(Rules::SAFE);
+    for _ in 0..4 {
+        world.set("x");
+    }
+    world.away = vec![F3];
+    world.set("y");
+    world.delete("x");
+    world.set("z");
+    world.away.clear();
+    world.wait();
+    assert_eq!(world.followers[2].store(), world.leader.store());
+    assert_eq!(world.leader.store().len(), 2);
+}
+
+/// F30: a follower that has not got the deletion brings the key back.
+#[test]
+fn a_deletion_is_not_forgotten_before_all_have_it() {
+    for (rules, survives) in [(Rules::SAFE, true), (Rules::SAFE.without(Rule::KeepTombstones), false)] {
+        let mut world = World::new(rules);
+        world.set("x");
+        world.away = vec![F3];
+        world.delete("x");
+        assert_eq!(world.leader.store().tombstone_count() > 0, survives);
+        world.away = vec![FollowerId(1)];
+        world.next_leader(&THREE, rules);
+        assert_eq!(world.leader.store().get(&key("x")).is_none(), survives, "{rules:?}");
+    }
+}
+
+/// A follower that was no member when a key was deleted and the deletion forgotten is one again.
+#[test]
+fn who_was_not_a_member_brings_nothing_back() {
+    let mut world = World::new(Rules::SAFE);
+    world.set("x");
+    world.next_leader(&["f1", "f2"], Rules::SAFE);
+    assert_eq!(world.delete("x"), 2);
+    assert_eq!(world.tombstones(), [0, 0, 0, 0]);
+    assert_eq!(world.followers[2].store().len(), 1, "it has not heard of it");
+    // It has promised and told what it stores before there are enough to begin with.
+    world.away = vec![FollowerId(0)];
+    world.next_leader(&THREE, Rules::SAFE);
+    assert!(!world.leader.serves());
+    world.away.clear();
+    world.wait();
+    assert!(world.leader.serves());
+    assert!(world.leader.store().is_empty() && world.followers[2].store().is_empty());
+    assert_eq!(world.set("x"), 3);
+}
+
+/// A leader that crashes in the middle leaves some followers with the tombstone and some without.
+#[test]
+fn a_collection_that_was_begun_is_begun_anew() {
+    let mut world = World::new(Rules::SAFE);
+    world.set("x");
+    world.set("y");
+    let deletion = world.leader.delete(world.now, None, key("x")).unwrap();
+    // All followers have it, and f1 has forgotten it.
+    while let Some(output) = world.leader.poll_output() {
+        if let Output::Send(message) = output {
+            let reply = world.deliver(&message);
+            world.leader.handle_reply(world.now, &message, reply);
+        }
+    }
+    let deletions = vec![Deletion { key: key("x"), stamp: deletion.stamp }];
+    let forget = Question::Forget { incarnation: Incarnation(0), deletions, floor: Some(deletion.stamp.version) };
+    let ask = Ask { epoch: world.leader.epoch(), leader: world.leader.id(), question: forget };
+    world.followers[0].ask(&ask, &mut Vec::new());
+    assert_eq!(world.tombstones(), [1, 0, 1, 1]);
+    for away in [0, 1, 2] {
+        let mut world = World {
+            leader: world.leader.clone(),
+            followers: world.followers.clone(),
+            sent: Vec::new(),
+            ..World::new(Rules::SAFE)
+        };
+        world.away = vec![FollowerId(away)];
+        world.next_leader(&THREE, Rules::SAFE);
+        assert_eq!(world.leader.store().len(), 1, "without f{}", away + 1);
+        world.away.clear();
+        world.wait();
+        assert_eq!(world.tombstones(), [0, 0, 0, 0]);
+        assert!(world.followers.iter().all(|follower| follower.store() == world.leader.store()));
+        assert_eq!(world.set("x"), 3);
+    }
+}
+
+#[test]
+fn a_key_that_is_not_there_is_deleted_too_and_counts_as_absent() {
+    let mut world = World::new(Rules::SAFE);
+    world.away = vec![F3];
+    assert_eq!(world.delete("x"), 1);
+    assert_eq!(world.delete("x"), 2);
+    assert_eq!(world.leader.require_version(&key("x"), 0), Ok(()));
+    let refused = world.leader.require_version(&key("x"), 2).unwrap_err().to_string();
+    assert_eq!(refused, "key \"x\" has version 0 (not there), not 2");
+    assert_eq!(world.leader.committed(&key("x")), None);
+}
