@@ -53,6 +53,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         collected: vec![None; keys.len()],
         life: 0,
         begins_anew: (NodeId::Leader, false),
+        remember: BTreeSet::new(),
         lives: BTreeSet::new(),
         crashes: Vec::new(),
         evidence: Vec::new(),
@@ -75,6 +76,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 check.serves(record, *epoch);
                 floors.retain(|_, (key, _)| check.known[*key].is_some());
             }
+            Event::Install { .. } => drop(check.remember.insert(record.node)),
             Event::Crash => check.crashed(record),
             Event::Restart if record.node == NodeId::Leader => check.life = record.incarnation,
             Event::Complete { write, ok: true, .. } => {
@@ -169,6 +171,8 @@ struct Known<'a> {
     /// The life of the leader in which it became known.
     life: u64,
     how: How<'a>,
+    /// Whether every follower has lost its memory since: a leader may have it still, and nobody else.
+    is_forgotten: bool,
 }
 
 struct Check<'a> {
@@ -185,6 +189,8 @@ struct Check<'a> {
     life: u64,
     /// The leader that recovered last, and whether it found that nothing had survived.
     begins_anew: (NodeId, bool),
+    /// The followers that have been brought up to date, and remember.
+    remember: BTreeSet<NodeId>,
     /// The lives of the leader that had writes acknowledged.
     lives: BTreeSet<u64>,
     /// Which life of which node ended when.
@@ -229,7 +235,7 @@ impl<'a> Check<'a> {
 
     fn know(&mut self, key: usize, stamp: Stamp, value: Option<&'a Value>, how: How<'a>) {
         if self.known[key].is_none_or(|known| known.stamp < stamp) {
-            self.known[key] = Some(Known { stamp, value, life: self.life, how });
+            self.known[key] = Some(Known { stamp, value, life: self.life, how, is_forgotten: false });
         }
     }
 
@@ -255,7 +261,7 @@ impl<'a> Check<'a> {
             let is_gone = match of_key.find(is_it) {
                 Some(acknowledged) => acknowledged.crashed.len() >= self.facts.quorum_of(acknowledged.write.life),
                 // What was read and not acknowledged was stored by some that nobody counted.
-                None => anew,
+                None => anew || known.is_forgotten,
             };
             if is_gone {
                 continue;
@@ -292,6 +298,9 @@ impl<'a> Check<'a> {
     fn crashed(&mut self, record: &Record) {
         self.crashes.push((record.node, record.incarnation, record.at));
         let NodeId::Follower(id) = record.node else { return };
+        if self.remember.remove(&record.node) && self.remember.is_empty() {
+            self.known.iter_mut().flatten().for_each(|known| known.is_forgotten = true);
+        }
         // It is forgotten already, and what it lost is what it held.
         for acknowledged in &mut self.acknowledged {
             if self.replay.forgot(acknowledged.write).contains(&(id, record.at)) {

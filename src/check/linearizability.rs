@@ -33,7 +33,7 @@
 
 mod deletions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deletions::Deletions;
 
@@ -41,8 +41,8 @@ use super::evidence::{At, count, not_applicable};
 use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::{Event, Outcome};
-use crate::base::{Key, ReadMode, Stamp, Value};
+use crate::base::trace::{Disturbance, Event, Outcome};
+use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -84,12 +84,27 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     })
 }
 
-/// When a leader began anew, with nothing, because nothing had survived anywhere: what was before is lost, and whether that
-/// may be is a question of durability.
+/// When what was before was lost, and whether that may be is a question of durability: a leader began anew, with nothing,
+/// because nothing had survived anywhere; or there were two leaders, and no follower was left that knew which is the present one.
 fn beginnings(run: &Recorded<'_>) -> Vec<Moment> {
-    let records = run.records.iter().enumerate();
-    let anew = records.filter(|(_, record)| matches!(record.event, Event::Recovered { anew: true, .. }));
-    anew.map(|(index, record)| Moment { index, at: record.at }).collect()
+    let mut remember: BTreeSet<NodeId> = BTreeSet::new();
+    let mut has_former = false;
+    let mut beginnings = Vec::new();
+    for (index, record) in run.records.iter().enumerate() {
+        let mut is_beginning = false;
+        match &record.event {
+            Event::Recovered { anew, .. } => is_beginning = *anew,
+            Event::Install { .. } => drop(remember.insert(record.node)),
+            Event::Fault { kind: Disturbance::Replace, .. } => has_former = true,
+            Event::Crash if record.node == NodeId::Former => has_former = false,
+            Event::Crash => is_beginning = remember.remove(&record.node) && remember.is_empty() && has_former,
+            _ => {}
+        }
+        if is_beginning {
+            beginnings.push(Moment { index, at: record.at });
+        }
+    }
+    beginnings
 }
 
 /// What the store held before anything was recorded.

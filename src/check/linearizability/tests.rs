@@ -2,7 +2,7 @@ use super::*;
 use crate::check::Finding;
 use crate::check::testing::{Story, c, f};
 
-const LEADER: crate::base::NodeId = crate::base::NodeId::Leader;
+const LEADER: NodeId = NodeId::Leader;
 
 /// c1 writes v1 from 1 to 5 ms.
 fn written() -> Story {
