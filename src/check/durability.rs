@@ -399,7 +399,8 @@ impl<'a> Check<'a> {
         let held = self.replay.held(NodeId::Leader, key);
         let is_later =
             |held: Held<'_>| held.stamp.epoch >= known.stamp.epoch && held.stamp.version > known.stamp.version;
-        known.value.is_none() || held.is_some_and(is_later)
+        let is_collected = self.collected[key].is_some_and(|deletion| deletion > known.stamp);
+        known.value.is_none() || is_collected || held.is_some_and(is_later)
     }
 
     fn kept_to_the_end(&mut self) {
