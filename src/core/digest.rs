@@ -46,6 +46,12 @@ impl Buckets {
         *digest = digest.wrapping_add(hash(key, stamp));
     }
 
+    /// A key that is there and stays has another stamp.
+    pub(super) fn change(&mut self, key: &Key, stamp: Stamp, before: Stamp) {
+        let digest = self.0.entry(bucket(key)).or_default();
+        *digest = digest.wrapping_sub(hash(key, before)).wrapping_add(hash(key, stamp));
+    }
+
     /// A key is not there any more that had this stamp.
     pub(super) fn remove(&mut self, key: &Key, stamp: Stamp) {
         let bucket = bucket(key);

@@ -82,6 +82,19 @@ pub enum Applied {
     },
 }
 
+/// What of an entry the digests count.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    stamp: Stamp,
+    is_tombstone: bool,
+}
+
+impl Counted {
+    fn of(entry: &Entry) -> Self {
+        Self { stamp: entry.stamp, is_tombstone: entry.is_tombstone() }
+    }
+}
+
 impl Store {
     /// Stores the entry if and only if its stamp is greater than the one that the key has.
     ///
@@ -89,24 +102,24 @@ impl Store {
     /// it. (Last-writer-wins by a unique, totally ordered stamp; Kleppmann, *Designing Data-Intensive Applications*,
     /// chapter 5.)
     pub fn apply(&mut self, key: &Key, entry: Entry) -> Applied {
-        match self.entries.get_mut(key) {
-            Some(stored) if entry.stamp > stored.stamp => {
-                let before = std::mem::replace(stored, entry);
-                self.uncount(key, &before);
-            }
+        let counted = Counted::of(&entry);
+        let before = match self.entries.get_mut(key) {
+            Some(stored) if entry.stamp > stored.stamp => Some(Counted::of(&std::mem::replace(stored, entry))),
             Some(stored) => return Applied::Stale { stored: stored.stamp },
-            None => drop(self.entries.insert(key.clone(), entry)),
-        }
-        self.count(key);
+            None => {
+                self.entries.insert(key.clone(), entry);
+                None
+            }
+        };
+        self.count(key, before, Some(counted));
         Applied::Yes
     }
 
     /// Stores the entry whatever is there: what a node does that does not compare stamps.
     pub(super) fn overwrite(&mut self, key: &Key, entry: Entry) {
-        if let Some(before) = self.entries.insert(key.clone(), entry) {
-            self.uncount(key, &before);
-        }
-        self.count(key);
+        let counted = Counted::of(&entry);
+        let before = self.entries.insert(key.clone(), entry);
+        self.count(key, before.as_ref().map(Counted::of), Some(counted));
     }
 
     /// Gives every entry the stamp of this epoch with its own version.
@@ -125,7 +138,7 @@ impl Store {
     /// Gives up the entries of which this is true, and returns them.
     pub(super) fn drop_those(&mut self, is: impl Fn(&Key, &Entry) -> bool) -> Vec<(Key, Entry)> {
         let dropped: Vec<(Key, Entry)> = self.entries.extract_if(.., |key, entry| is(key, entry)).collect();
-        dropped.iter().for_each(|(key, entry)| self.uncount(key, entry));
+        dropped.iter().for_each(|(key, entry)| self.count(key, Some(Counted::of(entry)), None));
         dropped
     }
 
@@ -133,28 +146,34 @@ impl Store {
     pub(super) fn forget(&mut self, key: &Key, stamp: Stamp) -> bool {
         let is_it = self.entries.get(key).is_some_and(|entry| entry.is_tombstone() && entry.stamp == stamp);
         if is_it && let Some(tombstone) = self.entries.remove(key) {
-            self.uncount(key, &tombstone);
+            self.count(key, Some(Counted::of(&tombstone)), None);
         }
         is_it
     }
 
-    /// What a key holds is counted in its bucket, or among the tombstones.
-    fn count(&mut self, key: &Key) {
-        let Some(entry) = self.entries.get(key) else { return };
-        if entry.is_tombstone() {
-            self.tombstones.insert(key.clone());
-            self.tombstones_digest.add(key, entry.stamp);
-        } else {
-            self.buckets.add(key, entry.stamp);
+    /// What a key holds now, if anything, is counted in its bucket or among the tombstones, in place of what it held.
+    fn count(&mut self, key: &Key, before: Option<Counted>, now: Option<Counted>) {
+        if let (Some(before), Some(now)) = (before, now)
+            && !before.is_tombstone
+            && !now.is_tombstone
+        {
+            return self.buckets.change(key, now.stamp, before.stamp);
         }
-    }
-
-    fn uncount(&mut self, key: &Key, entry: &Entry) {
-        if entry.is_tombstone() {
-            self.tombstones.remove(key);
-            self.tombstones_digest.remove(key, entry.stamp);
-        } else {
-            self.buckets.remove(key, entry.stamp);
+        match before {
+            Some(Counted { stamp, is_tombstone: true }) => {
+                self.tombstones.remove(key);
+                self.tombstones_digest.remove(key, stamp);
+            }
+            Some(Counted { stamp, .. }) => self.buckets.remove(key, stamp),
+            None => {}
+        }
+        match now {
+            Some(Counted { stamp, is_tombstone: true }) => {
+                self.tombstones.insert(key.clone());
+                self.tombstones_digest.add(key, stamp);
+            }
+            Some(Counted { stamp, .. }) => self.buckets.add(key, stamp),
+            None => {}
         }
     }
 

@@ -175,6 +175,9 @@ impl World {
     /// When a leader acts by itself, if nothing happens before, and which.
     fn next_wake_up(&self) -> (At, Machine) {
         let due = |leader: &LeaderHost| if leader.paused { At::MAX } else { leader.due };
+        if let [only] = self.leaders.as_slice() {
+            return (due(only), 0);
+        }
         let wake_ups = self.leaders.iter().zip(0..).map(|(leader, machine)| (due(leader), machine));
         wake_ups.min().unwrap_or((At::MAX, 0))
     }
