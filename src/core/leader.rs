@@ -407,6 +407,7 @@ impl Leader {
                     || (stored.standing == Standing::Normal && peer.link.is_current_in(stored.incarnation));
                 if counts {
                     peer.reachable = true;
+                    peer.link.heard(now);
                     return Some(stored.stamp);
                 }
                 self.look_after(now, from);

@@ -71,7 +71,7 @@ pub(super) fn set(leader: &mut Leader, followers: &mut [Follower], key: &str, va
 /// What the leader asks now.
 pub(super) fn calls(leader: &mut Leader) -> Vec<Call> {
     let outputs = std::iter::from_fn(|| leader.poll_output());
-    outputs.filter_map(|output| if let Output::Ask(call) = output { Some(call) } else { None }).collect()
+    outputs.filter_map(|output| if let Output::Ask(call) = output { Some(*call) } else { None }).collect()
 }
 
 /// A follower answers a question.

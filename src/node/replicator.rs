@@ -293,7 +293,7 @@ impl Replicator {
                         let _ = reader.send((readable == Readable::Yes).then(found));
                     }
                 }
-                Output::Ask(call) => self.questions[call.to.index()].put(call),
+                Output::Ask(call) => self.questions[call.to.index()].put(*call),
                 Output::Tell(news) => self.tell(state, &news),
                 Output::Complete(completion) => {
                     let Completion { write, ok, confirmations, .. } = completion;

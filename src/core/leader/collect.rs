@@ -57,12 +57,17 @@ impl Collection {
 
 impl Leader {
     /// Goes on with forgetting deletions. True if there is something new to tell the followers.
+    #[inline]
     pub(super) fn collect(&mut self) -> bool {
+        (self.collection.is_some() || self.store.tombstone_count() > 0) && self.go_on_collecting()
+    }
+
+    fn go_on_collecting(&mut self) -> bool {
         // Whoever has no epochs asks its followers nothing.
         if !matches!(self.phase, Phase::Serving) || !self.config.rules.recover_on_start {
             return false;
         }
-        if self.collection.is_none() && self.store.tombstone_count() > 0 {
+        if self.collection.is_none() {
             self.collection = self.next_collection();
         }
         let may_begin = match &self.collection {

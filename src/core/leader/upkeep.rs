@@ -12,9 +12,9 @@ use crate::core::ask::{Answer, Ask, Configuration, Identity, Incarnation, Promis
 use crate::core::backoff::jittered_pause;
 use crate::core::digest::{Buckets, Summary};
 
-/// How often a follower is asked whether it is still there, and whether it stores what it should.
+/// How long a follower may be silent before it is asked whether it is still there, and whether it stores what it should.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How often stores are compared in which something is always on its way. Others are as soon as they differ.
+/// How often one is asked that is never silent, and how often its store is compared though something is always on its way.
 const COMPARISON: Duration = Duration::from_secs(10);
 
 /// What a leader knows of a follower.
@@ -30,6 +30,7 @@ pub(super) struct Link {
     pub(super) not_before: Duration,
     /// How many questions in a row had no answer.
     failures: u32,
+    heard_at: Duration,
     asked_at: Duration,
     /// When its buckets were last compared.
     compared_at: Duration,
@@ -104,6 +105,10 @@ impl Link {
         self.failures == 0
     }
 
+    pub(super) fn heard(&mut self, now: Duration) {
+        self.heard_at = now;
+    }
+
     pub(super) fn ask_at(&self) -> Option<Duration> {
         self.ask_at
     }
@@ -163,10 +168,12 @@ impl Leader {
                 self.source_is_silent(from);
             }
             Asked::Legacy { is_empty } => {
+                link.heard(now);
                 link.failures = 0;
                 self.take_for_legacy(from, is_empty);
             }
             Asked::Answered(answer) => {
+                link.heard(now);
                 link.failures = 0;
                 link.in_doubt = false;
                 if link.is_legacy() {
@@ -280,7 +287,7 @@ impl Leader {
             peer.link.compare = is_quiet || now >= peer.link.compared_at + COMPARISON;
             return;
         };
-        peer.link.compared_at = now;
+        peer.link.compared_at = peer.link.asked_at;
         // Where something was on its way when it was asked, or has been written since, there is nothing to be seen.
         let ours = self.store.buckets();
         let differing: Vec<u8> = theirs.differing(ours).collect();
@@ -341,13 +348,18 @@ impl Leader {
     /// Asks every follower what is to be asked now.
     pub(super) fn attend_to_all(&mut self, now: Duration) {
         for to in self.followers() {
-            self.attend(now, to);
+            self.ask_or_arrange(now, to);
         }
+        self.look_for_next_ask();
     }
 
     /// Asks a follower what is to be asked now, or arranges for it to be asked when it is time.
     pub(super) fn attend(&mut self, now: Duration, to: FollowerId) {
         self.ask_or_arrange(now, to);
+        self.look_for_next_ask();
+    }
+
+    fn look_for_next_ask(&mut self) {
         let asks = self.peers.iter().filter_map(|peer| peer.link.ask_at);
         self.next_ask = asks.min().unwrap_or(Duration::MAX);
     }
@@ -362,7 +374,7 @@ impl Leader {
         let due = if urgent || std::mem::take(&mut link.is_due) {
             link.not_before
         } else {
-            link.not_before.max(link.asked_at + HEARTBEAT)
+            link.not_before.max((link.heard_at + HEARTBEAT).min(link.asked_at + COMPARISON))
         };
         if due > now {
             link.ask_at = Some(due);
@@ -378,7 +390,7 @@ impl Leader {
         let link = &mut self.peers[to.index()].link;
         link.asked_at = now;
         link.call = Some(Pending { number, epoch: self.epoch, round, summary, settled, says_recovered });
-        self.outputs.push_back(Output::Ask(Call { to, number, ask }));
+        self.outputs.push_back(Output::Ask(Box::new(Call { to, number, ask })));
     }
 
     /// Whether the next question to a follower is to be asked at once.

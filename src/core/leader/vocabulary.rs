@@ -51,7 +51,7 @@ pub enum Output {
     /// Answer the client of this write.
     Complete(Completion),
     /// Bring this question to its follower and call [`Leader::handle_answer`](super::Leader::handle_answer) with the answer, or with none, once.
-    Ask(Call),
+    Ask(Box<Call>),
     /// Answer a reader: with what was committed, or not at all.
     Read(ReadId, Readable),
     /// Nothing: it is told for those who watch.

@@ -390,7 +390,7 @@ impl<'a> Step<'a> {
                 Output::Ask(call) => {
                     let site = self.state.site_mut(call.to);
                     let frail = site.memory.is_none();
-                    site.interview = Some(Interview { call, answer: None, frail });
+                    site.interview = Some(Interview { call: *call, answer: None, frail });
                 }
                 Output::Tell(news) => self.news(&news),
             }

@@ -36,6 +36,8 @@ struct Call {
     machine: Machine,
     kind: PlannedKind,
     key: Key,
+    /// What it writes, if it is to set the key.
+    value: Option<Value>,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
 }
@@ -121,15 +123,17 @@ impl World {
         let hangs_up = host.hangs_up.get(&number).copied();
         let machine = self.former().filter(|_| self.loyal.contains(&id)).unwrap_or(self.present());
         let target = if target == NodeId::Leader { self.name_of(machine) } else { target };
+        let mut value = None;
         let event = match kind {
             PlannedKind::Set => {
-                let value = self.clients[client as usize].written(number);
-                Happened::InvokeSet { operation, target, key: key.clone(), value }
+                let written = self.clients[client as usize].written(number);
+                value = Some(written.clone());
+                Happened::InvokeSet { operation, target, key: key.clone(), value: written }
             }
             PlannedKind::Delete => Happened::InvokeDelete { operation, target, key: key.clone() },
             PlannedKind::Get { mode, .. } => Happened::InvokeGet { operation, target, key: key.clone(), mode },
         };
-        self.clients[client as usize].current = Some(Call { number, target, machine, kind, key, answer: None });
+        self.clients[client as usize].current = Some(Call { number, target, machine, kind, key, value, answer: None });
         self.trace.push(self.now, id, 0, event);
         self.call_deadlines.push_back((self.now + self.call_deadline, call));
         self.queue.push_transit(self.now + self.latency, Event::Call(call));
@@ -179,7 +183,7 @@ impl World {
         }
         match (current.kind, current.target) {
             (PlannedKind::Set, _) => {
-                let value = Some(host.written(number));
+                let value = current.value.clone();
                 self.write(machine, call, operation_name(client, number), key, value);
             }
             (PlannedKind::Delete, _) => self.write(machine, call, operation_name(client, number), key, None),
@@ -288,11 +292,13 @@ impl World {
 
     /// What came of a call reaches its client.
     pub(super) fn answer(&mut self, call: CallId) {
-        if self.is_waiting(call)
-            && let Some(current) = self.clients[call.client as usize].current.take()
-        {
-            let answer = current.answer.expect("it is on its way only once it is known");
-            self.return_to(call.client, current.number, answer);
+        let is_waiting = self.is_waiting(call);
+        let host = &mut self.clients[call.client as usize];
+        if is_waiting && let Some(current) = &mut host.current {
+            let answer = current.answer.take().expect("it is on its way only once it is known");
+            let number = current.number;
+            host.current = None;
+            self.return_to(call.client, number, answer);
         }
     }
 

@@ -44,7 +44,7 @@ impl World {
         while let Some(output) = self.leaders[machine].state.poll_output() {
             match output {
                 Output::Send(message) => self.hand_over(machine, message),
-                Output::Ask(call) => self.pose(machine, call),
+                Output::Ask(call) => self.pose(machine, *call),
                 Output::Read(read, readable) => {
                     if let Some(call) = self.leaders[machine].reading.remove(&read) {
                         self.answer_waiting_read(machine, call, readable);
