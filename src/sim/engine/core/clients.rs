@@ -245,11 +245,11 @@ impl World {
 
     /// A write reaches the leader; without a value it deletes the key.
     fn write(&mut self, machine: Machine, call: CallId, operation: u64, key: Key, value: Option<Value>) {
-        let now = self.leaders[machine].shown_at(self.now);
-        let leader = &mut self.leaders[machine].state;
+        let leader = &mut self.leaders[machine];
+        let now = leader.shown_at(self.now);
         let accepted = match value.clone() {
-            Some(value) => leader.set(now, Some(operation), key.clone(), value),
-            None => leader.delete(now, Some(operation), key.clone()),
+            Some(value) => leader.state.set(now, Some(operation), key.clone(), value),
+            None => leader.state.delete(now, Some(operation), key.clone()),
         };
         match accepted {
             Ok(accepted) => {

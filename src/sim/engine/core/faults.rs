@@ -91,7 +91,7 @@ impl World {
             (NodeId::Follower(follower), leader) => (follower, leader, Way::ToLeader),
             _ => return None,
         };
-        Some((Ends { machine: self.machine_of(leader)?, follower }, way))
+        Some((Ends::new(self.machine_of(leader)?, follower), way))
     }
 
     /// The links that end at a node.
@@ -143,7 +143,7 @@ impl World {
     /// What a leader loses that is killed: its memory, and its connections.
     fn end_leader(&mut self, machine: Machine) {
         self.leaders[machine].crash();
-        let own = self.exchanges.open().filter(|(_, exchange)| exchange.ends.machine == machine);
+        let own = self.exchanges.open().filter(|(_, exchange)| exchange.ends.machine() == machine);
         let own: Vec<_> = own.map(|(id, _)| id).collect();
         for id in own {
             self.exchanges.close(id, &mut self.batch);

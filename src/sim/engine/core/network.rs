@@ -13,11 +13,21 @@ pub(super) struct Network {
     usual_latency: At,
 }
 
-/// What is at the two ends of a link: a machine that runs a leader, and a follower.
+/// What is at the two ends of a link: a machine that runs a leader, and a follower. Small, for every event that is to come has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ends {
-    pub(super) machine: Machine,
+    machine: u16,
     pub(super) follower: FollowerId,
+}
+
+impl Ends {
+    pub(super) fn new(machine: Machine, follower: FollowerId) -> Self {
+        Self { machine: machine.try_into().expect("nobody starts so many leaders"), follower }
+    }
+
+    pub(super) fn machine(self) -> Machine {
+        self.machine.into()
+    }
 }
 
 /// A machine on which a leader runs, counted from 0. The last one is that of the present leader.
@@ -66,12 +76,12 @@ impl Network {
         self.links.extend((0..self.followers).map(link));
     }
 
-    fn link(&self, Ends { machine, follower }: Ends) -> &Link {
-        &self.links[machine * self.followers + follower.index()]
+    fn link(&self, ends: Ends) -> &Link {
+        &self.links[ends.machine() * self.followers + ends.follower.index()]
     }
 
-    fn link_mut(&mut self, Ends { machine, follower }: Ends) -> &mut Link {
-        &mut self.links[machine * self.followers + follower.index()]
+    fn link_mut(&mut self, ends: Ends) -> &mut Link {
+        &mut self.links[ends.machine() * self.followers + ends.follower.index()]
     }
 
     pub(super) fn send(&self, ends: Ends, way: Way) -> Passage {

@@ -34,7 +34,7 @@ impl World {
             self.act(machine);
         }
         while let Some(follower) = self.leaders[machine].ready_lane(now) {
-            self.send_what_is_due(Ends { machine, follower }, now);
+            self.send_what_is_due(Ends::new(machine, follower), now);
         }
         self.leaders[machine].arrange_wake_up();
     }
@@ -69,19 +69,20 @@ impl World {
 
     /// Hands a message over to the emulated network.
     fn hand_over(&mut self, machine: Machine, message: Message) {
-        let now = self.leaders[machine].shown_at(self.now);
-        let id = message.id();
-        let name = self.name_of(machine);
-        let Fate { delay, loss, copy } = self.leaders[machine].netem.fate(now, name, id, message.update.operation);
+        let (id, name, chooses) = (message.id(), self.name_of(machine), self.chooses());
+        let leader = &mut self.leaders[machine];
+        let now = leader.shown_at(self.now);
+        let Fate { delay, loss, copy } = leader.netem.fate(now, name, id, message.update.operation);
         let copied = copy.map(Into::into);
-        self.record_of_leader(machine, Happened::Send { message: id, delay: delay.into(), lost: loss, copy: copied });
-        if self.chooses() {
+        let sent = Happened::Send { message: id, delay: delay.into(), lost: loss, copy: copied };
+        self.trace.push(self.now, name, leader.life, sent);
+        if chooses {
             if copy.is_some() {
                 self.offer_message(machine, message.clone(), None, true);
             }
             return self.offer_message(machine, message, loss, false);
         }
-        let lane = &mut self.leaders[machine].lanes[id.to.index()];
+        let lane = &mut leader.lanes[id.to.index()];
         if let Some(copy) = copy {
             lane.push(now + copy, message.clone(), None);
         }
@@ -89,7 +90,8 @@ impl World {
     }
 
     /// Sends one request with what is due to a follower that is ready for it, unless the emulated network loses it all.
-    fn send_what_is_due(&mut self, Ends { machine, follower }: Ends, now: At) {
+    fn send_what_is_due(&mut self, ends: Ends, now: At) {
+        let (machine, follower) = (ends.machine(), ends.follower);
         let deadline = now + self.leaders[machine].patience;
         self.leaders[machine].lanes[follower.index()].take_due(Duration::from_micros(now), &mut self.batch);
         for parcel in self.batch.extract_if(.., |parcel| parcel.loss == Some(LostPart::Request)) {
@@ -98,13 +100,13 @@ impl World {
         if self.batch.is_empty() {
             self.leaders[machine].lanes[follower.index()].look();
         } else {
-            self.dispatch(Ends { machine, follower }, now, deadline);
+            self.dispatch(ends, now, deadline);
         }
     }
 
     /// Sends the batch in one request.
     fn dispatch(&mut self, ends: Ends, now: At, deadline: At) {
-        let Ends { machine, follower } = ends;
+        let (machine, follower) = (ends.machine(), ends.follower);
         let (number, connection) = self.leaders[machine].lanes[follower.index()].send();
         let request = RequestId { incarnation: self.leaders[machine].life, number };
         let id = self.exchanges.begin(ends, request, now, connection);
@@ -122,7 +124,7 @@ impl World {
         let to = call.to;
         let connection = self.leaders[machine].lanes[to.index()].borrow();
         let request = RequestId { incarnation: self.leaders[machine].life, number: 0 };
-        let id = self.exchanges.begin(Ends { machine, follower: to }, request, now, connection);
+        let id = self.exchanges.begin(Ends::new(machine, to), request, now, connection);
         self.exchanges.get(id).expect("it has just begun").question = Some((call, None));
         let leader = &mut self.leaders[machine];
         leader.deadlines.push_back((now + leader.patience, id));
@@ -155,7 +157,7 @@ impl World {
         }
         let paused = match way {
             Way::ToFollower => self.followers[ends.follower.index()].inbox_if_paused(),
-            Way::ToLeader => self.leaders[ends.machine].inbox_if_paused(),
+            Way::ToLeader => self.leaders[ends.machine()].inbox_if_paused(),
         };
         paused.is_none_or(|inbox| {
             inbox.push(event);
@@ -235,7 +237,8 @@ impl World {
             return;
         }
         let exchange = self.exchanges.get(id).expect("it has arrived");
-        let (Ends { machine, follower: to }, sent_at, connection) = (exchange.ends, exchange.sent_at, exchange.life);
+        let (machine, to) = (exchange.ends.machine(), exchange.ends.follower);
+        let (sent_at, connection) = (exchange.sent_at, exchange.life);
         if let Some((call, answer)) = exchange.question.take() {
             let was_open = exchange.open;
             self.exchanges.settle(id);
@@ -280,7 +283,7 @@ impl World {
 
     /// The leader hears that all connections to one of a follower's lives are dead.
     pub(super) fn life_ended(&mut self, ends: Ends, life: u64) {
-        let (Ends { machine, follower }, event) = (ends, Event::Ended { ends, life });
+        let (machine, follower, event) = (ends.machine(), ends.follower, Event::Ended { ends, life });
         if !self.network.lets_in(ends, Way::ToLeader, event) {
             return;
         }
@@ -298,7 +301,7 @@ impl World {
 
     /// There will be no answer.
     fn give_up_and_go_on(&mut self, id: ExchangeId, reason: LossReason) {
-        let Some(machine) = self.exchanges.get(id).map(|exchange| exchange.ends.machine) else { return };
+        let Some(machine) = self.exchanges.get(id).map(|exchange| exchange.ends.machine()) else { return };
         self.exchanges.settle(id);
         self.give_up(id, reason);
         self.leaders[machine].arrange_wake_up();
@@ -307,7 +310,7 @@ impl World {
     /// The leader waits for an answer no longer.
     fn give_up(&mut self, id: ExchangeId, reason: LossReason) {
         let Some(exchange) = self.exchanges.get(id).filter(|exchange| exchange.open) else { return };
-        let Ends { machine, follower: to } = exchange.ends;
+        let (machine, to) = (exchange.ends.machine(), exchange.ends.follower);
         if let Some((call, _)) = exchange.question.clone() {
             self.exchanges.close(id, &mut Vec::new());
             return self.hear(machine, &call, Asked::Lost);
@@ -344,9 +347,10 @@ impl World {
             Ok(reply) => (reply, reply.event(id)),
             Err(reason) => (Reply::Lost, Happened::Lost { message: id, reason }),
         };
-        self.record_of_leader(machine, event);
-        let now = self.leaders[machine].shown_at(self.now);
-        self.leaders[machine].state.handle_reply(now, message, reply);
+        let name = self.name_of(machine);
+        let leader = &mut self.leaders[machine];
+        self.trace.push(self.now, name, leader.life, event);
+        leader.state.handle_reply(leader.shown_at(self.now), message, reply);
         self.act(machine);
     }
 }
