@@ -61,6 +61,17 @@ pub(super) enum Passage {
     Lost,
 }
 
+/// What becomes of something that was on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The link was cut meanwhile.
+    Lost,
+    /// The link is on hold and keeps it.
+    Held,
+    /// It is there.
+    In,
+}
+
 impl Network {
     /// One machine, and these followers.
     pub(super) fn new(followers: usize, latency: At) -> Self {
@@ -92,9 +103,17 @@ impl Network {
         Passage::Takes { latency: link.latency, cuts: link.cuts[way as usize] }
     }
 
-    /// Whether what was sent when the link had been cut so often gets through.
-    pub(super) fn passes(&self, ends: Ends, way: Way, cuts: u32) -> bool {
-        self.link(ends).cuts[way as usize] == cuts
+    /// Whether what was sent when the link had been cut so often gets through, and gets in.
+    pub(super) fn arrives(&mut self, ends: Ends, way: Way, cuts: u32, event: Event) -> Arrival {
+        let link = self.link_mut(ends);
+        match () {
+            () if link.cuts[way as usize] != cuts => Arrival::Lost,
+            () if link.held == 0 => Arrival::In,
+            () => {
+                link.waiting.push_back((way, event));
+                Arrival::Held
+            }
+        }
     }
 
     /// Whether what arrives gets in. If not, the link is on hold and keeps it.

@@ -4,7 +4,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::exchange::ExchangeId;
-use super::network::{Ends, Machine, Passage, Way};
+use super::network::{Arrival, Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
 use crate::base::NodeId;
@@ -148,12 +148,13 @@ impl World {
     fn has_arrived(&mut self, id: ExchangeId, way: Way, event: Event) -> bool {
         let Some(exchange) = self.exchanges.get(id) else { return false };
         let (ends, cuts) = (exchange.ends, exchange.cuts);
-        if !self.network.passes(ends, way, cuts) {
-            self.exchanges.settle(id);
-            return false;
-        }
-        if !self.network.lets_in(ends, way, event) {
-            return false;
+        match self.network.arrives(ends, way, cuts, event) {
+            Arrival::In => {}
+            Arrival::Held => return false,
+            Arrival::Lost => {
+                self.exchanges.settle(id);
+                return false;
+            }
         }
         let paused = match way {
             Way::ToFollower => self.followers[ends.follower.index()].inbox_if_paused(),
