@@ -311,10 +311,8 @@ impl LeaderHost {
         if !self.up {
             return;
         }
-        let mut wake_at = self.state_due;
-        for lane in &self.lanes {
-            wake_at = wake_at.min(lane.ready_at);
-        }
+        let lanes = self.lanes.iter().map(|lane| lane.ready_at).min().unwrap_or(At::MAX);
+        let mut wake_at = self.state_due.min(lanes);
         if let Some(((at, _), _)) = self.lost.first_key_value() {
             wake_at = wake_at.min(*at);
         }

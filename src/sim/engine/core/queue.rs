@@ -87,6 +87,7 @@ impl Queue {
     }
 
     /// What happens next, and when, if that is due by this time.
+    #[inline]
     pub(super) fn pop_by(&mut self, time: At) -> Option<(At, Event)> {
         let other = self.others.peek().map(|Reverse(other)| other);
         let next = match (self.transits.front(), other) {

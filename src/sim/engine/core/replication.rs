@@ -132,6 +132,7 @@ impl World {
     }
 
     /// Puts the next step of an exchange on its way.
+    #[inline]
     pub(super) fn transmit(&mut self, id: ExchangeId, way: Way, event: Event) {
         let Some(exchange) = self.exchanges.get(id) else { return };
         match self.network.send(exchange.ends, way) {
