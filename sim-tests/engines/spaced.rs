@@ -85,7 +85,7 @@ fn planned((key, courses, read): &Drawn, number: u16, followers: usize) -> Expli
     let write = if courses[0].slots % 4 == 3 { PlannedKind::Delete } else { PlannedKind::Set };
     let kind = read.map_or(write, |place| PlannedKind::get(node(place)));
     let key = Key::new(["x", "y"][usize::from(*key)]).expect("a short name");
-    ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key }
+    ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key, request: None }
 }
 
 fn of_messages(operations: &[Drawn], followers: usize) -> Vec<Fault> {

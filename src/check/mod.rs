@@ -9,6 +9,7 @@ pub mod durability;
 mod evidence;
 mod facts;
 mod final_states;
+pub mod idempotence;
 pub mod integrity;
 mod keys;
 pub mod latency_law;
@@ -72,6 +73,7 @@ fn judge(property: Property, prepared: &Prepared<'_>) -> Verdict {
         Property::MonotonicState => monotonic_state::judge(prepared),
         Property::Liveness => liveness::judge(prepared),
         Property::Bounds => bounds::judge(prepared),
+        Property::Idempotence => idempotence::judge(prepared),
         Property::LatencyLaw => latency_law::judge(prepared),
     }
 }

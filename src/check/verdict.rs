@@ -26,6 +26,8 @@ pub enum Property {
     Liveness,
     /// K11: queues stay under their caps.
     Bounds,
+    /// K12: what a client asks for once more happens once.
+    Idempotence,
     /// K13: latencies follow the order statistic.
     LatencyLaw,
 }
@@ -37,7 +39,7 @@ impl Property {
     }
 
     /// Every property, in the order of the catalogue.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Integrity,
         Self::Linearizability,
         Self::Durability,
@@ -48,6 +50,7 @@ impl Property {
         Self::MonotonicState,
         Self::Liveness,
         Self::Bounds,
+        Self::Idempotence,
         Self::LatencyLaw,
     ];
 
@@ -64,6 +67,7 @@ impl Property {
             Self::MonotonicState => "monotonic-state",
             Self::Liveness => "liveness",
             Self::Bounds => "bounds",
+            Self::Idempotence => "idempotence",
             Self::LatencyLaw => "latency-law",
         }
     }

@@ -142,6 +142,7 @@ impl Leader {
             }
             self.drop_reads();
             self.open.clear();
+            self.retries.clear();
             for (to, peer) in self.followers().zip(&mut self.peers) {
                 (peer.unanswered, peer.unanswered_bytes) = (0, 0);
                 peer.resender = super::Resender::new(to, self.config.seed.fork("resend"));
@@ -166,14 +167,15 @@ impl Leader {
 
     /// Goes on as far as what is known allows, and asks what is to be asked then.
     pub(super) fn go_on(&mut self, now: Duration) {
-        while self.advance() {}
+        while self.advance(now) {}
+        self.confirm_retries();
         self.answer_reads();
-        self.collect();
+        self.collect(now);
         self.attend_to_all(now);
     }
 
     /// Takes the next step of a start, if it can be taken.
-    fn advance(&mut self) -> bool {
+    fn advance(&mut self, now: Duration) -> bool {
         let Phase::Starting(start) = &self.phase else { return false };
         match &start.stage {
             Stage::Fencing => match self.basis(|_| true) {
@@ -196,7 +198,7 @@ impl Leader {
             Stage::Confirming => {
                 let round = if self.config.rules.confirm_promises { self.round } else { 0 };
                 let basis = self.basis(|promised| promised.included && promised.round >= round);
-                basis.map(|basis| self.recovered(&basis)).is_some()
+                basis.map(|basis| self.recovered(now, &basis)).is_some()
             }
             Stage::Quorum => {
                 let serves = self.current() >= self.quorum_to_serve() || !self.config.rules.replicate_recovered;
@@ -303,7 +305,7 @@ impl Leader {
     }
 
     /// Everything that was acknowledged is known.
-    fn recovered(&mut self, basis: &Basis) {
+    fn recovered(&mut self, now: Duration, basis: &Basis) {
         let Phase::Starting(start) = &mut self.phase else { return };
         let mut store = std::mem::take(&mut start.merged);
         start.found = store.summary();
@@ -315,6 +317,7 @@ impl Leader {
         let deleted = store.tombstones().map(|(_, stamp)| stamp.version).max();
         self.floor = self.floor.max(deleted);
         self.store = store;
+        self.hold_all_tombstones(now);
         let Basis { from, anew } = *basis;
         self.outputs.push_back(Output::Tell(News::Recovered { epoch: self.epoch, keys, from, anew }));
     }

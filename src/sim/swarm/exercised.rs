@@ -37,11 +37,13 @@ pub enum Exercised {
     Resend,
     /// A deletion was forgotten, as something that all followers have.
     Collect,
+    /// A client asked for a write once more, and the leader knew it.
+    Retry,
 }
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -57,11 +59,12 @@ impl Exercised {
         Self::Reorder,
         Self::Resend,
         Self::Collect,
+        Self::Retry,
     ];
 
     /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
     pub fn is_fault(self) -> bool {
-        !matches!(self, Self::Restart | Self::Reorder | Self::Resend | Self::Collect)
+        !matches!(self, Self::Restart | Self::Reorder | Self::Resend | Self::Collect | Self::Retry)
     }
 
     /// Whether what this generator makes can show it. Nothing restarts where nothing crashes, and what a rule brings about
@@ -74,6 +77,7 @@ impl Exercised {
             Self::Reorder => rules.compare_stamps,
             Self::Resend => rules.resend_missed,
             Self::Collect => rules.recover_on_start && rules.resend_missed,
+            Self::Retry => rules.deduplicate_requests,
             _ => true,
         }
     }
@@ -102,6 +106,7 @@ impl Exercised {
             Event::Crash => Self::Crash,
             Event::Restart => Self::Restart,
             Event::Collect { .. } => Self::Collect,
+            Event::Retry { .. } => Self::Retry,
             Event::Reject { stored, stamp, .. } if stored > stamp => Self::Reorder,
             Event::Fault { kind, .. } => match kind {
                 Disturbance::Hold => Self::Hold,
@@ -176,6 +181,7 @@ impl fmt::Display for Exercised {
             Self::Reorder => "reorder",
             Self::Resend => "resend",
             Self::Collect => "collect",
+            Self::Retry => "retry",
         })
     }
 }

@@ -8,7 +8,7 @@ use super::queue::{At, CallId, ClientIndex, Event};
 use super::world::World;
 use crate::base::trace::{Event as Happened, Outcome, operation_name};
 use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
-use crate::core::{Completion, Readable, Standing};
+use crate::core::{Completion, Readable, Standing, Terms};
 use crate::node;
 use crate::sim::engine::story;
 use crate::sim::scenario::{OperationName, PlannedKind, PlannedOperation};
@@ -33,6 +33,8 @@ struct Call {
     target: NodeId,
     kind: PlannedKind,
     key: Key,
+    /// The operation that the write is named after, if it has a name by which the leader knows it again.
+    request: Option<OperationName>,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
 }
@@ -65,8 +67,14 @@ impl ClientHost {
     /// The client that writes once everything is healed.
     pub(super) fn prober(id: NodeId) -> Self {
         let key = Key::new(story::PROBED_KEY).expect("a short name");
-        let probe =
-            |number| PlannedOperation { number, at_ms: 0, think_ms: 0, kind: PlannedKind::Set, key: key.clone() };
+        let probe = |number| PlannedOperation {
+            number,
+            at_ms: 0,
+            think_ms: 0,
+            kind: PlannedKind::Set,
+            key: key.clone(),
+            request: None,
+        };
         let operations = (1..=story::PROBES).map(probe).collect();
         Self { is_prober: true, ..Self::new(id, operations, &BTreeMap::new()) }
     }
@@ -76,8 +84,9 @@ impl ClientHost {
         self.todo.len()
     }
 
-    fn written(&self, number: u64) -> Value {
+    fn written(&self, number: u64, request: Option<OperationName>) -> Value {
         let json = match self.id {
+            _ if let Some(named_after) = request => story::written_value(named_after),
             NodeId::Client(client) if !self.is_prober => story::written_value(OperationName { client, number }),
             _ => story::probed_value(number),
         };
@@ -100,16 +109,19 @@ impl World {
 
     pub(super) fn begin_operation(&mut self, client: ClientIndex) {
         let host = &mut self.clients[client as usize];
-        let Some(PlannedOperation { number, kind, key, .. }) = host.todo.next() else { return };
+        let Some(PlannedOperation { number, kind, key, request, .. }) = host.todo.next() else { return };
         host.calls += 1;
         let call = CallId { client, ordinal: host.calls };
         let (id, operation) = (host.id, number);
         let target = kind.target();
         let hangs_up = host.hangs_up.get(&number).copied();
-        host.current = Some(Call { number, target, kind, key: key.clone(), answer: None });
+        host.current = Some(Call { number, target, kind, key: key.clone(), request, answer: None });
+        let request_id = request.map(story::request_name);
         let event = match kind {
-            PlannedKind::Set => Happened::InvokeSet { operation, target, key, value: host.written(number) },
-            PlannedKind::Delete => Happened::InvokeDelete { operation, target, key },
+            PlannedKind::Set => {
+                Happened::InvokeSet { operation, target, key, value: host.written(number, request), request_id }
+            }
+            PlannedKind::Delete => Happened::InvokeDelete { operation, target, key, request_id },
             PlannedKind::Get { mode, .. } => Happened::InvokeGet { operation, target, key, mode },
         };
         self.trace.push(self.now, id, 0, event);
@@ -154,16 +166,17 @@ impl World {
         if let Some(inbox) = inbox {
             return inbox.push(Event::Call(call));
         }
-        let (client, number, key) = (host.id, current.number, current.key.clone());
+        let (client, number, key, request) = (host.id, current.number, current.key.clone(), current.request);
         if !matches!(current.target, NodeId::Follower(_)) && !self.leader.state.serves() {
             return self.park(call);
         }
         match (current.kind, current.target) {
-            (PlannedKind::Set, _) => {
-                let value = Some(host.written(number));
-                self.write(call, operation_name(client, number), key, value);
+            (PlannedKind::Set | PlannedKind::Delete, _) => {
+                let value = (current.kind == PlannedKind::Set).then(|| host.written(number, request));
+                let operation = Some(operation_name(client, number));
+                let terms = Terms { operation, request: request.map(story::request_name), if_version: None };
+                self.write(call, terms, key, value);
             }
-            (PlannedKind::Delete, _) => self.write(call, operation_name(client, number), key, None),
             (PlannedKind::Get { .. }, NodeId::Follower(follower)) => {
                 let follower = &self.followers[follower.index()].state;
                 match follower.identity().standing {
@@ -221,18 +234,12 @@ impl World {
     }
 
     /// A write reaches the leader; without a value it deletes the key.
-    fn write(&mut self, call: CallId, operation: u64, key: Key, value: Option<Value>) {
+    fn write(&mut self, call: CallId, terms: Terms, key: Key, value: Option<Value>) {
         let now = self.leader.shown_at(self.now);
-        let accepted = match value.clone() {
-            Some(value) => self.leader.state.set(now, Some(operation), key.clone(), value),
-            None => self.leader.state.delete(now, Some(operation), key.clone()),
-        };
-        match accepted {
+        match self.leader.state.write(now, &terms, key.clone(), value.clone()) {
             Ok(accepted) => {
-                let (write, stamp) = (accepted.write, accepted.stamp);
-                let operation = value.is_none().then_some(operation);
-                self.record_of_leader(Happened::Accept { write, key, stamp, value, operation });
-                self.leader.waiting.push(write, call);
+                self.record_of_leader(accepted.event(terms, key, value));
+                self.leader.waiting.push(accepted.write, call);
                 self.act();
                 self.leader.arrange_wake_up();
             }
