@@ -200,6 +200,8 @@ mod tests {
             ("\"key\":\"x\",", "", "missing field `key`"),
             ("\"set\"", "\"delete\"", "a delete has no value"),
             ("set", "cas", "unknown variant `cas`"),
+            ("set\"", "get\",\"request_id\":\"r\"", "a get has no request_id"),
+            ("}", ",\"request_id\":\"\"}", "a request_id must be 1 to 64 bytes"),
             ("}", ",\"returned_us\":9}", "go together"),
             ("}", ",\"returned_us\":4,\"returned_order\":0}", "returns after"),
         ] {
