@@ -1,7 +1,7 @@
 //! Keys that are deleted, over HTTP on loopback TCP.
 
 use semisync::base::wire::ReplicateRequest;
-use semisync::base::{FollowerId, NodeId, Version};
+use semisync::base::{FollowerId, NodeId, Requests, Version};
 use semisync::client::{Failed, Outcome, ReadError};
 use semisync::net::HostPort;
 
@@ -143,6 +143,7 @@ async fn by_hand_and_by_the_leader() {
         version: Version::new(version).unwrap(),
         epoch: None,
         leader: None,
+        requests: Requests::default(),
     };
     assert!(client.replicate(&follower, &by_hand(true, 2)).await.unwrap().applied);
     assert_eq!(client.get(&follower, &x).await.unwrap(), None);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use semisync::base::wire::{ReplicateBody, ReplicateRequest};
-use semisync::base::{NodeId, Version};
+use semisync::base::{NodeId, Requests, Version};
 use semisync::client::{Client, Cluster};
 use semisync::live::race::{Race, StoryReport};
 use semisync::live::verify::{Differs, verify};
@@ -34,7 +34,15 @@ async fn fill(node: &Running, keys: std::ops::Range<u32>) {
         .map(|n| {
             let (key, value) = (key(&format!("key {n:06}")), json(&n.to_string()));
             let version = Version::new(7).expect("a version");
-            ReplicateRequest { key, value, deleted: false, version, epoch: None, leader: None }
+            ReplicateRequest {
+                key,
+                value,
+                deleted: false,
+                version,
+                epoch: None,
+                leader: None,
+                requests: Requests::default(),
+            }
         })
         .collect();
     for batch in items.chunks(1000) {

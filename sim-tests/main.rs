@@ -10,6 +10,7 @@ mod live;
 mod live_commands;
 mod parity;
 mod peers;
+mod requests;
 mod stories;
 mod support;
 mod tidy;

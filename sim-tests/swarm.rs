@@ -131,8 +131,8 @@ fn reports(generator: &Generator, seeds: SeedRange, jobs: usize) -> Vec<SeedRepo
 /// run at a time.
 #[test]
 fn sixty_seeds_try_everything() {
-    sixty_seeds_try_everything_in(Engine::Turmoil, 11);
-    sixty_seeds_try_everything_in(Engine::Core, 13);
+    sixty_seeds_try_everything_in(Engine::Turmoil, 12);
+    sixty_seeds_try_everything_in(Engine::Core, 14);
 }
 
 fn sixty_seeds_try_everything_in(engine: Engine, everything: usize) {

@@ -116,6 +116,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                     target: NodeId::Leader,
                     key: operation.key.clone(),
                     value: value.clone(),
+                    request_id: None,
                 });
                 let set = simulation.leader.set(due, Some(name), operation.key.clone(), value.clone());
                 let accepted = set.expect("versions are left");
@@ -127,6 +128,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                     stamp,
                     value,
                     operation: None,
+                    request_id: None,
                 });
                 simulation.waiting.insert(write, client);
                 simulation.act();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use semisync::base::history::{Kind, Operation};
 use semisync::base::trace::{Event, MessageId, OperationId, Outcome, RequestId, WriteId};
 use semisync::base::wire::{ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest};
-use semisync::base::{FollowerId, Key, NodeId, Stamp};
+use semisync::base::{FollowerId, Key, NodeId, Requests, Stamp};
 use semisync::sim::ScenarioRun;
 use serde::Serialize;
 
@@ -121,6 +121,7 @@ impl<'a> Seen<'a> {
                         version: stamp.version,
                         epoch: Some(stamp.epoch),
                         leader: Some(0),
+                        requests: Requests::default(),
                     };
                     seen.writes.insert(*write, write_of);
                     seen.write_of.insert((key, *stamp), *write);
@@ -152,7 +153,12 @@ impl<'a> Seen<'a> {
         let write = self.write_of.get(&(&operation.key, stamp)).ok_or_else(unanswered)?;
         Ok(Exchange {
             path: "/set",
-            request: json(&SetRequest { key: operation.key.clone(), value: value.clone(), if_version: None })?,
+            request: json(&SetRequest {
+                key: operation.key.clone(),
+                value: value.clone(),
+                if_version: None,
+                request_id: None,
+            })?,
             answer: json(&answer)?,
             sent_at: operation.invoked.at.into(),
             answered_at: Some(*self.completed_at.get(write).ok_or_else(unanswered)?),

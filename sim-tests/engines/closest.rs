@@ -94,7 +94,7 @@ fn happened(run: &ScenarioRun) -> Vec<(Place, Happened)> {
     // The request that each message went in last, and when each request was sent.
     let mut carried = BTreeMap::new();
     let mut accepted = BTreeSet::new();
-    let mut deleted = BTreeSet::new();
+    let mut named = BTreeSet::new();
     let mut sent = BTreeMap::new();
     for record in &records[..until] {
         let Micros(at) = record.at;
@@ -109,8 +109,12 @@ fn happened(run: &ScenarioRun) -> Vec<(Place, Happened)> {
         match &record.event {
             Event::Accept { write, value, operation, .. } => {
                 accepted.insert(value.as_ref().map(Value::as_json));
-                deleted.extend(*operation);
+                named.extend(*operation);
                 put(leader, format!("write {write}"), at);
+            }
+            Event::Retry { write, operation, .. } => {
+                named.extend(*operation);
+                put(leader, format!("retry {write}"), at);
             }
             // One that its quorum completes has the same cause as the answer that completes it.
             Event::Complete { write, ok: false, .. } => put(leader, format!("the deadline of write {write}"), at),
@@ -144,8 +148,8 @@ fn happened(run: &ScenarioRun) -> Vec<(Place, Happened)> {
     // A write that was accepted has its place already.
     let is_call = |operation: &&Operation| match &operation.kind {
         Kind::Read(_) => true,
-        Kind::Write(value) => !accepted.contains(&Some(value.as_json())),
-        Kind::Delete => !deleted.contains(&operation_name(operation.client, operation.number)),
+        Kind::Write(value) if operation.request.is_none() => !accepted.contains(&Some(value.as_json())),
+        Kind::Write(_) | Kind::Delete => !named.contains(&operation_name(operation.client, operation.number)),
     };
     let calls = run.history.operations.iter().filter(|operation| operation.invoked.index < until);
     for operation in calls.filter(is_call) {

@@ -69,7 +69,9 @@ pub fn scenario(rules: RulesSpec, crashes: bool) -> impl Strategy<Value = Scenar
             let mut all = of_messages(&operations, followers);
             all.extend(of_nodes(&faults, followers));
             let explicit = operations.iter().zip(1..).map(|(operation, number)| planned(operation, number, followers));
-            let workload = Workload { explicit: explicit.collect(), ..Workload::default() };
+            let mut explicit: Vec<ExplicitOperation> = explicit.collect();
+            ask_once_more(&mut explicit, &operations);
+            let workload = Workload { explicit, ..Workload::default() };
             Scenario { name: "spaced".into(), seed, cluster, workload, faults: all, expect: None }
         },
     )
@@ -85,7 +87,18 @@ fn planned((key, courses, read): &Drawn, number: u16, followers: usize) -> Expli
     let write = if courses[0].slots % 4 == 3 { PlannedKind::Delete } else { PlannedKind::Set };
     let kind = read.map_or(write, |place| PlannedKind::get(node(place)));
     let key = Key::new(["x", "y"][usize::from(*key)]).expect("a short name");
-    ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key }
+    ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key, request: None }
+}
+
+/// If the first operation writes, one in four of those that come later asks for the same once more.
+fn ask_once_more(explicit: &mut [ExplicitOperation], operations: &[Drawn]) {
+    let Some((first, later)) = explicit.split_first_mut().filter(|(first, _)| first.kind.is_write()) else { return };
+    first.request = Some(OperationName { client: 0, number: 1 });
+    for (operation, (_, courses, _)) in later.iter_mut().zip(&operations[1..]) {
+        if courses[2].slots % 4 == 3 {
+            (operation.kind, operation.key, operation.request) = (first.kind, first.key.clone(), first.request);
+        }
+    }
 }
 
 fn of_messages(operations: &[Drawn], followers: usize) -> Vec<Fault> {

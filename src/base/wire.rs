@@ -10,7 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Epoch, Key, Stamp, Value, Version};
+use super::{Epoch, Key, RequestName, Requests, Stamp, Value, Version};
 
 /// Names a replication request of a semisync leader, as `<incarnation>.<number>`. It ties the two ends of a request together in
 /// traces and logs, and tells a follower that its caller understands [`ReplicateAnswer::version`].
@@ -39,6 +39,9 @@ pub struct SetRequest {
     /// The version that the key must have for the write to be made, 0 if the key must not be there. Without it, any will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<u64>,
+    /// The client's name for the write. If it comes again under that name, it is not made a second time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestName>,
 }
 
 /// `POST /delete`
@@ -49,6 +52,9 @@ pub struct DeleteRequest {
     /// The version that the key must have for it to be deleted, 0 if it must not be there. Without it, any will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_version: Option<u64>,
+    /// The client's name for the deletion. If it comes again under that name, it is not made a second time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestName>,
 }
 
 /// The answer to `POST /set` and `POST /delete`, with status 200 whether or not the quorum was reached.
@@ -90,6 +96,9 @@ pub struct ReplicateRequest {
     /// Which of all the lives of all leaders sends it; goes with `epoch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<u64>,
+    /// The last writes of the key to which their clients gave a name. A write by hand has none.
+    #[serde(default, skip_serializing_if = "Requests::is_empty")]
+    pub requests: Requests,
 }
 
 /// The body of `POST /replicate`: one write, or several that became due together.

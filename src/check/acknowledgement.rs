@@ -50,7 +50,9 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             Event::Complete { write: number, ok, confirmations } => {
                 let Some(write) = writes.numbered(record.incarnation, *number) else { continue };
                 answers += 1;
-                completed[writes.saying(write)] = Some(*ok);
+                // A retry may be answered otherwise than the write was, but cannot take that back.
+                let told = &mut completed[writes.saying(write)];
+                *told = Some(*ok || *told == Some(true));
                 let answer =
                     Answer { number: *number, write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
                 evidence.extend(answer.check(facts, &replay, &run.records[..index]));

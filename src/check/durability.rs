@@ -31,7 +31,7 @@ use super::replay::{Held, Replay};
 use super::writes::Write;
 use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
-use crate::base::trace::{Event, Micros, Outcome, Record};
+use crate::base::trace::{Disturbance, Event, Micros, Outcome, Record};
 use crate::base::{Epoch, FollowerSet, Key, NodeId, Stamp, Value};
 
 /// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
@@ -53,6 +53,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         collected: vec![None; keys.len()],
         life: 0,
         begins_anew: (NodeId::Leader, false),
+        former: (false, false),
         remember: BTreeSet::new(),
         lives: BTreeSet::new(),
         crashes: Vec::new(),
@@ -77,6 +78,11 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 floors.retain(|_, (key, _)| check.known[*key].is_some());
             }
             Event::Install { .. } => drop(check.remember.insert(record.node)),
+            Event::Fault { kind: Disturbance::Replace, .. } => check.former = (true, false),
+            Event::Crash if record.node == NodeId::Former => {
+                check.former = (false, false);
+                check.crashed(record);
+            }
             Event::Crash => check.crashed(record),
             Event::Restart if record.node == NodeId::Leader => check.life = record.incarnation,
             Event::Complete { write, ok: true, .. } => {
@@ -189,6 +195,9 @@ struct Check<'a> {
     life: u64,
     /// The leader that recovered last, and whether it found that nothing had survived.
     begins_anew: (NodeId, bool),
+    /// Whether a former leader runs; and whether, with two leaders, all followers have lost their memory, so that nobody knows any
+    /// more which is the present one, and what either acknowledges may be undone by the other.
+    former: (bool, bool),
     /// The followers that have been brought up to date, and remember.
     remember: BTreeSet<NodeId>,
     /// The lives of the leader that had writes acknowledged.
@@ -200,6 +209,9 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn acknowledged(&mut self, write: &'a Write<'a>, how: How<'a>, now: Micros) {
+        if self.former == (true, true) {
+            return;
+        }
         match self.of_key[write.key_number].entry((write.life, write.stamp)) {
             Entry::Occupied(_) => return,
             Entry::Vacant(entry) => entry.insert(self.acknowledged.len()),
@@ -300,6 +312,7 @@ impl<'a> Check<'a> {
         let NodeId::Follower(id) = record.node else { return };
         if self.remember.remove(&record.node) && self.remember.is_empty() {
             self.known.iter_mut().flatten().for_each(|known| known.is_forgotten = true);
+            self.former.1 = self.former.0;
         }
         // It is forgotten already, and what it lost is what it held.
         for acknowledged in &mut self.acknowledged {

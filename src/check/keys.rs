@@ -28,6 +28,7 @@ impl<'a> Keys<'a> {
         let mut stored = vec![0; records.len()];
         for (record, stored) in records.iter().zip(&mut stored) {
             if let Event::Accept { key, .. }
+            | Event::Retry { key, .. }
             | Event::Apply { key, .. }
             | Event::Recover { key, .. }
             | Event::Discard { key, .. }

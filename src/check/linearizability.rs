@@ -23,6 +23,8 @@
 //! invoked. Its stamp is in the records of the leader that accepted it; where only clients were recorded it may be unknown, and then
 //! it explains any such read.
 //!
+//! A write and its retries are one write: it was invoked when it was asked for first, and returned when it was acknowledged first.
+//!
 //! Where only clients were recorded, the store may have held a value of the key **before** ([`Recorded::of_clients`]). That
 //! is one value with one stamp, and less than any that took effect since; so if anybody saw it, it is what was read with
 //! the smallest stamp, and nobody found the key absent. The history of the key is in order if it is with that read taken
@@ -32,6 +34,7 @@
 //! [`sessions`](super::sessions) instead. Values of one key must be unique, so that a value names its write.
 
 mod deletions;
+mod retries;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +54,8 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     let covered = move |operation: &&Operation| {
         operation.target.is_leader() && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
     };
-    let at_leader = || run.history.operations.iter().filter(covered);
+    let operations = retries::merged(run);
+    let at_leader = || operations.iter().filter(covered);
     let anew = beginnings(run);
     if run.facts.is_none() {
         if at_leader().next().is_none() {
@@ -262,9 +266,9 @@ fn writer<'a>(
         Outcome::Unknown => write.stamp.is_none_or(is_it),
         Outcome::Failed | Outcome::Absent => false,
     };
-    // With unique values there is one at most; otherwise the one whose stamp is known is the better guess.
+    // With unique values there is one at most; otherwise the last one whose stamp is known is the best guess.
     let mut candidates = writers.iter().filter(|write| may_be(write));
-    let known = candidates.clone().find(|write| write.stamp.is_some());
+    let known = candidates.clone().filter(|write| write.stamp.is_some()).max_by_key(|write| write.stamp);
     if let Some(write) = known.or_else(|| candidates.next()) {
         return Ok(write);
     }

@@ -195,7 +195,7 @@ fn unanswered(prepared: &Prepared<'_>, facts: &Facts, end: Micros, outages: &Out
     for (index, record) in prepared.deeds().filter(|(_, record)| record.node == NodeId::Leader) {
         life = record.incarnation;
         match record.event {
-            Event::Accept { write, .. } => drop(open.insert(write, (index, record.at))),
+            Event::Accept { write, .. } | Event::Retry { write, .. } => drop(open.insert(write, (index, record.at))),
             Event::Complete { write, .. } => {
                 let accepted = open.remove(&write).filter(|accepted| is_late(*accepted, index, record.at));
                 accepted.into_iter().for_each(|(_, accepted)| {

@@ -10,6 +10,7 @@ mod evidence;
 mod facts;
 pub mod fencing;
 mod final_states;
+pub mod idempotence;
 pub mod integrity;
 mod keys;
 pub mod latency_law;
@@ -74,6 +75,7 @@ fn judge(property: Property, prepared: &Prepared<'_>) -> Verdict {
         Property::Fencing => fencing::judge(prepared),
         Property::Liveness => liveness::judge(prepared),
         Property::Bounds => bounds::judge(prepared),
+        Property::Idempotence => idempotence::judge(prepared),
         Property::LatencyLaw => latency_law::judge(prepared),
     }
 }

@@ -16,15 +16,15 @@
 //! broke a guarantee, of those that could have. What they measure is staleness (Bailis, Venkataraman, Franklin,
 //! Hellerstein and Stoica, *Probabilistically Bounded Staleness for Practical Partial Quorums*, 2012).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Call;
 use super::evidence::{At, count, counted, not_applicable};
 use super::prepared::Prepared;
 use super::{Property, Recorded, Verdict};
-use crate::base::history::{Kind, Operation};
+use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::Outcome;
-use crate::base::{NodeId, Stamp};
+use crate::base::{NodeId, RequestName, Stamp};
 
 /// Counts it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -46,9 +46,19 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
     for operation in run.history.operations.iter().filter(|operation| operation.kind == Kind::Delete) {
         deletes.entry(keys.number(&operation.key).unwrap_or(usize::MAX)).or_default().push(operation);
     }
+    let mut asked: BTreeSet<(usize, &RequestName)> = BTreeSet::new();
+    let retries = run.history.operations.iter().filter(|operation| {
+        let key = keys.number(&operation.key);
+        operation.request.as_ref().is_some_and(|request| !asked.insert((key.unwrap_or(usize::MAX), request)))
+    });
+    // What is asked for once more has its place where it was asked for first.
+    let retries: BTreeSet<Moment> = retries.map(|retry| retry.invoked).collect();
     for call in calls.iter() {
         let (Call::Invoked(operation) | Call::Returned(operation, _)) = call;
-        let Some(key) = keys.number(&operation.key).filter(|_| took_place(operation) && !probed(operation)) else {
+        let Some(key) = keys
+            .number(&operation.key)
+            .filter(|_| took_place(operation) && !probed(operation) && !retries.contains(&operation.invoked))
+        else {
             continue;
         };
         let session = sessions.entry((operation.client, key)).or_default();

@@ -9,7 +9,7 @@ use crate::base::trace::{
     Event, LossReason, MessageId, Micros, OperationId, Outcome, Record, RequestId, WriteId, operation_name,
 };
 use crate::base::wire::{Dump, DumpEntry};
-use crate::base::{FollowerId, Key, NodeId, Stamp, Value, Version};
+use crate::base::{FollowerId, Key, NodeId, RequestName, Stamp, Value, Version};
 
 pub(super) fn key(text: &str) -> Key {
     Key::new(text).unwrap()
@@ -94,7 +94,7 @@ impl Story {
 
     pub(super) fn invoke_set(&mut self, client: NodeId, operation: OperationId, name: &str, json: &str) -> &mut Self {
         let (key, value) = (key(name), value(json));
-        self.event(client, Event::InvokeSet { operation, target: NodeId::Leader, key, value })
+        self.event(client, Event::InvokeSet { operation, target: NodeId::Leader, key, value, request_id: None })
     }
 
     pub(super) fn invoke_get(
@@ -137,12 +137,20 @@ impl Story {
 
     pub(super) fn accept(&mut self, write: WriteId, name: &str, version: u64, json: &str) -> &mut Self {
         let value = Some(value(json));
-        let event = Event::Accept { write, key: key(name), stamp: stamp(version), value, operation: None };
+        let (key, stamp, operation, request_id) = (key(name), stamp(version), None, None);
+        let event = Event::Accept { write, key, stamp, value, operation, request_id };
         self.event(NodeId::Leader, event)
     }
 
+    /// The leader takes on a write that has a name.
+    pub(super) fn accept_named(&mut self, write: WriteId, name: &str, version: u64, request: &str) -> &mut Self {
+        let (key, stamp, value) = (key(name), stamp(version), Some(value("1")));
+        let request_id = Some(RequestName::new(request).unwrap());
+        self.event(NodeId::Leader, Event::Accept { write, key, stamp, value, operation: None, request_id })
+    }
+
     pub(super) fn invoke_delete(&mut self, client: NodeId, operation: OperationId, name: &str) -> &mut Self {
-        self.event(client, Event::InvokeDelete { operation, target: NodeId::Leader, key: key(name) })
+        self.event(client, Event::InvokeDelete { operation, target: NodeId::Leader, key: key(name), request_id: None })
     }
 
     /// The leader takes on a deletion that this client asked for.
@@ -154,7 +162,8 @@ impl Story {
         (client, operation): (NodeId, OperationId),
     ) -> &mut Self {
         let operation = Some(operation_name(client, operation));
-        let event = Event::Accept { write, key: key(name), stamp: stamp(version), value: None, operation };
+        let (key, stamp, value, request_id) = (key(name), stamp(version), None, None);
+        let event = Event::Accept { write, key, stamp, value, operation, request_id };
         self.event(NodeId::Leader, event)
     }
 

@@ -28,6 +28,8 @@ pub enum Property {
     Liveness,
     /// K11: queues stay under their caps.
     Bounds,
+    /// K12: what a client asks for once more happens once.
+    Idempotence,
     /// K13: latencies follow the order statistic.
     LatencyLaw,
 }
@@ -39,7 +41,7 @@ impl Property {
     }
 
     /// Every property, in the order of the catalogue.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Integrity,
         Self::Linearizability,
         Self::Durability,
@@ -51,6 +53,7 @@ impl Property {
         Self::Fencing,
         Self::Liveness,
         Self::Bounds,
+        Self::Idempotence,
         Self::LatencyLaw,
     ];
 
@@ -68,6 +71,7 @@ impl Property {
             Self::Fencing => "fencing",
             Self::Liveness => "liveness",
             Self::Bounds => "bounds",
+            Self::Idempotence => "idempotence",
             Self::LatencyLaw => "latency-law",
         }
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Recorded;
@@ -20,6 +21,8 @@ pub(super) struct Write<'a> {
     /// Which of the leader's lives took it on. A leader that forgot everything issues its stamps anew, so a stamp alone
     /// does not name a write.
     pub(super) life: u64,
+    /// Whether that life had recovered it, and was asked for it once more.
+    pub(super) is_recovered: bool,
     pub(super) accepted: Moment,
     /// Whose it was, if its client was recorded.
     pub(super) operation: Option<&'a Operation>,
@@ -58,25 +61,35 @@ impl<'a> Writes<'a> {
                 Kind::Delete | Kind::Read(_) => None,
             })
             .collect();
-        let deletes = run.history.operations.iter().filter(|operation| operation.kind == Kind::Delete);
-        let deletes: Lookup<u64, &Operation> =
-            deletes.map(|operation| (operation_name(operation.client, operation.number), operation)).collect();
+        let named = run.history.operations.iter();
+        let named = named.filter(|operation| operation.kind == Kind::Delete || operation.request.is_some());
+        let named: Lookup<u64, &Operation> =
+            named.map(|operation| (operation_name(operation.client, operation.number), operation)).collect();
         let mut writes = Vec::new();
         let mut numbered = Vec::new();
+        // The places by life, key and stamp, for retries.
+        let mut taken_on = BTreeMap::new();
         let mut said = vec![Vec::new(); keys.len()];
         for (index, record) in run.records.iter().enumerate() {
-            if let Event::Accept { write, key, stamp, value, operation } = &record.event {
-                let (life, place) = (record.incarnation, writes.len());
+            if let Event::Accept { write, key, stamp, value, operation, .. }
+            | Event::Retry { write, key, stamp, value, operation, .. } = &record.event
+            {
+                let (life, key_number) = (record.incarnation, keys.stored_at(index));
+                let is_retry = matches!(record.event, Event::Retry { .. });
+                if is_retry && let Some(first) = taken_on.get(&(life, key_number, *stamp)) {
+                    numbered.push(((life, *write), *first));
+                    continue;
+                }
+                let place = writes.len();
                 let accepted = Moment { index, at: record.at };
                 let value = value.as_ref();
-                let operation = match value {
-                    Some(value) => operations.get(&(Text::of(value), key)).copied(),
-                    None => operation.and_then(|name| deletes.get(&name)).copied(),
-                };
-                let key_number = keys.stored_at(index);
+                let named = operation.and_then(|name| named.get(&name));
+                let operation = named.or_else(|| operations.get(&(Text::of(value?), key))).copied();
                 numbered.push(((life, *write), place));
+                taken_on.insert((life, key_number, *stamp), place);
                 said[key_number].push(((*stamp, value.map(Value::as_json)), place));
-                writes.push(Write { key, key_number, stamp: *stamp, value, life, accepted, operation });
+                let (stamp, is_recovered) = (*stamp, is_retry);
+                writes.push(Write { key, key_number, stamp, value, life, is_recovered, accepted, operation });
             }
         }
         let said = said.into_iter().map(Lookup::from_iter).collect();

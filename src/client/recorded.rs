@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Cluster, Outcome, ReadError};
 use crate::base::trace::{Event, Observer, OperationId, Outcome as Returned, operation_name};
 use crate::base::wire::{Found, SetAnswer};
-use crate::base::{Key, NodeId, ReadMode, Value};
+use crate::base::{Key, NodeId, ReadMode, RequestName, Value};
 use crate::net::Transport;
 
 /// A client whose operations are recorded: when each was invoked, when it returned and with what. It is the same in a
@@ -38,20 +38,33 @@ impl<T: Transport> RecordedClient<T> {
 
     /// Writes a key through the leader.
     pub async fn set(&self, key: &Key, value: &Value) -> Outcome<SetAnswer> {
+        self.set_as(key, value, None).await
+    }
+
+    /// The same, under a name by which the leader knows the write again if it comes once more.
+    pub async fn set_as(&self, key: &Key, value: &Value, request: Option<&RequestName>) -> Outcome<SetAnswer> {
         let operation = self.begin();
         let target = NodeId::Leader;
-        self.observe(|| Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() });
+        self.observe(|| {
+            let (key, value, request_id) = (key.clone(), value.clone(), request.cloned());
+            Event::InvokeSet { operation, target, key, value, request_id }
+        });
         let (leader, name) = (self.cluster.address(target), self.name(operation));
-        self.returned(operation, self.cluster.client().set_as(leader, key, value, name).await)
+        self.returned(operation, self.cluster.client().set_as(leader, key, value, name, request).await)
     }
 
     /// Deletes a key through the leader.
     pub async fn delete(&self, key: &Key) -> Outcome<SetAnswer> {
+        self.delete_as(key, None).await
+    }
+
+    /// The same, under a name by which the leader knows the deletion again if it comes once more.
+    pub async fn delete_as(&self, key: &Key, request: Option<&RequestName>) -> Outcome<SetAnswer> {
         let operation = self.begin();
         let target = NodeId::Leader;
-        self.observe(|| Event::InvokeDelete { operation, target, key: key.clone() });
+        self.observe(|| Event::InvokeDelete { operation, target, key: key.clone(), request_id: request.cloned() });
         let (leader, name) = (self.cluster.address(target), self.name(operation));
-        self.returned(operation, self.cluster.client().delete_as(leader, key, name).await)
+        self.returned(operation, self.cluster.client().delete_as(leader, key, name, request).await)
     }
 
     /// What the leader is told of an operation's name.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::{Buckets, Summary};
 use super::store::Entry;
-use crate::base::{Epoch, FollowerId, Key, Stamp, Value, Version};
+use crate::base::{Epoch, FollowerId, Key, Requests, Stamp, Value, Version};
 
 /// Names one life of a leader. No two lives have the same number, whoever the leader is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -220,19 +220,22 @@ pub struct Item {
     /// The value; none if the key was deleted.
     #[serde(default, deserialize_with = "Value::present", skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
+    /// The last writes to which their clients gave a name.
+    #[serde(default, skip_serializing_if = "Requests::is_empty")]
+    pub requests: Requests,
 }
 
 impl Item {
     /// A key and its entry.
     pub fn new(key: Key, entry: Entry) -> Self {
-        let Entry { stamp: Stamp { epoch, version }, value } = entry;
-        Self { key, epoch, version, value }
+        let Entry { stamp: Stamp { epoch, version }, value, requests } = entry;
+        Self { key, epoch, version, value, requests }
     }
 
     /// The key and its entry.
     pub fn into_entry(self) -> (Key, Entry) {
-        let Self { key, epoch, version, value } = self;
-        (key, Entry { stamp: Stamp { epoch, version }, value })
+        let Self { key, epoch, version, value, requests } = self;
+        (key, Entry { stamp: Stamp { epoch, version }, value, requests })
     }
 }
 
@@ -303,7 +306,9 @@ mod tests {
         let value = Value::from_json(r#"{"b":1.50,"b":9007199254740993}"#).unwrap();
         let (epoch, version, key) = (Epoch::new(7), Version::FIRST, Key::new("x").unwrap());
         let null = Value::from_json("null").unwrap();
-        let item = |value| Item { key: key.clone(), epoch, version, value };
+        let id = crate::base::RequestName::new("r").unwrap();
+        let requests = Requests::default().with(crate::base::Request { id, version, asked: u64::MAX });
+        let item = |value| Item { key: key.clone(), epoch, version, value, requests: requests.clone() };
         let entries = vec![item(Some(value)), item(None), item(Some(null))];
         let deletions = vec![Deletion { key: key.clone(), stamp: Stamp { epoch, version } }];
         let (incarnation, summary) = (Incarnation(u64::MAX), Summary { keys: 1, digest: 2 });

@@ -6,7 +6,7 @@ use super::testing::{cluster, stores};
 use super::*;
 use crate::base::{Epoch, FollowerId, Seed, Version};
 
-const F3: FollowerId = FollowerId(2);
+pub(super) const F3: FollowerId = FollowerId(2);
 
 fn config(members: &[&str], quorum: usize, id: u64, rules: Rules) -> LeaderConfig {
     LeaderConfig {
@@ -25,43 +25,45 @@ fn config(members: &[&str], quorum: usize, id: u64, rules: Rules) -> LeaderConfi
     }
 }
 
-const THREE: [&str; 3] = ["f1", "f2", "f3"];
+pub(super) const THREE: [&str; 3] = ["f1", "f2", "f3"];
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     Key::new(name).unwrap()
 }
 
 /// A leader and its followers, some of which hear nothing.
-struct World {
-    leader: Leader,
-    followers: Vec<Follower>,
-    away: Vec<FollowerId>,
+pub(super) struct World {
+    pub(super) leader: Leader,
+    pub(super) followers: Vec<Follower>,
+    pub(super) away: Vec<FollowerId>,
     /// Every message that was sent.
     sent: Vec<Message>,
-    now: Duration,
+    /// What clients were told.
+    pub(super) completed: Vec<Completion>,
+    pub(super) now: Duration,
 }
 
 impl World {
-    fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: Rules) -> Self {
         let (leader, followers) = cluster(config(&THREE, 2, 0, rules));
-        Self { leader, followers, away: Vec::new(), sent: Vec::new(), now: Duration::ZERO }
+        Self { leader, followers, away: Vec::new(), sent: Vec::new(), completed: Vec::new(), now: Duration::ZERO }
     }
 
-    fn set(&mut self, name: &str) -> u64 {
+    pub(super) fn set(&mut self, name: &str) -> u64 {
         let value = Value::from_json("1").unwrap();
         let accepted = self.leader.set(self.now, None, key(name), value).unwrap();
         self.settle();
         accepted.stamp.version.get()
     }
 
-    fn delete(&mut self, name: &str) -> u64 {
+    pub(super) fn delete(&mut self, name: &str) -> u64 {
         let accepted = self.leader.delete(self.now, None, key(name)).unwrap();
         self.settle();
         accepted.stamp.version.get()
     }
 
     /// Lets everything arrive that is under way, and what follows from it.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while let Some(output) = self.leader.poll_output() {
             match output {
                 Output::Send(message) => {
@@ -77,7 +79,8 @@ impl World {
                     };
                     self.leader.handle_answer(self.now, call.to, call.number, asked);
                 }
-                Output::Complete(_) | Output::Tell(_) | Output::Read(..) => {}
+                Output::Complete(completion) => self.completed.push(completion),
+                Output::Tell(_) | Output::Read(..) => {}
             }
         }
     }
@@ -91,7 +94,7 @@ impl World {
         }
     }
 
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         let end = self.now + Duration::from_secs(10);
         while let Some(at) = self.leader.wake_at().filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -101,14 +104,14 @@ impl World {
     }
 
     /// Another leader begins, with these members.
-    fn next_leader(&mut self, members: &[&str], rules: Rules) {
+    pub(super) fn next_leader(&mut self, members: &[&str], rules: Rules) {
         let id = self.leader.id().0 + 1;
         self.leader = Leader::new(config(members, 2, id, rules));
         self.settle();
         self.wait();
     }
 
-    fn tombstones(&self) -> Vec<usize> {
+    pub(super) fn tombstones(&self) -> Vec<usize> {
         let stores = [self.leader.store()].into_iter().chain(self.followers.iter().map(Follower::store));
         stores.map(Store::tombstone_count).collect()
     }
@@ -271,8 +274,12 @@ fn a_key_that_is_not_there_is_deleted_too_and_counts_as_absent() {
     world.away = vec![F3];
     assert_eq!(world.delete("x"), 1);
     assert_eq!(world.delete("x"), 2);
-    assert_eq!(world.leader.require_version(&key("x"), 0), Ok(()));
-    let refused = world.leader.require_version(&key("x"), 2).unwrap_err().to_string();
-    assert_eq!(refused, "key \"x\" has version 0 (not there), not 2");
     assert_eq!(world.leader.committed(&key("x")), None);
+    let mut write_if = |version| {
+        let terms = Terms { if_version: Some(version), ..Terms::default() };
+        world.leader.write(Duration::ZERO, &terms, key("x"), None)
+    };
+    let refused = write_if(2).unwrap_err().to_string();
+    assert_eq!(refused, "key \"x\" has version 0 (not there), not 2");
+    assert_eq!(write_if(0).map(|accepted| accepted.stamp.version.get()), Ok(3));
 }

@@ -186,7 +186,7 @@ impl Follower {
             Some(stored) if stored.version >= version && self.rules.compare_stamps => Applied::Stale { stored },
             _ => {
                 let stamp = Stamp { epoch: Epoch::ZERO, version };
-                self.by_hand.insert(key.clone(), Entry { stamp, value });
+                self.by_hand.insert(key.clone(), Entry::new(stamp, value));
                 Applied::Yes
             }
         }

@@ -3,14 +3,16 @@ mod catch_up;
 mod collect;
 mod contest;
 mod read;
+mod retry;
 mod start;
 mod timers;
 mod upkeep;
 mod vocabulary;
+mod write;
 
 pub use vocabulary::{
-    Accepted, Asked, Call, Completion, FollowerStatus, News, Output, ReadId, Readable, Rejected, Reply, Stored, Timer,
-    Waiting,
+    Accepted, Asked, Call, Completion, FollowerStatus, News, Output, ReadId, Readable, Rejected, Reply, Stored, Terms,
+    Timer, Waiting,
 };
 
 use std::cmp::Ordering;
@@ -19,12 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ask::{Configuration, LeaderId, Standing};
-use super::digest::bucket;
 use super::resend::Resender;
-use super::store::{Entry, Store};
+use super::store::Store;
 use super::{Message, Rules, Update};
 use crate::base::trace::WriteId;
-use crate::base::{Epoch, FollowerId, FollowerSet, Key, Seed, Stamp, Value, Version};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, Seed, Stamp, Version};
 use collect::Collection;
 use contest::Contest;
 use read::{Uncommitted, Waiter};
@@ -87,6 +88,8 @@ pub struct Leader {
     store: Store,
     /// The greatest version of a deletion. A key that is not there goes on after it.
     floor: Option<Version>,
+    /// The tombstones, by when they may be forgotten; and some that are none any more.
+    deleted: BTreeMap<(Duration, Key), Stamp>,
     /// The deletions that are being forgotten, if any are.
     collection: Option<Collection>,
     /// The keys of which the newest write is not committed.
@@ -100,6 +103,9 @@ pub struct Leader {
     written_in: BTreeMap<u8, WriteId>,
     /// The writes of which anything is still open: the client's answer, or the first delivery to a follower.
     open: BTreeMap<WriteId, Open>,
+    /// The retries among them whose client waits, each with the number of the write that it repeats, if that was taken on in
+    /// this life of the leader and is open still.
+    retries: BTreeMap<WriteId, Option<WriteId>>,
     /// The deadlines of the writes in `open` whose client still waits, and of some whose client does not any more.
     /// Invariants: in order, for the timeout is the same for all; the client of the first one waits.
     deadlines: VecDeque<(Duration, WriteId)>,
@@ -171,6 +177,7 @@ impl Leader {
             next_ask: Duration::MAX,
             store: Store::default(),
             floor: None,
+            deleted: BTreeMap::new(),
             collection: None,
             uncommitted: BTreeMap::new(),
             reads: VecDeque::new(),
@@ -178,6 +185,7 @@ impl Leader {
             last_write: 0,
             written_in: BTreeMap::new(),
             open: BTreeMap::new(),
+            retries: BTreeMap::new(),
             deadlines: VecDeque::new(),
             outputs: VecDeque::new(),
         };
@@ -242,118 +250,6 @@ impl Leader {
         self.open.len()
     }
 
-    /// Takes a client's write on: it gets the version after the key's last, is stored here, and goes to every follower.
-    /// `operation` is the client's name for it, if it has one; see [`Update::operation`].
-    ///
-    /// # Errors
-    /// [`Rejected`], without any effect.
-    pub fn set(&mut self, now: Duration, operation: Option<u64>, key: Key, value: Value) -> Result<Accepted, Rejected> {
-        self.write(now, operation, key, Some(value))
-    }
-
-    /// The same for a write that deletes the key, whether or not it is there: what it leaves is a tombstone.
-    ///
-    /// # Errors
-    /// [`Rejected`], without any effect.
-    pub fn delete(&mut self, now: Duration, operation: Option<u64>, key: Key) -> Result<Accepted, Rejected> {
-        self.write(now, operation, key, None)
-    }
-
-    /// Refuses a write that is made for another version of its key; 0 stands for a key that is not there. What the key has counts
-    /// from the moment when the leader stores it, acknowledged or not. To be called before the write, with nothing in between.
-    ///
-    /// # Errors
-    /// [`Rejected`].
-    pub fn require_version(&self, key: &Key, expected: u64) -> Result<(), Rejected> {
-        if let Some(waiting) = self.waiting_for() {
-            return Err(Rejected::NotServing(waiting));
-        }
-        let current = self.store.get(key).map_or(0, |entry| entry.stamp.version.get());
-        if current == expected { Ok(()) } else { Err(Rejected::WrongVersion { key: key.clone(), expected, current }) }
-    }
-
-    /// The version that the next write of a key gets: the one after its last; of a key that is not there the one after the
-    /// greatest that any deletion had, so that versions of a key go up though nobody remembers that it was deleted.
-    fn next_version(&self, key: &Key) -> Option<Version> {
-        match self.store.get(key).map(|entry| entry.stamp.version).or(self.floor) {
-            None => Some(Version::FIRST),
-            Some(last) => last.next(),
-        }
-    }
-
-    fn write(
-        &mut self,
-        now: Duration,
-        operation: Option<u64>,
-        key: Key,
-        value: Option<Value>,
-    ) -> Result<Accepted, Rejected> {
-        if let Some(waiting) = self.waiting_for() {
-            return Err(Rejected::NotServing(waiting));
-        }
-        let version = self.next_version(&key).ok_or_else(|| Rejected::VersionsUsedUp { key: key.clone() })?;
-        let version = if self.config.rules.one_writer { version } else { self.version_seen_too_early(&key, version) };
-        let stamp = Stamp { epoch: self.epoch, version };
-        let entry = Entry { stamp, value };
-        if entry.is_tombstone() {
-            self.floor = self.floor.max(Some(version));
-        }
-        let before = self.store.entry(&key).cloned();
-        if self.config.rules.one_writer {
-            self.store.apply(&key, entry.clone());
-        } else {
-            self.store.overwrite(&key, entry.clone());
-        }
-        self.last_write += 1;
-        let write = self.last_write;
-        self.written_in.insert(bucket(&key), write);
-        let update = Arc::new(Update { write, operation: operation.unwrap_or(write), key: key.clone(), entry });
-        if self.write_quorum() > 0 {
-            self.not_committed_yet(&key, write, stamp, before);
-        }
-        let mut open = Open {
-            update: Arc::clone(&update),
-            unanswered: FollowerSet::default(),
-            confirmed: FollowerSet::default(),
-            answers: 0,
-            waiting: true,
-        };
-        if self.config.rules.answer_by_deadline {
-            self.deadlines.push_back((now + self.config.repl_timeout, write));
-        }
-        let oldest_waiting = self.oldest_waiting();
-        let size = update.size();
-        let sends_to_all = !self.config.rules.recover_on_start;
-        for (to, peer) in FollowerId::first(self.peers.len()).zip(&mut self.peers) {
-            let fits = peer.unanswered_bytes + size <= self.config.window_bytes || peer.unanswered == 0;
-            let is_open = (peer.unanswered < self.config.window && fits) || !self.config.rules.bound_window;
-            // What a follower missed that is not up to date, it gets when it is.
-            if is_open && (sends_to_all || peer.link.takes_writes()) {
-                peer.unanswered += 1;
-                peer.unanswered_bytes += size;
-                open.unanswered.insert(to);
-                self.outputs.push_back(Output::Send(Message { to, attempt: 1, update: Arc::clone(&update) }));
-            } else if self.config.rules.resend_missed {
-                peer.resender.missed(now, &update, 0, oldest_waiting);
-            }
-        }
-        self.open.insert(write, open);
-        if self.write_quorum() == 0 {
-            self.complete(write, true);
-        }
-        if self.collect() {
-            self.attend_to_all(now);
-        }
-        Ok(Accepted { write, stamp })
-    }
-
-    /// The version that a handler gives which read the key's last one before the writes that are under way had been
-    /// stored: that of the first of them. `next` if there is none.
-    fn version_seen_too_early(&self, key: &Key, next: Version) -> Version {
-        let under_way = self.open.values().filter(|open| open.waiting && open.update.key == *key);
-        under_way.map(|open| open.update.entry.stamp.version).min().unwrap_or(next)
-    }
-
     /// Learns what became of a message.
     pub fn handle_reply(&mut self, now: Duration, message: &Message, reply: Reply) {
         if let Reply::Fenced(promised) = reply
@@ -374,6 +270,7 @@ impl Leader {
         }
         if let Some(stored) = stored {
             self.note_stored(message.key(), stored, message.to);
+            self.confirm_retries_of(message.key(), stored, message.to);
             let made_good = self.peers[message.to.index()].resender.stored(message.key(), stored);
             if !self.config.rules.confirm_only_stored || self.is_own(message, stored) {
                 for write in made_good.into_iter().chain([message.update.write]) {
@@ -393,7 +290,8 @@ impl Leader {
             peer.reachable = false;
         }
         self.forget_if_settled(message.update.write);
-        if self.collect() {
+        self.confirm_retries();
+        if self.collect(now) {
             self.attend_to_all(now);
         }
     }
@@ -484,6 +382,7 @@ impl Leader {
         if ok {
             self.note_committed(&update.key, update.entry.clone());
         }
+        self.retries.remove(&write);
         self.forget_if_settled(write);
         while self.deadlines.front().is_some_and(|(_, write)| !self.is_waiting(*write)) {
             self.deadlines.pop_front();

@@ -25,6 +25,8 @@ mod properties;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod retries;
+#[cfg(test)]
 mod rivals;
 #[cfg(test)]
 mod starts;
@@ -41,7 +43,7 @@ pub use digest::{Buckets, Summary};
 pub use follower::Follower;
 pub use leader::{
     Accepted, Asked, Call, Completion, FollowerStatus, Leader, LeaderConfig, News, Output, ReadId, Readable, Rejected,
-    Reply, Stored, Timer, Waiting,
+    Reply, Stored, Terms, Timer, Waiting,
 };
 pub use outbox::{BatchLimit, Outbox, Parcel};
 pub use rules::{Rule, Rules};

@@ -117,7 +117,7 @@ mod tests {
 
     fn message(write: u64, value: &str) -> Message {
         let stamp = Stamp::of_version(Version::FIRST);
-        let entry = Entry { stamp, value: Value::from_json(value).ok() };
+        let entry = Entry::new(stamp, Value::from_json(value).ok());
         let update = Arc::new(Update { write, operation: write, key: Key::new("k").unwrap(), entry });
         Message { to: FollowerId(0), attempt: 1, update }
     }

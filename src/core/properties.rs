@@ -355,7 +355,7 @@ fn a_greater_stamp_that_this_leader_never_issued_confirms_nothing() {
     let mut world = World::new(1, 1, 1000);
     let key = Key::new("x").unwrap();
     let of_an_earlier_life = Stamp::of_version(Version::new(7).unwrap());
-    let entry = Entry { stamp: of_an_earlier_life, value: Value::from_json("0").ok() };
+    let entry = Entry::new(of_an_earlier_life, Value::from_json("0").ok());
     world.followers[0].replicate(LeaderId(0), &key, entry);
     world.set("x");
     let message = world.under_way.remove(0);

@@ -78,6 +78,11 @@ impl Resender {
         self.missed.len()
     }
 
+    /// Whether it is behind with this key.
+    pub(super) fn misses(&self, key: &Key) -> bool {
+        self.missed.contains_key(key)
+    }
+
     /// When [`Resender::start_round`] is to be called.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         self.next_round
@@ -247,7 +252,7 @@ mod tests {
     use crate::core::Entry;
 
     fn update(write: WriteId, operation: u64, key: &str) -> Arc<Update> {
-        let entry = Entry { stamp: Stamp::of_version(Version::FIRST), value: Value::from_json("1").ok() };
+        let entry = Entry::new(Stamp::of_version(Version::FIRST), Value::from_json("1").ok());
         Arc::new(Update { write, operation, key: Key::new(key).unwrap(), entry })
     }
 

@@ -68,6 +68,9 @@ pub struct Rules {
     pub bootstrap_from_all: bool,
     /// A deletion is forgotten once every follower has it. Without it, once a quorum has it (F30).
     pub keep_tombstones: bool,
+    /// A write that comes again under the name that its client gave it is the first one still. Without it, it is a new
+    /// write (F11).
+    pub deduplicate_requests: bool,
     /// A committed or linearizable read shows only what a quorum stores. Without it, what the leader stores (F10).
     pub read_committed: bool,
     /// A leader makes sure that its epoch stands before it answers a linearizable read. Without it, it takes that for granted
@@ -129,6 +132,8 @@ pub enum Rule {
     BootstrapFromAll,
     /// [`Rules::keep_tombstones`]
     KeepTombstones,
+    /// [`Rules::deduplicate_requests`]
+    DeduplicateRequests,
     /// [`Rules::read_committed`]
     ReadCommitted,
     /// [`Rules::confirm_reads`]
@@ -137,7 +142,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
@@ -163,6 +168,7 @@ impl Rule {
         Self::DropLeftovers,
         Self::BootstrapFromAll,
         Self::KeepTombstones,
+        Self::DeduplicateRequests,
         Self::ReadCommitted,
         Self::ConfirmReads,
     ];
@@ -195,6 +201,7 @@ impl Rule {
             Self::DropLeftovers => "drop-leftovers",
             Self::BootstrapFromAll => "bootstrap-from-all",
             Self::KeepTombstones => "keep-tombstones",
+            Self::DeduplicateRequests => "deduplicate-requests",
             Self::ReadCommitted => "read-committed",
             Self::ConfirmReads => "confirm-reads",
         }
@@ -244,6 +251,7 @@ impl Rules {
         drop_leftovers: true,
         bootstrap_from_all: true,
         keep_tombstones: true,
+        deduplicate_requests: true,
         read_committed: true,
         confirm_reads: true,
     };
@@ -291,6 +299,7 @@ impl Rules {
             Rule::DropLeftovers => &mut self.drop_leftovers,
             Rule::BootstrapFromAll => &mut self.bootstrap_from_all,
             Rule::KeepTombstones => &mut self.keep_tombstones,
+            Rule::DeduplicateRequests => &mut self.deduplicate_requests,
             Rule::ReadCommitted => &mut self.read_committed,
             Rule::ConfirmReads => &mut self.confirm_reads,
         } = false;

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
 use super::digest::{Buckets, Summary};
-use crate::base::{Epoch, Key, Stamp, Value};
+use crate::base::{Epoch, Key, Requests, Stamp, Value};
 
 /// What a key holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,9 +13,16 @@ pub struct Entry {
     pub stamp: Stamp,
     /// The value; none if the key was deleted. Such an entry is a tombstone: it keeps older writes from coming back.
     pub value: Option<Value>,
+    /// The last writes to which their clients gave a name, this one perhaps among them.
+    pub requests: Requests,
 }
 
 impl Entry {
+    /// What a write puts there that has no name, where none had before.
+    pub fn new(stamp: Stamp, value: Option<Value>) -> Self {
+        Self { stamp, value, requests: Requests::default() }
+    }
+
     /// Whether the key was deleted.
     pub fn is_tombstone(&self) -> bool {
         self.value.is_none()
@@ -23,7 +30,7 @@ impl Entry {
 
     /// What it takes in memory besides its stamp, in bytes.
     pub fn size(&self) -> usize {
-        self.value.as_ref().map_or(0, |value| value.as_json().len())
+        self.value.as_ref().map_or(0, |value| value.as_json().len()) + self.requests.size()
     }
 }
 

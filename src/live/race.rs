@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::settle::{Seen, until_all_hold};
 use crate::base::wire::ReplicateRequest;
-use crate::base::{Key, NodeId, Value, Version};
+use crate::base::{Key, NodeId, Requests, Value, Version};
 use crate::client::{Cluster, Outcome};
 use crate::net::Transport;
 
@@ -157,7 +157,15 @@ impl<T: Transport> Story<'_, T> {
     async fn send_stale(&mut self, node: NodeId, version: u64) {
         let version = Version::new(self.stored(version)).expect("a version");
         let (key, value) = (self.key.clone(), text("stale"));
-        let write = ReplicateRequest { key, value, deleted: false, version, epoch: None, leader: None };
+        let write = ReplicateRequest {
+            key,
+            value,
+            deleted: false,
+            version,
+            epoch: None,
+            leader: None,
+            requests: Requests::default(),
+        };
         let cluster = self.race.cluster;
         match cluster.client().replicate(cluster.address(node), &write).await {
             Ok(answer) if !answer.applied => {}

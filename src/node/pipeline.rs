@@ -253,10 +253,16 @@ fn body(batch: &[Parcel], leader: Option<u64>) -> Body {
         text.extend_from_slice(b",\"version\":");
         let Stamp { epoch, version } = message.stamp();
         let numbers = match leader {
-            Some(leader) => write!(text, "{version},\"epoch\":{},\"leader\":{leader}}}", epoch.get()),
-            None => write!(text, "{version}}}"),
+            Some(leader) => write!(text, "{version},\"epoch\":{},\"leader\":{leader}", epoch.get()),
+            None => write!(text, "{version}"),
         };
         numbers.expect("writing to memory cannot fail");
+        let requests = &message.update.entry.requests;
+        if leader.is_some() && !requests.is_empty() {
+            text.extend_from_slice(b",\"requests\":");
+            serde_json::to_writer(&mut text, requests).expect("writing to memory cannot fail");
+        }
+        text.push(b'}');
     }
     if array {
         text.push(b']');

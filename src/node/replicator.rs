@@ -15,7 +15,7 @@ use crate::base::trace::{Event, LossReason, Observer, WriteId};
 use crate::base::{FollowerId, Key, NodeId, Value};
 use crate::core::{
     Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
-    ReadId, Readable, Rejected, Reply, Waiting,
+    ReadId, Readable, Rejected, Reply, Terms, Waiting,
 };
 use crate::net::{Fate, Netem};
 
@@ -156,26 +156,18 @@ impl Replicator {
         self.arrange_wake_up(&mut state);
     }
 
-    /// Takes a write on, if its key has the version that it is made for; without a value it deletes the key. Its completion
-    /// arrives whether or not anybody still waits for it.
+    /// Takes a write on, on these terms; without a value it deletes the key. Its completion arrives whether or not anybody
+    /// still waits for it.
     pub(super) fn write(
         &self,
-        operation: Option<u64>,
+        terms: Terms,
         key: Key,
         value: Option<Value>,
-        if_version: Option<u64>,
     ) -> Result<oneshot::Receiver<Completion>, Rejected> {
         let mut state = self.lock();
         let now = self.clock.now();
-        if let Some(expected) = if_version {
-            state.leader.require_version(&key, expected)?;
-        }
-        let accepted = match value.clone() {
-            Some(value) => state.leader.set(now, operation, key.clone(), value),
-            None => state.leader.delete(now, operation, key.clone()),
-        }?;
-        let operation = operation.filter(|_| value.is_none());
-        self.observe(|| Event::Accept { write: accepted.write, key, stamp: accepted.stamp, value, operation });
+        let accepted = state.leader.write(now, &terms, key.clone(), value.clone())?;
+        self.observe(|| accepted.event(terms, key, value));
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(accepted.write, sender);
         self.act(&mut state, now);

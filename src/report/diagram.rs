@@ -81,6 +81,10 @@ impl Reader {
                 let note = if value.is_some() { "accepted" } else { "accepted, deletes the key" };
                 Some(own_lane(&format!("● {key} {stamp}"), followers, note))
             }
+            Event::Retry { write, key, stamp, .. } => {
+                self.writes.insert((record.incarnation, *write), (key.clone(), *stamp));
+                Some(own_lane(&format!("○ {key} {stamp}"), followers, "asked for once more, nothing new"))
+            }
             Event::Send { message, delay, lost, .. } => {
                 self.delays.insert((record.incarnation, *message), *delay);
                 let (key, stamp) = self.writes.get(&(record.incarnation, message.write))?;
@@ -282,10 +286,14 @@ mod tests {
                 window: 9,
             },
         );
-        push(NodeId::Client(0), Event::InvokeSet { operation: 1, target: leader, key: key(), value: value() });
+        push(
+            NodeId::Client(0),
+            Event::InvokeSet { operation: 1, target: leader, key: key(), value: value(), request_id: None },
+        );
         for write in 1..=2 {
             let value = Some(value());
-            push(leader, Event::Accept { write, key: key(), stamp: stamp(write), value, operation: None });
+            let (key, stamp) = (key(), stamp(write));
+            push(leader, Event::Accept { write, key, stamp, value, operation: None, request_id: None });
             push(
                 leader,
                 Event::Send { message: message(write, f1, 1), delay: Micros(9000 / write), lost: None, copy: None },
@@ -328,7 +336,10 @@ mod tests {
             push(NodeId::Network, Event::Fault { kind, nodes: Vec::new(), latency, what: what.into() });
         }
         push(f2.into(), Event::Apply { request: None, key: key(), stamp: stamp(7), value: Some(value()) });
-        push(leader, Event::Accept { write: 9, key: key(), stamp: stamp(8), value: None, operation: Some(1) });
+        let (operation, value, request_id) = (Some(1), None, None);
+        push(leader, Event::Accept { write: 9, key: key(), stamp: stamp(8), value, operation, request_id });
+        let (value, request_id) = (None, None);
+        push(leader, Event::Retry { write: 10, key: key(), stamp: stamp(7), value, operation, request_id });
         push(f1.into(), Event::Collect { key: key(), stamp: stamp(8) });
         trace
     }

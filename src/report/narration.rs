@@ -82,6 +82,7 @@ fn promise(property: Property) -> &'static str {
         Property::Fencing => "an epoch has one leader, and a follower keeps what it has promised",
         Property::Liveness => "every request is answered in time, and after healing writes succeed",
         Property::Bounds => "what waits for a follower stays within its bounds",
+        Property::Idempotence => "what a client asks for once more happens once",
         Property::LatencyLaw => "latencies follow from the quorum and the delays",
     }
 }
@@ -115,7 +116,7 @@ struct Teller {
     usual: Option<(Micros, Micros)>,
     writers: BTreeMap<String, NodeId>,
     /// By the names of their operations.
-    deleters: BTreeMap<u64, NodeId>,
+    callers: BTreeMap<u64, NodeId>,
     /// Who wrote what, if that is known.
     writes: BTreeMap<(u64, WriteId), (Key, Stamp, Option<NodeId>)>,
     reads: BTreeMap<(NodeId, OperationId), (NodeId, Key)>,
@@ -139,27 +140,32 @@ impl Teller {
                 self.usual = Some(*delay);
                 return None;
             }
-            Event::InvokeSet { value, .. } => {
+            Event::InvokeSet { operation, value, .. } => {
+                self.callers.insert(operation_name(record.node, *operation), record.node);
                 self.writers.insert(value.as_json().to_owned(), record.node);
                 return None;
             }
             Event::InvokeDelete { operation, .. } => {
-                self.deleters.insert(operation_name(record.node, *operation), record.node);
+                self.callers.insert(operation_name(record.node, *operation), record.node);
                 return None;
             }
             Event::InvokeGet { operation, target, key, .. } => {
                 self.reads.insert((record.node, *operation), (*target, key.clone()));
                 return None;
             }
-            Event::Accept { write, key, stamp, value, operation } => {
-                let writer = match value {
-                    Some(value) => self.writers.get(value.as_json()).copied(),
-                    None => operation.and_then(|name| self.deleters.get(&name).copied()),
-                };
+            Event::Accept { write, key, stamp, value, operation, .. }
+            | Event::Retry { write, key, stamp, value, operation, .. } => {
+                let named = operation.and_then(|name| self.callers.get(&name));
+                let writer = named.or_else(|| self.writers.get(value.as_ref()?.as_json())).copied();
                 let who = writer.map_or("a client".to_owned(), |client| client.to_string());
                 self.writes.insert((record.incarnation, *write), (key.clone(), *stamp, writer));
                 let version = stamp.version;
                 let text = match value {
+                    _ if matches!(record.event, Event::Retry { .. }) => {
+                        format!(
+                            "At {at} ms {who} asks for version {version} of {key} once more; the leader knows it by its name."
+                        )
+                    }
                     Some(value) => {
                         format!("At {at} ms {who} writes {key} = {value}; the leader stores it as version {version}.")
                     }

@@ -52,17 +52,22 @@ fn ms(at: Micros) -> u64 {
 fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
     let mut operations = Vec::new();
     for Record { at, node, event, .. } in story {
-        let (number, kind, key) = match event {
-            Event::InvokeSet { operation, key, .. } => (*operation, PlannedKind::Set, key),
-            Event::InvokeDelete { operation, key, .. } => (*operation, PlannedKind::Delete, key),
+        let (number, kind, key, request) = match event {
+            Event::InvokeSet { operation, key, request_id, .. } => {
+                (*operation, PlannedKind::Set, key, request_id.as_ref())
+            }
+            Event::InvokeDelete { operation, key, request_id, .. } => {
+                (*operation, PlannedKind::Delete, key, request_id.as_ref())
+            }
             Event::InvokeGet { operation, target, key, mode } => {
-                (*operation, PlannedKind::Get { from: *target, mode: *mode }, key)
+                (*operation, PlannedKind::Get { from: *target, mode: *mode }, key, None)
             }
             _ => continue,
         };
+        let request = request.and_then(|name| name.as_str().parse().ok());
         if let NodeId::Client(client) = node {
             let (client, number, at_ms, key) = (client + 1, Some(number), ms(*at), key.clone());
-            operations.push(ExplicitOperation { client, number, at_ms, kind, key });
+            operations.push(ExplicitOperation { client, number, at_ms, kind, key, request });
         }
     }
     operations
@@ -71,22 +76,20 @@ fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
 /// What became of each message, one fault for each thing that is not as usual.
 fn fates(story: &[Record], usual_delay_ms: Option<u64>) -> Vec<Fault> {
     let mut writes: BTreeMap<(u64, u64), OperationName> = BTreeMap::new();
-    let mut deletes: BTreeMap<u64, OperationName> = BTreeMap::new();
+    let mut named: BTreeMap<u64, OperationName> = BTreeMap::new();
     let mut fates = Vec::new();
     for Record { node, incarnation, event, .. } in story {
         match event {
-            Event::InvokeDelete { operation, .. } => {
+            Event::InvokeDelete { operation, .. } | Event::InvokeSet { operation, request_id: Some(_), .. } => {
                 if let NodeId::Client(client) = *node {
                     let name = OperationName { client, number: *operation };
-                    deletes.insert(operation_name(*node, *operation), name);
+                    named.insert(operation_name(*node, *operation), name);
                 }
             }
             Event::Accept { write, value, operation, .. } => {
-                let named = match value {
-                    Some(value) => value.as_json().trim_matches('"').parse().ok(),
-                    None => operation.and_then(|name| deletes.get(&name).copied()),
-                };
-                writes.extend(named.map(|name| ((*incarnation, *write), name)));
+                let named = operation.and_then(|name| named.get(&name).copied());
+                let said = || value.as_ref()?.as_json().trim_matches('"').parse().ok();
+                writes.extend(named.or_else(said).map(|name| ((*incarnation, *write), name)));
             }
             Event::Send { message, delay, lost, copy } => {
                 let Some(operation) = writes.get(&(*incarnation, message.write)) else { continue };

@@ -120,6 +120,7 @@ pub fn prevents(rule: Rule) -> &'static [&'static str] {
         Rule::ConfirmBeforeInstall => &["F5"],
         Rule::DropLeftovers => &["F29"],
         Rule::KeepTombstones => &["F30"],
+        Rule::DeduplicateRequests => &["F11"],
         Rule::ReadCommitted => &["F10"],
         Rule::ConfirmReads => &["F40"],
     }

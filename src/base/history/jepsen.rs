@@ -187,10 +187,13 @@ impl Reader {
             Function::Read => {
                 (Event::InvokeGet { operation, target, key: key.clone(), mode: ReadMode::Linearizable }, None)
             }
-            Function::Delete => (Event::InvokeDelete { operation, target, key: key.clone() }, None),
+            Function::Delete => (Event::InvokeDelete { operation, target, key: key.clone(), request_id: None }, None),
             Function::Write => {
                 let value = value.ok_or(Misfit::NoValue)?;
-                (Event::InvokeSet { operation, target, key: key.clone(), value: value.clone() }, Some(value))
+                (
+                    Event::InvokeSet { operation, target, key: key.clone(), value: value.clone(), request_id: None },
+                    Some(value),
+                )
             }
         };
         self.begun.insert(client, Begun { line: number, operation, function, key, written });

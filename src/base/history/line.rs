@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Moment, Operation};
 use crate::base::trace::{Micros, OperationId, Outcome};
-use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
+use crate::base::{Key, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// A line of a history file.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub(super) struct Line {
     confirmations: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     required: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<RequestName>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,8 +45,20 @@ enum Name {
 
 impl From<Operation> for Line {
     fn from(operation: Operation) -> Self {
-        let Operation { client, number, target, key, kind, mode, invoked, returned, outcome, stamp, confirmed } =
-            operation;
+        let Operation {
+            client,
+            number,
+            target,
+            key,
+            kind,
+            mode,
+            invoked,
+            returned,
+            outcome,
+            stamp,
+            confirmed,
+            request,
+        } = operation;
         let (kind, value) = match kind {
             Kind::Write(value) => (Name::Set, Some(value)),
             Kind::Delete => (Name::Delete, None),
@@ -66,6 +80,7 @@ impl From<Operation> for Line {
             stamp,
             confirmations: confirmed.map(|(confirmations, _)| confirmations),
             required: confirmed.map(|(_, required)| required),
+            request_id: request,
         }
     }
 }
@@ -95,6 +110,9 @@ impl TryFrom<Line> for Operation {
         if returned.is_some_and(|returned| returned <= invoked) {
             return Err("an operation returns after it was invoked");
         }
+        if line.request_id.is_some() && matches!(kind, Kind::Read(_)) {
+            return Err("a get has no request_id");
+        }
         Ok(Self {
             client: line.client,
             number: line.operation,
@@ -107,6 +125,7 @@ impl TryFrom<Line> for Operation {
             outcome: line.outcome,
             stamp: line.stamp,
             confirmed,
+            request: line.request_id,
         })
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json_lines::{self, JsonLinesError};
 use super::trace::{Event, Micros, OperationId, Outcome, Record};
-use super::{Key, NodeId, ReadMode, Stamp, Value};
+use super::{Key, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// The operations of a run, in the order of their invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Operation {
     pub stamp: Option<Stamp>,
     /// A write that the leader answered: the confirmations that it told, and how many it said were required.
     pub confirmed: Option<(usize, usize)>,
+    /// The name that the client gave to the write, if it did.
+    pub request: Option<RequestName>,
 }
 
 /// What an operation does.
@@ -89,7 +91,7 @@ impl History {
         let mut open: BTreeMap<(NodeId, OperationId), usize> = BTreeMap::new();
         for (index, record) in records.iter().enumerate() {
             let moment = Moment { index, at: record.at };
-            let mut invoke = |number: OperationId, target, key: &Key, kind, mode| {
+            let mut invoke = |number: OperationId, target, key: &Key, kind, mode, request: Option<&RequestName>| {
                 open.insert((record.node, number), operations.len());
                 operations.push(Operation {
                     client: record.node,
@@ -103,17 +105,19 @@ impl History {
                     outcome: Outcome::Unknown,
                     stamp: None,
                     confirmed: None,
+                    request: request.cloned(),
                 });
             };
             match &record.event {
-                Event::InvokeSet { operation, target, key, value } => {
-                    invoke(*operation, *target, key, Kind::Write(value.clone()), ReadMode::Local);
+                Event::InvokeSet { operation, target, key, value, request_id } => {
+                    let kind = Kind::Write(value.clone());
+                    invoke(*operation, *target, key, kind, ReadMode::Local, request_id.as_ref());
                 }
-                Event::InvokeDelete { operation, target, key } => {
-                    invoke(*operation, *target, key, Kind::Delete, ReadMode::Local);
+                Event::InvokeDelete { operation, target, key, request_id } => {
+                    invoke(*operation, *target, key, Kind::Delete, ReadMode::Local, request_id.as_ref());
                 }
                 Event::InvokeGet { operation, target, key, mode } => {
-                    invoke(*operation, *target, key, Kind::Read(None), *mode);
+                    invoke(*operation, *target, key, Kind::Read(None), *mode, None);
                 }
                 Event::Return { operation, outcome, stamp, value, confirmed } => {
                     let Some(at) = open.remove(&(record.node, *operation)) else { continue };
@@ -168,7 +172,10 @@ mod tests {
             |operation, value, confirmed| Event::Return { operation, outcome: Outcome::Ok, stamp, value, confirmed };
         let get = |operation| Event::InvokeGet { operation, target, key: key.clone(), mode: ReadMode::Local };
         History::from_records(&[
-            record(1, Event::InvokeSet { operation: 1, target, key: key.clone(), value: value.clone() }),
+            record(
+                1,
+                Event::InvokeSet { operation: 1, target, key: key.clone(), value: value.clone(), request_id: None },
+            ),
             record(5, returned(1, None, Some((2, 1)))),
             record(5, get(2)),
             record(6, returned(2, Some(value), None)),
@@ -193,6 +200,8 @@ mod tests {
             ("\"key\":\"x\",", "", "missing field `key`"),
             ("\"set\"", "\"delete\"", "a delete has no value"),
             ("set", "cas", "unknown variant `cas`"),
+            ("set\"", "get\",\"request_id\":\"r\"", "a get has no request_id"),
+            ("}", ",\"request_id\":\"\"}", "a request_id must be 1 to 64 bytes"),
             ("}", ",\"returned_us\":9}", "go together"),
             ("}", ",\"returned_us\":4,\"returned_order\":0}", "returns after"),
         ] {

@@ -4,7 +4,7 @@ use super::event::{
     Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId,
 };
 use super::{Micros, Record};
-use crate::base::{Epoch, FollowerId, FollowerSet, Key, NodeId, ReadMode, Stamp, Value};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// A line of a trace file: the fields that any event may have.
 ///
@@ -55,6 +55,7 @@ pub(super) struct RawRecord {
     leader: Option<u64>,
     follower: Option<FollowerId>,
     mode: Option<ReadMode>,
+    request_id: Option<RequestName>,
 }
 
 /// How long a message is kept, or from how long to how long messages are.
@@ -88,10 +89,14 @@ fn event(raw: RawRecord) -> Result<Event, String> {
             target: need!(raw.target),
             key: need!(raw.key),
             value: need!(raw.value),
+            request_id: raw.request_id,
         },
-        "invoke_delete" => {
-            Event::InvokeDelete { operation: need!(raw.operation), target: need!(raw.target), key: need!(raw.key) }
-        }
+        "invoke_delete" => Event::InvokeDelete {
+            operation: need!(raw.operation),
+            target: need!(raw.target),
+            key: need!(raw.key),
+            request_id: raw.request_id,
+        },
         "invoke_get" => {
             let mode = raw.mode.unwrap_or_default();
             Event::InvokeGet { operation: need!(raw.operation), target: need!(raw.target), key: need!(raw.key), mode }
@@ -109,6 +114,15 @@ fn event(raw: RawRecord) -> Result<Event, String> {
             stamp: need!(raw.stamp),
             value: raw.value,
             operation: raw.operation,
+            request_id: raw.request_id,
+        },
+        "retry" => Event::Retry {
+            write: need!(raw.write),
+            key: need!(raw.key),
+            stamp: need!(raw.stamp),
+            value: raw.value,
+            operation: raw.operation,
+            request_id: raw.request_id,
         },
         "cluster" => cluster(raw)?,
         "send" => {

@@ -1,5 +1,5 @@
 use super::{Event, MessageId, Record, RequestId};
-use crate::base::{Stamp, Value};
+use crate::base::{RequestName, Stamp, Value};
 
 /// The canonical encoding: a tag for the event, then its fields in their declared order. Numbers are 8 bytes,
 /// little-endian; texts and lists are preceded by their length, so that no two events encode alike.
@@ -7,11 +7,17 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
     let mut encoder = Encoder(out);
     encoder.numbers([record.at.0, record.node.code(), record.incarnation]);
     match &record.event {
-        Event::InvokeSet { operation, target, key, value } => {
-            encoder.tag(1).number(*operation).number(target.code()).text(key.as_str()).text(value.as_json());
+        Event::InvokeSet { operation, target, key, value, request_id } => {
+            encoder
+                .name(request_id.as_ref())
+                .tag(1)
+                .number(*operation)
+                .number(target.code())
+                .text(key.as_str())
+                .text(value.as_json());
         }
-        Event::InvokeDelete { operation, target, key } => {
-            encoder.tag(24).number(*operation).number(target.code()).text(key.as_str());
+        Event::InvokeDelete { operation, target, key, request_id } => {
+            encoder.name(request_id.as_ref()).tag(24).number(*operation).number(target.code()).text(key.as_str());
         }
         Event::InvokeGet { operation, target, key, mode } => {
             encoder.tag(2).number(*operation).number(target.code()).text(key.as_str()).number(*mode as u64);
@@ -21,11 +27,17 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
             encoder.option(value.as_ref(), |encoder, value| encoder.text(value.as_json()));
             encoder.option(*confirmed, |encoder, (n, of)| encoder.number(n as u64).number(of as u64));
         }
-        Event::Accept { write, key, stamp, value, operation } => {
-            encoder.tag(4).number(*write).text(key.as_str()).stamp(*stamp).content(value.as_ref());
-            if value.is_none() {
+        Event::Accept { write, key, stamp, value, operation, request_id } => {
+            encoder.name(request_id.as_ref()).tag(4);
+            encoder.number(*write).text(key.as_str()).stamp(*stamp).content(value.as_ref());
+            if value.is_none() || request_id.is_some() {
                 encoder.option(*operation, Encoder::number);
             }
+        }
+        Event::Retry { write, key, stamp, value, operation, request_id } => {
+            encoder.name(request_id.as_ref()).tag(26);
+            encoder.number(*write).text(key.as_str()).stamp(*stamp).content(value.as_ref());
+            encoder.option(*operation, Encoder::number);
         }
         Event::Send { message, delay, lost, copy } => {
             let MessageId { write, to, attempt } = *message;
@@ -140,6 +152,14 @@ impl Encoder<'_> {
         match value {
             Some(value) => self.text(value.as_json()),
             None => self.number(u64::MAX),
+        }
+    }
+
+    /// The name of a write, before its event. What has none is encoded as if there were no such thing.
+    fn name(&mut self, name: Option<&RequestName>) -> &mut Self {
+        match name {
+            Some(name) => self.tag(0).text(name.as_str()),
+            None => self,
         }
     }
 

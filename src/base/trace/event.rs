@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use super::Micros;
-use crate::base::{Epoch, FollowerId, Key, NodeId, ReadMode, Stamp, Value};
+use crate::base::{Epoch, FollowerId, Key, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// The number of an operation among those of its client, counted from 1.
 pub type OperationId = u64;
@@ -188,6 +188,9 @@ pub enum Event {
         key: Key,
         /// The value, as JSON text.
         value: Value,
+        /// The name that the client gave to the write, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<RequestName>,
     },
     /// A client called a node to delete a key.
     InvokeDelete {
@@ -197,6 +200,9 @@ pub enum Event {
         target: NodeId,
         /// The key.
         key: Key,
+        /// The name that the client gave to the write, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<RequestName>,
     },
     /// A client called a node to read.
     InvokeGet {
@@ -237,9 +243,31 @@ pub enum Event {
         /// Its value; none if it deletes the key.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<Value>,
-        /// Of a deletion, which no value tells from others: the name that its client gave it, see [`operation_name`].
+        /// Of a write that no value tells from others, a deletion or one that may come again: whose it is, see
+        /// [`operation_name`].
         #[serde(skip_serializing_if = "Option::is_none")]
         operation: Option<u64>,
+        /// The name that the client gave to the write, if it did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<RequestName>,
+    },
+    /// The leader found that a write had come before under the same name. It wrote nothing.
+    Retry {
+        /// The leader's number for the retry.
+        write: WriteId,
+        /// The key.
+        key: Key,
+        /// The stamp of the write.
+        stamp: Stamp,
+        /// Its value; none if it deletes the key.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        value: Option<Value>,
+        /// Whose it is, see [`operation_name`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation: Option<u64>,
+        /// The name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request_id: Option<RequestName>,
     },
     /// The leader handed a message to the emulated network.
     Send {

@@ -213,7 +213,13 @@ mod tests {
         let message = |write, to, attempt| MessageId { write, to: FollowerId(to), attempt };
         let key = |text| Key::new(text).unwrap();
         let value = |text| Value::from_json(text).unwrap();
-        let set = |operation, target, k, v| Event::InvokeSet { operation, target, key: key(k), value: value(v) };
+        let set = |operation, target, k, v| Event::InvokeSet {
+            operation,
+            target,
+            key: key(k),
+            value: value(v),
+            request_id: None,
+        };
         let get = |operation, target, k| Event::InvokeGet { operation, target, key: key(k), mode: ReadMode::Local };
         let accept = |write, k: &'static str, v, json: Option<&'static str>, operation| Event::Accept {
             write,
@@ -221,6 +227,37 @@ mod tests {
             stamp: stamp(v),
             value: json.map(value),
             operation,
+            request_id: None,
+        };
+        let name = |text: &str| Some(crate::base::RequestName::new(text).unwrap());
+        let delete = |operation, target, k, id: Option<&str>| Event::InvokeDelete {
+            operation,
+            target,
+            key: key(k),
+            request_id: id.and_then(name),
+        };
+        let named_set = |id| Event::InvokeSet {
+            operation: 1,
+            target: NodeId::Leader,
+            key: key("x"),
+            value: value("1"),
+            request_id: name(id),
+        };
+        let named = |write, k, v, json: Option<&'static str>, operation, id| Event::Accept {
+            write,
+            key: key(k),
+            stamp: stamp(v),
+            value: json.map(value),
+            operation,
+            request_id: name(id),
+        };
+        let retry = |write, k, v, json: Option<&'static str>, operation, id| Event::Retry {
+            write,
+            key: key(k),
+            stamp: stamp(v),
+            value: json.map(value),
+            operation,
+            request_id: name(id),
         };
         let id = |number| RequestId { incarnation: 0, number };
         let apply = |request: Option<u64>, k, v| Event::Apply {
@@ -272,10 +309,26 @@ mod tests {
             accept(1, "x", 2, Some("1"), None),
             accept(1, "x", 1, None, None),
             accept(1, "x", 1, None, Some(7)),
-            Event::InvokeDelete { operation: 1, target: leader, key: key("x") },
-            Event::InvokeDelete { operation: 2, target: leader, key: key("x") },
-            Event::InvokeDelete { operation: 1, target: f1, key: key("x") },
-            Event::InvokeDelete { operation: 1, target: leader, key: key("y") },
+            delete(1, leader, "x", None),
+            delete(2, leader, "x", None),
+            delete(1, f1, "x", None),
+            delete(1, leader, "y", None),
+            delete(1, leader, "x", Some("r")),
+            delete(1, leader, "x", Some("s")),
+            named_set("r"),
+            named_set("s"),
+            named(1, "x", 1, Some("1"), Some(1), "r"),
+            named(1, "x", 1, Some("1"), Some(1), "s"),
+            named(1, "x", 1, Some("1"), Some(2), "r"),
+            named(1, "x", 1, None, Some(1), "r"),
+            retry(1, "x", 1, Some("1"), Some(1), "r"),
+            retry(2, "x", 1, Some("1"), Some(1), "r"),
+            retry(1, "y", 1, Some("1"), Some(1), "r"),
+            retry(1, "x", 2, Some("1"), Some(1), "r"),
+            retry(1, "x", 1, Some("2"), Some(1), "r"),
+            retry(1, "x", 1, None, Some(1), "r"),
+            retry(1, "x", 1, Some("1"), Some(2), "r"),
+            retry(1, "x", 1, Some("1"), Some(1), "s"),
             Event::Apply { request: None, key: key("x"), stamp: stamp(1), value: None },
             Event::Recover { key: key("x"), stamp: stamp(1), value: Some(value("1")) },
             Event::Recover { key: key("x"), stamp: stamp(1), value: None },

@@ -11,7 +11,8 @@ use crate::check::Recorded;
 /// The stamps that the leader gave to deletions, by the names of their operations; none where the leader was not recorded.
 pub(super) fn accepted(run: &Recorded<'_>) -> Option<BTreeMap<u64, Stamp>> {
     let deletion = |event: &Event| match event {
-        Event::Accept { stamp, value: None, operation: Some(name), .. } => Some((*name, *stamp)),
+        Event::Accept { stamp, value: None, operation: Some(name), .. }
+        | Event::Retry { stamp, value: None, operation: Some(name), .. } => Some((*name, *stamp)),
         _ => None,
     };
     let of_records = run.records.iter().filter_map(|record| deletion(&record.event));

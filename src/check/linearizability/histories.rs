@@ -146,6 +146,7 @@ pub(super) fn history(drafts: &[Draft]) -> History {
                 outcome,
                 stamp,
                 confirmed: None,
+                request: None,
             }
         })
         .collect();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::RequestName;
 use crate::check::Finding;
 use crate::check::testing::{Story, c, f};
 
@@ -124,4 +125,49 @@ fn a_value_that_is_not_there() {
     assert!(read(Outcome::Failed, 2, "2").ends_with("= 2, but c2#1, which was to write it, was refused"));
     assert!(read(Outcome::Unknown, 2, "1").ends_with("= 1, but c1#1, which wrote it, got v1"));
     assert!(read(Outcome::Unknown, 9, "3").ends_with("read k v9, which c2#2 was to write only at 9 ms"));
+}
+
+/// c1 asks for v1 and learns nothing; c2 deletes that, as v2; and the next leader tells c1, who asks once more, that it was v1.
+fn asked_once_more() -> Story {
+    let request_id = Some(RequestName::new("r").unwrap());
+    let (key, value) = (crate::check::testing::key("k"), Some(crate::check::testing::value("1")));
+    let invoke = |operation| {
+        let (target, key, value, request_id) = (LEADER, key.clone(), value.clone().unwrap(), request_id.clone());
+        Event::InvokeSet { operation, target, key, value, request_id }
+    };
+    let name = |number| Some(crate::base::trace::operation_name(c(1), number));
+    let stamp = crate::check::testing::stamp(1);
+    let later = Stamp { epoch: crate::base::Epoch::new(2), ..stamp };
+    let mut story = Story::new();
+    story.at(1).event(c(1), invoke(1));
+    let (operation, request_id) = (name(1), request_id.clone());
+    let first = (key.clone(), value.clone(), request_id.clone());
+    let (key, value, request_id) = first.clone();
+    story.at(2).event(LEADER, Event::Accept { write: 1, key, stamp, value, operation, request_id });
+    story.at(3).wrote(c(1), 1, Outcome::Unknown, 0);
+    story.at(4).invoke_delete(c(2), 1, "k").at(5).accept_delete(2, "k", 2, (c(2), 1)).wrote(c(2), 1, Outcome::Ok, 2);
+    story.at(6).crash(LEADER).at(7).restart(LEADER).at(8).event(c(1), invoke(2));
+    let (operation, (key, value, request_id)) = (name(2), first);
+    story.at(9).event(LEADER, Event::Retry { write: 1, key, stamp: later, value, operation, request_id });
+    let (outcome, stamp, confirmed) = (Outcome::Ok, Some(later), Some((2, 2)));
+    story.at(10).event(c(1), Event::Return { operation: 2, outcome, stamp, value: None, confirmed });
+    story
+}
+
+#[test]
+fn a_write_and_its_retries_are_one() {
+    let mut story = asked_once_more();
+    story.at(11).invoke_get(c(3), 1, LEADER, "k").at(12).found(c(3), 1, 0, "");
+    story.holds(check);
+    let of_clients = story.verdict_of_clients(check).finding;
+    assert!(matches!(of_clients, Finding::Holds(_)), "{of_clients:?}");
+    let mut undone = asked_once_more();
+    let stamp = Some(Stamp { epoch: crate::base::Epoch::new(2), ..crate::check::testing::stamp(1) });
+    undone.at(11).invoke_get(c(3), 1, LEADER, "k");
+    let (outcome, value) = (Outcome::Ok, Some(crate::check::testing::value("1")));
+    undone.at(12).event(c(3), Event::Return { operation: 1, outcome, stamp, value, confirmed: None });
+    assert_eq!(
+        undone.evidence(check),
+        ["c3#1, from 11 to 12 ms, read k v1, though before that c2#1, from 4 to 5 ms, deleted k as v2"]
+    );
 }

@@ -23,12 +23,18 @@
 //! The first of these conditions is that of causal stability (Baquero, Almeida and Shoker, *Making Operation-Based CRDTs
 //! Operation-Based*, 2014). While a follower is down, or does not know epochs, nothing is forgotten: the metric `tombstones` tells.
 
+use std::time::Duration;
+
 use super::vocabulary::{News, Output};
 use super::{Leader, Phase};
 use crate::base::trace::WriteId;
-use crate::base::{FollowerId, FollowerSet, Version};
+use crate::base::{FollowerId, FollowerSet, Key, Version};
 use crate::core::ask::{Deletion, Question};
 use crate::core::follower::PART_BYTES;
+use crate::core::store::Entry;
+
+/// How many times the timeout of a write passes before a deletion may be forgotten that remembers what clients may ask for once more: a minute, usually.
+const REMEMBERED: u32 = 12;
 
 /// Deletions that are being forgotten.
 #[derive(Debug, Clone)]
@@ -56,19 +62,37 @@ impl Collection {
 }
 
 impl Leader {
-    /// Goes on with forgetting deletions. True if there is something new to tell the followers.
-    #[inline]
-    pub(super) fn collect(&mut self) -> bool {
-        (self.collection.is_some() || self.store.tombstone_count() > 0) && self.go_on_collecting()
+    /// There is a tombstone.
+    pub(super) fn hold_tombstone(&mut self, now: Duration, key: &Key, tombstone: &Entry) {
+        let remembers = !tombstone.requests.is_empty();
+        let from = if remembers { now + REMEMBERED * self.config.repl_timeout } else { Duration::ZERO };
+        self.deleted.insert((from, key.clone()), tombstone.stamp);
     }
 
-    fn go_on_collecting(&mut self) -> bool {
+    /// There are the tombstones of the store, and no others.
+    pub(super) fn hold_all_tombstones(&mut self, now: Duration) {
+        self.deleted.clear();
+        let tombstones: Vec<(Key, Entry)> = self
+            .store
+            .tombstones()
+            .filter_map(|(key, _)| Some((key.clone(), self.store.entry(key)?.clone())))
+            .collect();
+        tombstones.iter().for_each(|(key, tombstone)| self.hold_tombstone(now, key, tombstone));
+    }
+
+    /// Goes on with forgetting deletions. True if there is something new to tell the followers.
+    #[inline]
+    pub(super) fn collect(&mut self, now: Duration) -> bool {
+        (self.collection.is_some() || !self.deleted.is_empty()) && self.go_on_collecting(now)
+    }
+
+    fn go_on_collecting(&mut self, now: Duration) -> bool {
         // Whoever has no epochs asks its followers nothing.
         if !matches!(self.phase, Phase::Serving) || !self.config.rules.recover_on_start {
             return false;
         }
         if self.collection.is_none() {
-            self.collection = self.next_collection();
+            self.collection = self.next_collection(now);
         }
         let may_begin = match &self.collection {
             Some(collection) if !collection.may_begin => self.may_begin(collection),
@@ -84,14 +108,16 @@ impl Leader {
         may_begin
     }
 
-    fn next_collection(&self) -> Option<Collection> {
-        let mut bytes = 0;
-        let fits = |deletion: &Deletion| {
-            bytes += deletion.key.as_str().len();
-            bytes <= PART_BYTES
-        };
-        let tombstones = self.store.tombstones().map(|(key, stamp)| Deletion { key: key.clone(), stamp });
-        let deletions: Vec<Deletion> = tombstones.take(self.config.part_keys).take_while(fits).collect();
+    fn next_collection(&mut self, now: Duration) -> Option<Collection> {
+        let (mut deletions, mut bytes) = (Vec::new(), 0);
+        while deletions.len() < self.config.part_keys && bytes < PART_BYTES {
+            let Some(first) = self.deleted.first_entry().filter(|first| first.key().0 <= now) else { break };
+            let ((_, key), stamp) = first.remove_entry();
+            if self.store.entry(&key).is_some_and(|entry| entry.is_tombstone() && entry.stamp == stamp) {
+                bytes += key.as_str().len();
+                deletions.push(Deletion { key, stamp });
+            }
+        }
         let floor = deletions.iter().map(|deletion| deletion.stamp.version).max()?;
         let (covers, may_begin, forgotten) = (self.last_write, false, FollowerSet::default());
         Some(Collection { deletions, floor, covers, may_begin, forgotten })

@@ -162,6 +162,7 @@ impl Leader {
             self.drop_reads();
             self.open.clear();
             self.contest.served_until(now);
+            self.retries.clear();
             for (to, peer) in self.followers().zip(&mut self.peers) {
                 (peer.unanswered, peer.unanswered_bytes) = (0, 0);
                 peer.resender = super::Resender::new(to, self.config.seed.fork("resend"));
@@ -181,8 +182,9 @@ impl Leader {
     /// Goes on as far as what is known allows, and asks what is to be asked then.
     pub(super) fn go_on(&mut self, now: Duration) {
         while self.advance(now) {}
+        self.confirm_retries();
         self.answer_reads();
-        self.collect();
+        self.collect(now);
         self.attend_to_all(now);
     }
 
@@ -192,7 +194,7 @@ impl Leader {
         match &start.stage {
             Stage::Gathering | Stage::Confirming => match self.confirmed_basis() {
                 Some(basis) => {
-                    self.recovered(&basis);
+                    self.recovered(now, &basis);
                     true
                 }
                 None => {
@@ -354,7 +356,7 @@ impl Leader {
     }
 
     /// Everything that was acknowledged is known.
-    fn recovered(&mut self, basis: &Basis) {
+    fn recovered(&mut self, now: Duration, basis: &Basis) {
         let read = self.peers.iter().filter_map(|peer| peer.link.promised.as_ref());
         let read = read.filter(|promised| self.remembers(promised) && self.is_read(promised));
         let since = read.map(|promised| promised.current_in).max().unwrap_or_default();
@@ -378,6 +380,7 @@ impl Leader {
         self.store = store;
         self.uncommitted.clear();
         self.written_in.clear();
+        self.hold_all_tombstones(now);
         let Basis { from, anew } = *basis;
         self.outputs.push_back(Output::Tell(News::Recovered { epoch: self.epoch, keys, from, anew }));
     }

@@ -1,7 +1,7 @@
 //! What goes into a leader's state machine and comes out of it.
 
 use crate::base::trace::{Event, LossReason, MessageId, WriteId};
-use crate::base::{Epoch, FollowerId, FollowerSet, Key, Stamp, Version};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, RequestName, Stamp, Value, Version};
 use crate::core::Message;
 use crate::core::ask::{Answer, Ask, Deletion, Incarnation, Standing};
 use crate::core::store::{Entry, Store};
@@ -13,6 +13,35 @@ pub struct Accepted {
     pub write: WriteId,
     /// The stamp that it got.
     pub stamp: Stamp,
+    /// Whether it had been taken on before, under the same name: then `write` is a number of this retry, and nothing was
+    /// written.
+    pub is_retry: bool,
+}
+
+impl Accepted {
+    /// How a trace tells it, of a write on these terms. What its operation is called is told where no value says whose write it
+    /// is.
+    pub fn event(self, terms: Terms, key: Key, value: Option<Value>) -> Event {
+        let Self { write, stamp, is_retry } = self;
+        let Terms { operation, request: request_id, .. } = terms;
+        let operation = operation.filter(|_| value.is_none() || request_id.is_some());
+        if is_retry {
+            Event::Retry { write, key, stamp, value, operation, request_id }
+        } else {
+            Event::Accept { write, key, stamp, value, operation, request_id }
+        }
+    }
+}
+
+/// What a client's write comes with, besides what it writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// The client's name for it where messages are drawn, if it has one; see [`Update::operation`](crate::core::Update::operation).
+    pub operation: Option<u64>,
+    /// The client's name for it, by which it is known if it comes again.
+    pub request: Option<RequestName>,
+    /// The version that its key must have; 0 for one that is not there.
+    pub if_version: Option<u64>,
 }
 
 /// Why a write was not taken on. It has no version and no effect.
@@ -36,6 +65,19 @@ pub enum Rejected {
         expected: u64,
         /// The version that it has, 0 if it is not there.
         current: u64,
+    },
+    /// Another write of the key has this name.
+    #[error(
+        "the request_id {request:?} was given to another write of key {key:?}, which got version {version}; a retry asks for the \
+         same as the first: value or deletion, and if_version"
+    )]
+    OtherRequest {
+        /// The key.
+        key: Key,
+        /// The name.
+        request: RequestName,
+        /// The version of that write.
+        version: Version,
     },
 }
 
@@ -141,7 +183,7 @@ impl News {
         match self {
             Self::Recovered { epoch, from, anew, .. } => {
                 let found = store.entries().map(|(key, entry)| {
-                    let (key, Entry { stamp, value }) = (key.clone(), entry.clone());
+                    let (key, Entry { stamp, value, .. }) = (key.clone(), entry.clone());
                     Event::Recover { key, stamp, value }
                 });
                 let ids = FollowerId::first(FollowerSet::CAPACITY).filter(|id| from.contains(*id)).collect();

@@ -81,7 +81,9 @@ impl ApiError {
             Self::BodyLost | Self::KeyNotUtf8 | Self::Body(InvalidBody::NotJson(_)) => StatusCode::BAD_REQUEST,
             Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) | Self::Query(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::HalfALeader { .. } | Self::DeletedWithValue { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Rejected(Rejected::VersionsUsedUp { .. } | Rejected::WrongVersion { .. }) => StatusCode::CONFLICT,
+            Self::Rejected(
+                Rejected::VersionsUsedUp { .. } | Rejected::WrongVersion { .. } | Rejected::OtherRequest { .. },
+            ) => StatusCode::CONFLICT,
             Self::NotYet { .. } | Self::NotSure => StatusCode::GATEWAY_TIMEOUT,
             Self::LocalOnly { .. } => StatusCode::FORBIDDEN,
             Self::NothingToAccept => StatusCode::CONFLICT,

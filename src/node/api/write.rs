@@ -15,7 +15,7 @@ use crate::base::wire::{
     ReplicateRequest, SetAnswer, SetRequest,
 };
 use crate::base::{Key, Stamp, Value};
-use crate::core::{Applied, Entry, Follower, Identity, LeaderId};
+use crate::core::{Applied, Entry, Follower, Identity, LeaderId, Terms};
 use crate::node::replicator::Replicator;
 
 /// `POST /set`.
@@ -23,9 +23,9 @@ pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> 
     let replicator = replicator(&app)?;
     let operation = number_in(request.headers(), OPERATION_HEADER);
     let body = json_body(&app.bodies, request, app.max_body).await?;
-    let SetRequest { key, value, if_version } = wire::parse_object(&body)?;
+    let SetRequest { key, value, if_version, request_id: request } = wire::parse_object(&body)?;
     drop(body);
-    write(&app, replicator, operation, (key, Some(value)), if_version).await
+    write(&app, replicator, Terms { operation, request, if_version }, (key, Some(value))).await
 }
 
 /// `POST /delete`.
@@ -33,9 +33,9 @@ pub(super) async fn delete(State(app): State<Arc<App>>, request: Request<Body>) 
     let replicator = replicator(&app)?;
     let operation = number_in(request.headers(), OPERATION_HEADER);
     let body = json_body(&app.bodies, request, app.max_body).await?;
-    let DeleteRequest { key, if_version } = wire::parse_object(&body)?;
+    let DeleteRequest { key, if_version, request_id: request } = wire::parse_object(&body)?;
     drop(body);
-    write(&app, replicator, operation, (key, None), if_version).await
+    write(&app, replicator, Terms { operation, request, if_version }, (key, None)).await
 }
 
 fn replicator(app: &App) -> Result<&Replicator, ApiError> {
@@ -50,13 +50,12 @@ fn replicator(app: &App) -> Result<&Replicator, ApiError> {
 async fn write(
     app: &App,
     replicator: &Replicator,
-    operation: Option<u64>,
+    terms: Terms,
     (key, value): (Key, Option<Value>),
-    if_version: Option<u64>,
 ) -> Result<Response, ApiError> {
     let accepted_at = app.clock.now();
     app.until_serving().await?;
-    let completion = replicator.write(operation, key.clone(), value, if_version)?;
+    let completion = replicator.write(terms, key.clone(), value)?;
     app.awaited.wake(&key);
     let completion = completion.await.map_err(|_| ApiError::Abandoned)?;
     app.metrics.write(completion.ok, app.clock.now().saturating_sub(accepted_at));
@@ -134,14 +133,14 @@ fn apply_one(
     write: ReplicateRequest,
     request: Option<RequestId>,
 ) -> Applied {
-    let ReplicateRequest { key, value, deleted, version, epoch, leader } = write;
+    let ReplicateRequest { key, value, deleted, version, epoch, leader, requests } = write;
     let value = (!deleted).then_some(value);
     let (Some(epoch), Some(leader)) = (epoch, leader) else {
         // No leader's: nobody else ever learns of it, so there is nothing to be recorded.
         return follower.replicate_by_hand(&key, version, value);
     };
     let stamp = Stamp { epoch, version };
-    let applied = follower.replicate(LeaderId(leader), &key, Entry { stamp, value: value.clone() });
+    let applied = follower.replicate(LeaderId(leader), &key, Entry { stamp, value: value.clone(), requests });
     match applied {
         Applied::Yes => standby.observe(|| Event::Apply { request, key, stamp, value }),
         Applied::Stale { stored } => standby.observe(|| Event::Reject { request, key, stamp, stored }),

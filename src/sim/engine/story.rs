@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::NodeId;
 use crate::base::trace::{Disturbance, Event, operation_name};
+use crate::base::{NodeId, RequestName};
 use crate::net::{Effect, MessageFault};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, Links, OperationName, Scenario, Target};
 
@@ -29,6 +29,11 @@ pub(super) fn written_value(name: OperationName) -> String {
     // Many are written: this is the name without the detour over formatting.
     let (mut client_digits, mut number_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
     ["\"c", client_digits.format(u32::from(client) + 1), "#", number_digits.format(number), "\""].concat()
+}
+
+/// The name by which the leader knows a write again that is named after an operation.
+pub(super) fn request_name(name: OperationName) -> RequestName {
+    RequestName::new(&name.to_string()).expect("the name of an operation is short")
 }
 
 /// How long a client waits for an answer.

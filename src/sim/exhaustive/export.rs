@@ -39,7 +39,14 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
     for (operation, at_ms) in &timeline.invoked {
         let Operation { name, kind, key, .. } = &scope.operations[*operation];
         let (client, number) = (name.client + 1, Some(name.number));
-        explicit.push(ExplicitOperation { client, number, at_ms: *at_ms, kind: *kind, key: scope.keys[*key].clone() });
+        explicit.push(ExplicitOperation {
+            client,
+            number,
+            at_ms: *at_ms,
+            kind: *kind,
+            key: scope.keys[*key].clone(),
+            request: None,
+        });
     }
     Scenario {
         name: format!("{}: {property}", scope.scenario.name),

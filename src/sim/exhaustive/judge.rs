@@ -279,7 +279,7 @@ impl Step<'_> {
     /// Somebody has forgotten a deletion, so that it took effect.
     pub(super) fn judge_collected(&mut self, key: &Key, stamp: Stamp) {
         let Some(key) = self.scope.keys.iter().position(|known| known == key) else { return };
-        if let Some(write) = self.writer_of(key, &Entry { stamp, value: None })
+        if let Some(write) = self.writer_of(key, &Entry::new(stamp, None))
             && let Some(given) = self.given(write)
         {
             let collected = &mut self.state.ghost.keys[key].collected;

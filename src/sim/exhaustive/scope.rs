@@ -108,6 +108,9 @@ impl Scope {
         if workload.operations > 0 {
             return refuse("workload.operations: drawn operations have no place in a scope".into());
         }
+        if let Some(name) = workload.explicit.iter().find_map(|operation| operation.request) {
+            return refuse(format!("request = \"{name}\": retries have no place in a scope"));
+        }
         let (followers, operations) = (scenario.cluster.followers, workload.explicit.len());
         for (what, number, most) in [
             ("followers", followers, MOST_FOLLOWERS),

@@ -20,6 +20,9 @@ pub struct Workload {
     pub reads: f64,
     /// The share of the drawn operations that delete, of those that do not read, 0 to 1.
     pub deletes: f64,
+    /// The share of the drawn writes, of those before which their client wrote, that do not write anything new but ask for the
+    /// client's last write once more, 0 to 1. If there are any, every drawn write has a name by which the leader knows it again.
+    pub retries: f64,
     /// Where they read.
     pub read_from: ReadFrom,
     /// What drawn reads at the leader may find; those at followers are local.
@@ -42,6 +45,7 @@ impl Default for Workload {
             keys: 1,
             reads: 0.0,
             deletes: 0.0,
+            retries: 0.0,
             read_from: ReadFrom::Any,
             read_mode: ReadMode::Linearizable,
             think_ms: [0, 0],
@@ -77,6 +81,8 @@ pub struct ExplicitOperation {
     pub kind: PlannedKind,
     /// The key.
     pub key: Key,
+    /// See [`PlannedOperation::request`].
+    pub request: Option<OperationName>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -98,6 +104,8 @@ struct RawOperation {
     from: Option<NodeId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mode: Option<ReadMode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<OperationName>,
 }
 
 fn first_client() -> u16 {
@@ -108,13 +116,18 @@ impl TryFrom<RawOperation> for ExplicitOperation {
     type Error = &'static str;
 
     fn try_from(raw: RawOperation) -> Result<Self, Self::Error> {
-        let RawOperation { client, number, at_ms, set, delete, get, from, mode } = raw;
+        let RawOperation { client, number, at_ms, set, delete, get, from, mode, request } = raw;
         if client == 0 {
             return Err("clients are counted from 1");
         }
         match (set, delete, get, from.is_some() || mode.is_some()) {
-            (Some(key), None, None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Set, key }),
-            (None, Some(key), None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Delete, key }),
+            (Some(key), None, None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Set, key, request }),
+            (None, Some(key), None, false) => {
+                Ok(Self { client, number, at_ms, kind: PlannedKind::Delete, key, request })
+            }
+            (None, None, Some(_), _) if request.is_some() => {
+                Err("a get has no request: only a set or a delete has a name by which the leader knows it again")
+            }
             (None, None, Some(key), _) => {
                 let from = from.unwrap_or(NodeId::Leader);
                 let mode = mode.unwrap_or_else(|| PlannedKind::usual_mode(from));
@@ -123,7 +136,7 @@ impl TryFrom<RawOperation> for ExplicitOperation {
                         "a follower can be read locally only; mode = \"committed\" or \"linearizable\" is for the leader",
                     );
                 }
-                Ok(Self { client, number, at_ms, kind: PlannedKind::Get { from, mode }, key })
+                Ok(Self { client, number, at_ms, kind: PlannedKind::Get { from, mode }, key, request })
             }
             _ => Err(
                 "an operation needs exactly one of set = \"key\", delete = \"key\" or get = \"key\"; only a get has from and mode",
@@ -134,8 +147,8 @@ impl TryFrom<RawOperation> for ExplicitOperation {
 
 impl From<ExplicitOperation> for RawOperation {
     fn from(operation: ExplicitOperation) -> Self {
-        let ExplicitOperation { client, number, at_ms, kind, key } = operation;
-        let raw = Self { client, number, at_ms, set: None, delete: None, get: None, from: None, mode: None };
+        let ExplicitOperation { client, number, at_ms, kind, key, request } = operation;
+        let raw = Self { client, number, at_ms, set: None, delete: None, get: None, from: None, mode: None, request };
         match kind {
             PlannedKind::Set => Self { set: Some(key), ..raw },
             PlannedKind::Delete => Self { delete: Some(key), ..raw },
@@ -201,6 +214,9 @@ pub struct PlannedOperation {
     pub kind: PlannedKind,
     /// The key.
     pub key: Key,
+    /// Of a write that has a name by which the leader knows it again: the operation that it was named after. If that is another
+    /// one, this is a retry of it, and writes the same.
+    pub request: Option<OperationName>,
 }
 
 /// The most operations and clients of a scenario: as many as the race of the command line can have.
@@ -226,6 +242,7 @@ impl Workload {
                 think_ms: 0,
                 kind: operation.kind,
                 key: operation.key.clone(),
+                request: operation.request,
             }));
             (id, plan)
         };
@@ -286,6 +303,23 @@ impl Workload {
     }
 
     fn draw(&self, seed: Seed, client: u16, number: OperationId, followers: usize) -> PlannedOperation {
+        let mut drawn = self.draw_anew(seed, client, number, followers);
+        if self.retries > 0.0 && drawn.kind.is_write() {
+            drawn.request = Some(OperationName { client, number });
+            let is_retry =
+                || (seed.draw(&[client.into(), number, 5]).between(1, 1_000_000) as f64) <= self.retries * 1e6;
+            // What comes before is as it would be drawn, whether or not it is left out.
+            if number > 1 && is_retry() {
+                let PlannedOperation { kind, key, request, .. } = self.draw(seed, client, number - 1, followers);
+                if kind.is_write() {
+                    return PlannedOperation { kind, key, request, ..drawn };
+                }
+            }
+        }
+        drawn
+    }
+
+    fn draw_anew(&self, seed: Seed, client: u16, number: OperationId, followers: usize) -> PlannedOperation {
         // What is drawn for is the last word of the key, so that one more kind of draw changes no other.
         let draw = |purpose: u64| seed.draw(&[client.into(), number, purpose]);
         let key = format!("k{}", draw(0).between(1, self.keys));
@@ -315,7 +349,21 @@ impl Workload {
                 false => PlannedKind::Set,
             },
             key: Key::new(&key).expect("a short name"),
+            request: None,
         }
+    }
+
+    /// Refuses a name that would stand for two writes: that of an operation which does not have it itself.
+    fn check_request(&self, name: OperationName) -> Result<(), String> {
+        let is_drawn = name.number <= self.share(name.client);
+        let named = self.written(name.client).find(|(number, _)| *number == name.number);
+        if (is_drawn && self.retries == 0.0) || named.is_some_and(|(_, first)| first.request != Some(name)) {
+            return Err(format!(
+                "workload.operation.request = \"{name}\": {name} itself does not have this name; it needs request = \"{name}\", or \
+                 workload.retries above 0 if it is drawn"
+            ));
+        }
+        Ok(())
     }
 
     /// What cannot be, in words that name the field.
@@ -339,7 +387,7 @@ impl Workload {
         if self.keys == 0 {
             return Err("workload.keys = 0: must be at least 1".into());
         }
-        for (field, share) in [("reads", self.reads), ("deletes", self.deletes)] {
+        for (field, share) in [("reads", self.reads), ("deletes", self.deletes), ("retries", self.retries)] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(format!("workload.{field} = {share}: must be a share from 0 to 1"));
             }
@@ -371,6 +419,7 @@ impl Workload {
             }
             *last = number;
             require_ms("workload.operation.at_ms", operation.at_ms)?;
+            operation.request.map_or(Ok(()), |name| self.check_request(name))?;
             if let PlannedKind::Get { from, .. } = operation.kind
                 && stranger(&from)
             {

@@ -118,13 +118,17 @@ fn with_clients(scenario: &Scenario, client: impl Fn(u16) -> u16) -> Scenario {
     named.sort_by_key(|(name, operation)| (operation.at_ms, *name));
     let mut last: BTreeMap<u16, u64> = BTreeMap::new();
     let mut renamed: BTreeMap<OperationName, OperationName> = BTreeMap::new();
+    // By what it is named after, which may be left out: the first write of each name.
+    let mut first: BTreeMap<OperationName, OperationName> = BTreeMap::new();
     changed.workload.explicit.clear();
     for (name, mut operation) in named {
         operation.client = client(operation.client);
         operation.number = None;
         let number = last.entry(operation.client).or_default();
         *number += 1;
-        renamed.insert(name, OperationName { client: operation.client - 1, number: *number });
+        let new = OperationName { client: operation.client - 1, number: *number };
+        renamed.insert(name, new);
+        operation.request = operation.request.map(|request| *first.entry(request).or_insert(new));
         changed.workload.explicit.push(operation);
     }
     for fault in &mut changed.faults {

@@ -49,11 +49,13 @@ pub enum Exercised {
     Install,
     /// A deletion was forgotten, as something that all followers have.
     Collect,
+    /// A client asked for a write once more, and the leader knew it.
+    Retry,
 }
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -75,6 +77,7 @@ impl Exercised {
         Self::StepDown,
         Self::Install,
         Self::Collect,
+        Self::Retry,
     ];
 
     /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
@@ -90,6 +93,7 @@ impl Exercised {
                 | Self::StepDown
                 | Self::Install
                 | Self::Collect
+                | Self::Retry
         )
     }
 
@@ -106,6 +110,7 @@ impl Exercised {
             Self::Reorder => rules.compare_stamps,
             Self::Resend => rules.resend_missed,
             Self::Collect => rules.recover_on_start && rules.resend_missed,
+            Self::Retry => rules.deduplicate_requests,
             _ => true,
         }
     }
@@ -142,6 +147,7 @@ impl Exercised {
                 return kinds.into_iter().flatten().collect();
             }
             Event::Collect { .. } => Self::Collect,
+            Event::Retry { .. } => Self::Retry,
             Event::Reject { stored, stamp, .. } if stored > stamp => Self::Reorder,
             Event::Fault { kind, .. } => match kind {
                 Disturbance::Hold => Self::Hold,
@@ -224,6 +230,7 @@ impl fmt::Display for Exercised {
             Self::StepDown => "step-down",
             Self::Install => "install",
             Self::Collect => "collect",
+            Self::Retry => "retry",
         })
     }
 }

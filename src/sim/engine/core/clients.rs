@@ -9,7 +9,7 @@ use super::queue::{At, CallId, ClientIndex, Event};
 use super::world::World;
 use crate::base::trace::{Event as Happened, Outcome, operation_name};
 use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
-use crate::core::{Completion, Readable, Standing};
+use crate::core::{Completion, Readable, Standing, Terms};
 use crate::node;
 use crate::sim::engine::story;
 use crate::sim::scenario::{OperationName, PlannedKind, PlannedOperation};
@@ -38,6 +38,8 @@ struct Call {
     key: Key,
     /// What it writes, if it is to set the key.
     value: Option<Value>,
+    /// The operation that the write is named after, if it has a name by which the leader knows it again.
+    request: Option<OperationName>,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
 }
@@ -80,8 +82,14 @@ impl ClientHost {
     /// The client that writes once everything is healed.
     pub(super) fn prober(id: NodeId) -> Self {
         let key = Key::new(story::PROBED_KEY).expect("a short name");
-        let probe =
-            |number| PlannedOperation { number, at_ms: 0, think_ms: 0, kind: PlannedKind::Set, key: key.clone() };
+        let probe = |number| PlannedOperation {
+            number,
+            at_ms: 0,
+            think_ms: 0,
+            kind: PlannedKind::Set,
+            key: key.clone(),
+            request: None,
+        };
         let operations = (1..=story::PROBES).map(probe).collect();
         Self { is_prober: true, ..Self::new(id, operations, &BTreeMap::new()) }
     }
@@ -91,8 +99,9 @@ impl ClientHost {
         self.todo.len()
     }
 
-    fn written(&self, number: u64) -> Value {
+    fn written(&self, number: u64, request: Option<OperationName>) -> Value {
         let json = match self.id {
+            _ if let Some(named_after) = request => story::written_value(named_after),
             NodeId::Client(client) if !self.is_prober => story::written_value(OperationName { client, number }),
             _ => story::probed_value(number),
         };
@@ -115,7 +124,7 @@ impl World {
 
     pub(super) fn begin_operation(&mut self, client: ClientIndex) {
         let host = &mut self.clients[client as usize];
-        let Some(PlannedOperation { number, kind, key, .. }) = host.todo.next() else { return };
+        let Some(PlannedOperation { number, kind, key, request, .. }) = host.todo.next() else { return };
         host.calls += 1;
         let call = CallId { client, ordinal: host.calls };
         let (id, operation) = (host.id, number);
@@ -123,17 +132,19 @@ impl World {
         let hangs_up = host.hangs_up.get(&number).copied();
         let machine = self.former().filter(|_| self.loyal.contains(&id)).unwrap_or(self.present());
         let target = if target == NodeId::Leader { self.name_of(machine) } else { target };
+        let request_id = request.map(story::request_name);
         let mut value = None;
         let event = match kind {
             PlannedKind::Set => {
-                let written = self.clients[client as usize].written(number);
+                let written = self.clients[client as usize].written(number, request);
                 value = Some(written.clone());
-                Happened::InvokeSet { operation, target, key: key.clone(), value: written }
+                Happened::InvokeSet { operation, target, key: key.clone(), value: written, request_id }
             }
-            PlannedKind::Delete => Happened::InvokeDelete { operation, target, key: key.clone() },
+            PlannedKind::Delete => Happened::InvokeDelete { operation, target, key: key.clone(), request_id },
             PlannedKind::Get { mode, .. } => Happened::InvokeGet { operation, target, key: key.clone(), mode },
         };
-        self.clients[client as usize].current = Some(Call { number, target, machine, kind, key, value, answer: None });
+        self.clients[client as usize].current =
+            Some(Call { number, target, machine, kind, key, value, request, answer: None });
         self.trace.push(self.now, id, 0, event);
         self.call_deadlines.push_back((self.now + self.call_deadline, call));
         self.queue.push_transit(self.now + self.latency, Event::Call(call));
@@ -177,16 +188,17 @@ impl World {
         if let Some(inbox) = inbox {
             return inbox.push(Event::Call(call));
         }
-        let (client, number, key) = (host.id, current.number, current.key.clone());
+        let (client, number, key, request) = (host.id, current.number, current.key.clone(), current.request);
         if !matches!(current.target, NodeId::Follower(_)) && !self.leaders[machine].state.serves() {
             return self.park(machine, call);
         }
         match (current.kind, current.target) {
-            (PlannedKind::Set, _) => {
+            (PlannedKind::Set | PlannedKind::Delete, _) => {
                 let value = current.value.clone();
-                self.write(machine, call, operation_name(client, number), key, value);
+                let operation = Some(operation_name(client, number));
+                let terms = Terms { operation, request: request.map(story::request_name), if_version: None };
+                self.write(machine, call, terms, key, value);
             }
-            (PlannedKind::Delete, _) => self.write(machine, call, operation_name(client, number), key, None),
             (PlannedKind::Get { .. }, NodeId::Follower(follower)) => {
                 let follower = &self.followers[follower.index()].state;
                 match follower.identity().standing {
@@ -244,19 +256,14 @@ impl World {
     }
 
     /// A write reaches the leader; without a value it deletes the key.
-    fn write(&mut self, machine: Machine, call: CallId, operation: u64, key: Key, value: Option<Value>) {
+    fn write(&mut self, machine: Machine, call: CallId, terms: Terms, key: Key, value: Option<Value>) {
         let leader = &mut self.leaders[machine];
         let now = leader.shown_at(self.now);
-        let accepted = match value.clone() {
-            Some(value) => leader.state.set(now, Some(operation), key.clone(), value),
-            None => leader.state.delete(now, Some(operation), key.clone()),
-        };
-        match accepted {
+        match leader.state.write(now, &terms, key.clone(), value.clone()) {
             Ok(accepted) => {
-                let (write, stamp) = (accepted.write, accepted.stamp);
-                let operation = value.is_none().then_some(operation);
-                self.record_of_leader(machine, Happened::Accept { write, key, stamp, value, operation });
-                self.leaders[machine].waiting.push(write, call);
+                let event = accepted.event(terms, key, value);
+                self.record_of_leader(machine, event);
+                self.leaders[machine].waiting.push(accepted.write, call);
                 self.act(machine);
                 self.leaders[machine].arrange_wake_up();
             }

@@ -121,11 +121,15 @@ async fn perform(client: &StageClient, name: OperationName, operation: PlannedOp
     sleep(Duration::from_millis(operation.think_ms)).await;
     client.number_next(operation.number);
     let key = operation.key.as_str();
+    let request = operation.request.map(story::request_name);
     let call = async {
         match operation.kind {
             // How it ended is in the trace.
-            PlannedKind::Set => drop(client.set(key, &story::written_value(name)).await),
-            PlannedKind::Delete => drop(client.delete(key).await),
+            PlannedKind::Set => {
+                let value = story::written_value(operation.request.unwrap_or(name));
+                drop(client.set_as(key, &value, request.as_ref()).await);
+            }
+            PlannedKind::Delete => drop(client.delete_as(key, request.as_ref()).await),
             PlannedKind::Get { from, mode } => drop(client.read(from, key, mode).await),
         }
     };

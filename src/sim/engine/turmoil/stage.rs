@@ -10,7 +10,7 @@ use super::recorder::Recorder;
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
-use crate::base::{Key, NodeId, ReadMode, Value};
+use crate::base::{Key, NodeId, ReadMode, RequestName, Value};
 use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient};
 use crate::net::Turmoil;
 use crate::sim::engine::story;
@@ -202,7 +202,16 @@ impl StageClient {
     /// # Panics
     /// If the key or the value is not one.
     pub async fn set(&self, key: &str, json: &str) -> Outcome<SetAnswer> {
-        self.client.set(&make_key(key), &Value::from_json(json).expect("a story writes JSON")).await
+        self.set_as(key, json, None).await
+    }
+
+    /// The same, under a name by which the leader knows the write again.
+    ///
+    /// # Panics
+    /// If the key or the value is not one.
+    pub async fn set_as(&self, key: &str, json: &str, request: Option<&RequestName>) -> Outcome<SetAnswer> {
+        let value = Value::from_json(json).expect("a story writes JSON");
+        self.client.set_as(&make_key(key), &value, request).await
     }
 
     /// Deletes a key through the leader.
@@ -210,7 +219,15 @@ impl StageClient {
     /// # Panics
     /// If the key is not one.
     pub async fn delete(&self, key: &str) -> Outcome<SetAnswer> {
-        self.client.delete(&make_key(key)).await
+        self.delete_as(key, None).await
+    }
+
+    /// The same, under a name by which the leader knows the deletion again.
+    ///
+    /// # Panics
+    /// If the key is not one.
+    pub async fn delete_as(&self, key: &str, request: Option<&RequestName>) -> Outcome<SetAnswer> {
+        self.client.delete_as(&make_key(key), request).await
     }
 
     /// Reads a key from a node, in this mode.

@@ -26,7 +26,7 @@ fn stamp(version: u64) -> Stamp {
 }
 
 fn entry(step: &Step<'_>, write: usize, version: u64) -> Entry {
-    Entry { stamp: stamp(version), value: step.scope.operations[write].value.clone() }
+    Entry::new(stamp(version), step.scope.operations[write].value.clone())
 }
 
 /// The leader of this life takes a write on.
@@ -98,7 +98,7 @@ fn what_is_stored_was_written() {
         violated(|step| {
             accept(step, 0, 1);
             let value = if version == 1 { entry(step, 0, 1).value } else { Value::from_json("1").ok() };
-            step.judge_read_at_follower(2, &Entry { stamp: stamp(version), value });
+            step.judge_read_at_follower(2, &Entry::new(stamp(version), value));
         })
     };
     assert_eq!((alien(1), alien(2)), ("nothing".into(), "integrity".into()));
