@@ -259,7 +259,8 @@ fn real_nodes_confirm_what_the_core_engine_finds() {
     for path in &saved {
         let text = fs::read_to_string(path).expect("a file");
         let scenario = Scenario::from_toml(&text).expect("a scenario");
-        let is_for_core_alone = scenario.faults.iter().any(|fault| ["pause", "clock", "replace"].contains(&fault.kind.name()));
+        let is_for_core_alone =
+            scenario.faults.iter().any(|fault| ["pause", "clock", "replace"].contains(&fault.kind.name()));
         let turmoil = engine::run(Engine::Turmoil, &scenario, scenario.seed, Arc::default());
         assert_eq!(turmoil.is_err(), is_for_core_alone, "{text}");
         let lines = text.lines().take_while(|line| line.starts_with('#'));
