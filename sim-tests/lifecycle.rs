@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use semisync::base::NodeId;
 use semisync::base::wire::AcceptedLoss;
-use semisync::client::{Client, Cluster, Outcome, ReadError};
+use semisync::base::{NodeId, ReadMode};
+use semisync::client::{Client, Cluster, Failed, Outcome, ReadError};
 use semisync::net::{HostPort, Tcp};
-use semisync::node::{Node, NodeError};
+use semisync::node::{Config, Node, NodeError, Role};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -108,7 +108,7 @@ async fn a_leader_waits_for_what_may_be_lost_until_an_operator_accepts_that() {
     let mut nodes = TcpCluster::start(2, 1, (0, 0)).await;
     let (client, first) = (nodes.cluster.client().clone(), nodes.followers[0].address);
     let refused = |result: Result<AcceptedLoss, ReadError>| match result {
-        Err(ReadError::Refused { status, detail }) => (status.as_u16(), detail),
+        Err(ReadError::Refused { status, detail, .. }) => (status.as_u16(), detail),
         other => panic!("it is not refused: {other:?}"),
     };
     let follower = HostPort::from(first);
@@ -255,4 +255,42 @@ async fn a_leader_drains_though_a_follower_is_down() {
     let (answer, ()) = tokio::join!(write, drain);
     let answer = answer.answer().expect("the leader answered");
     assert!(!answer.ok && answer.confirmations == 0);
+}
+
+/// Who comes to a follower with what only the leader can do is told where that one is, as it says itself; nothing if it does not.
+#[tokio::test]
+async fn a_follower_says_where_the_leader_is() {
+    let follower = Running::follower().await;
+    let (address, client) = (HostPort::from(follower.address), Client::new(Tcp, CLIENT_DEADLINE));
+    let told = async || match client.set(&address, &key("x"), &json("1")).await {
+        Outcome::Failed(Failed::Refused { status, leader, .. }) => (status.as_u16(), leader),
+        other => panic!("a follower does not refuse a write: {other:?}"),
+    };
+    assert_eq!(told().await, (403, None), "before there is any leader");
+    let advertise = Some(HostPort::new("db.example.net", 80));
+    let leader = Running::start(advertising(&address, advertise.clone())).await;
+    let ready = async |node: &Running| client.ready(&node.address.into()).await.ok().filter(|it| it.ready);
+    until(async || ready(&leader).await).await;
+    assert_eq!(told().await, (403, advertise.clone()));
+    assert!(client.delete(&address, &key("x")).await.ok().is_none());
+    match client.read(&address, &key("x"), ReadMode::Committed).await {
+        Err(error @ ReadError::Refused { .. }) => {
+            assert!(error.to_string().ends_with(" (the leader is db.example.net:80)"))
+        }
+        other => panic!("a follower answers {other:?}"),
+    }
+    leader.kill().await;
+    assert_eq!(told().await, (403, advertise), "as far as it knows");
+    let silent = Running::start(advertising(&address, None)).await;
+    until(async || ready(&silent).await).await;
+    assert_eq!(told().await, (403, None));
+}
+
+/// A leader of one follower that says where it is.
+fn advertising(follower: &HostPort, advertise: Option<HostPort>) -> Config {
+    let mut config = leader_config(vec![follower.clone()], 1, (0, 0));
+    if let Role::Leader(role) = &mut config.role {
+        role.advertise = advertise;
+    }
+    config
 }

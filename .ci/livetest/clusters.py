@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND_TIMEOUT = 120
 
 VARIABLES = [
-    "ROLE", "PORT", "HOST", "FOLLOWERS", "WRITE_QUORUM", "MIN_DELAY", "MAX_DELAY", "REPL_TIMEOUT", "MAX_BODY", "PEER_TOKEN",
+    "ROLE", "PORT", "HOST", "FOLLOWERS", "ADVERTISE", "WRITE_QUORUM", "MIN_DELAY", "MAX_DELAY", "REPL_TIMEOUT", "MAX_BODY", "PEER_TOKEN",
     "SEED",
 ]  # fmt: skip
 
@@ -149,6 +149,7 @@ class Processes(Cluster):
         settings = {**self.settings, "HOST": "127.0.0.1", "PORT": str(node.port), "ROLE": "follower"}
         if node is self.leader:
             settings["ROLE"] = "leader"
+            settings["ADVERTISE"] = f"localhost:{node.port}"
             settings["FOLLOWERS"] = ",".join(f"127.0.0.1:{follower.port}" for follower in self.followers)
         command = [self.binary, "serve"]
         # A leader says on its standard error that followers do not answer, which is what the tests bring about.

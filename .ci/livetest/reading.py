@@ -47,11 +47,12 @@ def versions(cluster):
     expect_same(given, [1, 2, 1, 3], "versions")
 
 
-@suite.check("set on a follower: 403 and exactly the documented detail")
+@suite.check("set on a follower: 403 and exactly the documented detail, and a header that says where the leader is")
 def set_on_followers(cluster):
     for follower in cluster.followers:
         answer = follower.set("reading/refused", 1)
         expect_same((answer.status, answer.text), (403, '{"detail":"Only leader accepts writes"}'), f"{follower}")
+        expect(answer.headers.get("semisync-leader", "").endswith(f":{cluster.leader.port}"), f"{follower}: {answer.headers}")
     expect_same(cluster.leader.get("reading/refused").status, 404, "status on the leader")
 
 

@@ -65,6 +65,7 @@ pub fn leader_config(followers: Vec<HostPort>, write_quorum: usize, delay_ms: (u
         write_quorum,
         netem: NetemConfig { min_delay, max_delay },
         repl_timeout: Duration::from_secs(5),
+        advertise: None,
     };
     let incarnation = STARTED.fetch_add(1, Ordering::Relaxed);
     Config { incarnation, ..Config::new(Role::Leader(role), SocketAddr::from(([127, 0, 0, 1], 0)), Seed::new(1)) }

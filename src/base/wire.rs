@@ -29,6 +29,10 @@ pub const FOLLOWER_HEADER: &str = "semisync-follower";
 /// a key; the version alone does until every node has lost its memory at once. Bodies are those of the documented interface.
 pub const EPOCH_HEADER: &str = "semisync-epoch";
 
+/// Where clients reach the leader, as `host:port`. A leader that was told so says it in what it asks its followers, and a
+/// follower in its answer to what only the leader can do. Bodies are those of the documented interface.
+pub const LEADER_HEADER: &str = "semisync-leader";
+
 /// `POST /set`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SetRequest {

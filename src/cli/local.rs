@@ -52,7 +52,9 @@ impl LocalCluster {
         let (leader, followers) = ports.split_first().expect("a cluster has a leader");
         let list: Vec<String> = followers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let list = list.join(",");
-        let flags = [&["--role", "leader", "--followers", &list], leader_flags].concat();
+        let advertise = format!("localhost:{leader}");
+        let flags = ["--role", "leader", "--followers", &list, "--advertise", &advertise];
+        let flags = [&flags, leader_flags].concat();
         let mut nodes = vec![spawn(*leader, "leader".into(), &flags)?];
         for (port, place) in followers.iter().zip(1..) {
             nodes.push(spawn(*port, format!("f{place}"), &["--role", "follower"])?);

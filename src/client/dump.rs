@@ -19,10 +19,8 @@ impl DumpStream {
         let status = answer.status();
         if status != StatusCode::OK {
             let body = answer.next().await.map_err(ReadError::NoAnswer)?.unwrap_or_default();
-            return Err(ReadError::Refused {
-                status,
-                detail: detail(&Answer { status, headers: HeaderMap::new(), body }),
-            });
+            let detail = detail(&Answer { status, headers: HeaderMap::new(), body });
+            return Err(ReadError::Refused { status, detail, leader: None });
         }
         Ok(Self { answer, scanner: Scanner::default() })
     }

@@ -20,8 +20,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::wire::{
-    self, AcceptedLoss, DeleteRequest, Dump, EPOCH_HEADER, ErrorBody, Found, Health, OPERATION_HEADER, Ready,
-    ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest,
+    self, AcceptedLoss, DeleteRequest, Dump, EPOCH_HEADER, ErrorBody, Found, Health, LEADER_HEADER, OPERATION_HEADER,
+    Ready, ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest,
 };
 use crate::base::{Epoch, Key, ReadMode, RequestName, Value, Version};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
@@ -119,7 +119,7 @@ impl<T: Transport> Client<T> {
                 Outcome::Failed(Failed::Conflict { current })
             }
             status if status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE => {
-                Outcome::Failed(Failed::Refused { status, detail: detail(&answer) })
+                Outcome::Failed(Failed::Refused { status, detail: detail(&answer), leader: leader(&answer) })
             }
             status => Outcome::Unknown(Unknown::Unreadable(format!("status {status}: {}", detail(&answer)))),
         }
@@ -242,7 +242,7 @@ impl<T: Transport> Client<T> {
 
 fn read<R: DeserializeOwned>(answer: &Answer) -> Result<R, ReadError> {
     if answer.status != StatusCode::OK {
-        return Err(ReadError::Refused { status: answer.status, detail: detail(answer) });
+        return Err(ReadError::Refused { status: answer.status, detail: detail(answer), leader: leader(answer) });
     }
     wire::parse(&answer.body).map_err(|error| ReadError::Unreadable(error.to_string()))
 }
@@ -255,6 +255,11 @@ fn found(answer: &Answer) -> Result<Found, ReadError> {
 fn epoch(answer: &Answer) -> Epoch {
     let header = answer.headers.get(EPOCH_HEADER).and_then(|header| header.to_str().ok()?.parse().ok());
     header.map_or(Epoch::FIRST, Epoch::new)
+}
+
+/// Where the leader is, in the answer of a follower that knows.
+fn leader(answer: &Answer) -> Option<HostPort> {
+    answer.headers.get(LEADER_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 /// The version that the key has, in an answer that says that it is not the one that was asked for.

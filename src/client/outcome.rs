@@ -3,6 +3,7 @@ use std::io;
 use http::StatusCode;
 
 use crate::base::wire::SetAnswer;
+use crate::net::HostPort;
 use crate::net::http::HttpError;
 
 /// How a write ended, as far as its client can tell.
@@ -24,12 +25,14 @@ pub enum Failed {
     #[error("unreachable: {0}")]
     Unreachable(io::Error),
     /// The node refused it.
-    #[error("refused with status {status}: {detail}")]
+    #[error("refused with status {status}: {detail}{}", told(leader))]
     Refused {
         /// The status of the answer.
         status: StatusCode,
         /// The reason that it gave.
         detail: String,
+        /// Where it says that the leader is.
+        leader: Option<HostPort>,
     },
     /// The key has not the version that the write was made for.
     #[error("the key has version {current}")]
@@ -60,12 +63,14 @@ pub enum ReadError {
     #[error(transparent)]
     NoAnswer(HttpError),
     /// The node refused it.
-    #[error("refused with status {status}: {detail}")]
+    #[error("refused with status {status}: {detail}{}", told(leader))]
     Refused {
         /// The status of the answer.
         status: StatusCode,
         /// The reason that it gave.
         detail: String,
+        /// Where it says that the leader is.
+        leader: Option<HostPort>,
     },
     /// The node has not got the version that was asked for in time.
     #[error("the key has version {current} here, and not yet the one that was asked for")]
@@ -76,6 +81,10 @@ pub enum ReadError {
     /// What came is not what was asked for.
     #[error("not the answer of a semisync node: {0}")]
     Unreadable(String),
+}
+
+fn told(leader: &Option<HostPort>) -> String {
+    leader.as_ref().map(|leader| format!(" (the leader is {leader})")).unwrap_or_default()
 }
 
 impl<T> Outcome<T> {

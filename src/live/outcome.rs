@@ -7,7 +7,7 @@ pub(super) fn of_write(outcome: &Outcome<SetAnswer>) -> String {
     match outcome {
         Outcome::Ok(_) => "acknowledged".into(),
         Outcome::Failed(Failed::Unreachable(_)) => "write not sent: no connection".into(),
-        Outcome::Failed(Failed::Refused { status, detail }) => format!("write refused with {status}: {detail}"),
+        Outcome::Failed(refused @ Failed::Refused { .. }) => format!("write {refused}"),
         Outcome::Failed(Failed::Conflict { .. }) => "write refused: its key had another version".into(),
         Outcome::Unknown(Unknown::QuorumMissed(_)) => "write missed its quorum".into(),
         Outcome::Unknown(Unknown::NoAnswer(error)) => format!("write {}", without_answer(error)),
@@ -19,7 +19,7 @@ pub(super) fn of_write(outcome: &Outcome<SetAnswer>) -> String {
 pub(super) fn of_read(error: &ReadError) -> String {
     match error {
         ReadError::NoAnswer(error) => format!("read {}", without_answer(error)),
-        ReadError::Refused { status, detail } => format!("read refused with {status}: {detail}"),
+        ReadError::Refused { .. } => format!("read {error}"),
         ReadError::NotYet { .. } => "read of a version that was not there yet".into(),
         ReadError::Unreadable(_) => "read got something that is no answer to a read".into(),
     }

@@ -12,7 +12,7 @@ use super::peer::{PeerToken, Secret};
 use crate::base::trace::Observer;
 use crate::base::{Epoch, FollowerSet, Seed};
 use crate::core::Rules;
-use crate::net::{HostPort, MessageFaults, NetemConfig};
+use crate::net::{HostPort, InvalidHostPort, MessageFaults, NetemConfig};
 
 /// Everything that a node must know before it starts, checked.
 #[derive(Clone)]
@@ -71,6 +71,8 @@ pub struct LeaderRole {
     pub netem: NetemConfig,
     /// The deadline of a write's quorum from its acceptance, and of each replication request from its sending.
     pub repl_timeout: Duration,
+    /// Where clients reach it, which its followers tell to those that come to them instead; none if nobody is to be told.
+    pub advertise: Option<HostPort>,
 }
 
 impl Role {
@@ -138,6 +140,9 @@ pub struct Settings {
     /// Leader: whom to replicate to, host:port separated by commas [env: FOLLOWERS]
     #[arg(long, value_name = "LIST")]
     pub followers: Option<String>,
+    /// Leader: where clients reach it, host:port, for its followers to tell them [env: ADVERTISE] [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    pub advertise: Option<String>,
     /// Leader: how many followers must confirm a write [env: WRITE_QUORUM] [default: 1]
     #[arg(long, value_name = "N")]
     pub write_quorum: Option<String>,
@@ -194,6 +199,7 @@ impl Settings {
             ("PORT", &mut self.port),
             ("HOST", &mut self.host),
             ("FOLLOWERS", &mut self.followers),
+            ("ADVERTISE", &mut self.advertise),
             ("WRITE_QUORUM", &mut self.write_quorum),
             ("MIN_DELAY", &mut self.min_delay),
             ("MAX_DELAY", &mut self.max_delay),
@@ -226,7 +232,8 @@ impl Settings {
         let host: IpAddr = parse("HOST", &self.host, "0.0.0.0", "must be an IP address to listen on, such as 0.0.0.0")?;
         let followers = self.followers(is_leader.then_some((host, port)))?;
         let write_quorum = self.write_quorum(is_leader, followers.len())?;
-        let role = LeaderRole { followers, write_quorum, netem: self.netem()?, repl_timeout: self.repl_timeout()? };
+        let (netem, repl_timeout, advertise) = (self.netem()?, self.repl_timeout()?, self.advertise()?);
+        let role = LeaderRole { followers, write_quorum, netem, repl_timeout, advertise };
         let role = if is_leader { Role::Leader(role) } else { Role::Follower };
         let seed = whole_number("SEED", &self.seed, system_seed, 0..=u64::MAX)?;
         let config = Config::new(role, SocketAddr::new(host, port), Seed::new(seed));
@@ -260,6 +267,14 @@ impl Settings {
             return Err(error(format!("{} followers; at most {} are allowed", followers.len(), FollowerSet::CAPACITY)));
         }
         Ok(followers)
+    }
+
+    fn advertise(&self) -> Result<Option<HostPort>, ConfigError> {
+        let address = self.advertise.as_deref().map(|text| {
+            let error = |error: InvalidHostPort| ConfigError::new("ADVERTISE", text, error.to_string());
+            text.trim().parse().map_err(error)
+        });
+        address.transpose()
     }
 
     /// The default of 1 cannot be met without followers; a leader that has none and says nothing of a quorum is alone
@@ -377,6 +392,7 @@ mod tests {
         assert_eq!(follower.listen, "0.0.0.0:8000".parse().unwrap());
         assert_eq!((follower.max_body, follower.seed), (16 << 20, Seed::new(1)));
         let leader = leader(&[("FOLLOWERS", "a:1,b:2")]);
+        assert_eq!(leader.advertise, None);
         assert_eq!((leader.write_quorum, leader.repl_timeout), (1, Duration::from_secs(5)));
         assert_eq!((leader.netem.min_delay, leader.netem.max_delay), (Duration::ZERO, Duration::from_secs(1)));
     }
@@ -412,6 +428,8 @@ mod tests {
             ("FOLLOWERS", "localhost:8000", "this node itself"),
             ("FOLLOWERS", "localhost:1,127.0.0.1:1", "listed twice"),
             ("FOLLOWERS", "[::1]:1,[0:0:0:0:0:0:0:1]:1", "listed twice"),
+            ("ADVERTISE", "localhost", "host:port"),
+            ("ADVERTISE", "a:1,b:2", "host:port"),
             ("WRITE_QUORUM", "0", "1 to 2"),
             ("WRITE_QUORUM", "3", "1 to 2"),
             ("WRITE_QUORUM", "two", "whole number"),

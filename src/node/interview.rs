@@ -48,6 +48,8 @@ pub(super) struct Interview<T: Transport> {
     pub(super) deadline: Duration,
     /// What each request shows.
     pub(super) token: Option<PeerToken>,
+    /// Where clients reach this leader, if the follower may tell.
+    pub(super) advertise: Option<HeaderValue>,
 }
 
 impl<T: Transport> Interview<T> {
@@ -89,6 +91,9 @@ impl<T: Transport> Interview<T> {
             .expect("every part is valid");
         if let Some(token) = &self.token {
             request.headers_mut().insert(header::AUTHORIZATION, token.authorization().clone());
+        }
+        if let Some(advertise) = &self.advertise {
+            request.headers_mut().insert(wire::LEADER_HEADER, advertise.clone());
         }
         let follower = &self.address;
         let asked = match self.http.request(follower, request, self.deadline).await {

@@ -183,6 +183,7 @@ fn start_replication<T: Transport>(
 ) -> Arc<Replicator> {
     let replicator = Arc::new(Replicator::new(role, config, clock, Arc::clone(metrics)));
     let http = HttpClient::new(transport);
+    let advertise = role.advertise.as_ref().and_then(api::address_in_header);
     for (to, address) in FollowerId::first(role.followers.len()).zip(&role.followers) {
         let pipeline = Pipeline {
             to,
@@ -201,6 +202,7 @@ fn start_replication<T: Transport>(
             replicator: Arc::clone(&replicator),
             deadline: role.repl_timeout,
             token: config.peer_token.clone(),
+            advertise: advertise.clone(),
         };
         background.spawn(interview.run());
     }

@@ -1,16 +1,17 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::json;
-use crate::base::wire::{ErrorBody, InvalidBody};
+use super::{address_in_header, json};
+use crate::base::wire::{ErrorBody, InvalidBody, LEADER_HEADER};
 use crate::base::{InvalidKey, Key, ReadMode};
 use crate::core::{Rejected, Waiting};
+use crate::net::HostPort;
 
 /// Everything that a request can be refused for, and the only place that turns it into a status.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("Only leader accepts writes")]
-    NotLeader,
+    NotLeader { leader: Option<HostPort> },
     #[error("only a leader waits for followers; this node is one")]
     NotWaiting,
     #[error("Only followers accept replication")]
@@ -44,7 +45,7 @@ pub(super) enum ApiError {
     #[error(transparent)]
     Rejected(#[from] Rejected),
     #[error("key {key:?} has version {version} here, and not yet {min_version}, after {seconds} s", version = .version.unwrap_or(0))]
-    NotYet { key: Key, min_version: u64, version: Option<u64>, seconds: f64 },
+    NotYet { key: Key, min_version: u64, version: Option<u64>, seconds: f64, leader: Option<HostPort> },
     #[error("key {key:?}: epoch and leader go together; a write by hand has neither")]
     HalfALeader { key: Key },
     #[error("key {key:?}: a write that says `deleted` has the value null")]
@@ -58,7 +59,7 @@ pub(super) enum ApiError {
     #[error(
         "only the leader can answer read={mode}; a follower knows what it stores (read=local), and waits for min_version"
     )]
-    LocalOnly { mode: ReadMode },
+    LocalOnly { mode: ReadMode, leader: Option<HostPort> },
     #[error("too few followers have confirmed in time that this is still the leader")]
     NotSure,
     #[error("there is no loss to accept: the leader does not wait for followers that remember")]
@@ -70,7 +71,7 @@ pub(super) enum ApiError {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotLeader | Self::NotWaiting | Self::NotFollower => StatusCode::FORBIDDEN,
+            Self::NotLeader { .. } | Self::NotWaiting | Self::NotFollower => StatusCode::FORBIDDEN,
             Self::NotPeer => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -103,6 +104,11 @@ impl IntoResponse for ApiError {
             _ => None,
         };
         let mut response = json(self.status(), &ErrorBody { detail: self.to_string(), version });
+        if let Self::NotLeader { leader } | Self::NotYet { leader, .. } | Self::LocalOnly { leader, .. } = &self
+            && let Some(leader) = leader.as_ref().and_then(address_in_header)
+        {
+            response.headers_mut().insert(LEADER_HEADER, leader);
+        }
         let (name, value) = match self {
             Self::NotPeer => (header::WWW_AUTHENTICATE, "Bearer"),
             Self::TooManyBodies | Self::NotServing(_) | Self::Recovering | Self::Rejected(Rejected::NotServing(_)) => {

@@ -10,7 +10,7 @@ mod request;
 mod status;
 mod write;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,6 +30,7 @@ use crate::base::trace::{Event, Observer};
 use crate::base::wire::EPOCH_HEADER;
 use crate::base::{Epoch, Key, Version};
 use crate::core::{Entry, Follower, Incarnation, Leader, Standing};
+use crate::net::HostPort;
 pub(super) use awaited::Awaited;
 pub(super) use bodies::Bodies;
 use error::ApiError;
@@ -60,13 +61,24 @@ pub(super) enum Duty {
 /// A follower's state machine, and who is told what happens to it.
 pub(super) struct Standby {
     follower: Mutex<Follower>,
+    /// Where clients reach the leader that was promised last, if it says so.
+    leader: Mutex<Option<HostPort>>,
     observer: Option<Arc<dyn Observer>>,
 }
 
 impl Standby {
     pub(super) fn new(config: &Config) -> Self {
         let follower = Follower::new(Incarnation(config.incarnation), config.rules);
-        Self { follower: Mutex::new(follower), observer: config.observer.clone() }
+        Self { follower: Mutex::new(follower), leader: Mutex::default(), observer: config.observer.clone() }
+    }
+
+    /// Where clients reach the leader, as far as it is known.
+    fn leader(&self) -> Option<HostPort> {
+        self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_leader(&self, leader: Option<HostPort>) {
+        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;
     }
 
     fn lock(&self) -> MutexGuard<'_, Follower> {
@@ -89,6 +101,14 @@ impl App {
         }
     }
 
+    /// Where clients reach the leader, if this is a follower that knows.
+    fn leader(&self) -> Option<HostPort> {
+        match &self.duty {
+            Duty::Leader { .. } => None,
+            Duty::Follower(standby) => standby.leader(),
+        }
+    }
+
     /// Waits until a leader serves, if it has just started.
     async fn until_serving(&self) -> Result<(), ApiError> {
         match &self.duty {
@@ -96,6 +116,11 @@ impl App {
             Duty::Follower(_) => Ok(()),
         }
     }
+}
+
+/// An address for [`LEADER_HEADER`](crate::base::wire::LEADER_HEADER). One that no header can carry nobody can connect to either.
+pub(super) fn address_in_header(address: &HostPort) -> Option<HeaderValue> {
+    HeaderValue::try_from(address.to_string()).ok()
 }
 
 /// What a node stores, as a reader finds it.

@@ -6,16 +6,17 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 
 use super::error::ApiError;
-use super::request::json_body;
+use super::request::{header_in, json_body};
 use super::write::REPLICATION_ALLOWANCE;
 use super::{App, Duty, json};
 use crate::base::trace::Event;
 use crate::base::wire;
-use crate::core::Ask;
+use crate::core::{Ask, Promise};
 
 /// `POST /peer`: a leader asks its follower something.
 pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
+    let address = header_in(request.headers(), wire::LEADER_HEADER);
     let body = json_body(&app.bodies, request, app.max_body + REPLICATION_ALLOWANCE).await?;
     let ask: Ask = wire::parse_object(&body)?;
     drop(body);
@@ -28,6 +29,9 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> 
             app.awaited.wake(key);
         }
         standby.observe(|| event);
+    }
+    if answer.promised == (Promise { epoch: ask.epoch, leader: ask.leader }) {
+        standby.set_leader(address);
     }
     drop(follower);
     Ok(json(StatusCode::OK, &answer))

@@ -34,7 +34,10 @@ pub(super) async fn get(State(app): State<Arc<App>>, uri: Uri) -> Result<Respons
 
 /// What of a key was committed, which only a leader can tell.
 async fn get_committed(app: &App, key: Key, mode: ReadMode) -> Result<Option<Entry>, ApiError> {
-    let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::LocalOnly { mode }) };
+    let replicator = match &app.duty {
+        Duty::Leader { replicator, .. } => replicator,
+        Duty::Follower(standby) => return Err(ApiError::LocalOnly { mode, leader: standby.leader() }),
+    };
     match mode {
         ReadMode::Linearizable => match replicator.read_surely(key).await? {
             Some(Committed(entry)) => Ok(entry),
@@ -77,6 +80,7 @@ async fn get_from(app: &App, key: &Key, min_version: u64) -> Result<Result<(Stam
         min_version,
         version: app.read(|contents| contents.get(key).map(|entry| entry.stamp.version.get())),
         seconds: app.patience.as_secs_f64(),
+        leader: app.leader(),
     })
 }
 

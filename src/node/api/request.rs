@@ -1,3 +1,4 @@
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -49,6 +50,11 @@ fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// What a header says, if it is there and can be read.
+pub(super) fn header_in<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
+    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// The key that a path names behind `/get/`, percent-decoded once. A '/' in it is part of the key.

@@ -1,13 +1,12 @@
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::Response;
 
 use super::error::ApiError;
-use super::request::json_body;
+use super::request::{header_in, json_body};
 use super::{App, Duty, Standby, json, of_epoch};
 use crate::base::trace::{Event, RequestId};
 use crate::base::wire::{
@@ -21,7 +20,7 @@ use crate::node::replicator::Replicator;
 /// `POST /set`.
 pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let replicator = replicator(&app)?;
-    let operation = number_in(request.headers(), OPERATION_HEADER);
+    let operation = header_in(request.headers(), OPERATION_HEADER);
     let body = json_body(&app.bodies, request, app.max_body).await?;
     let SetRequest { key, value, if_version, request_id: request } = wire::parse_object(&body)?;
     drop(body);
@@ -31,7 +30,7 @@ pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> 
 /// `POST /delete`.
 pub(super) async fn delete(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let replicator = replicator(&app)?;
-    let operation = number_in(request.headers(), OPERATION_HEADER);
+    let operation = header_in(request.headers(), OPERATION_HEADER);
     let body = json_body(&app.bodies, request, app.max_body).await?;
     let DeleteRequest { key, if_version, request_id: request } = wire::parse_object(&body)?;
     drop(body);
@@ -41,7 +40,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, request: Request<Body>) 
 fn replicator(app: &App) -> Result<&Replicator, ApiError> {
     match &app.duty {
         Duty::Leader { replicator, .. } => Ok(replicator),
-        Duty::Follower(_) => Err(ApiError::NotLeader),
+        Duty::Follower(standby) => Err(ApiError::NotLeader { leader: standby.leader() }),
     }
 }
 
@@ -77,7 +76,7 @@ pub(super) const REPLICATION_ALLOWANCE: usize = 8 << 20;
 /// `POST /replicate`, one write or an array of them.
 pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
-    let ordinal = number_in(request.headers(), REQUEST_HEADER);
+    let ordinal = header_in(request.headers(), REQUEST_HEADER);
     let body = json_body(&app.bodies, request, app.max_body + REPLICATION_ALLOWANCE).await?;
     let (writes, is_batch) = match wire::parse_replicate(&body)? {
         ReplicateBody::One(write) => (vec![write], false),
@@ -97,11 +96,6 @@ pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body
     let identity = HeaderValue::try_from(identity.to_string()).expect("a number and a word");
     response.headers_mut().insert(FOLLOWER_HEADER, identity);
     Ok(response)
-}
-
-/// What a header says, if it is there and can be read.
-fn number_in<T: FromStr>(headers: &HeaderMap, name: &str) -> Option<T> {
-    headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// Applies the writes of one request in their order, and says who did. A caller that numbers its requests is a semisync

@@ -246,6 +246,7 @@ impl World {
             write_quorum: self.write_quorum,
             netem: self.netem,
             repl_timeout: self.repl_timeout,
+            advertise: Some(host_port(NodeId::Leader)),
         };
         let mut levers = Levers::default();
         levers.quorum.0.store(self.write_quorum, Ordering::Relaxed);
