@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use semisync::core::Limits;
 use semisync::node::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::pipes::{CAPACITY, Pipes};
 use crate::support::raw::{self, exchange, get, post_json, request};
-use crate::support::tcp::{Running, follower_config};
+use crate::support::tcp::{Running, follower_config, leader_config};
 use crate::support::until;
 
 /// A request whose line and fields have this many bytes.
@@ -140,4 +141,32 @@ async fn a_connection_that_is_not_used_again_is_closed() {
     let last_answer = began + Duration::from_secs(50);
     assert_eq!(kept.read(&mut [0; 1024]).await.expect("a clean end"), 0);
     assert_eq!(last_answer.elapsed().as_secs(), 30);
+}
+
+/// Past what may wait for a quorum, a write is refused before anything has happened, and says when to try again.
+#[tokio::test]
+async fn writes_that_wait_are_bounded_together() {
+    let follower = Running::follower().await;
+    // No message arrives before the deadline, so the first write waits for all of it.
+    let config = leader_config(vec![follower.address.into()], 1, (60_000, 60_000));
+    let limits = Limits { waiting: 1, ..Limits::default() };
+    let leader = Running::start(Config { limits, ..config }).await;
+    let node = leader.address;
+    until(async || (get(node, "/ready").await.0 == 200).then_some(())).await;
+    let first = tokio::spawn(async move { post_json(node, "/set", r#"{"key":"x","value":1}"#).await });
+    until(async || (get(node, "/get/x").await.0 == 200).then_some(())).await;
+    let mut stream = TcpStream::connect(node).await.expect("it listens");
+    let second = request("POST", "/set", "content-type: application/json\r\n", r#"{"key":"y","value":1}"#);
+    stream.write_all(&second).await.expect("it reads");
+    let answer = raw::read_text(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"detail":"too many operations wait for followers already (1); try again soon"}"#),
+        "{answer}"
+    );
+    assert_eq!(get(node, "/get/y").await.0, 404);
+    assert!(first.await.expect("no panic").1.starts_with(r#"{"ok":false"#));
+    let third = tokio::spawn(async move { post_json(node, "/set", r#"{"key":"y","value":1}"#).await });
+    until(async || (get(node, "/get/y").await.0 == 200).then_some(())).await;
+    third.abort();
 }

@@ -74,9 +74,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
         first_epoch: Epoch::FIRST,
         configuration: Configuration::of(race.followers, race.write_quorum),
         repl_timeout: Duration::from_secs(5),
-        window: Config::WINDOW,
-        window_bytes: Config::WINDOW_BYTES,
-        part_keys: Config::PART_KEYS,
+        limits: Limits::default(),
         seed,
         rules: Rules::SAFE,
     };

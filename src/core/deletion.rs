@@ -2,27 +2,16 @@
 
 use std::time::Duration;
 
-use super::testing::{cluster, stores};
+use super::testing::{self, cluster, stores};
 use super::*;
-use crate::base::{Epoch, FollowerId, Seed, Version};
+use crate::base::{FollowerId, Version};
 
 pub(super) const F3: FollowerId = FollowerId(2);
 
 fn config(members: &[&str], quorum: usize, id: u64, rules: Rules) -> LeaderConfig {
-    LeaderConfig {
-        id: LeaderId(id),
-        first_epoch: Epoch::new(id + 1),
-        configuration: Configuration {
-            members: members.iter().map(ToString::to_string).collect(),
-            write_quorum: quorum,
-        },
-        repl_timeout: Duration::from_secs(5),
-        window: 100,
-        window_bytes: usize::MAX,
-        part_keys: 1024,
-        seed: Seed::new(1),
-        rules,
-    }
+    let members = members.iter().map(ToString::to_string).collect();
+    let configuration = Configuration { members, write_quorum: quorum };
+    LeaderConfig { configuration, rules, ..testing::config(0, 0, id) }
 }
 
 pub(super) const THREE: [&str; 3] = ["f1", "f2", "f3"];

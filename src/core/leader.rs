@@ -1,3 +1,4 @@
+mod admission;
 mod behaviour;
 mod catch_up;
 mod collect;
@@ -23,12 +24,14 @@ use std::time::Duration;
 use super::ask::{Configuration, LeaderId, Standing};
 use super::resend::Resender;
 use super::store::Store;
-use super::{Message, Rules, Update};
+use super::{Limits, Message, Rules, Update};
 use crate::base::trace::WriteId;
 use crate::base::{Epoch, FollowerId, FollowerSet, Key, Seed, Stamp, Version};
+use admission::Admission;
 use collect::Collection;
 use contest::Contest;
 use read::{Uncommitted, Waiter};
+use retry::Retries;
 use start::Start;
 use upkeep::Link;
 
@@ -45,14 +48,8 @@ pub struct LeaderConfig {
     pub configuration: Configuration,
     /// How long a write may wait for its quorum, from its acceptance.
     pub repl_timeout: Duration,
-    /// The most first deliveries to one follower that may be unanswered. A write past it goes to the follower as
-    /// something missed, so that a follower which does not answer costs memory for its keys, not for its writes.
-    pub window: usize,
-    /// The most bytes of keys and values that they may hold. A single write may be larger.
-    pub window_bytes: usize,
-    /// The most keys that a follower's store is read by at a time, or that are sent to bring it up to date; at least 1. By bytes there
-    /// is a limit besides.
-    pub part_keys: usize,
+    /// How much may be under way.
+    pub limits: Limits,
     /// Where the jitter of resends comes from.
     pub seed: Seed,
     /// Which decisions are in force.
@@ -103,9 +100,10 @@ pub struct Leader {
     written_in: BTreeMap<u8, WriteId>,
     /// The writes of which anything is still open: the client's answer, or the first delivery to a follower.
     open: BTreeMap<WriteId, Open>,
-    /// The retries among them whose client waits, each with the number of the write that it repeats, if that was taken on in
-    /// this life of the leader and is open still.
-    retries: BTreeMap<WriteId, Option<WriteId>>,
+    /// The retries among them whose client waits.
+    retries: Retries,
+    /// What those hold whose client waits.
+    admission: Admission,
     /// The deadlines of the writes in `open` whose client still waits, and of some whose client does not any more.
     /// Invariants: in order, for the timeout is the same for all; the client of the first one waits.
     deadlines: VecDeque<(Duration, WriteId)>,
@@ -185,7 +183,8 @@ impl Leader {
             last_write: 0,
             written_in: BTreeMap::new(),
             open: BTreeMap::new(),
-            retries: BTreeMap::new(),
+            retries: Retries::default(),
+            admission: Admission::default(),
             deadlines: VecDeque::new(),
             outputs: VecDeque::new(),
         };
@@ -270,7 +269,7 @@ impl Leader {
         }
         if let Some(stored) = stored {
             self.note_stored(message.key(), stored, message.to);
-            self.confirm_retries_of(message.key(), stored, message.to);
+            self.confirm_retries(message.key(), stored, message.to);
             let made_good = self.peers[message.to.index()].resender.stored(message.key(), stored);
             if !self.config.rules.confirm_only_stored || self.is_own(message, stored) {
                 for write in made_good.into_iter().chain([message.update.write]) {
@@ -290,7 +289,6 @@ impl Leader {
             peer.reachable = false;
         }
         self.forget_if_settled(message.update.write);
-        self.confirm_retries();
         if self.collect(now) {
             self.attend_to_all(now);
         }
@@ -372,6 +370,7 @@ impl Leader {
         let Some(open) = self.open.get_mut(&write) else { return };
         open.waiting = false;
         let update = Arc::clone(&open.update);
+        self.admission.end(update.size());
         self.outputs.push_back(Output::Complete(Completion {
             write,
             stamp: open.update.entry.stamp,
@@ -382,7 +381,7 @@ impl Leader {
         if ok {
             self.note_committed(&update.key, update.entry.clone());
         }
-        self.retries.remove(&write);
+        self.retries.remove(&update.key, write);
         self.forget_if_settled(write);
         while self.deadlines.front().is_some_and(|(_, write)| !self.is_waiting(*write)) {
             self.deadlines.pop_front();

@@ -11,6 +11,7 @@ mod backoff;
 mod digest;
 mod follower;
 mod leader;
+mod limits;
 mod outbox;
 mod resend;
 mod rules;
@@ -18,6 +19,8 @@ mod store;
 
 #[cfg(test)]
 mod deletion;
+#[cfg(test)]
+mod overload;
 #[cfg(test)]
 mod pacing;
 #[cfg(test)]
@@ -45,6 +48,7 @@ pub use leader::{
     Accepted, Asked, Call, Completion, FollowerStatus, Leader, LeaderConfig, News, Output, ReadId, Readable, Rejected,
     Reply, Stored, Terms, Timer, Waiting,
 };
+pub use limits::Limits;
 pub use outbox::{BatchLimit, Outbox, Parcel};
 pub use rules::{Rule, Rules};
 pub use store::{Applied, Entry, Store};

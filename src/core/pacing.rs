@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::testing::{cluster, next_timer, stores};
+use super::testing::{cluster, config, next_timer, stores};
 use super::*;
-use crate::base::{Epoch, Seed};
 
 /// A leader without a network: what it sends is kept, and answered when the test says so.
 struct Lone {
@@ -14,19 +13,8 @@ struct Lone {
 
 impl Lone {
     fn new(followers: usize, quorum: usize, window: usize, window_bytes: usize) -> Self {
-        let repl_timeout = Duration::from_secs(5);
-        let seed = Seed::new(1);
-        let config = LeaderConfig {
-            id: LeaderId(0),
-            first_epoch: Epoch::FIRST,
-            configuration: Configuration::of(followers, quorum),
-            repl_timeout,
-            window,
-            window_bytes,
-            part_keys: 1024,
-            seed,
-            rules: Rules::SAFE,
-        };
+        let limits = Limits { window, window_bytes, ..Limits::default() };
+        let config = LeaderConfig { limits, ..config(followers, quorum, 0) };
         Self { leader: cluster(config).0, now: Duration::ZERO }
     }
 

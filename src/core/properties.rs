@@ -6,9 +6,9 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::testing::{cluster, next_timer, stores};
+use super::testing::{cluster, config, next_timer, stores};
 use super::*;
-use crate::base::{Epoch, FollowerId, FollowerSet, Seed, Version};
+use crate::base::{FollowerId, FollowerSet, Version};
 
 const KEYS: [&str; 3] = ["x", "y", "z"];
 
@@ -81,17 +81,8 @@ struct World {
 
 impl World {
     fn new(followers: usize, quorum: usize, window: usize) -> Self {
-        let config = LeaderConfig {
-            id: LeaderId(0),
-            first_epoch: Epoch::FIRST,
-            configuration: Configuration::of(followers, quorum),
-            repl_timeout: Duration::from_secs(5),
-            window,
-            window_bytes: 1 << 20,
-            part_keys: 1024,
-            seed: Seed::new(1),
-            rules: Rules::SAFE,
-        };
+        let limits = Limits { window, window_bytes: 1 << 20, ..Limits::default() };
+        let config = LeaderConfig { limits, ..config(followers, quorum, 0) };
         let (leader, followers) = cluster(config);
         Self {
             leader,

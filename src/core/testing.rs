@@ -34,9 +34,7 @@ pub(super) fn config(followers: usize, quorum: usize, id: u64) -> LeaderConfig {
         first_epoch: Epoch::new(id + 1),
         configuration: Configuration::of(followers, quorum),
         repl_timeout: Duration::from_secs(5),
-        window: 100_000,
-        window_bytes: usize::MAX,
-        part_keys: 1024,
+        limits: Limits::default(),
         seed: Seed::new(1),
         rules: Rules::SAFE,
     }

@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use super::peer::{PeerToken, Secret};
 use crate::base::trace::Observer;
 use crate::base::{Epoch, FollowerSet, Seed};
-use crate::core::Rules;
+use crate::core::{Limits, Rules};
 use crate::net::{HostPort, InvalidHostPort, MessageFaults, NetemConfig};
 
 /// Everything that a node must know before it starts, checked.
@@ -30,11 +30,8 @@ pub struct Config {
     pub peer_token: Option<PeerToken>,
     /// The most connections at a time. One more is told 503 and closed.
     pub max_connections: usize,
-    /// Leader: the most first deliveries to one follower that may be unanswered.
-    pub window: usize,
-    /// Leader: how many keys it reads, or sends to bring a follower up to date, at a time; see
-    /// [`LeaderConfig::part_keys`](crate::core::LeaderConfig::part_keys).
-    pub part_keys: usize,
+    /// Leader: how much may be under way.
+    pub limits: Limits,
     /// Where the emulated delays and the jitter of resends come from.
     pub seed: Seed,
     /// Which of its lives the node is in: a number that it never had before. The simulator counts from 0; `serve` draws
@@ -92,17 +89,6 @@ impl Config {
     pub const MAX_BODIES: usize = 256 << 20;
     /// The most connections at a time unless the process may open fewer files.
     pub const MAX_CONNECTIONS: usize = 16_384;
-    /// The most first deliveries to one follower that may be unanswered; see [`LeaderConfig::window`]. At 20,000 writes a
-    /// second with delays of up to a second, 20,000 are.
-    ///
-    /// [`LeaderConfig::window`]: crate::core::LeaderConfig::window
-    pub const WINDOW: usize = 65_536;
-    /// How many keys at a time; see [`LeaderConfig::part_keys`](crate::core::LeaderConfig::part_keys).
-    pub const PART_KEYS: usize = 1024;
-    /// The most bytes that they may hold; see [`LeaderConfig::window_bytes`].
-    ///
-    /// [`LeaderConfig::window_bytes`]: crate::core::LeaderConfig::window_bytes
-    pub const WINDOW_BYTES: usize = 64 << 20;
 
     /// A node of this role with every setting at its default.
     pub fn new(role: Role, listen: SocketAddr, seed: Seed) -> Self {
@@ -113,8 +99,7 @@ impl Config {
             max_bodies: Self::MAX_BODIES,
             peer_token: None,
             max_connections: Self::MAX_CONNECTIONS,
-            window: Self::WINDOW,
-            part_keys: Self::PART_KEYS,
+            limits: Limits::default(),
             seed,
             incarnation: 0,
             first_epoch: Epoch::FIRST,

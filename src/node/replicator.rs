@@ -66,9 +66,7 @@ impl Replicator {
             first_epoch: config.first_epoch,
             configuration: Configuration { members: Arc::clone(&names), write_quorum: role.write_quorum },
             repl_timeout: role.repl_timeout,
-            window: config.window,
-            window_bytes: Config::WINDOW_BYTES,
-            part_keys: config.part_keys,
+            limits: config.limits,
             seed: config.seed,
             rules: config.rules,
         };

@@ -68,26 +68,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::base::{Epoch, Key, Seed, Value};
-    use crate::core::testing::cluster;
-    use crate::core::{Configuration, LeaderConfig, LeaderId, Message, Output, Reply, Rules, Timer};
+    use crate::base::{Key, Seed, Value};
+    use crate::core::testing::{cluster, config};
+    use crate::core::{LeaderConfig, Message, Output, Reply, Timer};
 
     const F1: FollowerId = FollowerId(0);
     const F2: FollowerId = FollowerId(1);
 
     /// A leader whose first write was lost on the way to one of its two followers, and what it sent.
     fn after_a_loss(began: Duration, lost_by: FollowerId) -> (Leader, Vec<Message>) {
-        let config = LeaderConfig {
-            id: LeaderId(0),
-            first_epoch: Epoch::FIRST,
-            configuration: Configuration::of(2, 2),
-            repl_timeout: Duration::from_secs(5),
-            window: 10,
-            window_bytes: 1000,
-            part_keys: 1024,
-            seed: Seed::new(began.as_secs()),
-            rules: Rules::SAFE,
-        };
+        let config = LeaderConfig { seed: Seed::new(began.as_secs()), ..config(2, 2, 0) };
         let (mut leader, _) = cluster(config);
         leader.set(began, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
         let sent = messages(&mut leader);

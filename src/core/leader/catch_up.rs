@@ -105,7 +105,7 @@ impl Leader {
             return part.clone();
         }
         let (after, mut summary) = snapshot.taken.clone();
-        let (mut entries, more) = page(&self.store, after.as_ref(), self.config.part_keys);
+        let (mut entries, more) = page(&self.store, after.as_ref(), self.config.limits.part_keys);
         let up_to = entries.last().map(|item| item.key.clone());
         if let Some(against) = &snapshot.against {
             entries.retain(|item| !against.agree_on(&item.key, self.store.buckets()));
@@ -156,6 +156,7 @@ impl Leader {
         for write in confirmed {
             self.confirm(write, from);
         }
+        self.confirm_retries_at(from);
         let epoch = self.epoch;
         self.outputs.push_back(Output::Tell(News::CaughtUp { follower: from, incarnation, epoch }));
     }

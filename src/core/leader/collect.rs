@@ -110,7 +110,7 @@ impl Leader {
 
     fn next_collection(&mut self, now: Duration) -> Option<Collection> {
         let (mut deletions, mut bytes) = (Vec::new(), 0);
-        while deletions.len() < self.config.part_keys && bytes < PART_BYTES {
+        while deletions.len() < self.config.limits.part_keys && bytes < PART_BYTES {
             let Some(first) = self.deleted.first_entry().filter(|first| first.key().0 <= now) else { break };
             let ((_, key), stamp) = first.remove_entry();
             if self.store.entry(&key).is_some_and(|entry| entry.is_tombstone() && entry.stamp == stamp) {

@@ -40,22 +40,11 @@ impl Contest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Epoch, Seed};
-    use crate::core::{Configuration, LeaderId, Rules};
+    use crate::core::testing::config;
 
     #[test]
     fn a_leader_that_is_deposed_again_and_again_waits_longer_until_it_has_served_for_long() {
-        let config = LeaderConfig {
-            id: LeaderId(0),
-            first_epoch: Epoch::FIRST,
-            configuration: Configuration::of(2, 2),
-            repl_timeout: Duration::from_secs(5),
-            window: 10,
-            window_bytes: 1000,
-            part_keys: 1024,
-            seed: Seed::new(1),
-            rules: Rules::SAFE,
-        };
+        let config = config(2, 2, 0);
         let mut contest = Contest::default();
         let pauses: Vec<Duration> = (0..9).map(|_| contest.lost(&config)).collect();
         assert_eq!(pauses[0], Duration::ZERO);

@@ -73,10 +73,13 @@ impl Leader {
     /// one had served before.
     ///
     /// # Errors
-    /// [`Rejected::NotServing`].
+    /// [`Rejected::NotServing`], [`Rejected::Overloaded`].
     pub fn begin_read(&mut self, now: Duration) -> Result<ReadId, Rejected> {
         if let Some(waiting) = self.waiting_for() {
             return Err(Rejected::NotServing(waiting));
+        }
+        if self.reads.len() >= self.config.limits.waiting {
+            return Err(Rejected::Overloaded { waiting: self.reads.len() });
         }
         self.last_read += 1;
         let read = self.last_read;
@@ -128,6 +131,11 @@ impl Leader {
                 self.uncommitted.insert(key.clone(), uncommitted);
             }
         }
+    }
+
+    /// The followers that are known to store the newest write of a key, if too few are.
+    pub(super) fn stores_uncommitted(&self, key: &Key) -> Option<FollowerSet> {
+        self.uncommitted.get(key).map(|uncommitted| uncommitted.confirmed)
     }
 
     /// Whether a quorum stores the newest write of a key.

@@ -9,10 +9,11 @@
 //! A follower is known to store that if it says so of the key from then on; or if it is up to date, and neither missed the key's
 //! newest write nor has it still to answer the first delivery of any write of the key.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::vocabulary::{Accepted, Rejected, Terms};
-use super::{Leader, Open};
+use super::{Leader, Open, keys_on_their_way};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, FollowerSet, Key, Request, Requests, Stamp, Value, Version};
 use crate::core::Update;
@@ -51,65 +52,97 @@ impl Leader {
         let stamp = self.store.stamp(&key).map_or(Stamp::of_version(version), |newest| Stamp { version, ..newest });
         self.last_write += 1;
         let write = self.last_write;
-        let is_it = |open: &Open| open.update.key == key && open.update.entry.stamp == stamp;
-        let first = self.open.iter().find(|(_, open)| is_it(open)).map(|(first, _)| *first);
-        let update = Update { write, operation: write, key, entry: Entry::new(stamp, value) };
-        self.open.insert(
-            write,
-            Open {
-                update: update.into(),
-                unanswered: FollowerSet::default(),
-                confirmed: FollowerSet::default(),
-                answers: 0,
-                waiting: true,
-            },
-        );
-        self.retries.insert(write, first);
+        let newest_is_at = self.known_to_store_newest(&key);
+        let update = Update { write, operation: write, key: key.clone(), entry: Entry::new(stamp, value) };
+        self.admission.begin(update.size());
+        let open = Open {
+            update: update.into(),
+            unanswered: FollowerSet::default(),
+            confirmed: FollowerSet::default(),
+            answers: 0,
+            waiting: true,
+        };
+        self.open.insert(write, open);
+        self.retries.insert(key, write);
         if self.config.rules.answer_by_deadline {
             self.deadlines.push_back((now + self.config.repl_timeout, write));
         }
-        self.confirm_retries();
+        self.followers().filter(|id| newest_is_at.contains(*id)).for_each(|id| self.confirm(write, id));
+        if self.write_quorum() == 0 {
+            self.complete(write, true);
+        }
         Accepted { write, stamp, is_retry: true }
     }
 
-    /// Answers the retries of what a quorum stores by now.
-    pub(super) fn confirm_retries(&mut self) {
-        let retries: Vec<(WriteId, Option<WriteId>)> =
-            self.retries.iter().map(|(retry, first)| (*retry, *first)).collect();
-        for (write, first) in retries {
-            let Some(retry) = self.open.get(&write) else { continue };
-            let newest = self.store_newest(&retry.update.key);
-            // Of the write itself more may be known than of what came after it.
-            let first = first.and_then(|first| self.open.get(&first)).map(|first| first.confirmed).unwrap_or_default();
-            let known = |id: &FollowerId| newest.contains(*id) || first.contains(*id);
-            let new: Vec<FollowerId> =
-                self.followers().filter(known).filter(|id| !retry.confirmed.contains(*id)).collect();
-            new.into_iter().for_each(|id| self.confirm(write, id));
-            if self.write_quorum() == 0 {
-                self.complete(write, true);
+    /// A follower stores this of a key, and counts.
+    pub(super) fn confirm_retries(&mut self, key: &Key, stored: Stamp, by: FollowerId) {
+        for retry in self.retries.of(key) {
+            if self.open.get(&retry).is_some_and(|open| open.update.entry.stamp <= stored) {
+                self.confirm(retry, by);
             }
         }
     }
 
-    /// A follower stores this of a key, and counts.
-    pub(super) fn confirm_retries_of(&mut self, key: &Key, stored: Stamp, by: FollowerId) {
-        let of_key = |retry: &WriteId| {
-            let update = self.open.get(retry).map(|open| &open.update);
-            update.is_some_and(|update| update.key == *key && update.entry.stamp <= stored)
-        };
-        let retries: Vec<WriteId> = self.retries.keys().copied().filter(of_key).collect();
-        retries.into_iter().for_each(|retry| self.confirm(retry, by));
+    /// A follower has been brought up to date: it has all that it did not miss since, and is not being sent.
+    pub(super) fn confirm_retries_at(&mut self, by: FollowerId) {
+        if self.retries.is_empty() {
+            return;
+        }
+        let (on_their_way, resender) = (keys_on_their_way(&self.open, by), &self.peers[by.index()].resender);
+        for retry in self.retries.where_key(|key| !on_their_way.contains(key) && !resender.misses(key)) {
+            self.confirm(retry, by);
+        }
     }
 
-    /// The followers that are known to store the newest write of a key.
-    fn store_newest(&self, key: &Key) -> FollowerSet {
+    /// The followers that are known to store the newest write of a key. One that is being asked to will say so.
+    fn known_to_store_newest(&self, key: &Key) -> FollowerSet {
+        if let Some(stores_newest) = self.stores_uncommitted(key) {
+            return stores_newest;
+        }
+        let mut on_its_way = FollowerSet::default();
+        for open in self.open.values().filter(|open| open.update.key == *key) {
+            for id in self.followers().filter(|id| open.unanswered.contains(*id)) {
+                on_its_way.insert(id);
+            }
+        }
         let mut all = FollowerSet::default();
         for (id, peer) in self.followers().zip(&self.peers) {
-            let is_on_its_way = |open: &Open| open.unanswered.contains(id) && open.update.key == *key;
-            if self.counts(peer) && !peer.resender.misses(key) && !self.open.values().any(is_on_its_way) {
+            if self.counts(peer) && !peer.resender.misses(key) && !on_its_way.contains(id) {
                 all.insert(id);
             }
         }
         all
+    }
+}
+
+/// The retries whose client waits, by key: what a follower says of one key concerns few of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Retries(BTreeMap<Key, Vec<WriteId>>);
+
+impl Retries {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn insert(&mut self, key: Key, retry: WriteId) {
+        self.0.entry(key).or_default().push(retry);
+    }
+
+    /// It waits no more, if it is one.
+    pub(super) fn remove(&mut self, key: &Key, write: WriteId) {
+        if let Some(retries) = self.0.get_mut(key) {
+            retries.retain(|retry| *retry != write);
+            if retries.is_empty() {
+                self.0.remove(key);
+            }
+        }
+    }
+
+    fn of(&self, key: &Key) -> Vec<WriteId> {
+        self.0.get(key).cloned().unwrap_or_default()
+    }
+
+    fn where_key(&self, is_wanted: impl Fn(&Key) -> bool) -> Vec<WriteId> {
+        self.0.iter().filter(|(key, _)| is_wanted(key)).flat_map(|(_, retries)| retries).copied().collect()
     }
 }

@@ -161,8 +161,8 @@ impl Leader {
             }
             self.drop_reads();
             self.open.clear();
+            (self.retries, self.admission) = Default::default();
             self.contest.served_until(now);
-            self.retries.clear();
             for (to, peer) in self.followers().zip(&mut self.peers) {
                 (peer.unanswered, peer.unanswered_bytes) = (0, 0);
                 peer.resender = super::Resender::new(to, self.config.seed.fork("resend"));
@@ -182,7 +182,6 @@ impl Leader {
     /// Goes on as far as what is known allows, and asks what is to be asked then.
     pub(super) fn go_on(&mut self, now: Duration) {
         while self.advance(now) {}
-        self.confirm_retries();
         self.answer_reads();
         self.collect(now);
         self.attend_to_all(now);
@@ -328,7 +327,7 @@ impl Leader {
         let promised = self.peers[from.index()].link.promised.as_ref();
         let (incarnation, after) =
             promised.map(|promised| (promised.incarnation, promised.read_to.clone())).unwrap_or_default();
-        Question::Pull { incarnation, after, keys: self.config.part_keys }
+        Question::Pull { incarnation, after, keys: self.config.limits.part_keys }
     }
 
     /// A part of what a follower stores has come. Of each key the newest is taken.

@@ -50,6 +50,12 @@ pub enum Rejected {
     /// The leader does not serve: it does not know what was written before it.
     #[error("{0}")]
     NotServing(Waiting),
+    /// So many writes, or reads, wait for followers already that there is no room for this one; see [`Limits`](crate::core::Limits).
+    #[error("too many operations wait for followers already ({waiting}); try again soon")]
+    Overloaded {
+        /// How many they are.
+        waiting: usize,
+    },
     /// The key has used every version there is.
     #[error("key {key:?} has used its last version, {max}", max = Version::MAX)]
     VersionsUsedUp {

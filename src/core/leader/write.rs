@@ -61,6 +61,8 @@ impl Leader {
         if let Some(waiting) = self.waiting_for() {
             return Err(Rejected::NotServing(waiting));
         }
+        let size = key.as_str().len() + value.as_ref().map_or(0, |value| value.as_json().len());
+        self.admission.admit(size, &self.config.limits)?;
         if let Some(version) = self.known(terms, &key, value.as_ref())? {
             return Ok(self.retry(now, key, value, version));
         }
@@ -100,11 +102,12 @@ impl Leader {
             self.deadlines.push_back((now + self.config.repl_timeout, write));
         }
         let oldest_waiting = self.oldest_waiting();
-        let size = update.size();
+        let (size, limits) = (update.size(), &self.config.limits);
+        self.admission.begin(size);
         let sends_to_all = !self.config.rules.recover_on_start;
         for (to, peer) in FollowerId::first(self.peers.len()).zip(&mut self.peers) {
-            let fits = peer.unanswered_bytes + size <= self.config.window_bytes || peer.unanswered == 0;
-            let is_open = (peer.unanswered < self.config.window && fits) || !self.config.rules.bound_window;
+            let fits = peer.unanswered_bytes + size <= limits.window_bytes || peer.unanswered == 0;
+            let is_open = (peer.unanswered < limits.window && fits) || !self.config.rules.bound_window;
             // What a follower missed that is not up to date, it gets when it is.
             if is_open && (sends_to_all || peer.link.takes_writes()) {
                 peer.unanswered += 1;

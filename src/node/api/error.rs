@@ -88,9 +88,9 @@ impl ApiError {
             Self::NotYet { .. } | Self::NotSure => StatusCode::GATEWAY_TIMEOUT,
             Self::LocalOnly { .. } => StatusCode::FORBIDDEN,
             Self::NothingToAccept => StatusCode::CONFLICT,
-            Self::NotServing(_) | Self::Recovering | Self::Rejected(Rejected::NotServing(_)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotServing(_)
+            | Self::Recovering
+            | Self::Rejected(Rejected::NotServing(_) | Rejected::Overloaded { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Abandoned => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -111,9 +111,10 @@ impl IntoResponse for ApiError {
         }
         let (name, value) = match self {
             Self::NotPeer => (header::WWW_AUTHENTICATE, "Bearer"),
-            Self::TooManyBodies | Self::NotServing(_) | Self::Recovering | Self::Rejected(Rejected::NotServing(_)) => {
-                (header::RETRY_AFTER, "1")
-            }
+            Self::TooManyBodies
+            | Self::NotServing(_)
+            | Self::Recovering
+            | Self::Rejected(Rejected::NotServing(_) | Rejected::Overloaded { .. }) => (header::RETRY_AFTER, "1"),
             _ => return response,
         };
         response.headers_mut().insert(name, HeaderValue::from_static(value));

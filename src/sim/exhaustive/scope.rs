@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::base::{Epoch, FollowerSet, Key, NodeId, Seed, Value};
 use crate::check::Property;
-use crate::core::{Configuration, Leader, LeaderConfig, LeaderId, Rules};
+use crate::core::{Configuration, Leader, LeaderConfig, LeaderId, Limits, Rules};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target};
 
 /// The most followers of a scope: beyond, the states are too many for any search.
@@ -182,9 +182,7 @@ impl Scope {
             configuration: Configuration::of(followers, self.quorum_of(life)),
             // Its timers go off whenever the search lets them.
             repl_timeout: Duration::from_secs(1),
-            window,
-            window_bytes: usize::MAX,
-            part_keys,
+            limits: Limits { window, part_keys, ..Limits::default() },
             seed: Seed::new(0),
             rules: self.rules(),
         })

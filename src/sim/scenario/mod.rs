@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::NodeId;
 use crate::check::{Finding, Property, Verdict};
-use crate::node::Config;
+use crate::core::Limits;
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,8 +76,8 @@ impl Default for ClusterSpec {
             repl_timeout_ms: 5000,
             link_ms: 1,
             tick_ms: 1,
-            window: Config::WINDOW,
-            part_keys: Config::PART_KEYS,
+            window: Limits::default().window,
+            part_keys: Limits::default().part_keys,
             rules: RulesSpec::Named(RuleSet::Safe),
         }
     }

@@ -8,10 +8,9 @@ use super::queue::{At, CallId, Event};
 use crate::base::trace::{LostPart, WriteId};
 use crate::base::{Epoch, FollowerId, Seed};
 use crate::core::{
-    BatchLimit, Configuration, ConnectBackoff, Leader, LeaderConfig, LeaderId, Message, Outbox, Parcel, ReadId,
+    BatchLimit, Configuration, ConnectBackoff, Leader, LeaderConfig, LeaderId, Limits, Message, Outbox, Parcel, ReadId,
 };
 use crate::net::{MessageFault, MessageFaults, Netem, NetemConfig};
-use crate::node;
 use crate::sim::scenario::ClusterSpec;
 
 /// The leader's node: the state machine, and what of the node around it is not HTTP.
@@ -174,9 +173,7 @@ impl LeaderHost {
             first_epoch: Epoch::FIRST,
             configuration: Configuration::of(followers, write_quorum),
             repl_timeout: Duration::from_millis(repl_timeout_ms),
-            window,
-            window_bytes: node::Config::WINDOW_BYTES,
-            part_keys,
+            limits: Limits { window, part_keys, ..Limits::default() },
             seed,
             rules: cluster.rules.rules(),
         };

@@ -12,7 +12,7 @@ use super::stage::Stage;
 use crate::base::trace::{Event, Trace};
 use crate::base::{Epoch, FollowerId, FollowerSet, NodeId, Seed};
 use crate::client::{Client, Cluster};
-use crate::core::Rules;
+use crate::core::{Limits, Rules};
 use crate::net::{HostPort, MessageFault, MessageFaults, NetemConfig, Turmoil};
 use crate::node::{self, Config, LeaderRole, Role};
 use crate::sim::engine::{SimError, panics, story};
@@ -47,8 +47,7 @@ pub struct World {
     repl_timeout: Duration,
     tick: Duration,
     link_latency: Duration,
-    window: usize,
-    part_keys: usize,
+    limits: Limits,
     rules: Rules,
     message_faults: Arc<[MessageFault]>,
     returned: Arc<AtomicUsize>,
@@ -82,8 +81,7 @@ impl World {
             repl_timeout: Duration::from_secs(5),
             tick: Duration::from_millis(1),
             link_latency: Duration::from_millis(1),
-            window: Config::WINDOW,
-            part_keys: Config::PART_KEYS,
+            limits: Limits::default(),
             rules: Rules::SAFE,
             message_faults: Arc::default(),
             returned: Arc::default(),
@@ -130,13 +128,13 @@ impl World {
     /// The most first deliveries to one follower that may be unanswered.
     #[must_use]
     pub fn window(self, window: usize) -> Self {
-        Self { window, ..self }
+        Self { limits: Limits { window, ..self.limits }, ..self }
     }
 
     /// How many keys a leader reads, or sends to bring a follower up to date, at a time.
     #[must_use]
     pub fn part_keys(self, part_keys: usize) -> Self {
-        Self { part_keys, ..self }
+        Self { limits: Limits { part_keys, ..self.limits }, ..self }
     }
 
     /// Which decisions of the protocol are in force.
@@ -277,7 +275,7 @@ impl World {
 
     /// The cluster, as the trace begins with it.
     fn described(&self) -> Event {
-        let Self { followers, write_quorum, repl_timeout, netem, link_latency, tick, window, .. } = *self;
+        let Self { followers, write_quorum, repl_timeout, netem, link_latency, tick, limits, .. } = *self;
         Event::Cluster {
             followers,
             write_quorum,
@@ -285,14 +283,13 @@ impl World {
             delay: (netem.min_delay.into(), netem.max_delay.into()),
             // A tick longer than the latency rounds it up.
             link: link_latency.max(tick).into(),
-            window,
+            window: limits.window,
         }
     }
 
     fn host(&self, sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &mut Levers, node: NodeId, role: &Role) {
         let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-        let (window, part_keys) = (self.window, self.part_keys);
-        let config = Config { rules: self.rules, window, part_keys, ..Config::new(role.clone(), listen, self.seed) };
+        let config = Config { rules: self.rules, limits: self.limits, ..Config::new(role.clone(), listen, self.seed) };
         let (recorder, faults) = (recorder.clone(), Arc::clone(&self.message_faults));
         let healed = Arc::clone(&levers.messages_healed);
         let beginning = recorder.beginning().shared();
