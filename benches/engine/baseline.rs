@@ -8,11 +8,11 @@ use std::time::Duration;
 use semisync::base::trace::{Event as Happened, Outcome, Record, Trace, WriteId, operation_name};
 use semisync::base::{Epoch, FollowerId, NodeId, Seed};
 use semisync::core::{
-    Applied, Completion, Configuration, Follower, Identity, Incarnation, Leader, LeaderConfig, LeaderId, Message,
-    Output, Reply, Rules, Store, Stored, assemble,
+    Applied, Completion, Configuration, Follower, Identity, Incarnation, Leader, LeaderConfig, LeaderId, Limits,
+    Message, Output, Reply, Rules, Store, Stored, assemble,
 };
 use semisync::net::{MessageFaults, Netem, NetemConfig};
-use semisync::node::Config;
+
 use semisync::sim::Race;
 use semisync::sim::scenario::PlannedOperation;
 

@@ -8,15 +8,15 @@
 //! 2. What it missed is kept by key, and only the newest write of each, so the resends that are under way at a time are
 //!    never more than the keys that were written.
 //!
-//! A first delivery is sent in the same step, and at the same time, in which its write is accepted; everything else is a resend, also the first
-//! message of a write that found the window full. Sockets, tasks and bytes are not events, and not seen here.
+//! A first delivery is a first attempt; everything else is a resend, also the first message of a write that found the window
+//! full. Sockets, tasks and bytes are not events, and not seen here.
 
 use super::evidence::{At, count, without_trace};
 use super::nodes::Nodes;
 use super::prepared::Prepared;
 use super::{Property, Recorded, Verdict};
 use crate::base::NodeId;
-use crate::base::trace::{Event, MessageId, Micros, WriteId};
+use crate::base::trace::{Event, MessageId};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -28,22 +28,19 @@ pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
     let mut under_way: Nodes<UnderWay> = Nodes::new();
     // Whether each key, by its number, was written in the leader's present life, and how many were.
     let (mut is_written, mut written) = (vec![false; keys.len()], 0);
-    let mut just_accepted: Option<(WriteId, Micros)> = None;
     let mut evidence = Vec::new();
     // The most that there ever were of each kind.
     let (mut most_first, mut most_resent) = (0, 0);
     for (place, record) in run.records.iter().enumerate().filter(|(_, record)| record.node == NodeId::Leader) {
         match &record.event {
-            Event::Accept { write, .. } => {
-                just_accepted = Some((*write, record.at));
+            Event::Accept { .. } => {
                 let is_old = std::mem::replace(&mut is_written[keys.stored_at(place)], true);
                 written += usize::from(!is_old);
             }
             Event::Send { message, .. } => {
                 let to = message.to;
                 let UnderWay { first, resent, accused } = under_way.of(to.into());
-                let (kind, number, limit) = if message.attempt == 1 && just_accepted == Some((message.write, record.at))
-                {
+                let (kind, number, limit) = if message.attempt == 1 {
                     first.insert(*message);
                     most_first = most_first.max(first.len());
                     ("first deliveries", first.len(), facts.window)
@@ -60,7 +57,6 @@ pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
                 }
             }
             Event::Ack { message, .. } | Event::Lost { message, .. } => {
-                just_accepted = None;
                 let UnderWay { first, resent, .. } = under_way.of(message.to.into());
                 if !first.remove(message) {
                     resent.remove(message);
@@ -68,12 +64,11 @@ pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
             }
             // What it sent in an epoch that is over, it does not wait for.
             Event::Crash | Event::Restart | Event::StepDown { .. } => {
-                just_accepted = None;
                 under_way = Nodes::new();
                 is_written.fill(false);
                 written = 0;
             }
-            _ => just_accepted = None,
+            _ => {}
         }
     }
     Verdict::unless(Property::Bounds, evidence, || {
@@ -134,7 +129,7 @@ mod tests {
     fn a_right_run_is_not_accused() {
         let mut story = story();
         story.at(3).ack(1, f(1), 1, 1).accept(3, "k", 3, "3").send(3, f(1), 1);
-        story.at(4).lost(1, f(2), 1).send(1, f(2), 2).at(5).lost(1, f(2), 2).send(3, f(2), 1);
+        story.at(4).lost(1, f(2), 1).send(1, f(2), 2).at(5).lost(1, f(2), 2).send(3, f(2), 2);
         story.at(6).crash(NodeId::Leader).restart(NodeId::Leader).accept(1, "k", 1, "4").send(1, f(1), 1);
         assert_eq!(story.holds(check), "at most 2 first deliveries and 1 resend to one follower at a time");
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::check::Property;
 use semisync::report::{Diagram, Narration, VerdictReport};
-use semisync::sim::scenario::Scenario;
+use semisync::sim::scenario::{RulesSpec, Scenario};
 use semisync::sim::shrink::{self, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid");
     let bar = ProgressBar::new_spinner().with_style(style);
     let began = Instant::now();
-    let shrunk = shrink::shrink(args.engine, &scenario, seed, args.property, |tries, left| {
+    let shrunk = shrink::shrink(args.engine, &scenario, seed, args.property, &RulesSpec::SAFE, |tries, left| {
         if tries % 64 == 0 || args.engine == Engine::Turmoil {
             bar.set_message(format!("{left} events left after {tries} tries"));
             bar.tick();

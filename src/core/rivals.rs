@@ -123,3 +123,25 @@ fn who_has_stepped_down_shows_nothing_as_committed_that_is_not() {
     assert!(!leader.serves());
     assert_ne!(leader.committed(&key).map(|entry| entry.value.as_ref().unwrap().as_json()), Some("2"));
 }
+
+/// When all followers have forgotten, either of two leaders may give them back what it has. From then on the other one knows of a
+/// memory that it did not give.
+#[test]
+fn what_is_written_after_all_have_forgotten_outlives_the_other_leader() {
+    let (mut first, mut followers) = cluster(config(1, 1, 0));
+    let seconds = |from, to| (Duration::from_secs(from), Duration::from_secs(to));
+    let hears = |leader: &mut Leader, followers: &mut [Follower], (from, to)| talk(leader, followers, &[F1], from, to);
+    let mut second = Leader::new(config(1, 1, 1));
+    hears(&mut second, &mut followers, seconds(0, 1));
+    assert!(second.serves());
+    hears(&mut first, &mut followers, seconds(1, 5));
+    assert!(first.serves() && first.epoch() > second.epoch(), "it was deposed, and is the later one now");
+    followers[0] = Follower::new(Incarnation(9), Rules::SAFE);
+    // The second has not heard of that, and the follower has forgotten it.
+    hears(&mut second, &mut followers, seconds(5, 8));
+    while second.poll_output().is_some() {}
+    assert!(set(&mut second, &mut followers, "x", "1", &[F1]), "acknowledged");
+    hears(&mut first, &mut followers, seconds(8, 20));
+    assert!(first.serves());
+    assert!(first.store().get(&Key::new("x").unwrap()).is_some(), "in epoch {:?}", first.epoch());
+}

@@ -316,7 +316,7 @@ impl Replicator {
             }
             News::Serving(epoch) => info!(epoch = epoch.get(), "serving writes and reads"),
             News::SteppedDown { promised, .. } => {
-                warn!(promised = promised.get(), "another leader has a later epoch: writes under way are left open");
+                warn!(promised = promised.get(), "there is another leader: writes under way are left open");
             }
             News::CaughtUp { follower, .. } => info!(follower = name(follower), "the follower is up to date"),
             News::Forgot(follower) => {

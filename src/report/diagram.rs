@@ -168,7 +168,7 @@ impl Reader {
             Event::Require { write_quorum } => {
                 Some(own_lane("", followers, &format!("has a quorum of {write_quorum} now")))
             }
-            Event::StepDown { .. } => Some(own_lane("", followers, "steps down: another leader has a later epoch")),
+            Event::StepDown { .. } => Some(own_lane("", followers, "steps down: there is another leader")),
             Event::Install { epoch } if epoch.get() > 1 || record.incarnation > 0 => {
                 Some(in_lane(lane(record.node), "up to date", followers, &format!("for epoch {}", epoch.get())))
             }

@@ -230,8 +230,8 @@ impl Teller {
                 9,
                 format!("It has another quorum now: a write is acknowledged once {write_quorum} have confirmed it."),
             ),
-            Event::StepDown { promised } => {
-                (9, format!("At {at} ms {} learns of epoch {} and steps down.", the(record.node), promised.get()))
+            Event::StepDown { .. } => {
+                (9, format!("At {at} ms {} learns that there is another leader and steps down.", the(record.node)))
             }
             Event::Install { .. } if record.incarnation > 0 => {
                 (7, format!("At {at} ms {} has been brought up to date.", record.node))

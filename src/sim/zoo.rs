@@ -24,6 +24,8 @@ pub struct Finding {
     pub property: Property,
     /// The scenario that shows it, with its seed.
     pub scenario: Scenario,
+    /// Rules with which it violates nothing of the kind.
+    pub others: RulesSpec,
     /// How many seeds were run, the last one included.
     pub seeds: u64,
 }
@@ -51,6 +53,14 @@ impl Exhibit {
         self.off[0]
     }
 
+    /// What is in force when the rule is that is shown.
+    fn others(&self) -> RulesSpec {
+        match &self.off[1..] {
+            [] => RulesSpec::SAFE,
+            others => RulesSpec::Without { off: others.to_vec() },
+        }
+    }
+
     fn generator(&self) -> Generator {
         let rules = RulesSpec::Without { off: self.off.clone() };
         Generator { rules, crashes: true, engine: Engine::Core, strategy: Strategy::Timed }
@@ -63,27 +73,19 @@ impl Exhibit {
         (0..most_seeds).find_map(|place| {
             let seed = start * FROM_START_TO_START + place;
             let scenario = generator.scenario(seed);
-            let violated = violated(&scenario)?;
-            let others = self.off[1..].to_vec();
-            let without_it =
-                if others.is_empty() { Vec::new() } else { violated_with(&scenario, others).unwrap_or_default() };
-            let property = violated.into_iter().find(|property| !without_it.contains(property))?;
-            Some(Finding { property, scenario, seeds: place + 1 })
+            let violated = violations(&scenario)?;
+            let with_it = violations(&scenario.with_rules(self.others())).unwrap_or_default();
+            let property = violated.into_iter().find(|property| !with_it.contains(property))?;
+            Some(Finding { property, scenario, others: self.others(), seeds: place + 1 })
         })
     }
 }
 
 /// What a scenario violates; none if nothing.
-fn violated(scenario: &Scenario) -> Option<Vec<Property>> {
+fn violations(scenario: &Scenario) -> Option<Vec<Property>> {
     let run = engine::run(Engine::Core, scenario, scenario.seed, Default::default()).ok()?;
     let violated: Vec<Property> = run.violations().filter(|property| *property != Property::LatencyLaw).collect();
     (!violated.is_empty()).then_some(violated)
-}
-
-fn violated_with(scenario: &Scenario, off: Vec<Rule>) -> Option<Vec<Property>> {
-    let mut other = scenario.clone();
-    other.cluster.rules = RulesSpec::Without { off };
-    violated(&other)
 }
 
 /// What does the work of a rule as well, as far as generated scenarios can tell.
@@ -129,6 +131,7 @@ pub fn prevents(rule: Rule) -> &'static [&'static str] {
 impl Finding {
     /// The smallest scenario that violates the same property; none if the violation cannot be repeated.
     pub fn shrink(&self) -> Option<Shrunk> {
-        shrink::shrink(Engine::Core, &self.scenario, self.scenario.seed, Some(self.property), |_, _| {}).ok()
+        let (scenario, property) = (&self.scenario, Some(self.property));
+        shrink::shrink(Engine::Core, scenario, scenario.seed, property, &self.others, |_, _| {}).ok()
     }
 }

@@ -369,9 +369,9 @@ pub enum Event {
         /// How many followers must confirm what it accepts.
         write_quorum: usize,
     },
-    /// The leader learnt that a follower has promised a later epoch to another one, and serves no longer.
+    /// The leader learnt that there is another one, and serves no longer.
     StepDown {
-        /// That epoch.
+        /// The greatest epoch that it knows to be promised: that of the other one, or its own, if followers have forgotten theirs.
         promised: Epoch,
     },
     /// The leader learnt that a follower has started anew, and has forgotten what it confirmed.

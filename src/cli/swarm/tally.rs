@@ -163,7 +163,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use semisync::check::{Finding, Verdict};
-    use semisync::sim::scenario::{RuleSet, RulesSpec};
+    use semisync::sim::scenario::RulesSpec;
     use semisync::sim::swarm::Failure;
     use semisync::sim::{Engine, Generator, Strategy};
 
@@ -181,12 +181,8 @@ mod tests {
     }
 
     fn tally() -> Tally {
-        let generator = Generator {
-            rules: RulesSpec::Named(RuleSet::Safe),
-            crashes: true,
-            engine: Engine::Core,
-            strategy: Strategy::Timed,
-        };
+        let generator =
+            Generator { rules: RulesSpec::SAFE, crashes: true, engine: Engine::Core, strategy: Strategy::Timed };
         Tally::new(Keeper::new("nowhere".into(), &generator, " --off keep-quorum".into()), true)
     }
 

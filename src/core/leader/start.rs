@@ -99,7 +99,7 @@ impl Leader {
         });
         self.collection = None;
         for peer in &mut self.peers {
-            peer.link.promised = None;
+            (peer.link.promised, peer.link.promised_as) = (None, None);
             peer.link.knows_recovered = false;
             // Whoever did not know epochs may be another program by now.
             peer.link.sync = Sync::Behind;

@@ -22,6 +22,8 @@ const COMPARISON: Duration = Duration::from_secs(10);
 pub(super) struct Link {
     /// What it said when it promised this epoch. None if it has not, or has restarted since.
     pub(super) promised: Option<Promised>,
+    /// Which of its lives has promised this epoch last, whether or not it has restarted since.
+    pub(super) promised_as: Option<Incarnation>,
     pub(super) sync: Sync,
     call: Option<Pending>,
     /// When the next question is due; none while one is under way.
@@ -133,7 +135,7 @@ impl Link {
             Sync::Legacy { is_empty: true } => (4, None),
         };
         let call = self.call.as_ref().map(|call| (call.epoch, age(call.round), call.summary, call.says_recovered));
-        (promised, sync, call, self.in_doubt, self.compare, self.knows_recovered)
+        (promised, self.promised_as, sync, call, self.in_doubt, self.compare, self.knows_recovered)
     }
 }
 
@@ -205,6 +207,9 @@ impl Leader {
         }
         match said {
             Said::Promised { configurations, summary, floor, current_in } => {
+                if self.is_led_by_another(from, incarnation, standing) {
+                    return self.step_down(now, self.epoch);
+                }
                 self.floor = self.floor.max(floor);
                 self.promised(from, call.round, (incarnation, standing, configurations, summary, current_in));
             }
@@ -224,6 +229,15 @@ impl Leader {
             }
             Said::Refused => self.lose_memory_of(from),
         }
+    }
+
+    /// Whether a follower that has restarted since it promised this epoch was given a memory, which was not by this leader. No
+    /// other one can do that while anybody knows of this epoch, so all have forgotten it; and what was acknowledged since, the others know.
+    fn is_led_by_another(&self, from: FollowerId, incarnation: Incarnation, standing: Standing) -> bool {
+        let promised_as = self.peers[from.index()].link.promised_as;
+        let has_recovered = !matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());
+        let is_new = promised_as.is_some_and(|promised_as| promised_as != incarnation);
+        is_new && has_recovered && standing == Standing::Normal && self.config.rules.confirm_before_install
     }
 
     fn promised(
@@ -259,6 +273,7 @@ impl Leader {
             read_to,
             differs,
         });
+        link.promised_as = Some(incarnation);
         link.sync = Sync::Behind;
     }
 

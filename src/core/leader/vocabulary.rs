@@ -159,11 +159,11 @@ pub enum News {
     },
     /// It serves.
     Serving(Epoch),
-    /// Another leader has a later epoch. What clients wait for is left open.
+    /// There is another leader. What clients wait for is left open.
     SteppedDown {
         /// Its own epoch, until now.
         from: Epoch,
-        /// The epoch that a follower has promised.
+        /// The greatest epoch that it knows to be promised: that of the other one, or its own, if followers have forgotten theirs.
         promised: Epoch,
     },
     /// A follower that was not up to date is now.

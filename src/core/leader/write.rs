@@ -115,7 +115,8 @@ impl Leader {
                 open.unanswered.insert(to);
                 self.outputs.push_back(Output::Send(Message { to, attempt: 1, update: Arc::clone(&update) }));
             } else if self.config.rules.resend_missed {
-                peer.resender.missed(now, &update, 0, oldest_waiting);
+                // It has no first delivery: the first message that it gets is a resend.
+                peer.resender.missed(now, &update, 1, oldest_waiting);
             }
         }
         self.open.insert(write, open);

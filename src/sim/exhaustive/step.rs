@@ -274,7 +274,7 @@ impl<'a> Step<'a> {
                 format!("the leader recovers {keys} keys{}", if *anew { ": nothing has survived" } else { "" })
             }
             News::Serving(epoch) => format!("the leader serves in epoch {}", epoch.get()),
-            News::SteppedDown { promised, .. } => format!("the leader steps down before epoch {}", promised.get()),
+            News::SteppedDown { from, .. } => format!("the leader steps down from epoch {}", from.get()),
             News::CaughtUp { follower, .. } => format!("the leader knows that {follower} is up to date"),
             News::Forgot(follower) => format!("the leader learns that {follower} has restarted"),
             News::Collected(deletions) => format!("the leader forgets {} deletions", deletions.len()),

@@ -78,7 +78,7 @@ impl Default for ClusterSpec {
             tick_ms: 1,
             window: Limits::default().window,
             part_keys: Limits::default().part_keys,
-            rules: RulesSpec::Named(RuleSet::Safe),
+            rules: RulesSpec::SAFE,
         }
     }
 }
@@ -189,6 +189,12 @@ pub enum ScenarioError {
 }
 
 impl Scenario {
+    /// The same under these rules.
+    #[must_use]
+    pub fn with_rules(&self, rules: RulesSpec) -> Self {
+        Self { cluster: ClusterSpec { rules, ..self.cluster.clone() }, ..self.clone() }
+    }
+
     /// Reads a scenario from a file.
     ///
     /// # Errors

@@ -30,6 +30,9 @@ pub enum RuleSet {
 }
 
 impl RulesSpec {
+    /// Those that ship.
+    pub const SAFE: Self = Self::Named(RuleSet::Safe);
+
     /// The rules that are meant.
     pub fn rules(&self) -> Rules {
         match self {

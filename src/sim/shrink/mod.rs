@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::engine::{self, Engine, SimError};
 use super::run::ScenarioRun;
-use super::scenario::{Expect, FaultKind, Scenario};
+use super::scenario::{Expect, FaultKind, RulesSpec, Scenario};
 use super::spell::{spell_out, spell_out_story};
 use crate::base::trace::Trace;
 use crate::check::Property;
@@ -80,6 +80,9 @@ fn others(violated: &[Property]) -> String {
 /// Makes a scenario as small as it can be with the same property still violated in this engine. Without a property it is
 /// the one that the file expects to be violated, or else the first that is.
 ///
+/// `others` are rules with which it is not violated, and stays so: what is found is what the missing rules are for, and nothing that
+/// could happen with them. If it is violated with them, too, they are not looked at.
+///
 /// `tried` is told of each try: how many there were, and how many parts are left.
 ///
 /// # Errors
@@ -89,6 +92,7 @@ pub fn shrink(
     scenario: &Scenario,
     seed: u64,
     property: Option<Property>,
+    others: &RulesSpec,
     tried: impl FnMut(u64, usize),
 ) -> Result<Shrunk, ShrinkError> {
     let first = engine::run(engine, scenario, seed, Arc::default())?;
@@ -107,7 +111,8 @@ pub fn shrink(
     let mut base = scenario.clone();
     base.seed = seed;
     base.expect = Some(Expect::Violates(property));
-    let mut search = Search { engine, property, best: base.clone(), tries: 1, tried };
+    let holds_with = Some(others.clone()).filter(|others| !violates_with(engine, &base, others, property));
+    let mut search = Search { engine, property, holds_with, best: base.clone(), tries: 1, tried };
     search.write_down(&first.trace);
     let events_before = parts::count(&search.best);
     loop {
@@ -124,10 +129,16 @@ pub fn shrink(
     Ok(Shrunk { property, scenario: search.best, run, events_before, tries: search.tries })
 }
 
+/// Whether the property is violated if these are the rules.
+fn violates_with(engine: Engine, scenario: &Scenario, rules: &RulesSpec, property: Property) -> bool {
+    engine::violates(engine, &scenario.with_rules(rules.clone()), scenario.seed, property)
+}
+
 /// The smallest scenario so far, and what it has to show.
 struct Search<F> {
     engine: Engine,
     property: Property,
+    holds_with: Option<RulesSpec>,
     best: Scenario,
     tries: u64,
     tried: F,
@@ -155,17 +166,21 @@ impl<F: FnMut(u64, usize)> Search<F> {
         self.adopt(held);
     }
 
-    /// Takes a scenario instead of the best one if the property is violated in it as well.
+    /// Takes a scenario instead of the best one if the property is violated in it as well, for the same reason.
     fn adopt(&mut self, candidate: Scenario) -> bool {
         if candidate == self.best || self.tries >= MOST_TRIES || candidate.check().is_err() {
             return false;
         }
         self.tries += 1;
         (self.tried)(self.tries, parts::count(&self.best));
-        let violates = engine::violates(self.engine, &candidate, candidate.seed, self.property);
-        if violates {
+        let is_it = engine::violates(self.engine, &candidate, candidate.seed, self.property)
+            && self
+                .holds_with
+                .as_ref()
+                .is_none_or(|rules| !violates_with(self.engine, &candidate, rules, self.property));
+        if is_it {
             self.best = candidate;
         }
-        violates
+        is_it
     }
 }

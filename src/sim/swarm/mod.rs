@@ -155,7 +155,7 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::scenario::{RuleSet, RulesSpec};
+    use crate::sim::scenario::RulesSpec;
 
     fn why(report: SeedReport) -> (u64, bool, String) {
         let failure = report.failure.expect("it failed");
@@ -168,12 +168,8 @@ mod tests {
     fn a_seed_that_panics_is_reported() {
         let report = guarded(7, |_| panic!("no scenario"));
         assert_eq!(why(report), (7, false, "panicked: no scenario".into()));
-        let generator = Generator {
-            rules: RulesSpec::Named(RuleSet::Safe),
-            crashes: false,
-            engine: Engine::Core,
-            strategy: Strategy::Timed,
-        };
+        let generator =
+            Generator { rules: RulesSpec::SAFE, crashes: false, engine: Engine::Core, strategy: Strategy::Timed };
         let report = guarded(8, |scenario| {
             *scenario = Some(generator.scenario(8));
             panic!("no {}", "exercise")
