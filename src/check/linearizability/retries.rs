@@ -23,7 +23,7 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
     let taken_on = taken_on(run);
     let version = |operation: &Operation| {
         let name = operation_name(operation.client, operation.number);
-        operation.stamp.or_else(|| taken_on.get(&name).copied()).map(|stamp| stamp.version)
+        operation.stamp.or_else(|| taken_on.get(&name).map(|taken_on| taken_on.stamp)).map(|stamp| stamp.version)
     };
     // Where the leader was recorded, what has no version never reached it.
     let is_told = !run.records.is_empty();
@@ -45,7 +45,8 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
         };
         let assumed = || only.get(&(&operation.key, request)).copied().flatten();
         let name = operation_name(operation.client, operation.number);
-        let stamp = operation.stamp.into_iter().chain(taken_on.get(&name).copied()).min();
+        let taken_on = taken_on.get(&name);
+        let stamp = operation.stamp.into_iter().chain(taken_on.map(|taken_on| taken_on.stamp)).min();
         // What a store that began anew took on, nobody had asked it for before.
         let beginnings = anew.iter().filter(|epoch| stamp.is_some_and(|stamp| **epoch <= stamp.epoch)).count();
         let group = match version {
@@ -63,7 +64,7 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
                 if is_told && first.outcome == Outcome::Ok && is_of_a_deposed_leader(&operation, first) {
                     continue;
                 }
-                merge(first, &operation);
+                merge(first, &operation, taken_on.is_some_and(|taken_on| taken_on.is_anew));
                 if !is_told && first.stamp.is_some_and(|stamp| stamp.epoch > Epoch::FIRST) {
                     (first.outcome, first.returned, first.stamp) = (Outcome::Unknown, None, None);
                 }
@@ -91,20 +92,32 @@ fn is_of_a_deposed_leader(retry: &Operation, first: &Operation) -> bool {
     retry.outcome != Outcome::Ok && epoch(retry) < epoch(first)
 }
 
-fn merge(first: &mut Operation, retry: &Operation) {
-    // An earlier epoch's stamp is the one that it was written with.
-    first.stamp = first.stamp.into_iter().chain(retry.stamp).min();
+/// `is_anew` says that the leader did not know the write, but made it.
+fn merge(first: &mut Operation, retry: &Operation, is_anew: bool) {
+    if is_anew && retry.outcome == Outcome::Ok && first.outcome != Outcome::Ok && first.stamp < retry.stamp {
+        // What the leader of an earlier epoch made of it never took effect.
+        first.stamp = retry.stamp;
+    } else {
+        // An earlier epoch's stamp is the one that it was written with.
+        first.stamp = first.stamp.into_iter().chain(retry.stamp).min();
+    }
     if retry.outcome == Outcome::Ok && (first.outcome != Outcome::Ok || retry.returned < first.returned) {
         (first.outcome, first.returned) = (Outcome::Ok, retry.returned);
     }
 }
 
-/// The stamps under which the leader took writes on, or answered them once more, by the names of the operations.
-fn taken_on(run: &Recorded<'_>) -> BTreeMap<u64, Stamp> {
+/// How a leader took a write on, or answered it once more.
+struct TakenOn {
+    stamp: Stamp,
+    /// Whether it made it, and did not know it already.
+    is_anew: bool,
+}
+
+/// What leaders made of writes, by the names of the operations.
+fn taken_on(run: &Recorded<'_>) -> BTreeMap<u64, TakenOn> {
     let of_event = |event: &Event| match event {
-        Event::Accept { stamp, operation: Some(name), .. } | Event::Retry { stamp, operation: Some(name), .. } => {
-            Some((*name, *stamp))
-        }
+        Event::Accept { stamp, operation: Some(name), .. } => Some((*name, TakenOn { stamp: *stamp, is_anew: true })),
+        Event::Retry { stamp, operation: Some(name), .. } => Some((*name, TakenOn { stamp: *stamp, is_anew: false })),
         _ => None,
     };
     run.records.iter().filter_map(|record| of_event(&record.event)).collect()

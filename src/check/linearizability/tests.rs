@@ -171,3 +171,51 @@ fn a_write_and_its_retries_are_one() {
         ["c3#1, from 11 to 12 ms, read k v1, though before that c2#1, from 4 to 5 ms, deleted k as v2"]
     );
 }
+
+/// A leader that was deposed makes v2 of c1's write, and it is lost with that leader; the next one makes v1 of c2's write and, when c1
+/// asks once more, v2 of c1's.
+#[test]
+fn a_retry_that_is_made_anew_takes_effect_where_it_is_made() {
+    let told = |is_anew: bool| {
+        let (key, value) = (crate::check::testing::key("k"), crate::check::testing::value("1"));
+        let request_id = Some(RequestName::new("r").unwrap());
+        let ask = |operation| {
+            let (key, value, request_id) = (key.clone(), value.clone(), request_id.clone());
+            Event::InvokeSet { operation, target: LEADER, key, value, request_id }
+        };
+        let name = |number| Some(crate::base::trace::operation_name(c(1), number));
+        let of_epoch =
+            |epoch, version| Stamp { epoch: crate::base::Epoch::new(epoch), ..crate::check::testing::stamp(version) };
+        let mut story = Story::new();
+        story.at(1).event(c(1), ask(1));
+        let (stamp, operation) = (of_epoch(1, 2), name(1));
+        let (key_of, value_of, request) = (key.clone(), Some(value.clone()), request_id.clone());
+        let made = Event::Accept { write: 1, key: key_of, stamp, value: value_of, operation, request_id: request };
+        story.at(2).event(NodeId::Former, made).at(3).wrote(c(1), 1, Outcome::Unknown, 0);
+        story.at(4).invoke_set(c(2), 1, "k", "2");
+        let (outcome, confirmed) = (Outcome::Ok, Some((2, 2)));
+        let stamp = Some(of_epoch(2, 1));
+        story.at(5).event(c(2), Event::Return { operation: 1, outcome, stamp, value: None, confirmed });
+        story.at(6).event(c(1), ask(2));
+        let (stamp, operation, value) = (of_epoch(2, 2), name(2), Some(value.clone()));
+        let (key, request_id) = (key.clone(), request_id.clone());
+        story.at(7).event(
+            LEADER,
+            match is_anew {
+                true => Event::Accept { write: 2, key, stamp, value, operation, request_id },
+                false => Event::Retry { write: 2, key, stamp, value, operation, request_id },
+            },
+        );
+        story.at(8).event(c(1), Event::Return { operation: 2, outcome, stamp: Some(stamp), value: None, confirmed });
+        story.at(9).invoke_get(c(3), 1, LEADER, "k");
+        let (stamp, value) = (Some(stamp), Some(crate::check::testing::value("1")));
+        story.at(10).event(c(3), Event::Return { operation: 1, outcome, stamp, value, confirmed: None });
+        story
+    };
+    told(true).holds(check);
+    let evidence = told(false).evidence(check);
+    assert!(
+        evidence[0].contains("though before that c2#1"),
+        "known as e1v2, it comes before what c2 wrote: {evidence:?}"
+    );
+}
