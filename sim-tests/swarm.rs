@@ -153,8 +153,8 @@ fn sixty_seeds_try_everything_in(engine: Engine, everything: usize) {
     assert_eq!(exercise.missing(&generator), [""; 0]);
     let with_crashes = Generator { crashes: true, ..generator };
     let of_crashes = match engine {
-        Engine::Core => "crash restart replace quorum recover bootstrap step-down install",
-        Engine::Turmoil => "crash restart quorum recover bootstrap install",
+        Engine::Core => "crash restart replace quorum recover bootstrap step-down install interrupt",
+        Engine::Turmoil => "crash restart quorum recover bootstrap install interrupt",
     };
     assert_eq!(exercise.missing(&with_crashes).join(" "), of_crashes);
 }

@@ -12,6 +12,8 @@ use semisync::core::Rule;
 use semisync::sim::scenario::{RulesSpec, Scenario};
 use semisync::sim::{Engine, Generator, Strategy, engine};
 
+use crate::corpus;
+
 fn command(directory: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
     command.current_dir(directory).args(args);
@@ -259,10 +261,8 @@ fn real_nodes_confirm_what_the_core_engine_finds() {
     for path in &saved {
         let text = fs::read_to_string(path).expect("a file");
         let scenario = Scenario::from_toml(&text).expect("a scenario");
-        let is_for_core_alone =
-            scenario.faults.iter().any(|fault| ["pause", "clock", "replace"].contains(&fault.kind.name()));
         let turmoil = engine::run(Engine::Turmoil, &scenario, scenario.seed, Arc::default());
-        assert_eq!(turmoil.is_err(), is_for_core_alone, "{text}");
+        assert_eq!(turmoil.is_err(), corpus::is_for_core_alone(&scenario), "{text}");
         let lines = text.lines().take_while(|line| line.starts_with('#'));
         for (line, property) in lines.filter_map(|line| Some((line, line.strip_prefix("# ")?.split_once(':')?.0))) {
             if !Property::ALL.iter().any(|other| other.name() == property) {

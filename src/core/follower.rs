@@ -278,14 +278,20 @@ impl Follower {
             return Said::Again;
         };
         // One that comes again has been taken before.
-        if staged.parts == part {
+        let is_new = staged.parts == part;
+        if is_new {
             staged.parts += 1;
             for (key, entry) in entries.iter().cloned().map(Item::into_entry) {
                 staged.summary.add(&key, entry.stamp);
                 staged.entries.insert(key, entry);
             }
         }
-        let Some(last) = last else { return Said::Taken };
+        let Some(last) = last else {
+            if is_new {
+                events.push(Event::Stage { epoch: self.promised.epoch, parts: staged.parts });
+            }
+            return Said::Taken;
+        };
         if staged.installed {
             return Said::Installed;
         }

@@ -182,7 +182,7 @@ impl Reader {
                 &format!("was deleted as {stamp}"),
             )),
             Event::Recovered { .. } | Event::Serve { .. } | Event::Install { .. } => None,
-            Event::Recover { .. } | Event::Promise { .. } | Event::Discard { .. } => None,
+            Event::Recover { .. } | Event::Promise { .. } | Event::Stage { .. } | Event::Discard { .. } => None,
             Event::InvokeSet { .. } | Event::InvokeDelete { .. } | Event::Ack { .. } => None,
         }
     }

@@ -239,7 +239,7 @@ impl Teller {
             Event::Recovered { .. } | Event::Serve { .. } | Event::Install { .. } | Event::Recover { .. } => {
                 return None;
             }
-            Event::Promise { .. } | Event::Discard { .. } | Event::Forgot { .. } => return None,
+            Event::Promise { .. } | Event::Stage { .. } | Event::Discard { .. } | Event::Forgot { .. } => return None,
             Event::Dispatch { .. } | Event::Ack { .. } | Event::Lost { .. } => return None,
         };
         Some(Happening { weight, sentence })

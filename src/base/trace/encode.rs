@@ -89,7 +89,7 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
             encoder.tag(18).number(epoch.get());
         }
         Event::Require { write_quorum } => {
-            encoder.tag(24).number(*write_quorum as u64);
+            encoder.tag(27).number(*write_quorum as u64);
         }
         Event::StepDown { promised } => {
             encoder.tag(19).number(promised.get());
@@ -99,6 +99,9 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         }
         Event::Promise { epoch, leader } => {
             encoder.tag(20).numbers([epoch.get(), *leader]);
+        }
+        Event::Stage { epoch, parts } => {
+            encoder.tag(28).numbers([epoch.get(), *parts]);
         }
         Event::Install { epoch } => {
             encoder.tag(21).number(epoch.get());

@@ -386,6 +386,13 @@ pub enum Event {
         /// The life of the leader that it was promised to.
         leader: u64,
     },
+    /// A follower was sent a part of a snapshot that is not the last, and keeps it aside.
+    Stage {
+        /// The epoch of the leader that sends it.
+        epoch: Epoch,
+        /// How many parts of it there are now.
+        parts: u64,
+    },
     /// A follower has been brought up to date: it remembers what was acknowledged from now on. What it stores has been told
     /// before.
     Install {

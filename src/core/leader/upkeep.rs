@@ -237,7 +237,7 @@ impl Leader {
         let promised_as = self.peers[from.index()].link.promised_as;
         let has_recovered = !matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());
         let is_new = promised_as.is_some_and(|promised_as| promised_as != incarnation);
-        is_new && has_recovered && standing == Standing::Normal && self.config.rules.confirm_before_install
+        is_new && has_recovered && standing == Standing::Normal
     }
 
     fn promised(

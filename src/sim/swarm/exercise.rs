@@ -49,6 +49,7 @@ impl Exercise {
         let longest_delay_us = run.scenario.cluster.delay_ms[1] * 1000;
         let windows = Windows::of(&run.scenario);
         let mut abandoned = Abandoned::of(run);
+        let mut snapshots = Snapshots::default();
         let mut seen = Kinds::default();
         for record in &records[..until] {
             let mut happened = Exercised::of_record(record, longest_delay_us);
@@ -57,6 +58,9 @@ impl Exercise {
                 && windows.on(record.at).iter().any(|kind| kind == Exercised::Slow)
             {
                 happened.insert(Exercised::Slow);
+            }
+            if snapshots.is_interrupted_by(record) {
+                happened.insert(Exercised::Interrupt);
             }
             if !happened.is_empty() {
                 happened.iter().for_each(|kind| exercise.of_kind(kind).times += 1);
@@ -155,5 +159,49 @@ impl<'a> Abandoned<'a> {
             }
             _ => false,
         }
+    }
+}
+
+/// The followers that keep a part of a snapshot aside.
+#[derive(Default)]
+struct Snapshots(BTreeSet<NodeId>);
+
+impl Snapshots {
+    /// Whether a snapshot that had begun will not be completed.
+    fn is_interrupted_by(&mut self, record: &Record) -> bool {
+        match record.event {
+            Event::Stage { parts, .. } => !self.0.insert(record.node) && parts == 1,
+            Event::Install { .. } => {
+                self.0.remove(&record.node);
+                false
+            }
+            Event::Crash | Event::Promise { .. } => self.0.remove(&record.node),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Epoch, FollowerId};
+
+    #[test]
+    fn a_snapshot_is_interrupted_by_what_comes_instead_of_its_end() {
+        let epoch = Epoch::FIRST;
+        let follower = |number| NodeId::from(FollowerId(number));
+        let count = |events: &[(u8, Event)]| {
+            let mut snapshots = Snapshots::default();
+            let of = |(number, event): &(u8, Event)| {
+                let node = follower(*number);
+                snapshots.is_interrupted_by(&Record { at: Micros(1), node, incarnation: 0, event: event.clone() })
+            };
+            events.iter().map(of).filter(|is| *is).count()
+        };
+        let part = |parts| Event::Stage { epoch, parts };
+        assert_eq!(count(&[(0, part(1)), (0, part(2)), (0, Event::Install { epoch }), (0, Event::Crash)]), 0);
+        assert_eq!(count(&[(0, part(1)), (1, part(1)), (1, Event::Crash), (1, Event::Crash)]), 1);
+        assert_eq!(count(&[(0, part(1)), (0, part(1)), (0, part(2)), (0, part(1))]), 2, "another one began");
+        assert_eq!(count(&[(0, part(1)), (0, Event::Promise { epoch, leader: 7 }), (0, part(1))]), 1);
     }
 }

@@ -47,6 +47,8 @@ pub enum Exercised {
     StepDown,
     /// A follower that might have forgotten everything was brought up to date.
     Install,
+    /// A snapshot of which a part had come was given up: its follower crashed, or another one began.
+    Interrupt,
     /// A deletion was forgotten, as something that all followers have.
     Collect,
     /// A client asked for a write once more, and the leader knew it.
@@ -55,7 +57,7 @@ pub enum Exercised {
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -76,6 +78,7 @@ impl Exercised {
         Self::Bootstrap,
         Self::StepDown,
         Self::Install,
+        Self::Interrupt,
         Self::Collect,
         Self::Retry,
     ];
@@ -92,6 +95,7 @@ impl Exercised {
                 | Self::Bootstrap
                 | Self::StepDown
                 | Self::Install
+                | Self::Interrupt
                 | Self::Collect
                 | Self::Retry
         )
@@ -105,7 +109,9 @@ impl Exercised {
             Self::Crash | Self::Restart | Self::Quorum => generator.crashes,
             Self::Pause | Self::Clock => generator.engine == Engine::Core,
             Self::Replace => generator.crashes && generator.engine == Engine::Core,
-            Self::Recover | Self::Bootstrap | Self::Install => generator.crashes && rules.recover_on_start,
+            Self::Recover | Self::Bootstrap | Self::Install | Self::Interrupt => {
+                generator.crashes && rules.recover_on_start
+            }
             Self::StepDown => Self::Replace.is_possible(generator) && rules.recover_on_start && rules.refuse_deposed,
             Self::Reorder => rules.compare_stamps,
             Self::Resend => rules.resend_missed,
@@ -229,6 +235,7 @@ impl fmt::Display for Exercised {
             Self::Bootstrap => "bootstrap",
             Self::StepDown => "step-down",
             Self::Install => "install",
+            Self::Interrupt => "interrupt",
             Self::Collect => "collect",
             Self::Retry => "retry",
         })
