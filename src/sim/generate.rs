@@ -270,16 +270,23 @@ impl Kind {
                 story.into_iter().filter_map(fault).collect()
             }
             Self::Flap => {
-                // It is killed again before it is done with what it does when it starts.
+                // It is killed again before it is done with what it does when it starts; half of them take long for that.
                 let node = if draw(5).between(0, 1) == 0 { NodeId::Leader } else { follower };
+                let is_slow = draw(20).between(0, 1) == 1;
+                let slow = |at_ms, latency_ms| {
+                    let kind = FaultKind::Slow { node, to: None, latency_ms };
+                    is_slow.then_some(Fault { at_ms, until_ms: None, kind })
+                };
+                let longest_life = if is_slow { 2500 } else { 600 };
                 let mut at_ms = at_ms;
-                let mut faults = Vec::new();
+                let mut faults: Vec<Fault> = slow(at_ms, draw(21).between(20, 150)).into_iter().collect();
                 for crash in 0..draw(6).between(2, 4) {
                     faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Crash(node) });
                     at_ms += draw(10 + 2 * crash).between(1, 100);
                     faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Restart(node) });
-                    at_ms += draw(11 + 2 * crash).between(3, 600);
+                    at_ms += draw(11 + 2 * crash).between(3, longest_life);
                 }
+                faults.extend(slow(at_ms, cluster.link_ms));
                 faults
             }
             Self::Quorum => {

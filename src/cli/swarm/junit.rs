@@ -2,14 +2,14 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use semisync::check::Property;
-use semisync::sim::swarm::JudgedRuns;
+use semisync::sim::swarm::{JudgedRuns, Missing};
 
-use super::ENOUGH_SEEDS;
+use super::in_words;
 use super::tally::{BROKEN, Failures, Tally};
 
 /// Writes the summary: a test case for each property, for the runs' coming to their ends, and for having tried everything;
 /// as many however many seeds there were. What was never judged has not passed: it is skipped, and says why.
-pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[String]) -> io::Result<()> {
+pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[Missing]) -> io::Result<()> {
     let mut suite = TestSuite::new("semisync swarm");
     let properties = Property::ALL.into_iter().map(|property| {
         let status = tally.failures.get(property.name()).map(failed);
@@ -51,17 +51,21 @@ fn unless_judged(runs: JudgedRuns, seeds: u64) -> TestCaseStatus {
     }
 }
 
-fn exercised(seeds: u64, missing: &[String]) -> TestCaseStatus {
-    if missing.is_empty() {
-        return TestCaseStatus::success();
+fn exercised(seeds: u64, missing: &[Missing]) -> TestCaseStatus {
+    let (by_chance, failed): (Vec<&Missing>, Vec<&Missing>) =
+        missing.iter().partition(|missing| seeds < missing.enough_seeds);
+    if !failed.is_empty() {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(format!("never happened: {}", in_words(&failed)));
+        return status;
     }
-    let missing = format!("never happened: {}", missing.join(", "));
-    if seeds < ENOUGH_SEEDS {
-        return skipped(format!("too few seeds to tell, {seeds} and not {ENOUGH_SEEDS}; {missing}"));
+    match by_chance.iter().map(|missing| missing.enough_seeds).max() {
+        None => TestCaseStatus::success(),
+        Some(enough) => skipped(format!(
+            "too few seeds to tell, {seeds} and not {enough}; never happened: {}",
+            in_words(&by_chance)
+        )),
     }
-    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-    status.set_message(missing);
-    status
 }
 
 fn skipped(why: String) -> TestCaseStatus {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use semisync::check::Property;
 use semisync::report::{ExercisedRow, FailureRow, JudgedRow, SwarmReport};
 use semisync::sim::scenario::{RuleSet, RulesSpec};
-use semisync::sim::swarm::{Exercised, SeedRange, Shard};
+use semisync::sim::swarm::{Exercised, Missing, SeedRange, Shard};
 use semisync::sim::{Engine, Generator, Strategy};
 
 use super::limits::{parse_count, parse_time};
@@ -70,9 +70,6 @@ pub(super) struct Args {
     junit: Option<PathBuf>,
 }
 
-/// From how many seeds on something that never happened cannot be chance: the rarest is in every twelfth run.
-const ENOUGH_SEEDS: u64 = 100;
-
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let all = args.seeds.unwrap_or_else(|| default_seeds(args));
     if all.share(args.shard) == 0 {
@@ -92,10 +89,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let interrupted = super::runtime()?.block_on(watch::watch(args, all, generator.clone(), &stop, &mut tally))?;
     say(report(args, all, &generator, &tally));
     let missing = tally.exercise.missing(&generator);
-    let too_few = tally.seeds < ENOUGH_SEEDS;
-    if !missing.is_empty() {
-        let verdict = if too_few { "too few seeds for everything to happen" } else { "FAILED: it proves nothing" };
-        say(format_args!("Never happened: {} ({verdict})", missing.join(", ")));
+    let (by_chance, failed): (Vec<&Missing>, Vec<&Missing>) =
+        missing.iter().partition(|missing| tally.seeds < missing.enough_seeds);
+    for (never, verdict) in
+        [(&failed, "FAILED: it proves nothing"), (&by_chance, "too few seeds for everything to happen")]
+    {
+        if !never.is_empty() {
+            say(format_args!("Never happened: {} ({verdict})", in_words(never)));
+        }
     }
     let written = junit.map_or(Ok(()), |file| file.write(|out| junit::write(out, &tally, &missing)));
     tally.complain();
@@ -109,9 +110,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         () if tally.failures.contains_key(BROKEN) => ExitCode::from(1),
         () if !violated.is_empty() => super::code_of(&violated),
         () if interrupted => ExitCode::from(INTERRUPTED),
-        () if !missing.is_empty() && !too_few => ExitCode::from(1),
+        () if !failed.is_empty() => ExitCode::from(1),
         () => ExitCode::SUCCESS,
     })
+}
+
+fn in_words(missing: &[&Missing]) -> String {
+    missing.iter().map(|missing| missing.what.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Failing scenarios are saved long after the beginning: where that will not work, it is better said before.

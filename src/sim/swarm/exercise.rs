@@ -28,6 +28,15 @@ pub struct Share {
     pub of: u64,
 }
 
+/// What never happened, though it could have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// In words.
+    pub what: String,
+    /// From how many seeds on that cannot be chance.
+    pub enough_seeds: u64,
+}
+
 /// What happened in some runs: a run in which nothing did proves nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exercise {
@@ -98,12 +107,15 @@ impl Exercise {
     }
 
     /// What can be shown and never was, in words: what did not happen, and faults under which nothing was acknowledged.
-    pub fn missing(&self, generator: &Generator) -> Vec<String> {
+    pub fn missing(&self, generator: &Generator) -> Vec<Missing> {
         let wanted = Exercised::ALL.into_iter().filter(|kind| kind.is_possible(generator));
-        let missing = wanted.filter_map(|kind| match self.count(kind) {
-            Count { times: 0, .. } => Some(kind.to_string()),
-            Count { acknowledged: 0, .. } if kind.is_fault() => Some(format!("an acknowledgement under {kind}")),
-            _ => None,
+        let missing = wanted.filter_map(|kind| {
+            let what = match self.count(kind) {
+                Count { times: 0, .. } => kind.to_string(),
+                Count { acknowledged: 0, .. } if kind.is_fault() => format!("an acknowledgement under {kind}"),
+                _ => return None,
+            };
+            Some(Missing { what, enough_seeds: kind.enough_seeds() })
         });
         missing.collect()
     }

@@ -8,7 +8,7 @@ mod seeds;
 mod windows;
 mod workers;
 
-pub use exercise::{Count, Exercise, Share};
+pub use exercise::{Count, Exercise, Missing, Share};
 pub use exercised::Exercised;
 pub use judged::{Judged, JudgedRuns};
 pub use retrial::{Confirmation, Retrial, retry};
