@@ -88,7 +88,7 @@ fn a_leader_that_crashes_recovers_in_every_order() {
 
 #[test]
 fn with_all_rules_every_order_is_safe() {
-    for name in ["safe-reads", "safe-three-followers"] {
+    for name in ["safe-reads", "safe-three-followers", "safe-quorum-change", "safe-3-writes-a-crash"] {
         comes_out_and_is_confirmed(name);
     }
     for name in ["safe-3-writes-quorum-1", "safe-3-writes-quorum-2", "safe-every-message-fault", "safe-small-window"] {

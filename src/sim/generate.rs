@@ -384,8 +384,12 @@ mod tests {
             let of_crashes = |fault: &Fault| {
                 matches!(fault.kind, FaultKind::Crash(_) | FaultKind::Restart(_) | FaultKind::Quorum(_))
             };
-            with.faults.retain(|fault| !of_crashes(fault));
-            assert_eq!(with, without.scenario(seed), "seed {seed}");
+            let without = without.scenario(seed);
+            // A node that crashes again and again may be slow meanwhile.
+            let of_flap =
+                |fault: &Fault| matches!(fault.kind, FaultKind::Slow { .. }) && !without.faults.contains(fault);
+            with.faults.retain(|fault| !of_crashes(fault) && !of_flap(fault));
+            assert_eq!(with, without, "seed {seed}");
         }
     }
 
@@ -414,6 +418,6 @@ mod tests {
     fn the_meaning_of_a_seed_is_fixed() {
         let turmoil = Generator { engine: Engine::Turmoil, ..SAFE };
         let text: String = (0..200).map(|seed| turmoil.scenario(seed).to_toml()).collect();
-        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"98b3390aa2f25eab06a81ff2687e1c1a");
+        insta::assert_snapshot!(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())), @"6b8882193aa5ac041805c2b690c5af44");
     }
 }
