@@ -129,7 +129,7 @@ fn what_was_not_judged_has_not_passed() {
     assert_eq!(skipped("durability"), None);
     assert_eq!(skipped("sessions").as_deref(), Some("judged in none of 3 runs: it is counted only, in 3"));
     assert_eq!(skipped("latency-law").as_deref(), Some("judged in none of 3 runs: it applied to none"));
-    assert!(skipped("exercised").expect("a reason").starts_with("too few seeds to tell, 3 and not 400"), "{junit}");
+    assert!(skipped("exercised").expect("a reason").starts_with("too few seeds to tell, 3 and not 500"), "{junit}");
 }
 
 /// Threads that cannot be had are an error like others. No more are asked for than there are seeds.

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use semisync::check::Property;
 use semisync::core::Rule;
 use semisync::report::{ZooReport, ZooRow};
+use semisync::sim::shrink::Shrunk;
 use semisync::sim::zoo::{Exhibit, Finding, prevents};
 use tokio::time::Instant;
 
@@ -53,6 +54,9 @@ fn parse_rules(text: &str) -> Result<Exhibit, String> {
     Ok(known.unwrap_or_else(|| Exhibit::of(off)))
 }
 
+/// What so many searches found is shrunk, to show the smallest: some finds end larger than others.
+const MOST_SHRUNK: usize = 5;
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let claimed = args.check.as_deref().map(claims).transpose()?;
     if let Some(directory) = &args.save {
@@ -75,7 +79,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let shown: Vec<&[Option<(Finding, Duration)>]> = found.chunks(args.starts.get()).collect();
     let smallest = each(exhibits.len(), jobs, |place| {
-        shown[place].iter().flatten().next().and_then(|(finding, _)| finding.shrink())
+        let shrunk = shown[place].iter().flatten().take(MOST_SHRUNK).filter_map(|(finding, _)| finding.shrink());
+        shrunk.min_by_key(Shrunk::events)
     });
     let mut rows = Vec::new();
     for ((exhibit, findings), smallest) in exhibits.iter().zip(shown).zip(&smallest) {
