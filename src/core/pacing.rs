@@ -153,3 +153,32 @@ fn a_late_loss_says_nothing_of_a_follower_that_has_everything() {
     lone.reply(&resent[0], Reply::Lost);
     assert!(lone.status().reachable && lone.status().missed == 0, "{:?}", lone.status());
 }
+
+/// A follower that is silent for longer than a request may take is sent one write at a time and what it missed, until it answers.
+#[test]
+fn who_lags_is_sent_one_write_at_a_time() {
+    let mut lone = Lone::new(2, 1, 1000, usize::MAX);
+    let (f1, f2) = (FollowerId(0), FollowerId(1));
+    let to = |sent: &[Message], id: FollowerId| sent.iter().filter(|message| message.to == id).count();
+    let mut answered_by_f1 = |lone: &mut Lone, key: &str| {
+        let sent = lone.set(key);
+        sent.iter().filter(|message| message.to == f1).for_each(|message| lone.reply(message, stores(message.stamp())));
+        sent
+    };
+    let first = answered_by_f1(&mut lone, "a");
+    lone.now = Duration::from_secs(5);
+    assert_eq!(to(&answered_by_f1(&mut lone, "b"), f2), 1, "nothing is known to be lost yet");
+    let lost = first.iter().find(|message| message.to == f2).unwrap();
+    lone.reply(lost, Reply::Lost);
+    for key in ["c", "d", "c"] {
+        let sent = answered_by_f1(&mut lone, key);
+        assert_eq!((to(&sent, f1), to(&sent, f2)), (1, 0), "{key}, while b is under way");
+    }
+    lone.now = lone.leader.timers().find(|(timer, _)| *timer == Timer::Resend(f2)).unwrap().1;
+    lone.leader.fire(lone.now, Timer::Resend(f2));
+    let resent = lone.sent();
+    let one = &resent[0];
+    assert!(resent.iter().all(|message| message.to == f2 && message.attempt > 1), "{resent:?}");
+    lone.reply(one, stores(one.stamp()));
+    assert_eq!(to(&answered_by_f1(&mut lone, "e"), f2), 1, "it is there again");
+}

@@ -107,6 +107,11 @@ impl Link {
         self.failures == 0
     }
 
+    /// Whether nothing has come from it for so long that it would have been heard of, had it been there.
+    pub(super) fn is_silent(&self, now: Duration, repl_timeout: Duration) -> bool {
+        now.saturating_sub(self.heard_at) >= repl_timeout.max(2 * HEARTBEAT)
+    }
+
     pub(super) fn heard(&mut self, now: Duration) {
         self.heard_at = now;
     }

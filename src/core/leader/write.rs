@@ -107,7 +107,10 @@ impl Leader {
         let sends_to_all = !self.config.rules.recover_on_start;
         for (to, peer) in FollowerId::first(self.peers.len()).zip(&mut self.peers) {
             let fits = peer.unanswered_bytes + size <= limits.window_bytes || peer.unanswered == 0;
-            let is_open = (peer.unanswered < limits.window && fits) || !self.config.rules.bound_window;
+            // One that lags is sent a single write at a time, to see whether it is there again.
+            let lags = !peer.reachable && peer.link.is_silent(now, self.config.repl_timeout);
+            let window = if lags { 1 } else { limits.window };
+            let is_open = (peer.unanswered < window && fits) || !self.config.rules.bound_window;
             // What a follower missed that is not up to date, it gets when it is.
             if is_open && (sends_to_all || peer.link.takes_writes()) {
                 peer.unanswered += 1;
