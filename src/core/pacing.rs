@@ -160,7 +160,7 @@ fn who_lags_is_sent_one_write_at_a_time() {
     let mut lone = Lone::new(2, 1, 1000, usize::MAX);
     let (f1, f2) = (FollowerId(0), FollowerId(1));
     let to = |sent: &[Message], id: FollowerId| sent.iter().filter(|message| message.to == id).count();
-    let mut answered_by_f1 = |lone: &mut Lone, key: &str| {
+    let answered_by_f1 = |lone: &mut Lone, key: &str| {
         let sent = lone.set(key);
         sent.iter().filter(|message| message.to == f1).for_each(|message| lone.reply(message, stores(message.stamp())));
         sent
