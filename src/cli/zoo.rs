@@ -79,7 +79,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     bar.finish_and_clear();
     let shown: Vec<&[Option<(Finding, Duration)>]> = found.chunks(args.starts.get()).collect();
     let smallest = each(exhibits.len(), jobs, |place| {
-        let shrunk = shown[place].iter().flatten().take(MOST_SHRUNK).filter_map(|(finding, _)| finding.shrink());
+        let breaks = breaks(shown[place]);
+        let of_it = shown[place].iter().flatten().filter(|(finding, _)| Some(finding.property) == breaks);
+        let shrunk = of_it.take(MOST_SHRUNK).filter_map(|(finding, _)| finding.shrink());
         shrunk.min_by_key(Shrunk::events)
     });
     let mut rows = Vec::new();
@@ -122,12 +124,15 @@ fn each<R: Send>(places: usize, jobs: usize, work: impl Fn(usize) -> R + Sync) -
     results.into_inner().expect("all searches have ended").into_values().collect()
 }
 
+/// What is violated most often; of what is as often, the first of the catalogue.
+fn breaks(findings: &[Option<(Finding, Duration)>]) -> Option<Property> {
+    let mut times: BTreeMap<Property, usize> = BTreeMap::new();
+    findings.iter().flatten().for_each(|(finding, _)| *times.entry(finding.property).or_default() += 1);
+    times.into_iter().rev().max_by_key(|(_, times)| *times).map(|(property, _)| property)
+}
+
 fn row(exhibit: &Exhibit, findings: &[Option<(Finding, Duration)>], events: Option<usize>) -> ZooRow {
     let found: Vec<&(Finding, Duration)> = findings.iter().flatten().collect();
-    let mut times: BTreeMap<Property, usize> = BTreeMap::new();
-    found.iter().for_each(|(finding, _)| *times.entry(finding.property).or_default() += 1);
-    // Of those that are found as often, the first of the catalogue.
-    let breaks = times.into_iter().rev().max_by_key(|(_, times)| *times).map(|(property, _)| property);
     let median = |mut numbers: Vec<u64>| {
         numbers.sort_unstable();
         numbers.get(numbers.len() / 2).copied()
@@ -136,7 +141,7 @@ fn row(exhibit: &Exhibit, findings: &[Option<(Finding, Duration)>], events: Opti
     let millis = median(found.iter().map(|(_, took)| took.as_millis() as u64).collect());
     ZooRow {
         rules: exhibit.off.iter().map(Rule::to_string).collect(),
-        breaks: breaks.map(|property| property.to_string()),
+        breaks: breaks(findings).map(|property| property.to_string()),
         found: (found.len(), findings.len()),
         median: seeds.zip(millis),
         events,

@@ -282,10 +282,11 @@ impl Leader {
         let peer = &mut self.peers[message.to.index()];
         if reply == Reply::Legacy {
             peer.resender.stored(message.key(), message.stamp());
+            peer.reachable = true;
         }
         peer.resender.settle(now, message, reply != Reply::Lost, stored.is_some());
         // A late end of a message that has been made good since says nothing: the follower has answered for its key.
-        if stored.is_none() && peer.resender.len() > 0 {
+        if stored.is_none() && reply != Reply::Legacy && peer.resender.len() > 0 {
             peer.reachable = false;
         }
         self.forget_if_settled(message.update.write);
@@ -336,13 +337,8 @@ impl Leader {
         if !self.config.rules.resend_missed {
             return;
         }
-        let oldest_waiting = self.oldest_waiting();
-        self.peers[message.to.index()].resender.missed(now, &message.update, message.attempt, oldest_waiting);
-    }
-
-    /// No client waits for a write before this one.
-    fn oldest_waiting(&self) -> WriteId {
-        self.deadlines.front().map_or(self.last_write + 1, |&(_, write)| write)
+        let waits = self.is_waiting(message.update.write);
+        self.peers[message.to.index()].resender.missed(now, &message.update, message.attempt, waits);
     }
 
     /// Whether what the follower stores is the message's write or a later one that this leader issued. Anything greater
@@ -382,6 +378,9 @@ impl Leader {
             self.note_committed(&update.key, update.entry.clone());
         }
         self.retries.remove(&update.key, write);
+        for peer in self.peers.iter_mut().filter(|peer| peer.resender.len() > 0) {
+            peer.resender.waits_no_more(&update.key, write);
+        }
         self.forget_if_settled(write);
         while self.deadlines.front().is_some_and(|(_, write)| !self.is_waiting(*write)) {
             self.deadlines.pop_front();

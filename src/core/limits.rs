@@ -3,7 +3,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The most first deliveries to one follower that may be unanswered. A write past it goes to the follower as
-    /// something missed, so that a follower which does not answer costs memory for its keys, not for its writes.
+    /// something missed, so that a follower which does not answer costs memory for its keys, not for its writes. To one that
+    /// has not answered for longer than a request may take it is 1.
     pub window: usize,
     /// The most bytes of keys and values that they may hold. A single write may be larger.
     pub window_bytes: usize,

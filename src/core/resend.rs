@@ -1,6 +1,6 @@
 //! What one follower missed, and when to try again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ struct Missed {
     update: Arc<Update>,
     /// How often the update was sent to this follower.
     attempts: u32,
-    /// Writes of this key whose clients may still wait. A resend that gets through confirms them too, for what the
-    /// follower then stores is at least as new. Bounded by the writes of the last `repl_timeout`.
-    waiting: VecDeque<WriteId>,
+    /// Writes of this key whose clients wait. A resend that gets through confirms them too, for what the follower then stores
+    /// is at least as new.
+    waiting: BTreeSet<WriteId>,
 }
 
 impl Resender {
@@ -88,25 +88,28 @@ impl Resender {
         self.next_round
     }
 
-    /// The follower missed this write; `attempts` messages were spent on it. No client waits for a write before
-    /// `oldest_waiting` any more.
-    pub(super) fn missed(&mut self, now: Duration, update: &Arc<Update>, attempts: u32, oldest_waiting: WriteId) {
+    /// The follower missed this write; `attempts` messages were spent on it. `waits` says whether its client does.
+    pub(super) fn missed(&mut self, now: Duration, update: &Arc<Update>, attempts: u32, waits: bool) {
         let missed = self.missed.entry(update.key.clone()).or_insert_with(|| Missed {
             update: Arc::clone(update),
             attempts,
-            waiting: VecDeque::new(),
+            waiting: BTreeSet::new(),
         });
         if update.entry.stamp > missed.update.entry.stamp {
             missed.update = Arc::clone(update);
             missed.attempts = attempts;
         }
-        while missed.waiting.front().is_some_and(|&write| write < oldest_waiting) {
-            missed.waiting.pop_front();
-        }
-        if update.write >= oldest_waiting {
-            missed.waiting.push_back(update.write);
+        if waits {
+            missed.waiting.insert(update.write);
         }
         self.schedule(now);
+    }
+
+    /// The client of a write has its answer.
+    pub(super) fn waits_no_more(&mut self, key: &Key, write: WriteId) {
+        if let Some(missed) = self.missed.get_mut(key) {
+            missed.waiting.remove(&write);
+        }
     }
 
     /// A message, first delivery or resend, found the follower at home: no need to wait out a long pause, unless what is
@@ -122,12 +125,12 @@ impl Resender {
 
     /// The follower stores this stamp: what it missed of the key is made good if it is not newer. Returns the writes
     /// whose clients were waiting for that.
-    pub(super) fn stored(&mut self, key: &Key, stamp: Stamp) -> VecDeque<WriteId> {
+    pub(super) fn stored(&mut self, key: &Key, stamp: Stamp) -> BTreeSet<WriteId> {
         match self.missed.get(key) {
             Some(missed) if missed.update.entry.stamp <= stamp => {
                 self.missed.remove(key).map(|missed| missed.waiting).unwrap_or_default()
             }
-            _ => VecDeque::new(),
+            _ => BTreeSet::new(),
         }
     }
 
@@ -137,7 +140,7 @@ impl Resender {
         self.missed.retain(|_, missed| {
             let is_left = missed.update.write > covers;
             if !is_left {
-                made_good.extend(missed.waiting.drain(..));
+                made_good.extend(std::mem::take(&mut missed.waiting));
             }
             is_left
         });
@@ -263,18 +266,31 @@ mod tests {
         let fresh = || Resender::new(FollowerId(0), Seed::new(5));
         let now = Duration::from_secs(8);
         let mut alone = fresh();
-        alone.missed(now, &y, 1, 1);
+        alone.missed(now, &y, 1, true);
         let mut after_another = fresh();
-        after_another.missed(Duration::from_secs(1), &x, 1, 1);
+        after_another.missed(Duration::from_secs(1), &x, 1, true);
         let [message] = &after_another.start_round(Duration::from_secs(2), BTreeSet::new)[..] else {
             panic!("x is due")
         };
         after_another.stored(&x.key, x.entry.stamp);
         after_another.settle(Duration::from_secs(3), message, true, true);
-        after_another.missed(now, &y, 1, 1);
+        after_another.missed(now, &y, 1, true);
         assert_eq!(alone.wake_at(), after_another.wake_at());
         let mut of_another_operation = fresh();
-        of_another_operation.missed(now, &update(2, 73, "y"), 1, 1);
+        of_another_operation.missed(now, &update(2, 73, "y"), 1, true);
         assert_ne!(alone.wake_at(), of_another_operation.wake_at());
+    }
+
+    /// What a silent follower costs goes by keys, also where each is written again and again, and then left alone.
+    #[test]
+    fn a_missed_key_remembers_no_client_that_was_answered() {
+        let mut resender = Resender::new(FollowerId(0), Seed::new(1));
+        let (now, x) = (Duration::ZERO, update(1, 1, "x"));
+        for write in 1..100 {
+            resender.missed(now, &Arc::new(Update { write, ..(*x).clone() }), 1, true);
+        }
+        (2..100).for_each(|write| resender.waits_no_more(&x.key, write));
+        assert_eq!(resender.missed[&x.key].waiting, BTreeSet::from([1]));
+        assert_eq!(resender.stored(&x.key, x.entry.stamp), BTreeSet::from([1]), "it confirms who still waits");
     }
 }

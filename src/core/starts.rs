@@ -239,3 +239,43 @@ fn a_follower_under_load_is_asked_whether_it_is_alike() {
     }
     assert!(probes > 1, "{probes} in five minutes");
 }
+
+/// What is repaired is what was compared, and no write that came since.
+#[test]
+fn a_repair_confirms_nothing_that_is_on_its_way() {
+    let (mut leader, mut followers) = cluster(config(2, 1, 0));
+    while leader.poll_output().is_some() {}
+    // f2 says that it stores x, and does not.
+    leader.set(Duration::ZERO, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
+    for output in std::iter::from_fn(|| leader.poll_output()).collect::<Vec<_>>() {
+        let Output::Send(message) = output else { continue };
+        if message.to == F1 {
+            followers[0].replicate(leader.id(), message.key(), message.update.entry.clone());
+        }
+        leader.handle_reply(Duration::ZERO, &message, stores(message.stamp()));
+    }
+    let mut acknowledged = Vec::new();
+    let mut under_way: Vec<Call> = Vec::new();
+    for ms in 1..5000 {
+        let now = Duration::from_millis(ms);
+        leader.handle_timeout(now);
+        for call in std::mem::take(&mut under_way) {
+            if matches!(call.ask.question, Question::Probe { buckets: true, .. }) {
+                // While it is being compared, y is written; nobody hears of it.
+                leader.set(now, None, Key::new("y").unwrap(), Value::from_json("1").unwrap()).unwrap();
+            }
+            answer(&mut leader, &mut followers, now, &call);
+        }
+        for output in std::iter::from_fn(|| leader.poll_output()).collect::<Vec<_>>() {
+            match output {
+                Output::Ask(call) => under_way.push(*call),
+                Output::Complete(completion) if completion.ok => acknowledged.push(completion.write),
+                _ => {}
+            }
+        }
+    }
+    let x = Key::new("x").unwrap();
+    assert!(followers[1].store().get(&x).is_some(), "it is repaired");
+    assert!(leader.store().get(&Key::new("y").unwrap()).is_some(), "it was being compared");
+    assert_eq!(acknowledged, [1], "nobody stores y");
+}

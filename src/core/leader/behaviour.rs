@@ -57,6 +57,7 @@ impl Leader {
         // Rounds count only by which of them came later, and only where somebody waits for one.
         let waits = !self.serves() || self.needs_affirmation();
         peer.link.behaviour(waits.then_some(self.round)).hash(state);
+        // Whether it is reachable matters only as time passes, which it does not in a search.
         (peer.unanswered, peer.unanswered_bytes).hash(state);
         peer.resender.hash_behaviour(state);
     }

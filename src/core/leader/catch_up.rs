@@ -43,7 +43,7 @@ pub(super) struct Snapshot {
     /// The part that is under way, to be sent again as it is: the follower may have it already, and what has been written since
     /// comes to it afterwards.
     under_way: Option<Question>,
-    /// The last write that was accepted before it began: what it holds is not older.
+    /// The last write that was accepted before it began, if it holds everything: what it holds is not older. 0 if it does not.
     covers: WriteId,
     /// The greatest version of a deletion when it began.
     floor: Option<Version>,
@@ -72,7 +72,9 @@ impl Leader {
     /// Begins to bring a follower up to date: with everything, or with the buckets that differ from these.
     pub(super) fn push(&mut self, to: FollowerId, against: Option<Buckets>) {
         let adopts = against.is_none() && self.can_adopt(to);
-        let (covers, floor) = (self.last_write, self.floor);
+        // Of some buckets only, nothing is known of the rest.
+        let covers = if against.is_some() { 0 } else { self.last_write };
+        let floor = self.floor;
         let link = &mut self.peers[to.index()].link;
         link.pushes += 1;
         link.sync = Sync::Pushing(Box::new(Snapshot {

@@ -35,6 +35,8 @@ use crate::core::store::Entry;
 
 /// How many times the timeout of a write passes before a deletion may be forgotten that remembers what clients may ask for once more: a minute, usually.
 const REMEMBERED: u32 = 12;
+/// How many entries of what is no tombstone any more are kept before they are looked for.
+const SLACK: usize = 1024;
 
 /// Deletions that are being forgotten.
 #[derive(Debug, Clone)]
@@ -67,6 +69,12 @@ impl Leader {
         let remembers = !tombstone.requests.is_empty();
         let from = if remembers { now + REMEMBERED * self.config.repl_timeout } else { Duration::ZERO };
         self.deleted.insert((from, key.clone()), tombstone.stamp);
+        // A key that is deleted again and again while nothing can be forgotten leaves one entry each time.
+        if self.deleted.len() > 2 * self.store.tombstone_count() + SLACK {
+            let store = &self.store;
+            self.deleted.retain(|(_, key), stamp| store.stamp(key) == Some(*stamp));
+            self.deleted.insert((from, key.clone()), tombstone.stamp);
+        }
     }
 
     /// There are the tombstones of the store, and no others.
@@ -172,5 +180,29 @@ impl Leader {
         let Some(Collection { deletions, .. }) = self.collection.take_if(is_over) else { return };
         let gone = deletions.into_iter().filter(|deletion| self.store.forget(&deletion.key, deletion.stamp)).collect();
         self.outputs.push_back(Output::Tell(News::Collected(gone)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{RequestName, Value};
+    use crate::core::Terms;
+    use crate::core::testing::{cluster, config};
+
+    /// A follower is away, so nothing can be forgotten; a lock is taken and given back all the time.
+    #[test]
+    fn what_is_deleted_again_and_again_is_held_once() {
+        let (mut leader, _) = cluster(config(1, 1, 0));
+        for n in 0..3000 {
+            let named =
+                |what| Terms { request: Some(RequestName::new(&format!("{what}{n}")).unwrap()), ..Terms::default() };
+            let (now, key) = (Duration::from_millis(n), Key::new("lock").unwrap());
+            leader.write(now, &named("take"), key.clone(), Some(Value::from_json("1").unwrap())).unwrap();
+            leader.write(now, &named("give"), key, None).unwrap();
+            while leader.poll_output().is_some() {}
+        }
+        assert!(leader.deleted.len() <= SLACK + 3, "{} entries of one key", leader.deleted.len());
+        assert!(leader.deleted.values().any(|stamp| Some(*stamp) == leader.store.stamp(&Key::new("lock").unwrap())));
     }
 }

@@ -9,7 +9,7 @@
 //! A follower is known to store that if it says so of the key from then on; or if it is up to date, and neither missed the key's
 //! newest write nor has it still to answer the first delivery of any write of the key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::vocabulary::{Accepted, Rejected, Terms};
@@ -117,7 +117,7 @@ impl Leader {
 
 /// The retries whose client waits, by key: what a follower says of one key concerns few of them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Retries(BTreeMap<Key, Vec<WriteId>>);
+pub(super) struct Retries(BTreeMap<Key, BTreeSet<WriteId>>);
 
 impl Retries {
     fn is_empty(&self) -> bool {
@@ -125,13 +125,13 @@ impl Retries {
     }
 
     fn insert(&mut self, key: Key, retry: WriteId) {
-        self.0.entry(key).or_default().push(retry);
+        self.0.entry(key).or_default().insert(retry);
     }
 
     /// It waits no more, if it is one.
     pub(super) fn remove(&mut self, key: &Key, write: WriteId) {
         if let Some(retries) = self.0.get_mut(key) {
-            retries.retain(|retry| *retry != write);
+            retries.remove(&write);
             if retries.is_empty() {
                 self.0.remove(key);
             }
@@ -139,7 +139,7 @@ impl Retries {
     }
 
     fn of(&self, key: &Key) -> Vec<WriteId> {
-        self.0.get(key).cloned().unwrap_or_default()
+        self.0.get(key).into_iter().flatten().copied().collect()
     }
 
     fn where_key(&self, is_wanted: impl Fn(&Key) -> bool) -> Vec<WriteId> {

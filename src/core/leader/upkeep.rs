@@ -237,7 +237,9 @@ impl Leader {
     }
 
     /// Whether a follower that has restarted since it promised this epoch was given a memory, which was not by this leader. No
-    /// other one can do that while anybody knows of this epoch, so all have forgotten it; and what was acknowledged since, the others know.
+    /// other one can do that while anybody knows of this epoch, so all have forgotten it, and this leader does not know what was
+    /// acknowledged since. (Of one that has never promised this epoch it cannot be told whether it has restarted or was away; if
+    /// such a one is heard first, it is given this leader's memory, and what it alone had is lost.)
     fn is_led_by_another(&self, from: FollowerId, incarnation: Incarnation, standing: Standing) -> bool {
         let promised_as = self.peers[from.index()].link.promised_as;
         let has_recovered = !matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());

@@ -101,7 +101,6 @@ impl Leader {
         if self.config.rules.answer_by_deadline {
             self.deadlines.push_back((now + self.config.repl_timeout, write));
         }
-        let oldest_waiting = self.oldest_waiting();
         let (size, limits) = (update.size(), &self.config.limits);
         self.admission.begin(size);
         let sends_to_all = !self.config.rules.recover_on_start;
@@ -119,7 +118,7 @@ impl Leader {
                 self.outputs.push_back(Output::Send(Message { to, attempt: 1, update: Arc::clone(&update) }));
             } else if self.config.rules.resend_missed {
                 // It has no first delivery: the first message that it gets is a resend.
-                peer.resender.missed(now, &update, 1, oldest_waiting);
+                peer.resender.missed(now, &update, 1, true);
             }
         }
         self.open.insert(write, open);
