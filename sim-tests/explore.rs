@@ -104,7 +104,7 @@ fn with_all_rules_every_order_is_safe() {
 
 #[test]
 fn symmetry_takes_states_away_and_no_violation() {
-    for name in ["compare-stamps", "one-writer", "keep-quorum", "lab", "answer-by-deadline", "safe-three-followers"] {
+    for name in ["compare-stamps", "one-writer", "keep-quorum", "lab", "resend-missed", "safe-three-followers"] {
         let scope = scope(name);
         assert!(scope.is_symmetric());
         let apart = scope.clone().without_symmetry();
