@@ -1,15 +1,16 @@
 //! What a leader does for each follower besides sending it writes: it has it promise the epoch, brings it up to date, and
-//! looks after it.
+//! looks after it. What it asks for that, and when, is in `asking`.
+
+mod asking;
 
 use std::time::Duration;
 
 use super::catch_up::Sync;
-use super::vocabulary::{Asked, Call, News, Output};
+use super::vocabulary::{Asked, News, Output};
 use super::{Leader, Peer, Phase};
 use crate::base::trace::WriteId;
 use crate::base::{Epoch, FollowerId, FollowerSet, Key};
-use crate::core::ask::{Answer, Ask, Configuration, Identity, Incarnation, Promise, Question, Said, Standing};
-use crate::core::backoff::jittered_pause;
+use crate::core::ask::{Answer, Configuration, Identity, Incarnation, Promise, Said, Standing};
 use crate::core::digest::{Buckets, Summary};
 
 /// How long a follower may be silent before it is asked whether it is still there, and whether it stores what it should.
@@ -357,103 +358,6 @@ impl Leader {
         }
     }
 
-    /// Asks a follower its next question, if one is to come, whether or not it is time.
-    pub(super) fn ask_now(&mut self, now: Duration, to: FollowerId) {
-        let link = &mut self.peers[to.index()].link;
-        if link.ask_at.is_some() {
-            link.not_before = Duration::ZERO;
-            link.is_due = true;
-            self.attend(now, to);
-        }
-    }
-
-    /// Asks every follower what is to be asked now.
-    pub(super) fn attend_to_all(&mut self, now: Duration) {
-        for to in self.followers() {
-            self.ask_or_arrange(now, to);
-        }
-        self.look_for_next_ask();
-    }
-
-    /// Asks a follower what is to be asked now, or arranges for it to be asked when it is time.
-    pub(super) fn attend(&mut self, now: Duration, to: FollowerId) {
-        self.ask_or_arrange(now, to);
-        self.look_for_next_ask();
-    }
-
-    fn look_for_next_ask(&mut self) {
-        let asks = self.peers.iter().filter_map(|peer| peer.link.ask_at);
-        self.next_ask = asks.min().unwrap_or(Duration::MAX);
-    }
-
-    fn ask_or_arrange(&mut self, now: Duration, to: FollowerId) {
-        let urgent = self.is_urgent(to);
-        let link = &mut self.peers[to.index()].link;
-        link.ask_at = None;
-        if link.call.is_some() {
-            return;
-        }
-        let due = if urgent || std::mem::take(&mut link.is_due) {
-            link.not_before
-        } else {
-            link.not_before.max((link.heard_at + HEARTBEAT).min(link.asked_at + COMPARISON))
-        };
-        if due > now {
-            link.ask_at = Some(due);
-            return;
-        }
-        let question = self.question(to);
-        self.asked += 1;
-        let (number, round, summary) = (self.asked, self.round, self.store.shown());
-        let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
-        let unanswered = self.open.iter().find(|(_, open)| open.unanswered.contains(to));
-        let settled = unanswered.map_or(self.last_write, |(write, _)| write - 1);
-        let says_recovered = self.serves();
-        let link = &mut self.peers[to.index()].link;
-        link.asked_at = now;
-        link.call = Some(Pending { number, epoch: self.epoch, round, summary, settled, says_recovered });
-        self.outputs.push_back(Output::Ask(Box::new(Call { to, number, ask })));
-    }
-
-    /// Whether the next question to a follower is to be asked at once.
-    fn is_urgent(&self, to: FollowerId) -> bool {
-        let link = &self.peers[to.index()].link;
-        let Some(promised) = &link.promised else { return !link.is_legacy() };
-        if link.in_doubt || link.compare || (promised.round < self.round && self.needs_affirmation()) {
-            return true;
-        }
-        match (&self.phase, &link.sync) {
-            (Phase::Starting(start), _) if !start.has_recovered() => start.pulls_from(to),
-            (_, Sync::Behind) => self.may_install(to),
-            (_, Sync::Pushing(_)) => true,
-            (Phase::Serving, Sync::Current) => !link.knows_recovered || self.has_to_forget(to),
-            _ => false,
-        }
-    }
-
-    fn question(&mut self, to: FollowerId) -> Question {
-        let link = &self.peers[to.index()].link;
-        if link.promised.is_none() {
-            return Question::Fence { configuration: self.config.configuration.clone() };
-        }
-        let has_recovered = match &self.phase {
-            Phase::Starting(start) if start.pulls_from(to) => return self.pull(to),
-            Phase::Starting(start) => start.has_recovered(),
-            Phase::Serving => true,
-        };
-        if has_recovered && matches!(link.sync, Sync::Behind) && self.may_install(to) {
-            self.push(to, None);
-        }
-        match &self.peers[to.index()].link.sync {
-            Sync::Pushing(_) => self.part(to),
-            Sync::Current if self.has_to_forget(to) && !self.peers[to.index()].link.compare => self.forget_question(to),
-            _ => {
-                let recovered = self.serves().then(|| self.config.configuration.clone());
-                Question::Probe { recovered, buckets: self.peers[to.index()].link.compare }
-            }
-        }
-    }
-
     /// How many followers know epochs, as far as anybody knows.
     pub(super) fn fenceable(&self) -> usize {
         self.peers.iter().filter(|peer| !peer.link.is_legacy()).count()
@@ -512,11 +416,5 @@ impl Leader {
     /// Whether an epoch that a follower has promised, and for which it did not take a message, is that of another leader.
     pub(super) fn is_deposed_by(&self, promised: Epoch, message: Epoch) -> bool {
         promised > self.epoch || (promised == self.epoch && message == self.epoch)
-    }
-
-    fn pause(&self, to: FollowerId) -> Duration {
-        let failures = self.peers[to.index()].link.failures;
-        let draw = self.config.seed.fork("asks").draw(&[to.0.into(), self.config.id.0, failures.into()]);
-        jittered_pause(failures.saturating_sub(1), draw)
     }
 }

@@ -1,0 +1,116 @@
+//! When a follower is asked something, and what.
+
+use std::time::Duration;
+
+use super::{COMPARISON, HEARTBEAT, Pending};
+use crate::base::FollowerId;
+use crate::core::ask::{Ask, Question};
+use crate::core::backoff::jittered_pause;
+use crate::core::leader::catch_up::Sync;
+use crate::core::leader::vocabulary::{Call, Output};
+use crate::core::leader::{Leader, Phase};
+
+impl Leader {
+    /// Asks a follower its next question, if one is to come, whether or not it is time.
+    pub(in crate::core::leader) fn ask_now(&mut self, now: Duration, to: FollowerId) {
+        let link = &mut self.peers[to.index()].link;
+        if link.ask_at.is_some() {
+            link.not_before = Duration::ZERO;
+            link.is_due = true;
+            self.attend(now, to);
+        }
+    }
+
+    /// Asks every follower what is to be asked now.
+    pub(in crate::core::leader) fn attend_to_all(&mut self, now: Duration) {
+        for to in self.followers() {
+            self.ask_or_arrange(now, to);
+        }
+        self.look_for_next_ask();
+    }
+
+    /// Asks a follower what is to be asked now, or arranges for it to be asked when it is time.
+    pub(in crate::core::leader) fn attend(&mut self, now: Duration, to: FollowerId) {
+        self.ask_or_arrange(now, to);
+        self.look_for_next_ask();
+    }
+
+    fn look_for_next_ask(&mut self) {
+        let asks = self.peers.iter().filter_map(|peer| peer.link.ask_at);
+        self.next_ask = asks.min().unwrap_or(Duration::MAX);
+    }
+
+    fn ask_or_arrange(&mut self, now: Duration, to: FollowerId) {
+        let urgent = self.is_urgent(to);
+        let link = &mut self.peers[to.index()].link;
+        link.ask_at = None;
+        if link.call.is_some() {
+            return;
+        }
+        let due = if urgent || std::mem::take(&mut link.is_due) {
+            link.not_before
+        } else {
+            link.not_before.max((link.heard_at + HEARTBEAT).min(link.asked_at + COMPARISON))
+        };
+        if due > now {
+            link.ask_at = Some(due);
+            return;
+        }
+        let question = self.question(to);
+        self.asked += 1;
+        let (number, round, summary) = (self.asked, self.round, self.store.shown());
+        let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
+        let unanswered = self.open.iter().find(|(_, open)| open.unanswered.contains(to));
+        let settled = unanswered.map_or(self.last_write, |(write, _)| write - 1);
+        let says_recovered = self.serves();
+        let link = &mut self.peers[to.index()].link;
+        link.asked_at = now;
+        link.call = Some(Pending { number, epoch: self.epoch, round, summary, settled, says_recovered });
+        self.outputs.push_back(Output::Ask(Box::new(Call { to, number, ask })));
+    }
+
+    /// Whether the next question to a follower is to be asked at once.
+    pub(super) fn is_urgent(&self, to: FollowerId) -> bool {
+        let link = &self.peers[to.index()].link;
+        let Some(promised) = &link.promised else { return !link.is_legacy() };
+        if link.in_doubt || link.compare || (promised.round < self.round && self.needs_affirmation()) {
+            return true;
+        }
+        match (&self.phase, &link.sync) {
+            (Phase::Starting(start), _) if !start.has_recovered() => start.pulls_from(to),
+            (_, Sync::Behind) => self.may_install(to),
+            (_, Sync::Pushing(_)) => true,
+            (Phase::Serving, Sync::Current) => !link.knows_recovered || self.has_to_forget(to),
+            _ => false,
+        }
+    }
+
+    fn question(&mut self, to: FollowerId) -> Question {
+        let link = &self.peers[to.index()].link;
+        if link.promised.is_none() {
+            return Question::Fence { configuration: self.config.configuration.clone() };
+        }
+        let has_recovered = match &self.phase {
+            Phase::Starting(start) if start.pulls_from(to) => return self.pull(to),
+            Phase::Starting(start) => start.has_recovered(),
+            Phase::Serving => true,
+        };
+        if has_recovered && matches!(link.sync, Sync::Behind) && self.may_install(to) {
+            self.push(to, None);
+        }
+        match &self.peers[to.index()].link.sync {
+            Sync::Pushing(_) => self.part(to),
+            Sync::Current if self.has_to_forget(to) && !self.peers[to.index()].link.compare => self.forget_question(to),
+            _ => {
+                let recovered = self.serves().then(|| self.config.configuration.clone());
+                Question::Probe { recovered, buckets: self.peers[to.index()].link.compare }
+            }
+        }
+    }
+
+    pub(super) fn pause(&self, to: FollowerId) -> Duration {
+        let failures = self.peers[to.index()].link.failures;
+        let draw = self.config.seed.fork("asks").draw(&[to.0.into(), self.config.id.0, failures.into()]);
+        jittered_pause(failures.saturating_sub(1), draw)
+    }
+}
