@@ -68,13 +68,12 @@ impl Leader {
     pub(super) fn hold_tombstone(&mut self, now: Duration, key: &Key, tombstone: &Entry) {
         let remembers = !tombstone.requests.is_empty();
         let from = if remembers { now + REMEMBERED * self.config.repl_timeout } else { Duration::ZERO };
-        self.deleted.insert((from, key.clone()), tombstone.stamp);
         // A key that is deleted again and again while nothing can be forgotten leaves one entry each time.
         if self.deleted.len() > 2 * self.store.tombstone_count() + SLACK {
             let store = &self.store;
             self.deleted.retain(|(_, key), stamp| store.stamp(key) == Some(*stamp));
-            self.deleted.insert((from, key.clone()), tombstone.stamp);
         }
+        self.deleted.insert((from, key.clone()), tombstone.stamp);
     }
 
     /// There are the tombstones of the store, and no others.
