@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Facts;
@@ -14,12 +14,20 @@ pub(super) struct News {
     /// How many holds are on at each node, and when the last one ended. A leader that is stopped hears nothing either.
     held: BTreeMap<NodeId, (u32, Micros)>,
     leader_is_paused: bool,
+    /// Those that are not where they are looked for.
+    astray: BTreeSet<NodeId>,
 }
 
 impl News {
     pub(super) fn new(facts: &Facts) -> Self {
         let usual = facts.link_latency + Duration::from_millis(1);
-        Self { usual, slowest: BTreeMap::new(), held: BTreeMap::new(), leader_is_paused: false }
+        Self {
+            usual,
+            slowest: BTreeMap::new(),
+            held: BTreeMap::new(),
+            leader_is_paused: false,
+            astray: BTreeSet::new(),
+        }
     }
 
     pub(super) fn follow(&mut self, at: Micros, event: &Event) {
@@ -35,12 +43,23 @@ impl News {
                 self.leader_is_paused = false;
                 self.release(NodeId::Leader, at);
             }
+            Disturbance::Misdirect => nodes.iter().take(1).for_each(|node| {
+                if self.astray.insert(*node) {
+                    self.hold(*node);
+                }
+            }),
+            Disturbance::Redirect => nodes.iter().for_each(|node| {
+                if self.astray.remove(node) {
+                    self.release(*node, at);
+                }
+            }),
             Disturbance::Replace => {
                 self.leader_is_paused = false;
                 self.held.remove(&NodeId::Leader);
             }
             Disturbance::Heal => {
                 self.leader_is_paused = false;
+                self.astray.clear();
                 self.held.values_mut().filter(|(count, _)| *count > 0).for_each(|held| *held = (0, at));
             }
             Disturbance::Latency => {

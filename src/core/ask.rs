@@ -6,6 +6,7 @@
 //! first, which does not keep the text of a [`Value`] as it stands.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -20,10 +21,28 @@ use crate::base::{Epoch, FollowerId, Key, Requests, Stamp, Value, Version};
 #[serde(transparent)]
 pub struct LeaderId(pub u64);
 
-/// Names one life of a follower: with its memory, a follower loses its number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Names one life of a follower: with its memory, a follower loses its number. No two lives of any followers have the same,
+/// so that a leader can tell who answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
+
+impl Incarnation {
+    const BITS_OF_PLACE: u32 = u8::BITS;
+
+    /// The name of a follower's life, counted from 0, where lives can be counted: in simulations and tests.
+    pub fn nth(follower: FollowerId, life: u64) -> Self {
+        Self(life << Self::BITS_OF_PLACE | u64::from(follower.0))
+    }
+}
+
+/// Whose life it is leaves no mark: it is hashed with what else is known of its follower. So states of a search that differ only
+/// by which follower is which have the same hash.
+impl Hash for Incarnation {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0 >> Self::BITS_OF_PLACE).hash(state);
+    }
+}
 
 /// Not to take part in anything of an epoch below this, nor of this one under another leader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ pub fn assemble(
                 news.events(leader.store()).into_iter().for_each(|event| happens(NodeId::Leader, event));
             }
             Output::Send(_) | Output::Complete(_) | Output::Read(..) => unreachable!("nobody has written anything"),
+            Output::Reconnect(_) => unreachable!("each has a name of its own"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::testing::{self, cluster, stores};
+use super::testing::{self, F1, cluster, follower_in, stores};
 use super::*;
 use crate::base::{FollowerId, Version};
 
@@ -69,7 +69,7 @@ impl World {
                     self.leader.handle_answer(self.now, call.to, call.number, asked);
                 }
                 Output::Complete(completion) => self.completed.push(completion),
-                Output::Tell(_) | Output::Read(..) => {}
+                Output::Tell(_) | Output::Reconnect(_) | Output::Read(..) => {}
             }
         }
     }
@@ -77,8 +77,8 @@ impl World {
     fn deliver(&mut self, message: &Message) -> Reply {
         let follower = &mut self.followers[message.to.index()];
         match follower.replicate(self.leader.id(), message.key(), message.update.entry.clone()) {
-            Applied::Yes => stores(message.stamp()),
-            Applied::Stale { stored } => stores(stored),
+            Applied::Yes => stores(message.to, message.stamp()),
+            Applied::Stale { stored } => stores(message.to, stored),
             Applied::Fenced { promised } => Reply::Fenced(promised),
         }
     }
@@ -135,7 +135,7 @@ fn who_is_brought_up_to_date_is_told_the_floor() {
     let mut world = World::new(Rules::SAFE);
     assert_eq!([world.set("x"), world.set("x"), world.delete("x")], [1, 2, 3]);
     for place in 0..3 {
-        world.followers[place] = Follower::new(Incarnation(1), Rules::SAFE);
+        world.followers[place] = follower_in(FollowerId(place as u8), 1, Rules::SAFE);
         world.wait();
         assert_eq!(world.followers[place].floor(), Version::new(3).ok());
     }
@@ -156,7 +156,7 @@ fn late_copies_do_not_bring_a_key_back() {
     }
     assert!(world.followers.iter().all(|follower| follower.store() == world.leader.store()));
     // The copies reach a follower in its next life, before it is up to date.
-    world.followers[0] = Follower::new(Incarnation(1), Rules::SAFE);
+    world.followers[0] = follower_in(F1, 1, Rules::SAFE);
     let fence = Question::Fence { configuration: Configuration::of(3, 2) };
     let ask = Ask { epoch: world.leader.epoch(), leader: world.leader.id(), question: fence };
     world.followers[0].ask(&ask, &mut Vec::new());

@@ -307,6 +307,9 @@ impl Leader {
                     peer.link.heard(now);
                     return Some(stored.stamp);
                 }
+                if self.other_known_as(from, stored.incarnation).is_some() {
+                    self.outputs.push_back(Output::Reconnect(from));
+                }
                 self.look_after(now, from);
             }
             Reply::Fenced(_) => self.look_after(now, from),

@@ -20,6 +20,8 @@ mod store;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod pacing;

@@ -35,7 +35,7 @@ impl Busy {
             match output {
                 Output::Send(message) => self.sent.push(message),
                 Output::Complete(completion) => self.acknowledged += usize::from(completion.ok),
-                Output::Ask(..) | Output::Tell(_) | Output::Read(..) => {}
+                Output::Ask(..) | Output::Tell(_) | Output::Reconnect(_) | Output::Read(..) => {}
             }
         }
     }
@@ -45,7 +45,7 @@ impl Busy {
         let (theirs, others): (Vec<Message>, _) = self.sent.drain(..).partition(|message| by.contains(&message.to));
         self.sent = others;
         for message in theirs {
-            self.leader.handle_reply(Duration::ZERO, &message, stores(message.stamp()));
+            self.leader.handle_reply(Duration::ZERO, &message, stores(message.to, message.stamp()));
         }
         self.listen();
     }

@@ -45,7 +45,7 @@ impl Lone {
             match output {
                 Output::Send(message) => messages.push(message),
                 Output::Complete(completion) => completions.push(completion),
-                Output::Ask(_) | Output::Tell(_) | Output::Read(..) => {}
+                Output::Ask(_) | Output::Tell(_) | Output::Reconnect(_) | Output::Read(..) => {}
             }
         }
         (messages, completions)
@@ -66,7 +66,7 @@ fn first_deliveries_are_bounded_in_number_and_in_bytes() {
         let mut by_bytes = Lone::new(1, 1, 100, bytes);
         let messages: Vec<Message> = (0..5).flat_map(|n| by_bytes.set(&format!("k{n}"))).collect();
         assert_eq!((messages.len(), by_bytes.status().missed), (first, 5 - first));
-        by_bytes.reply(&messages[0], stores(messages[0].stamp()));
+        by_bytes.reply(&messages[0], stores(messages[0].to, messages[0].stamp()));
         assert_eq!(by_bytes.set("k9").len(), 1, "an answer gives its bytes back");
     }
 }
@@ -78,7 +78,7 @@ fn one_resend_confirms_every_write_of_the_key_that_waits() {
     lost.iter().for_each(|message| lone.reply(message, Reply::Lost));
     let resent = lone.wake();
     assert_eq!((resent.len(), resent[0].stamp()), (1, lost[1].stamp()));
-    lone.reply(&resent[0], stores(resent[0].stamp()));
+    lone.reply(&resent[0], stores(resent[0].to, resent[0].stamp()));
     let completed: Vec<WriteId> = lone.outputs().1.iter().filter(|c| c.ok).map(|c| c.write).collect();
     assert_eq!(completed, [1, 2]);
 }
@@ -94,7 +94,7 @@ fn a_follower_that_is_heard_again_need_not_wait_out_a_long_pause() {
     }
     assert!(lone.leader.wake_at().unwrap() - lone.now >= Duration::from_millis(900), "the pause has grown");
     let other = lone.set("y").remove(0);
-    lone.reply(&other, stores(other.stamp()));
+    lone.reply(&other, stores(other.to, other.stamp()));
     assert!(lone.leader.wake_at().unwrap() - lone.now <= Duration::from_millis(100), "it is short again");
 }
 
@@ -111,11 +111,11 @@ fn what_a_follower_refuses_holds_up_nothing_else_and_is_tried_ever_less_often() 
         for message in lone.sent() {
             let refused = message.key().as_str() == "a";
             tries += usize::from(refused);
-            lone.reply(&message, if refused { Reply::Refused } else { stores(message.stamp()) });
+            lone.reply(&message, if refused { Reply::Refused } else { stores(message.to, message.stamp()) });
         }
         // Traffic goes on meanwhile, and the follower takes it.
         for message in lone.set("traffic") {
-            lone.reply(&message, stores(message.stamp()));
+            lone.reply(&message, stores(message.to, message.stamp()));
         }
     }
     assert_eq!(lone.status().missed, 1, "{:?}", lone.status());
@@ -148,7 +148,7 @@ fn a_late_loss_says_nothing_of_a_follower_that_has_everything() {
     assert!(!lone.status().reachable);
     let resent = lone.wake();
     let newer = lone.set("x").remove(0);
-    lone.reply(&newer, stores(newer.stamp()));
+    lone.reply(&newer, stores(newer.to, newer.stamp()));
     assert!(lone.status().reachable);
     lone.reply(&resent[0], Reply::Lost);
     assert!(lone.status().reachable && lone.status().missed == 0, "{:?}", lone.status());
@@ -162,7 +162,9 @@ fn who_lags_is_sent_one_write_at_a_time() {
     let to = |sent: &[Message], id: FollowerId| sent.iter().filter(|message| message.to == id).count();
     let answered_by_f1 = |lone: &mut Lone, key: &str| {
         let sent = lone.set(key);
-        sent.iter().filter(|message| message.to == f1).for_each(|message| lone.reply(message, stores(message.stamp())));
+        sent.iter()
+            .filter(|message| message.to == f1)
+            .for_each(|message| lone.reply(message, stores(message.to, message.stamp())));
         sent
     };
     let first = answered_by_f1(&mut lone, "a");
@@ -179,6 +181,6 @@ fn who_lags_is_sent_one_write_at_a_time() {
     let resent = lone.sent();
     let one = &resent[0];
     assert!(resent.iter().all(|message| message.to == f2 && message.attempt > 1), "{resent:?}");
-    lone.reply(one, stores(one.stamp()));
+    lone.reply(one, stores(one.to, one.stamp()));
     assert_eq!(to(&answered_by_f1(&mut lone, "e"), f2), 1, "it is there again");
 }

@@ -120,10 +120,10 @@ impl World {
                 let message = self.under_way.remove(at);
                 if matches!(step, Step::DeliverTwice { .. }) {
                     let stored = self.deliver(&message);
-                    self.reply(&message, stores(stored));
+                    self.reply(&message, stores(message.to, stored));
                 }
                 let stored = self.deliver(&message);
-                self.reply(&message, stores(stored));
+                self.reply(&message, stores(message.to, stored));
             }
             Step::LoseRequest { index } => {
                 let Some(at) = pick(index, self.under_way.len()) else { return };
@@ -221,7 +221,7 @@ impl World {
                     let answer = self.followers[call.to.index()].ask(&call.ask, &mut Vec::new());
                     self.leader.handle_answer(self.now, call.to, call.number, Asked::Answered(answer));
                 }
-                Output::Tell(_) | Output::Read(..) => {}
+                Output::Tell(_) | Output::Reconnect(_) | Output::Read(..) => {}
             }
         }
     }
@@ -241,7 +241,7 @@ impl World {
         for _ in 0..10_000 {
             while let Some(message) = self.under_way.pop() {
                 let stored = self.deliver(&message);
-                self.reply(&message, stores(stored));
+                self.reply(&message, stores(message.to, stored));
             }
             match next_timer(&self.leader) {
                 Some(at) => self.wait(at.saturating_sub(self.now)),
@@ -300,7 +300,7 @@ proptest! {
             world.set(KEYS[n % KEYS.len()]);
             while let Some(message) = world.under_way.pop() {
                 let reply = match message.to {
-                    FollowerId(0) => stores(world.deliver(&message)),
+                    FollowerId(0) => stores(message.to, world.deliver(&message)),
                     _ => Reply::Lost,
                 };
                 world.reply(&message, reply);
@@ -319,12 +319,12 @@ fn one_follower_that_answers_twice_confirms_once() {
     world.set("x");
     let first = world.under_way[0].clone();
     let stored = world.deliver(&first);
-    world.reply(&first, stores(stored));
-    world.reply(&first, stores(stored));
+    world.reply(&first, stores(first.to, stored));
+    world.reply(&first, stores(first.to, stored));
     assert!(world.completed.is_empty());
     let second = world.under_way[1].clone();
     let stored = world.deliver(&second);
-    world.reply(&second, stores(stored));
+    world.reply(&second, stores(second.to, stored));
     assert_eq!(world.completed[&1].confirmations, 2);
 }
 
@@ -350,7 +350,7 @@ fn a_greater_stamp_that_this_leader_never_issued_confirms_nothing() {
     world.followers[0].replicate(LeaderId(0), &key, entry);
     world.set("x");
     let message = world.under_way.remove(0);
-    world.reply(&message, stores(of_an_earlier_life));
+    world.reply(&message, stores(message.to, of_an_earlier_life));
     assert!(world.completed.is_empty());
 }
 
@@ -396,7 +396,7 @@ fn a_silent_follower_is_asked_ever_less_often_and_caught_up_in_rounds_that_grow(
             outputs.iter().filter_map(|it| if let Output::Send(message) = it { Some(message) } else { None }).collect();
         rounds.push(sent.len());
         for message in sent {
-            world.leader.handle_reply(world.now, message, stores(message.stamp()));
+            world.leader.handle_reply(world.now, message, stores(message.to, message.stamp()));
         }
     }
     assert_eq!(rounds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 233]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::testing::{cluster, config, stores};
+use super::testing::{F2, cluster, config, follower_in, stores};
 use super::*;
 use crate::base::{FollowerId, Seed, Version};
 
@@ -17,7 +17,7 @@ fn write(leader: &mut Leader, followers: &mut [Follower], keys: usize, stored_by
             let follower = &mut followers[message.to.index()];
             let reply = if stored_by(place, message.to) {
                 follower.replicate(leader.id(), message.key(), message.update.entry.clone());
-                stores(message.stamp())
+                stores(message.to, message.stamp())
             } else {
                 Reply::Lost
             };
@@ -95,7 +95,7 @@ fn a_leader_that_starts_puts_together_what_single_followers_have() {
     for (number, fate) in FATES.into_iter().enumerate() {
         let (mut first, mut followers) = cluster(config(3, 2, 0));
         write(&mut first, &mut followers, KEYS, |place, to| to == FollowerId(1) || (place % 2 == 0) == (to.0 == 0));
-        followers[1] = Follower::new(Incarnation(1), Rules::SAFE);
+        followers[1] = follower_in(F2, 1, Rules::SAFE);
         let mut second = Leader::new(config(3, 2, 1));
         talk(&mut second, &mut followers, fate);
         assert_eq!(second.store().len(), KEYS, "fate {number}");
@@ -112,7 +112,7 @@ fn a_part_that_is_sent_again_is_counted_once() {
     for (number, fate) in FATES.into_iter().enumerate() {
         let (mut leader, mut followers) = cluster(config(2, 1, 0));
         write(&mut leader, &mut followers, KEYS, |_, _| true);
-        followers[1] = Follower::new(Incarnation(1), Rules::SAFE);
+        followers[1] = follower_in(F2, 1, Rules::SAFE);
         write(&mut leader, &mut followers, 1, |_, to| to == FollowerId(0));
         let snapshots = talk(&mut leader, &mut followers, fate);
         assert_eq!(snapshots.len(), 1, "fate {number}: {snapshots:?}");

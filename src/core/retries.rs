@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::deletion::{F3, THREE, World, key};
-use super::testing::stores;
+use super::testing::{F1, follower_in, stores};
 use super::*;
 use crate::base::{FollowerId, RequestName, Requests};
 
@@ -92,7 +92,7 @@ fn whoever_stores_a_later_write_confirms_a_retry() {
         .filter_map(|output| if let Output::Send(message) = output { Some(message) } else { None })
         .collect();
     for message in sent.iter().filter(|message| message.stamp().version.get() == 2 && message.to != F3) {
-        world.leader.handle_reply(world.now, message, stores(message.stamp()));
+        world.leader.handle_reply(world.now, message, stores(message.to, message.stamp()));
     }
     let completed = std::iter::from_fn(|| world.leader.poll_output())
         .filter_map(|output| if let Output::Complete(completion) = output { Some(completion) } else { None });
@@ -137,12 +137,12 @@ fn names_are_recovered_and_go_to_those_that_forgot() {
     world.ask(&named("r"), Some("1")).unwrap();
     world.set("x");
     // f3 is given a snapshot, and is the only one to be asked by the leader after the next.
-    world.followers[2] = Follower::new(Incarnation(7), Rules::SAFE);
+    world.followers[2] = follower_in(F3, 7, Rules::SAFE);
     world.wait();
     world.next_leader(&THREE, Rules::SAFE);
     assert_eq!(world.ask(&named("r"), Some("1")), Ok((1, true)));
     assert_eq!(world.told(), (true, 2, 1));
-    world.followers[0] = Follower::new(Incarnation(8), Rules::SAFE);
+    world.followers[0] = follower_in(F1, 8, Rules::SAFE);
     world.next_leader(&THREE, Rules::SAFE);
     assert_eq!(world.ask(&named("r"), Some("1")), Ok((1, true)));
     assert!(world.ask(&named("r"), Some("2")).is_err());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::testing::{F1, F2, F3, answer, calls, cluster, config, set, talk};
+use super::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, set, talk};
 use super::*;
 use crate::base::Epoch;
 
@@ -17,7 +17,7 @@ fn a_zombie_does_not_read_by_a_forgetful_follower() {
     assert!(new.serves());
     assert!(set(&mut new, &mut followers, "x", "2", &[F1, F2]), "acknowledged");
     // f1 restarts; the zombie reaches f1 and f3 only.
-    followers[0] = Follower::new(Incarnation(9), Rules::SAFE);
+    followers[0] = follower_in(F1, 9, Rules::SAFE);
     let now = Duration::from_secs(10);
     talk(&mut old, &mut followers, &[F1, F3], now, now + Duration::from_secs(5));
     let now = now + Duration::from_secs(6);
@@ -96,7 +96,7 @@ fn an_acceptance_does_not_outlive_the_epoch_that_it_was_given_in() {
     talk(&mut other, &mut followers, &[F2, F3], Duration::ZERO, Duration::from_secs(1));
     assert!(set(&mut other, &mut followers, "x", "2", &[F2, F3]), "acknowledged");
     // One follower restarts: within what W=2 of 3 allows for. f3, which remembers, is away for a moment.
-    followers[1] = Follower::new(Incarnation(9), Rules::SAFE);
+    followers[1] = follower_in(F2, 9, Rules::SAFE);
     let mut now = Duration::from_secs(10);
     talk(&mut waiting, &mut followers, &[F1, F2], now, now + Duration::from_secs(10));
     now += Duration::from_secs(10);
@@ -136,7 +136,7 @@ fn what_is_written_after_all_have_forgotten_outlives_the_other_leader() {
     assert!(second.serves());
     hears(&mut first, &mut followers, seconds(1, 5));
     assert!(first.serves() && first.epoch() > second.epoch(), "it was deposed, and is the later one now");
-    followers[0] = Follower::new(Incarnation(9), Rules::SAFE);
+    followers[0] = follower_in(F1, 9, Rules::SAFE);
     // The second has not heard of that, and the follower has forgotten it.
     hears(&mut second, &mut followers, seconds(5, 8));
     while second.poll_output().is_some() {}

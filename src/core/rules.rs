@@ -76,6 +76,9 @@ pub struct Rules {
     /// A leader makes sure that its epoch stands before it answers a linearizable read. Without it, it takes that for granted
     /// (F40).
     pub confirm_reads: bool,
+    /// A follower that answers under the name of another is not taken for it. Without it, one node that two names lead to counts
+    /// twice (F13).
+    pub tell_nodes_apart: bool,
 }
 
 /// One of the [`Rules`], by its name.
@@ -138,11 +141,13 @@ pub enum Rule {
     ReadCommitted,
     /// [`Rules::confirm_reads`]
     ConfirmReads,
+    /// [`Rules::tell_nodes_apart`]
+    TellNodesApart,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
@@ -171,6 +176,7 @@ impl Rule {
         Self::DeduplicateRequests,
         Self::ReadCommitted,
         Self::ConfirmReads,
+        Self::TellNodesApart,
     ];
 
     /// The name that scenarios and commands use.
@@ -204,6 +210,7 @@ impl Rule {
             Self::DeduplicateRequests => "deduplicate-requests",
             Self::ReadCommitted => "read-committed",
             Self::ConfirmReads => "confirm-reads",
+            Self::TellNodesApart => "tell-nodes-apart",
         }
     }
 }
@@ -254,6 +261,7 @@ impl Rules {
         deduplicate_requests: true,
         read_committed: true,
         confirm_reads: true,
+        tell_nodes_apart: true,
     };
 
     /// The textbook design that many start from: versions are compared and followers counted once, but any answer with
@@ -267,6 +275,7 @@ impl Rules {
         confirm_only_current: false,
         read_committed: false,
         confirm_reads: false,
+        tell_nodes_apart: false,
         ..Self::SAFE
     };
 
@@ -302,6 +311,7 @@ impl Rules {
             Rule::DeduplicateRequests => &mut self.deduplicate_requests,
             Rule::ReadCommitted => &mut self.read_committed,
             Rule::ConfirmReads => &mut self.confirm_reads,
+            Rule::TellNodesApart => &mut self.tell_nodes_apart,
         } = false;
         self
     }

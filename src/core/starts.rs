@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::testing::{F1, F2, F3, answer, calls, cluster, config, set, stores, talk};
+use super::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, set, stores, talk};
 use super::*;
 use crate::base::FollowerId;
 
@@ -29,7 +29,7 @@ fn a_late_page_skips_those_before_it() {
     // The second page is under way when another one, not the source, turns out to have restarted.
     let second_page = calls(&mut second).into_iter().find(|call| call.to == source).unwrap();
     assert_eq!(source, F1);
-    followers[F3.index()] = Follower::new(Incarnation(9), Rules::SAFE);
+    followers[F3.index()] = follower_in(F3, 9, Rules::SAFE);
     let later = Duration::from_secs(2);
     second.handle_timeout(later);
     let heartbeat = calls(&mut second);
@@ -107,7 +107,7 @@ fn a_follower_that_restarts_all_the_time_does_not_stop_a_start() {
         let now = Duration::from_millis(50 * ms);
         second.handle_timeout(now);
         if ms % 10 == 0 {
-            followers[2] = Follower::new(Incarnation(ms), Rules::SAFE);
+            followers[2] = follower_in(F3, ms, Rules::SAFE);
         }
         for call in std::mem::take(&mut under_way) {
             answer(&mut second, &mut followers, now, &call);
@@ -125,8 +125,8 @@ fn a_follower_that_restarts_all_the_time_does_not_stop_a_start() {
 fn a_404_does_not_empty_a_cluster() {
     let (mut first, mut followers) = cluster(config(3, 2, 0));
     assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2]), "acknowledged");
-    followers[1] = Follower::new(Incarnation(9), Rules::SAFE);
-    followers[2] = Follower::new(Incarnation(9), Rules::SAFE);
+    followers[1] = follower_in(F2, 9, Rules::SAFE);
+    followers[2] = follower_in(F3, 9, Rules::SAFE);
     let mut second = Leader::new(config(3, 2, 1));
     let fences = calls(&mut second);
     second.handle_answer(Duration::ZERO, F1, fences[0].number, Asked::Legacy { is_empty: false });
@@ -148,7 +148,7 @@ fn a_write_between_two_sendings_of_a_part_does_not_begin_the_snapshot_anew() {
     for place in 0..3000 {
         set(&mut leader, &mut followers, &format!("k{place:05}"), "1", &[F1, F2]);
     }
-    followers[1] = Follower::new(Incarnation(1), Rules::SAFE);
+    followers[1] = follower_in(F2, 1, Rules::SAFE);
     let mut now = Duration::from_secs(1);
     let mut snapshots = BTreeSet::new();
     let mut lost = false;
@@ -205,8 +205,8 @@ fn other_names_for_the_same_followers_are_named() {
 fn a_cluster_grows() {
     let (mut first, mut followers) = cluster(config(3, 2, 0));
     assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]));
-    followers.push(Follower::new(Incarnation(3), Rules::SAFE));
-    followers.push(Follower::new(Incarnation(4), Rules::SAFE));
+    followers.push(follower_in(FollowerId(3), 0, Rules::SAFE));
+    followers.push(follower_in(FollowerId(4), 0, Rules::SAFE));
     let mut second = Leader::new(config(5, 2, 1));
     let all = [F1, F2, F3, FollowerId(3), FollowerId(4)];
     talk(&mut second, &mut followers, &all, Duration::ZERO, Duration::from_secs(60));
@@ -227,7 +227,7 @@ fn a_follower_under_load_is_asked_whether_it_is_alike() {
             match output {
                 Output::Send(message) => {
                     followers[0].replicate(leader.id(), message.key(), message.update.entry.clone());
-                    leader.handle_reply(now, &message, stores(message.stamp()));
+                    leader.handle_reply(now, &message, stores(message.to, message.stamp()));
                 }
                 Output::Ask(call) => {
                     probes += 1;
@@ -252,7 +252,7 @@ fn a_repair_confirms_nothing_that_is_on_its_way() {
         if message.to == F1 {
             followers[0].replicate(leader.id(), message.key(), message.update.entry.clone());
         }
-        leader.handle_reply(Duration::ZERO, &message, stores(message.stamp()));
+        leader.handle_reply(Duration::ZERO, &message, stores(message.to, message.stamp()));
     }
     let mut acknowledged = Vec::new();
     let mut under_way: Vec<Call> = Vec::new();

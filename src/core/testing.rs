@@ -10,16 +10,21 @@ use crate::base::{Epoch, FollowerId, Seed, Stamp};
 pub(super) fn cluster(config: LeaderConfig) -> (Leader, Vec<Follower>) {
     let rules = config.rules;
     let mut followers: Vec<Follower> =
-        config.configuration.members.iter().map(|_| Follower::new(Incarnation(0), rules)).collect();
+        FollowerId::first(config.configuration.members.len()).map(|id| follower_in(id, 0, rules)).collect();
     let mut leader = Leader::new(config);
     assemble(&mut leader, |id, ask, events| followers[id.index()].ask(ask, events), |_, _| {});
     assert!(leader.serves());
     (leader, followers)
 }
 
-/// How a follower that is up to date says what it stores.
-pub(super) fn stores(stamp: Stamp) -> Reply {
-    Reply::Stored(Stored { stamp, incarnation: Incarnation(0), standing: Standing::Normal })
+/// A follower that begins this of its lives.
+pub(super) fn follower_in(id: FollowerId, life: u64, rules: Rules) -> Follower {
+    Follower::new(Incarnation::nth(id, life), rules)
+}
+
+/// How a follower that is up to date, in its first life, says what it stores.
+pub(super) fn stores(by: FollowerId, stamp: Stamp) -> Reply {
+    Reply::Stored(Stored { stamp, incarnation: Incarnation::nth(by, 0), standing: Standing::Normal })
 }
 
 /// When the leader does something next besides asking followers whether they are there.

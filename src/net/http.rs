@@ -199,6 +199,11 @@ impl<T: Transport> HttpClient<T> {
         Ok(StreamedAnswer { status, body: response.into_body(), patience, _connection: connection })
     }
 
+    /// Closes the connections to a host that nobody uses now: the next request looks it up anew.
+    pub fn disconnect(&self, host: &HostPort) {
+        self.lock_idle().remove(host);
+    }
+
     /// Sends a request on a kept connection or a new one, and waits for the head of the answer.
     async fn send(
         &self,

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use crate::net::{HostPort, Transport};
 pub(super) struct Questions {
     next: Mutex<Option<Call>>,
     put: Notify,
+    /// Whether what is connected to the follower is to be given up first.
+    reconnect: AtomicBool,
 }
 
 impl Questions {
@@ -25,6 +28,11 @@ impl Questions {
         let before = self.next.lock().unwrap_or_else(PoisonError::into_inner).replace(call);
         debug_assert!(before.is_none(), "a follower is asked one thing at a time");
         self.put.notify_one();
+    }
+
+    /// Has the follower looked up anew, before it is asked again.
+    pub(super) fn reconnect(&self) {
+        self.reconnect.store(true, Ordering::Relaxed);
     }
 
     async fn take(&self) -> Call {
@@ -65,6 +73,9 @@ impl<T: Transport> Interview<T> {
         let mut foreign = None;
         loop {
             let call = questions.take().await;
+            if questions.reconnect.swap(false, Ordering::Relaxed) {
+                self.http.disconnect(&self.address);
+            }
             let asked = match self.ask(&call, &mut admits).await {
                 Some(asked) => {
                     if let Asked::Answered(_) = asked {

@@ -285,6 +285,7 @@ impl Replicator {
                 }
                 Output::Ask(call) => self.questions[call.to.index()].put(*call),
                 Output::Tell(news) => self.tell(state, &news),
+                Output::Reconnect(to) => self.questions[to.index()].reconnect(),
                 Output::Complete(completion) => {
                     let Completion { write, ok, confirmations, .. } = completion;
                     self.observe(|| Event::Complete { write, ok, confirmations });
@@ -325,6 +326,11 @@ impl Replicator {
                     "the follower has restarted and lost its memory; it is brought up to date"
                 );
             }
+            News::Astray { follower, by } => warn!(
+                follower = name(follower),
+                answered_by = name(by),
+                "another follower answers under this one's name, and is not taken for it; is it listed twice?"
+            ),
             News::Collected(deletions) => {
                 debug!(keys = deletions.len(), "all followers know of deletions: they are forgotten")
             }

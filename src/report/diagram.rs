@@ -129,7 +129,7 @@ impl Reader {
             Event::Fault { kind, latency, what, .. } => {
                 let begins = match kind {
                     Disturbance::Reconnect | Disturbance::Release | Disturbance::Mend => false,
-                    Disturbance::Heal | Disturbance::Probe | Disturbance::Configure => false,
+                    Disturbance::Redirect | Disturbance::Heal | Disturbance::Probe | Disturbance::Configure => false,
                     // A link that is as fast as usual again has no fault.
                     Disturbance::Latency => *latency != self.link,
                     _ => true,

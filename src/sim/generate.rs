@@ -67,6 +67,7 @@ impl Generator {
         let possible = |kind: &Kind| match kind {
             Kind::Crash | Kind::Outage | Kind::Flap | Kind::Quorum => self.crashes,
             Kind::Pause | Kind::Clock => is_for_core_alone,
+            Kind::Misdirect => is_for_core_alone && followers > 1,
             Kind::Replace => is_for_core_alone && self.crashes,
             _ => true,
         };
@@ -155,10 +156,11 @@ enum Kind {
     Flap,
     Quorum,
     Replace,
+    Misdirect,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Crash,
         Self::Hold,
         Self::Partition,
@@ -174,6 +176,7 @@ impl Kind {
         Self::Flap,
         Self::Quorum,
         Self::Replace,
+        Self::Misdirect,
     ];
 
     fn name(self) -> &'static str {
@@ -190,6 +193,7 @@ impl Kind {
             Self::Pause => "pause",
             Self::Clock => "clock",
             Self::Replace => "replace",
+            Self::Misdirect => "misdirect",
             Self::Outage => "outage",
             Self::Flap => "flap",
             Self::Quorum => "quorum",
@@ -200,7 +204,7 @@ impl Kind {
     fn rarity(self) -> u64 {
         match self {
             Self::Outage => 9,
-            Self::Flap | Self::Quorum => 3,
+            Self::Flap | Self::Quorum | Self::Misdirect => 3,
             _ => 1,
         }
     }
@@ -250,6 +254,21 @@ impl Kind {
                 let rate =
                     if draw(5).between(0, 1) == 1 { draw(6).between(200, 900) } else { draw(6).between(1100, 4000) };
                 lasting(clock(rate), clock(1000))
+            }
+            Self::Misdirect => {
+                let place = draw(2).between(0, cluster.followers as u64 - 1);
+                let other = (place + draw(5).between(1, cluster.followers as u64 - 1)) % cluster.followers as u64;
+                let [follower, to] = [place, other].map(|place| FollowerId(place as u8));
+                // Sometimes each is found where the other is looked for.
+                let mut faults =
+                    lasting(FaultKind::Misdirect { follower, to }, FaultKind::Misdirect { follower, to: follower });
+                if draw(6).between(0, 2) == 0 {
+                    faults.extend(lasting(
+                        FaultKind::Misdirect { follower: to, to: follower },
+                        FaultKind::Misdirect { follower: to, to },
+                    ));
+                }
+                faults
             }
             Self::Replace => {
                 let of = |client: u64| NodeId::Client(client as u16);

@@ -125,6 +125,7 @@ pub fn prevents(rule: Rule) -> &'static [&'static str] {
         Rule::DeduplicateRequests => &["F11"],
         Rule::ReadCommitted => &["F10"],
         Rule::ConfirmReads => &["F40"],
+        Rule::TellNodesApart => &["F13"],
     }
 }
 

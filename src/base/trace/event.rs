@@ -154,6 +154,10 @@ pub enum Disturbance {
     Replace,
     /// The leader was given another configuration, for its next start.
     Configure,
+    /// A follower's name leads to another one: the first is looked for, the second found.
+    Misdirect,
+    /// It leads to the follower itself again.
+    Redirect,
 }
 
 /// Something that happened.

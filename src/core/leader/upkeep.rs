@@ -47,6 +47,8 @@ pub(super) struct Link {
     compare: bool,
     /// Whether it has been told that the recovery is complete.
     pub(super) knows_recovered: bool,
+    /// Whether another follower answered the last question to it.
+    is_astray: bool,
 }
 
 /// What a follower said when it promised the epoch, and since.
@@ -167,20 +169,19 @@ impl Leader {
         let link = &mut self.peers[from.index()].link;
         let Some(call) = link.call.take_if(|call| call.number == number) else { return };
         match asked {
-            Asked::Lost => {
-                link.failures += 1;
-                let pause = self.pause(from);
-                let peer = &mut self.peers[from.index()];
-                peer.link.not_before = now + pause;
-                peer.reachable = false;
-                self.source_is_silent(from);
-            }
+            Asked::Lost => self.no_answer(now, from),
             Asked::Legacy { is_empty } => {
                 link.heard(now);
                 link.failures = 0;
                 self.take_for_legacy(from, is_empty);
             }
+            Asked::Answered(answer) if let Some(by) = self.other_known_as(from, answer.incarnation) => {
+                self.no_answer(now, from);
+                self.astray(from, by);
+            }
             Asked::Answered(answer) => {
+                let link = &mut self.peers[from.index()].link;
+                link.is_astray = false;
                 link.heard(now);
                 link.failures = 0;
                 link.in_doubt = false;
@@ -194,6 +195,36 @@ impl Leader {
             }
         }
         self.go_on(now);
+    }
+
+    fn no_answer(&mut self, now: Duration, from: FollowerId) {
+        self.peers[from.index()].link.failures += 1;
+        let pause = self.pause(from);
+        let peer = &mut self.peers[from.index()];
+        peer.link.not_before = now + pause;
+        peer.reachable = false;
+        self.source_is_silent(from);
+    }
+
+    /// The other follower that this life is known to be.
+    pub(super) fn other_known_as(&self, id: FollowerId, incarnation: Incarnation) -> Option<FollowerId> {
+        if !self.config.rules.tell_nodes_apart {
+            return None;
+        }
+        let is_known =
+            |peer: &Peer| peer.link.promised.as_ref().is_some_and(|promised| promised.incarnation == incarnation);
+        self.followers().zip(&self.peers).find(|(other, peer)| *other != id && is_known(peer)).map(|(other, _)| other)
+    }
+
+    /// Another follower answers where this one is looked for: names have come to lead to other nodes than they did, or two lead to
+    /// the same. Whoever stores a write must not count twice, so nothing is known of this one until it answers itself. The other one
+    /// may be the one that is looked for at the wrong place, so both are looked up anew.
+    fn astray(&mut self, id: FollowerId, by: FollowerId) {
+        if !std::mem::replace(&mut self.peers[id.index()].link.is_astray, true) {
+            self.outputs.push_back(Output::Tell(News::Astray { follower: id, by }));
+        }
+        self.forget_promise_of(id);
+        self.outputs.extend([id, by].map(Output::Reconnect));
     }
 
     /// Acts on an answer.
@@ -244,7 +275,10 @@ impl Leader {
     fn is_led_by_another(&self, from: FollowerId, incarnation: Incarnation, standing: Standing) -> bool {
         let promised_as = self.peers[from.index()].link.promised_as;
         let has_recovered = !matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());
-        let is_new = promised_as.is_some_and(|promised_as| promised_as != incarnation);
+        // Two names may have changed places.
+        let is_known = self.config.rules.tell_nodes_apart
+            && self.peers.iter().any(|peer| peer.link.promised_as == Some(incarnation));
+        let is_new = promised_as.is_some_and(|promised_as| promised_as != incarnation) && !is_known;
         is_new && has_recovered && standing == Standing::Normal
     }
 
@@ -281,8 +315,14 @@ impl Leader {
             read_to,
             differs,
         });
-        link.promised_as = Some(incarnation);
         link.sync = Sync::Behind;
+        let known_as = link.promised_as.replace(incarnation);
+        // If it was known under another name, that has the life that this one had: they may have changed places.
+        let is_other =
+            |(place, peer): &(usize, &mut Peer)| *place != from.index() && peer.link.promised_as == Some(incarnation);
+        if let Some((_, other)) = self.peers.iter_mut().enumerate().find(is_other) {
+            other.link.promised_as = known_as;
+        }
     }
 
     /// The follower is still there, and the promise stands.
@@ -324,9 +364,16 @@ impl Leader {
 
     /// The follower has restarted, and what it confirmed is not stored by it any more.
     pub(super) fn lose_memory_of(&mut self, of: FollowerId) {
+        if self.forget_promise_of(of) {
+            self.outputs.push_back(Output::Tell(News::Forgot(of)));
+        }
+    }
+
+    /// What a follower has promised, confirmed and stored is not known any more. False if it was not known before.
+    fn forget_promise_of(&mut self, of: FollowerId) -> bool {
         let link = &mut self.peers[of.index()].link;
         if link.promised.take().is_none() {
-            return;
+            return false;
         }
         link.sync = Sync::Behind;
         (link.compare, link.knows_recovered) = (false, false);
@@ -337,7 +384,7 @@ impl Leader {
             }
             self.note_lost(of);
         }
-        self.outputs.push_back(Output::Tell(News::Forgot(of)));
+        true
     }
 
     /// The follower does not know epochs. `is_empty` says whether it was found to store nothing.

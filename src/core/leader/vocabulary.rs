@@ -104,6 +104,8 @@ pub enum Output {
     Read(ReadId, Readable),
     /// Nothing: it is told for those who watch.
     Tell(News),
+    /// Look up anew where this follower is: what is connected to it may lead to another.
+    Reconnect(FollowerId),
 }
 
 /// Names a read among those of its leader.
@@ -177,6 +179,13 @@ pub enum News {
     },
     /// A follower is there again with an empty memory.
     Forgot(FollowerId),
+    /// Another follower answers where this one is looked for.
+    Astray {
+        /// Who is looked for.
+        follower: FollowerId,
+        /// Who answers.
+        by: FollowerId,
+    },
     /// It has forgotten deletions, as all followers have.
     Collected(Vec<Deletion>),
     /// A follower does not know epochs. It is sent writes, and counts for nothing.
@@ -202,7 +211,7 @@ impl News {
                 let collect = |Deletion { key, stamp }: &Deletion| Event::Collect { key: key.clone(), stamp: *stamp };
                 deletions.iter().map(collect).collect()
             }
-            Self::Forgot(follower) => vec![Event::Forgot { follower: *follower }],
+            Self::Forgot(follower) | Self::Astray { follower, .. } => vec![Event::Forgot { follower: *follower }],
         }
     }
 }

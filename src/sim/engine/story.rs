@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::trace::{Disturbance, Event, operation_name};
-use crate::base::{NodeId, RequestName};
+use crate::base::{FollowerId, NodeId, RequestName};
 use crate::net::{Effect, MessageFault};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, Links, OperationName, Scenario, Target};
 
@@ -167,6 +167,14 @@ pub(super) fn clock(node: NodeId, rate_per_mille: u64) -> Event {
 /// How it tells that a second leader was started while the first still ran.
 pub(super) fn replace() -> Event {
     fault(Disturbance::Replace, &[NodeId::Leader], "another leader is started, though the former still runs".into())
+}
+
+/// How it tells that a follower's name leads to another, or to itself again.
+pub(super) fn misdirect(follower: FollowerId, to: FollowerId) -> Event {
+    if follower == to {
+        return fault(Disturbance::Redirect, &[follower.into()], format!("the name of {follower} leads to it again"));
+    }
+    fault(Disturbance::Misdirect, &[follower.into(), to.into()], format!("the name of {follower} leads to {to}"))
 }
 
 /// How it tells that the next leader will have another quorum.

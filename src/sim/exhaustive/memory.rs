@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use super::scope::Scope;
-use crate::base::Stamp;
+use crate::base::{FollowerId, Stamp};
 use crate::core::{Entry, Follower, Incarnation, Standing};
 
 /// What a follower has in memory, and had during its present life.
@@ -15,8 +15,8 @@ pub(super) struct Memory {
 
 impl Memory {
     /// That of a follower which begins this of its lives.
-    pub(super) fn new(scope: &Scope, life: u64) -> Self {
-        Self { follower: Follower::new(Incarnation(life), scope.rules()), brought: BTreeMap::new() }
+    pub(super) fn new(scope: &Scope, id: FollowerId, life: u64) -> Self {
+        Self { follower: Follower::new(Incarnation::nth(id, life), scope.rules()), brought: BTreeMap::new() }
     }
 
     /// A leader's life brought it this.

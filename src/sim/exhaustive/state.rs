@@ -168,7 +168,7 @@ impl State {
         };
         let site = |id| {
             let name = Some(id).filter(|id| scope.named.contains(*id));
-            let (memory, flights, strays) = (Some(Memory::new(scope, 0)), Vec::new(), Vec::new());
+            let (memory, flights, strays) = (Some(Memory::new(scope, id, 0)), Vec::new(), Vec::new());
             Site { name, memory, lost: None, flights, life: 0, interview: None, strays }
         };
         let mut leader = scope.leader(0);

@@ -279,6 +279,7 @@ impl<'a> Step<'a> {
             News::Forgot(follower) => format!("the leader learns that {follower} has restarted"),
             News::Collected(deletions) => format!("the leader forgets {} deletions", deletions.len()),
             News::Legacy(follower) => format!("{follower} does not know epochs"),
+            News::Astray { follower, by } => format!("{by} answers in place of {follower}"),
         });
     }
 
@@ -363,7 +364,7 @@ impl<'a> Step<'a> {
                 let scope = self.scope;
                 let site = self.state.site_mut(id);
                 site.life += 1;
-                site.memory = Some(Memory::new(scope, site.life));
+                site.memory = Some(Memory::new(scope, id, site.life));
             }
             _ => {
                 self.state.life += 1;
@@ -393,6 +394,7 @@ impl<'a> Step<'a> {
                     site.interview = Some(Interview { call: *call, answer: None, frail });
                 }
                 Output::Tell(news) => self.news(&news),
+                Output::Reconnect(_) => unreachable!("here every name leads where it should"),
             }
         }
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::require_ms;
-use crate::base::NodeId;
 use crate::base::trace::OperationId;
+use crate::base::{FollowerId, NodeId};
 use raw::RawFault;
 
 /// Something that happens to the cluster.
@@ -85,6 +85,15 @@ pub enum FaultKind {
     },
     /// From its next start on the leader has this quorum: so many followers must confirm a write.
     Quorum(usize),
+    /// From then on a follower's name leads to another one, as when addresses have changed hands and not everybody has noticed: so
+    /// do new connections of leaders; those that nobody uses now are closed. It is over when the name leads to the follower itself
+    /// again; what is connected by then stays so. Core engine only.
+    Misdirect {
+        /// The follower.
+        follower: FollowerId,
+        /// Whom whoever looks for it finds.
+        to: FollowerId,
+    },
     /// A second leader is started while the first still runs, as when somebody takes a node for dead that is only out of
     /// reach. From there on `leader` is the second, and the first is called `former`; once everything is healed, it is
     /// stopped. Core engine only.
@@ -178,7 +187,7 @@ impl From<OperationName> for String {
 
 impl FaultKind {
     /// The names of the kinds, as they stand in a file.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 18] = [
         "crash",
         "restart",
         "pause",
@@ -196,6 +205,7 @@ impl FaultKind {
         "clock",
         "replace",
         "quorum",
+        "misdirect",
     ];
 
     /// The name of the kind, as it stands in a file.
@@ -218,6 +228,7 @@ impl FaultKind {
             Self::Clock { .. } => 14,
             Self::Replace { .. } => 15,
             Self::Quorum(_) => 16,
+            Self::Misdirect { .. } => 17,
         };
         Self::NAMES[place]
     }
@@ -229,6 +240,7 @@ impl FaultKind {
             Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => vec![*node],
             Self::Partition(links) | Self::Heal(links) => [links.from.as_slice(), links.to.as_slice()].concat(),
             Self::Slow { node, to, .. } => [*node].into_iter().chain(*to).collect(),
+            Self::Misdirect { follower, to } => vec![(*follower).into(), (*to).into()],
             Self::Drop(_) | Self::DropReply(_) | Self::Duplicate { .. } | Self::Delay { .. } => {
                 self.target().and_then(|target| target.to).into_iter().collect()
             }
@@ -256,6 +268,15 @@ impl FaultKind {
             Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => change(node),
             Self::Partition(links) | Self::Heal(links) => links.from.iter_mut().chain(&mut links.to).for_each(change),
             Self::Slow { node, to, .. } => [node].into_iter().chain(to).for_each(change),
+            Self::Misdirect { follower, to } => {
+                for id in [follower, to] {
+                    let mut node = NodeId::from(*id);
+                    change(&mut node);
+                    if let NodeId::Follower(changed) = node {
+                        *id = changed;
+                    }
+                }
+            }
             Self::Drop(target) | Self::DropReply(target) => target.to.iter_mut().for_each(change),
             Self::Duplicate { target, .. } | Self::Delay { target, .. } => target.to.iter_mut().for_each(change),
             Self::Disconnect { .. } | Self::Replace { .. } | Self::Quorum(_) => {}

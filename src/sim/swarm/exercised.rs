@@ -33,6 +33,8 @@ pub enum Exercised {
     Clock,
     /// A second leader was started while the first still ran.
     Replace,
+    /// A follower's name led to another one.
+    Misdirect,
     /// The leader was given another quorum.
     Quorum,
     /// A write reached a follower after a later one.
@@ -57,7 +59,7 @@ pub enum Exercised {
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -71,6 +73,7 @@ impl Exercised {
         Self::Pause,
         Self::Clock,
         Self::Replace,
+        Self::Misdirect,
         Self::Quorum,
         Self::Reorder,
         Self::Resend,
@@ -113,7 +116,7 @@ impl Exercised {
         let rules = generator.rules.rules();
         match self {
             Self::Crash | Self::Restart | Self::Quorum => generator.crashes,
-            Self::Pause | Self::Clock => generator.engine == Engine::Core,
+            Self::Pause | Self::Clock | Self::Misdirect => generator.engine == Engine::Core,
             Self::Replace => generator.crashes && generator.engine == Engine::Core,
             Self::Recover | Self::Bootstrap | Self::Install | Self::Interrupt => {
                 generator.crashes && rules.recover_on_start
@@ -142,6 +145,7 @@ impl Exercised {
             FaultKind::Pause(_) => Self::Pause,
             FaultKind::Clock { .. } => Self::Clock,
             FaultKind::Replace { .. } => Self::Replace,
+            FaultKind::Misdirect { .. } => Self::Misdirect,
             FaultKind::Restart(_) | FaultKind::Release(_) | FaultKind::Heal(_) | FaultKind::Resume(_) => return None,
             FaultKind::Quorum(_) => return None,
         })
@@ -168,6 +172,7 @@ impl Exercised {
                 Disturbance::Pause => Self::Pause,
                 Disturbance::ClockOff => Self::Clock,
                 Disturbance::Replace => Self::Replace,
+                Disturbance::Misdirect => Self::Misdirect,
                 Disturbance::Configure => Self::Quorum,
                 _ => return Kinds::default(),
             },
@@ -234,6 +239,7 @@ impl fmt::Display for Exercised {
             Self::Pause => "pause",
             Self::Clock => "clock",
             Self::Replace => "replace",
+            Self::Misdirect => "misdirect",
             Self::Quorum => "quorum",
             Self::Reorder => "reorder",
             Self::Resend => "resend",

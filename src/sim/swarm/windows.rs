@@ -31,6 +31,7 @@ impl Window {
         match fault.kind {
             FaultKind::Slow { latency_ms, .. } if latency_ms == usual_latency_ms => return None,
             FaultKind::Clock { rate_per_mille: 1000, .. } => return None,
+            FaultKind::Misdirect { follower, to } if follower == to => return None,
             _ => {}
         }
         let ended = faults.iter().filter(|other| other.at_ms > fault.at_ms && is_over(&fault.kind, &other.kind));
@@ -44,6 +45,7 @@ impl Window {
 fn is_over(fault: &FaultKind, other: &FaultKind) -> bool {
     match (fault, other) {
         (FaultKind::Clock { node: a, .. }, FaultKind::Clock { node: b, .. }) => a == b,
+        (FaultKind::Misdirect { follower: a, .. }, FaultKind::Misdirect { follower: b, .. }) => a == b,
         (FaultKind::Slow { node: a, to: c, .. }, FaultKind::Slow { node: b, to: d, .. }) => a == b && c == d,
         _ => fault.is_ended_by(other),
     }

@@ -2,6 +2,7 @@ use std::mem;
 
 use super::network::Ends;
 use super::queue::At;
+use crate::base::FollowerId;
 use crate::base::trace::RequestId;
 use crate::core::{Answer, Call, Parcel, Reply};
 
@@ -17,6 +18,8 @@ pub(super) struct ExchangeId {
 pub(super) struct Exchange {
     /// Who waits for the answer, and who gives it.
     pub(super) ends: Ends,
+    /// Who was meant to give it.
+    pub(super) to: FollowerId,
     pub(super) request: RequestId,
     pub(super) batch: Vec<Parcel>,
     /// What is asked, if it carries a question in place of messages; and the answer, once there is one.
@@ -35,6 +38,22 @@ pub(super) struct Exchange {
     pub(super) still: bool,
 }
 
+impl Exchange {
+    /// The connection that it goes over, once there is one.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.life.map(|life| Connection { host: self.ends.follower, life })
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Connection {
+    /// On which follower's machine it is.
+    pub(super) host: FollowerId,
+    /// Which of its lives made it.
+    pub(super) life: u64,
+}
+
 /// The exchanges that are not over. Their places are used again, with the memory that goes with them.
 #[derive(Debug, Default)]
 pub(super) struct Exchanges {
@@ -51,10 +70,18 @@ struct Place {
 impl Exchanges {
     /// Begins one on a connection to this of the follower's lives, if there is a connection yet. Its batch and replies are
     /// empty.
-    pub(super) fn begin(&mut self, ends: Ends, request: RequestId, sent_at: At, life: Option<u64>) -> ExchangeId {
+    pub(super) fn begin(
+        &mut self,
+        ends: Ends,
+        to: FollowerId,
+        request: RequestId,
+        sent_at: At,
+        life: Option<u64>,
+    ) -> ExchangeId {
         let place = self.free.pop().unwrap_or_else(|| {
             let exchange = Exchange {
                 ends,
+                to,
                 request,
                 batch: Vec::new(),
                 question: None,
@@ -70,6 +97,7 @@ impl Exchanges {
         });
         let Place { generation, exchange } = &mut self.places[place as usize];
         exchange.ends = ends;
+        exchange.to = to;
         exchange.request = request;
         exchange.sent_at = sent_at;
         exchange.life = life;

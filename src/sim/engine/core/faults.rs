@@ -63,6 +63,13 @@ impl World {
             }
             FaultKind::Clock { node, rate_per_mille } => self.set_clock(node, rate_per_mille),
             FaultKind::Replace { keeps } => self.replace(keeps),
+            FaultKind::Misdirect { follower, to } => {
+                self.record_fault(story::misdirect(follower, to));
+                self.names[follower.index()] = to;
+                if follower != to {
+                    self.leaders.iter_mut().for_each(|leader| leader.lanes[follower.index()].disconnect());
+                }
+            }
             FaultKind::Quorum(quorum) => {
                 self.record_fault(story::quorum(quorum));
                 let machine = self.present();
@@ -256,6 +263,7 @@ impl World {
         let paused: Vec<NodeId> = self.nodes().filter(|node| self.is_paused(*node)).collect();
         paused.into_iter().for_each(|node| self.go_on(node));
         self.leaders[machine].clock.set_rate(self.now, super::leader::Clock::TRUE_RATE);
+        self.names = FollowerId::first(self.followers.len()).collect();
         let released = self.network.heal();
         let nodes: Vec<NodeId> = self.nodes().collect();
         nodes.into_iter().for_each(|node| self.restart(node));

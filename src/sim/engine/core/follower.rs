@@ -1,10 +1,12 @@
 use super::exchange::ExchangeId;
 use super::queue::{CallId, Event};
+use crate::base::FollowerId;
 use crate::core::{Follower, Incarnation, Rules};
 
 /// A follower's node: the state machine, and what of the node around it is not HTTP.
 #[derive(Debug)]
 pub(super) struct FollowerHost {
+    id: FollowerId,
     rules: Rules,
     /// Which of its lives it is in, counted from 0.
     pub(super) life: u64,
@@ -20,14 +22,15 @@ pub(super) struct FollowerHost {
 }
 
 impl FollowerHost {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(id: FollowerId, rules: Rules) -> Self {
         let (knocking, calls, inbox) = Default::default();
         Self {
+            id,
             rules,
             life: 0,
             up: true,
             paused: false,
-            state: Follower::new(Incarnation(0), rules),
+            state: Follower::new(Incarnation::nth(id, 0), rules),
             knocking,
             calls,
             inbox,
@@ -45,7 +48,7 @@ impl FollowerHost {
     pub(super) fn restart(&mut self) {
         self.life += 1;
         self.up = true;
-        self.state = Follower::new(Incarnation(self.life), self.rules);
+        self.state = Follower::new(Incarnation::nth(self.id, self.life), self.rules);
     }
 
     /// Where to put what comes, if it is paused.

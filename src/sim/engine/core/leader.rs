@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::exchange::ExchangeId;
+use super::exchange::{Connection, ExchangeId};
 use super::queue::{At, CallId, Event};
 use crate::base::trace::{LostPart, WriteId};
 use crate::base::{Epoch, FollowerId, Seed};
@@ -57,8 +57,8 @@ pub(super) struct Lane {
     /// than it changes.
     ready_at: At,
     requests: u64,
-    /// The connections that nobody uses, by the follower's life that they lead to.
-    idle: Vec<u64>,
+    /// The connections that nobody uses.
+    idle: Vec<Connection>,
     backoff: ConnectBackoff,
 }
 
@@ -88,7 +88,7 @@ impl Lane {
     }
 
     /// The number of the request that is sent now, and the connection that it goes over, if there is one.
-    pub(super) fn send(&mut self) -> (u64, Option<u64>) {
+    pub(super) fn send(&mut self) -> (u64, Option<Connection>) {
         self.requests += 1;
         self.in_flight += 1;
         self.look();
@@ -96,7 +96,7 @@ impl Lane {
     }
 
     /// A request was answered; its connection can be used again.
-    pub(super) fn answered(&mut self, connection: Option<u64>) {
+    pub(super) fn answered(&mut self, connection: Option<Connection>) {
         self.idle.extend(connection);
         self.backoff.succeeded();
         self.end();
@@ -109,12 +109,12 @@ impl Lane {
     }
 
     /// A connection for something that is no message, if there is one that nobody uses.
-    pub(super) fn borrow(&mut self) -> Option<u64> {
+    pub(super) fn borrow(&mut self) -> Option<Connection> {
         self.idle.pop()
     }
 
     /// Nobody uses this connection any more.
-    pub(super) fn give_back(&mut self, connection: Option<u64>) {
+    pub(super) fn give_back(&mut self, connection: Option<Connection>) {
         self.idle.extend(connection);
     }
 
@@ -125,9 +125,14 @@ impl Lane {
         self.end();
     }
 
-    /// Connections to this of the follower's lives are of no use any more.
-    pub(super) fn forget(&mut self, life: u64) {
-        self.idle.retain(|to| *to != life);
+    /// This connection, and what others there are like it, are of no use any more.
+    pub(super) fn forget(&mut self, dead: Connection) {
+        self.idle.retain(|connection| *connection != dead);
+    }
+
+    /// Nothing goes over the connections any more that nobody uses now.
+    pub(super) fn disconnect(&mut self) {
+        self.idle.clear();
     }
 
     /// Sets when the next request may leave.
@@ -208,7 +213,9 @@ impl LeaderHost {
     /// A cluster that is up has asked its followers something, and keeps the connections.
     pub(super) fn connect(&mut self) {
         if self.blueprint.config.rules.recover_on_start {
-            self.lanes.iter_mut().for_each(|lane| lane.give_back(Some(0)));
+            for (host, lane) in FollowerId::first(self.lanes.len()).zip(&mut self.lanes) {
+                lane.give_back(Some(Connection { host, life: 0 }));
+            }
         }
     }
 

@@ -3,12 +3,12 @@
 use std::mem;
 use std::time::Duration;
 
-use super::exchange::ExchangeId;
+use super::exchange::{Connection, ExchangeId};
 use super::network::{Arrival, Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
-use crate::base::NodeId;
 use crate::base::trace::{Event as Happened, LossReason, LostPart, RequestId};
+use crate::base::{FollowerId, NodeId};
 use crate::core::{Applied, Asked, Call, Identity, LeaderId, Message, Output, Parcel, Reply, Stored};
 use crate::net::Fate;
 
@@ -34,7 +34,7 @@ impl World {
             self.act(machine);
         }
         while let Some(follower) = self.leaders[machine].ready_lane(now) {
-            self.send_what_is_due(Ends::new(machine, follower), now);
+            self.send_what_is_due(machine, follower, now);
         }
         self.leaders[machine].arrange_wake_up();
     }
@@ -55,6 +55,7 @@ impl World {
                         self.record_of_leader(machine, event);
                     }
                 }
+                Output::Reconnect(to) => self.leaders[machine].lanes[to.index()].disconnect(),
                 Output::Complete(completion) => {
                     let (write, ok, confirmations) = (completion.write, completion.ok, completion.confirmations);
                     self.record_of_leader(machine, Happened::Complete { write, ok, confirmations });
@@ -90,8 +91,7 @@ impl World {
     }
 
     /// Sends one request with what is due to a follower that is ready for it, unless the emulated network loses it all.
-    fn send_what_is_due(&mut self, ends: Ends, now: At) {
-        let (machine, follower) = (ends.machine(), ends.follower);
+    fn send_what_is_due(&mut self, machine: Machine, follower: FollowerId, now: At) {
         let deadline = now + self.leaders[machine].patience;
         self.leaders[machine].lanes[follower.index()].take_due(Duration::from_micros(now), &mut self.batch);
         for parcel in self.batch.extract_if(.., |parcel| parcel.loss == Some(LostPart::Request)) {
@@ -100,21 +100,20 @@ impl World {
         if self.batch.is_empty() {
             self.leaders[machine].lanes[follower.index()].look();
         } else {
-            self.dispatch(ends, now, deadline);
+            self.dispatch(machine, follower, now, deadline);
         }
     }
 
     /// Sends the batch in one request.
-    fn dispatch(&mut self, ends: Ends, now: At, deadline: At) {
-        let (machine, follower) = (ends.machine(), ends.follower);
-        let (number, connection) = self.leaders[machine].lanes[follower.index()].send();
+    fn dispatch(&mut self, machine: Machine, to: FollowerId, now: At, deadline: At) {
+        let (number, connection) = self.leaders[machine].lanes[to.index()].send();
         let request = RequestId { incarnation: self.leaders[machine].life, number };
-        let id = self.exchanges.begin(ends, request, now, connection);
+        let id = self.begin_exchange(machine, to, request, now, connection);
         let exchange = self.exchanges.get(id).expect("it has just begun");
         mem::swap(&mut exchange.batch, &mut self.batch);
         let messages = exchange.batch.iter().map(|parcel| parcel.message.id()).collect();
         self.leaders[machine].deadlines.push_back((deadline, id));
-        self.record_of_leader(machine, Happened::Dispatch { request, to: follower, messages });
+        self.record_of_leader(machine, Happened::Dispatch { request, to, messages });
         self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
     }
 
@@ -124,11 +123,24 @@ impl World {
         let to = call.to;
         let connection = self.leaders[machine].lanes[to.index()].borrow();
         let request = RequestId { incarnation: self.leaders[machine].life, number: 0 };
-        let id = self.exchanges.begin(Ends::new(machine, to), request, now, connection);
+        let id = self.begin_exchange(machine, to, request, now, connection);
         self.exchanges.get(id).expect("it has just begun").question = Some((call, None));
         let leader = &mut self.leaders[machine];
         leader.deadlines.push_back((now + leader.patience, id));
         self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
+    }
+
+    /// Begins one over this connection, or over a new one: to where the follower's name leads now.
+    fn begin_exchange(
+        &mut self,
+        machine: Machine,
+        to: FollowerId,
+        request: RequestId,
+        now: At,
+        connection: Option<Connection>,
+    ) -> ExchangeId {
+        let host = connection.map_or(self.names[to.index()], |connection| connection.host);
+        self.exchanges.begin(Ends::new(machine, host), to, request, now, connection.map(|connection| connection.life))
     }
 
     /// Puts the next step of an exchange on its way.
@@ -239,8 +251,8 @@ impl World {
             return;
         }
         let exchange = self.exchanges.get(id).expect("it has arrived");
-        let (machine, to) = (exchange.ends.machine(), exchange.ends.follower);
-        let (sent_at, connection) = (exchange.sent_at, exchange.life);
+        let (machine, to) = (exchange.ends.machine(), exchange.to);
+        let (sent_at, connection) = (exchange.sent_at, exchange.connection());
         if let Some((call, answer)) = exchange.question.take() {
             let was_open = exchange.open;
             self.exchanges.settle(id);
@@ -292,7 +304,8 @@ impl World {
         if let Some(inbox) = self.leaders[machine].inbox_if_paused() {
             return inbox.push(event);
         }
-        self.leaders[machine].lanes[follower.index()].forget(life);
+        let dead = Connection { host: follower, life };
+        self.leaders[machine].lanes.iter_mut().for_each(|lane| lane.forget(dead));
         let dead = self.exchanges.open().filter(|(_, exchange)| (exchange.ends, exchange.life) == (ends, Some(life)));
         let dead: Vec<ExchangeId> = dead.map(|(id, _)| id).collect();
         for id in dead {
@@ -312,7 +325,7 @@ impl World {
     /// The leader waits for an answer no longer.
     fn give_up(&mut self, id: ExchangeId, reason: LossReason) {
         let Some(exchange) = self.exchanges.get(id).filter(|exchange| exchange.open) else { return };
-        let (machine, to) = (exchange.ends.machine(), exchange.ends.follower);
+        let (machine, to) = (exchange.ends.machine(), exchange.to);
         if let Some((call, _)) = exchange.question.clone() {
             self.exchanges.close(id, &mut Vec::new());
             return self.hear(machine, &call, Asked::Lost);

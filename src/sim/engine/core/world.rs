@@ -29,6 +29,8 @@ pub(super) struct World {
     /// The clients that call the former leader.
     pub(super) loyal: Vec<NodeId>,
     pub(super) followers: Vec<FollowerHost>,
+    /// To whose machine each follower's name leads.
+    pub(super) names: Vec<FollowerId>,
     pub(super) exchanges: Exchanges,
     pub(super) clients: Vec<ClientHost>,
     /// How many clients have not done all that they are to do.
@@ -75,7 +77,7 @@ impl World {
         trace.push(0, NodeId::Network, 0, described);
         let mut leader = LeaderHost::new(cluster, seed, story::message_faults(scenario));
         let mut hosts: Vec<FollowerHost> =
-            FollowerId::first(followers).map(|_| FollowerHost::new(cluster.rules.rules())).collect();
+            FollowerId::first(followers).map(|id| FollowerHost::new(id, cluster.rules.rules())).collect();
         assemble(
             &mut leader.state,
             |id, question, events| hosts[id.index()].state.ask(question, events),
@@ -95,6 +97,7 @@ impl World {
             leaders: vec![leader],
             loyal: Vec::new(),
             followers: hosts,
+            names: FollowerId::first(followers).collect(),
             exchanges: Exchanges::default(),
             busy_clients: clients.len(),
             clients,

@@ -62,6 +62,7 @@ fn refuse_what_turmoil_cannot(scenario: &Scenario) -> Result<(), SimError> {
             }
             FaultKind::Clock { .. } => "turmoil's hosts share one clock",
             FaultKind::Replace { .. } => "here the leader is one host, which cannot run twice",
+            FaultKind::Misdirect { .. } => "a name of turmoil's leads to one host for ever",
             _ => continue,
         };
         let name = fault.kind.name();
@@ -163,6 +164,7 @@ async fn strike(stage: &Stage, faults: Vec<Fault>) {
             }
             // Refused before the run, acts on operations, or acts on messages.
             FaultKind::Pause(_) | FaultKind::Resume(_) | FaultKind::Clock { .. } | FaultKind::Replace { .. } => {}
+            FaultKind::Misdirect { .. } => {}
             FaultKind::Disconnect { .. } => {}
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } | FaultKind::Delay { .. } => {}
         }

@@ -12,7 +12,7 @@ use super::stage::Stage;
 use crate::base::trace::{Event, Trace};
 use crate::base::{Epoch, FollowerId, FollowerSet, NodeId, Seed};
 use crate::client::{Client, Cluster};
-use crate::core::{Limits, Rules};
+use crate::core::{Incarnation, Limits, Rules};
 use crate::net::{HostPort, MessageFault, MessageFaults, NetemConfig, Turmoil};
 use crate::node::{self, Config, LeaderRole, Role};
 use crate::sim::engine::{SimError, panics, story};
@@ -297,8 +297,12 @@ impl World {
         levers.lives.insert(node, Arc::clone(&started));
         let quorum = Arc::clone(&levers.quorum.0);
         sim.host(node.to_string(), move || {
-            let incarnation = started.fetch_add(1, Ordering::Relaxed);
-            let observer = Some(recorder.observer(node, incarnation));
+            let life = started.fetch_add(1, Ordering::Relaxed);
+            let observer = Some(recorder.observer(node, life));
+            let incarnation = match node {
+                NodeId::Follower(id) => Incarnation::nth(id, life).0,
+                _ => life,
+            };
             let (faults, healed, beginning) = (Arc::clone(&faults), Arc::clone(&healed), Arc::clone(&beginning));
             let mut config = config.clone();
             if let Role::Leader(role) = &mut config.role {
@@ -307,7 +311,7 @@ impl World {
             async move {
                 let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
                 let message_faults = MessageFaults { faults, since, beginning, healed };
-                let first_epoch = Epoch::new(incarnation + 1);
+                let first_epoch = Epoch::new(life + 1);
                 let config = Config { incarnation, first_epoch, message_faults, observer, ..config };
                 Ok(node::run(Turmoil, config, future::pending()).await?)
             }

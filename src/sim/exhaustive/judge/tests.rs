@@ -44,7 +44,7 @@ fn store(step: &mut Step<'_>, write: usize, version: u64) {
     let memory = site.memory.as_mut().expect("it is up");
     let before = memory.entry(scope, 0).cloned();
     // It takes anything from anybody, and counts.
-    memory.follower = Follower::new(Incarnation(0), Rules::LAB);
+    memory.follower = Follower::new(Incarnation::nth(F1, 0), Rules::LAB);
     memory.follower.replicate(LeaderId(0), &scope.keys[0], entry);
     memory.brought.insert((0, life), stamp(version));
     step.state.sites[F1.index()] = Arc::new(site);

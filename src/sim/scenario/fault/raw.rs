@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultKind, Links, OperationName, Target, all, is_all};
-use crate::base::NodeId;
+use crate::base::{FollowerId, NodeId};
 
 /// A fault as it stands in a file: exactly one of the kinds is set.
 #[derive(Default, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub(super) struct RawFault {
     replace: Option<RawReplace>,
     #[serde(skip_serializing_if = "Option::is_none")]
     quorum: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    misdirect: Option<RawMisdirect>,
 }
 
 fn is_zero(ms: &u64) -> bool {
@@ -104,6 +106,13 @@ struct RawClock {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with follower and to")]
+struct RawMisdirect {
+    follower: FollowerId,
+    to: FollowerId,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with the clients that it keeps, if there are any")]
 struct RawReplace {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -138,6 +147,7 @@ impl TryFrom<RawFault> for Fault {
             raw.clock.map(|RawClock { node, rate_per_mille }| FaultKind::Clock { node, rate_per_mille }),
             raw.replace.map(|RawReplace { keeps }| FaultKind::Replace { keeps }),
             raw.quorum.map(FaultKind::Quorum),
+            raw.misdirect.map(|RawMisdirect { follower, to }| FaultKind::Misdirect { follower, to }),
         ];
         let mut kinds = kinds.into_iter().flatten();
         match (kinds.next(), kinds.next()) {
@@ -174,6 +184,7 @@ impl From<Fault> for RawFault {
             FaultKind::Clock { node, rate_per_mille } => raw.clock = Some(RawClock { node, rate_per_mille }),
             FaultKind::Replace { keeps } => raw.replace = Some(RawReplace { keeps }),
             FaultKind::Quorum(quorum) => raw.quorum = Some(quorum),
+            FaultKind::Misdirect { follower, to } => raw.misdirect = Some(RawMisdirect { follower, to }),
         }
         raw
     }
