@@ -422,7 +422,7 @@ mod tests {
             let is = |kind: &str| for_core.faults.iter().any(|fault| fault.kind.name() == kind);
             paused += usize::from(is("pause"));
             wrong += usize::from(is("clock"));
-            let of_core = |fault: &Fault| ["pause", "resume", "clock"].contains(&fault.kind.name());
+            let of_core = |fault: &Fault| ["pause", "resume", "clock", "misdirect"].contains(&fault.kind.name());
             both += usize::from(!is_replaced(&for_core) && !for_core.faults.iter().any(of_core));
             for_core.faults.retain(|fault| !of_core(fault));
             if !is_replaced(&for_core) {
