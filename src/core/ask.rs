@@ -27,20 +27,45 @@ pub struct LeaderId(pub u64);
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
 
-impl Incarnation {
-    const BITS_OF_PLACE: u32 = u8::BITS;
+/// Names a snapshot among those that a leader gives to its followers. No two have the same, so that what was meant for one
+/// follower and has gone to another is not taken for a part of what is meant for that one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SnapshotId(pub u64);
 
+const BITS_OF_PLACE: u32 = u8::BITS;
+
+/// The number of the nth of what a follower has, counted from 0, among what all followers have.
+fn nth(follower: FollowerId, n: u64) -> u64 {
+    n << BITS_OF_PLACE | u64::from(follower.0)
+}
+
+impl Incarnation {
     /// The name of a follower's life, counted from 0, where lives can be counted: in simulations and tests.
     pub fn nth(follower: FollowerId, life: u64) -> Self {
-        Self(life << Self::BITS_OF_PLACE | u64::from(follower.0))
+        Self(nth(follower, life))
     }
 }
 
-/// Whose life it is leaves no mark: it is hashed with what else is known of its follower. So states of a search that differ only
-/// by which follower is which have the same hash.
+impl SnapshotId {
+    /// The name of the nth snapshot that a leader gives to a follower.
+    pub fn nth(follower: FollowerId, n: u64) -> Self {
+        Self(nth(follower, n))
+    }
+}
+
+// Whose life or snapshot it is leaves no mark: it is hashed with what else is known of its follower. So states of a search that
+// differ only by which follower is which have the same hash.
+
 impl Hash for Incarnation {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.0 >> Self::BITS_OF_PLACE).hash(state);
+        (self.0 >> BITS_OF_PLACE).hash(state);
+    }
+}
+
+impl Hash for SnapshotId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0 >> BITS_OF_PLACE).hash(state);
     }
 }
 
@@ -174,7 +199,7 @@ pub enum Question {
         /// The life that is asked.
         incarnation: Incarnation,
         /// Which snapshot this is a part of. Its parts come one by one; another snapshot begins anew.
-        snapshot: u64,
+        snapshot: SnapshotId,
         /// Which part it is, counted from 0.
         part: u64,
         /// What is stored.
@@ -337,7 +362,7 @@ mod tests {
             Question::Fence { configuration: Configuration::of(3, 2) },
             Question::Probe { recovered: Some(Configuration::of(1, 1)), buckets: true },
             Question::Pull { incarnation, after: Some(key.clone()), keys: 7 },
-            Question::Push { incarnation, snapshot: 1, part: 0, entries: entries.clone(), last },
+            Question::Push { incarnation, snapshot: SnapshotId(1), part: 0, entries: entries.clone(), last },
             Question::Adopt { incarnation, from: summary, configurations: configurations.clone(), floor: None },
             Question::Forget { incarnation, deletions, floor: Some(version) },
         ] {

@@ -3,7 +3,8 @@ use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
 use super::ask::{
-    Answer, Ask, Configuration, Deletion, Identity, Incarnation, Item, Last, Promise, Question, Said, Standing,
+    Answer, Ask, Configuration, Deletion, Identity, Incarnation, Item, Last, Promise, Question, Said, SnapshotId,
+    Standing,
 };
 use super::digest::Summary;
 use super::store::{Applied, Entry, Store};
@@ -42,7 +43,7 @@ pub struct Follower {
 /// The parts of a snapshot that have come.
 #[derive(Debug, Clone, Hash)]
 struct Staged {
-    snapshot: u64,
+    snapshot: SnapshotId,
     /// How many parts.
     parts: u64,
     entries: BTreeMap<Key, Entry>,
@@ -265,7 +266,7 @@ impl Follower {
     /// the middle, must not show.
     fn take_part(
         &mut self,
-        (snapshot, part): (u64, u64),
+        (snapshot, part): (SnapshotId, u64),
         entries: &[Item],
         last: Option<&Last>,
         events: &mut Vec<Event>,

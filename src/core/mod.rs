@@ -40,7 +40,7 @@ mod testing;
 
 pub use ask::{
     Answer, Ask, Configuration, Deletion, Identity, Incarnation, InvalidIdentity, Item, Last, LeaderId, Promise,
-    Question, Said, Standing,
+    Question, Said, SnapshotId, Standing,
 };
 pub use assemble::assemble;
 pub use backoff::ConnectBackoff;

@@ -10,7 +10,7 @@ use super::vocabulary::{News, Output};
 use super::{Leader, Peer};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, Key, Stamp, Version};
-use crate::core::ask::{Item, Last, Question, Standing};
+use crate::core::ask::{Item, Last, Question, SnapshotId, Standing};
 use crate::core::digest::{Buckets, Summary};
 use crate::core::follower::page;
 
@@ -34,7 +34,7 @@ pub(super) enum Sync {
 /// What is being pushed to a follower.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
-    number: u64,
+    number: SnapshotId,
     part: u64,
     /// Up to where it has been taken, and what that comes to.
     taken: (Option<Key>, Summary),
@@ -78,7 +78,7 @@ impl Leader {
         let link = &mut self.peers[to.index()].link;
         link.pushes += 1;
         link.sync = Sync::Pushing(Box::new(Snapshot {
-            number: link.pushes,
+            number: SnapshotId::nth(to, link.pushes),
             part: 0,
             taken: Default::default(),
             with_part: Default::default(),
