@@ -147,7 +147,7 @@ impl<'a> Replay<'a> {
                 self.memories.of(record.node).remembers = true;
                 return None;
             }
-            Event::Forgot { follower } => {
+            Event::Forgot { follower } | Event::Astray { follower, .. } => {
                 let lost = self.lost.get_mut((*follower).into());
                 lost.into_iter().flatten().for_each(|lost| lost.known.push(record.incarnation));
                 return None;

@@ -36,7 +36,11 @@ enum Fate {
 
 /// Lets the leader ask until it serves and all followers store what it does. Returns
 /// which snapshots it began.
-fn talk(leader: &mut Leader, followers: &mut [Follower], fate: impl Fn(usize) -> Fate) -> BTreeSet<(FollowerId, SnapshotId)> {
+fn talk(
+    leader: &mut Leader,
+    followers: &mut [Follower],
+    fate: impl Fn(usize) -> Fate,
+) -> BTreeSet<(FollowerId, SnapshotId)> {
     let (mut now, mut asked, mut snapshots) = (Duration::ZERO, 0, BTreeSet::new());
     while asked < 1000 {
         let call = loop {

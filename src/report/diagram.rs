@@ -175,6 +175,9 @@ impl Reader {
             Event::Forgot { follower } => {
                 Some(own_lane("", followers, &format!("learns that {follower} has started anew")))
             }
+            Event::Astray { follower, by } => {
+                Some(own_lane("", followers, &format!("learns that {by} answers in place of {follower}")))
+            }
             Event::Collect { key, stamp } => Some(in_lane(
                 lane(record.node),
                 &format!("forgets {key}"),

@@ -233,6 +233,9 @@ impl Teller {
             Event::StepDown { .. } => {
                 (9, format!("At {at} ms {} learns that there is another leader and steps down.", the(record.node)))
             }
+            Event::Astray { follower, by } => {
+                (8, format!("At {at} ms {} notices that {by} answers in place of {follower}.", the(record.node)))
+            }
             Event::Install { .. } if record.incarnation > 0 => {
                 (7, format!("At {at} ms {} has been brought up to date.", record.node))
             }

@@ -55,6 +55,7 @@ pub(super) struct RawRecord {
     promised: Option<Epoch>,
     leader: Option<u64>,
     follower: Option<FollowerId>,
+    by: Option<FollowerId>,
     mode: Option<ReadMode>,
     request_id: Option<RequestName>,
 }
@@ -151,6 +152,7 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "require" => Event::Require { write_quorum: need!(raw.write_quorum) },
         "step_down" => Event::StepDown { promised: need!(raw.promised) },
         "forgot" => Event::Forgot { follower: need!(raw.follower) },
+        "astray" => Event::Astray { follower: need!(raw.follower), by: need!(raw.by) },
         "promise" => Event::Promise { epoch: need!(raw.epoch), leader: need!(raw.leader) },
         "stage" => Event::Stage { epoch: need!(raw.epoch), parts: need!(raw.parts) },
         "install" => Event::Install { epoch: need!(raw.epoch) },

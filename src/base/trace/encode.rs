@@ -97,6 +97,9 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Forgot { follower } => {
             encoder.tag(23).number(follower.0.into());
         }
+        Event::Astray { follower, by } => {
+            encoder.tag(29).numbers([follower.0.into(), by.0.into()]);
+        }
         Event::Promise { epoch, leader } => {
             encoder.tag(20).numbers([epoch.get(), *leader]);
         }

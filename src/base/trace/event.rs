@@ -383,6 +383,13 @@ pub enum Event {
         /// The follower.
         follower: FollowerId,
     },
+    /// Another follower answered the leader where this one was looked for: what this one confirmed does not count any more.
+    Astray {
+        /// The follower that was looked for.
+        follower: FollowerId,
+        /// The one that answered.
+        by: FollowerId,
+    },
     /// A follower promised an epoch.
     Promise {
         /// The epoch.

@@ -211,7 +211,8 @@ impl News {
                 let collect = |Deletion { key, stamp }: &Deletion| Event::Collect { key: key.clone(), stamp: *stamp };
                 deletions.iter().map(collect).collect()
             }
-            Self::Forgot(follower) | Self::Astray { follower, .. } => vec![Event::Forgot { follower: *follower }],
+            Self::Forgot(follower) => vec![Event::Forgot { follower: *follower }],
+            Self::Astray { follower, by } => vec![Event::Astray { follower: *follower, by: *by }],
         }
     }
 }

@@ -84,6 +84,7 @@ impl World {
             |node, event| trace.push(0, node, 0, event),
         );
         leader.connect();
+        leader.look_at_state();
         leader.arrange_wake_up();
         let disconnects = story::disconnects(scenario);
         let clients: Vec<ClientHost> =
