@@ -8,6 +8,7 @@ mod lifecycle;
 mod limits;
 mod live;
 mod live_commands;
+mod names;
 mod parity;
 mod peers;
 mod requests;

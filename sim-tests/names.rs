@@ -1,0 +1,106 @@
+//! Names of followers that lead to other nodes than they should, on loopback TCP.
+
+use std::collections::BTreeMap;
+use std::future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use semisync::base::NodeId;
+use semisync::client::{Client, Cluster};
+use semisync::net::{HostPort, Tcp, TcpAcceptor, Transport};
+use semisync::node::{Config, Node, Role};
+use tokio::net::TcpStream;
+
+use crate::support::tcp::{CLIENT_DEADLINE, Running, leader_config};
+use crate::support::{f, json, key, until};
+
+/// A network in which names lead where the test says.
+#[derive(Debug, Clone, Default)]
+struct Directory(Arc<Mutex<BTreeMap<String, SocketAddr>>>);
+
+impl Directory {
+    fn lead(&self, name: &str, to: &Running) {
+        self.0.lock().expect("no panic").insert(name.to_owned(), to.address);
+    }
+}
+
+impl Transport for Directory {
+    type Stream = TcpStream;
+    type Acceptor = TcpAcceptor;
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<TcpAcceptor> {
+        Tcp.bind(address).await
+    }
+
+    async fn connect(&self, to: &HostPort) -> io::Result<TcpStream> {
+        let address = self.0.lock().expect("no panic").get(to.host()).copied().ok_or(io::ErrorKind::NotFound)?;
+        Tcp.connect(&address.into()).await
+    }
+}
+
+/// A leader that finds its two followers by the directory, and must have both, with a client that finds them by their addresses.
+async fn leader_of(directory: &Directory, followers: [&Running; 2]) -> Cluster<Tcp> {
+    let names = ["one", "two"].map(|name| HostPort::new(name, 8000));
+    let mut config = leader_config(names.to_vec(), 2, (0, 0));
+    if let Config { role: Role::Leader(role), .. } = &mut config {
+        role.repl_timeout = Duration::from_millis(300);
+    }
+    let node = Node::bind(directory.clone(), config).await.expect("a free port");
+    let address = node.local_addr();
+    tokio::spawn(node.serve(future::pending()));
+    Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), address.into(), followers.map(|node| node.address.into()).to_vec())
+}
+
+async fn until_ready(cluster: &Cluster<Tcp>) {
+    until(async || cluster.client().ready(cluster.address(NodeId::Leader)).await.ok().filter(|it| it.ready)).await;
+}
+
+/// Nothing but the leader would ever close the connection that it keeps under the wrong name.
+#[tokio::test]
+async fn a_name_that_led_to_a_wrong_node_is_looked_up_anew() {
+    let followers = [&Running::follower().await, &Running::follower().await];
+    let directory = Directory::default();
+    directory.lead("one", followers[0]);
+    directory.lead("two", followers[0]);
+    let cluster = leader_of(&directory, followers).await;
+    let refused = cluster.set(&key("x"), &json("1")).await;
+    assert!(refused.ok().is_none(), "one node is not two");
+    directory.lead("two", followers[1]);
+    until_ready(&cluster).await;
+    let written = cluster.set(&key("x"), &json("2")).await.ok().expect("both are there");
+    assert_eq!(written.confirmations, 2);
+    for follower in [f(1), f(2)] {
+        assert_eq!(cluster.dump(follower).await.expect("it answers").len(), 1);
+    }
+}
+
+/// Each is found under the other's name, and stays there.
+#[tokio::test]
+async fn names_may_change_places_for_good() {
+    let followers = [&Running::follower().await, &Running::follower().await];
+    let directory = Directory::default();
+    directory.lead("one", followers[0]);
+    directory.lead("two", followers[1]);
+    let cluster = leader_of(&directory, followers).await;
+    until_ready(&cluster).await;
+    cluster.set(&key("x"), &json("1")).await.ok().expect("both are there");
+    directory.lead("one", followers[1]);
+    directory.lead("two", followers[0]);
+    // With more writes at a time than there are connections, some go over new ones.
+    let mut acknowledged = 0;
+    for round in 0..20 {
+        let keys: Vec<_> = (0..50).map(|n| key(&format!("{round}/{n}"))).collect();
+        let value = json("1");
+        let writes = keys.iter().map(|key| cluster.set(key, &value));
+        let answers = futures_util::future::join_all(writes).await;
+        acknowledged += answers.into_iter().filter_map(|answer| answer.ok()).count();
+    }
+    until_ready(&cluster).await;
+    let written = cluster.set(&key("x"), &json("2")).await.ok().expect("both are there");
+    assert_eq!(written.confirmations, 2);
+    let dumps = [cluster.dump(f(1)).await.expect("it answers"), cluster.dump(f(2)).await.expect("it answers")];
+    assert_eq!(dumps[0], dumps[1]);
+    assert!(dumps[0].len() > acknowledged, "each acknowledged write is there, and x: {acknowledged}");
+}
