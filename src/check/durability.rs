@@ -219,7 +219,7 @@ impl<'a> Check<'a> {
         self.lives.insert(write.life);
         let (holders, mourned) = (self.replay.holders(write), self.replay.mourned(write, now));
         let mut crashed = FollowerSet::default();
-        for id in mourned.into_iter().filter(|id| !holders.contains(id)) {
+        for id in mourned {
             crashed.insert(id);
         }
         let accused = holders.len() + crashed.len() < self.facts.quorum_of(write.life);

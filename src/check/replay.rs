@@ -94,6 +94,9 @@ pub(super) struct Replay<'a> {
     installs: bool,
     /// The lives of the leaders that are up.
     leaders: Vec<u64>,
+    /// Whether names of followers have ever led to others. A follower that has restarted may then be found under a second name, and
+    /// count under both: that its former life is over is learnt of under the first only.
+    names_moved: bool,
 }
 
 /// What a node lost in a crash.
@@ -115,7 +118,14 @@ impl Lost<'_> {
 impl<'a> Replay<'a> {
     /// The beginning of a run: nobody stores anything.
     pub(super) fn new(facts: &Facts) -> Self {
-        Self { memories: Nodes::new(), lost: Nodes::new(), news: News::new(facts), installs: false, leaders: vec![0] }
+        Self {
+            memories: Nodes::new(),
+            lost: Nodes::new(),
+            news: News::new(facts),
+            installs: false,
+            leaders: vec![0],
+            names_moved: false,
+        }
     }
 
     /// Goes on by one record, of this place. Returns what the node stored before, if the record stored something else in
@@ -147,7 +157,7 @@ impl<'a> Replay<'a> {
                 self.memories.of(record.node).remembers = true;
                 return None;
             }
-            Event::Forgot { follower } | Event::Astray { follower, .. } => {
+            Event::Forgot { follower } => {
                 let lost = self.lost.get_mut((*follower).into());
                 lost.into_iter().flatten().for_each(|lost| lost.known.push(record.incarnation));
                 return None;
@@ -173,6 +183,7 @@ impl<'a> Replay<'a> {
             }
             other => {
                 self.news.follow(record.at, other);
+                self.names_moved |= matches!(other, Event::Fault { kind: Disturbance::Misdirect, .. });
                 if let Event::Fault { kind: Disturbance::Replace, .. } = other
                     && let Some(memory) = self.memories.remove(NodeId::Leader)
                 {
@@ -216,12 +227,14 @@ impl<'a> Replay<'a> {
         if self.installs { !lost.known.contains(&leader) } else { self.news.may_be_out(follower.into(), lost.at, now) }
     }
 
-    /// The followers that held the write until they crashed, if nobody need know of that at `now`.
+    /// The followers that held the write until they crashed and do not now, if nobody need know of that at `now`.
     pub(super) fn mourned(&self, write: &Write<'_>, now: Micros) -> Vec<FollowerId> {
+        let holders = self.holders(write);
         let mut mourned: Vec<FollowerId> = self
             .lost()
             .filter(|(id, lost)| self.may_be_out(write.life, *id, lost, now) && lost.memory.holds(write))
             .map(|(id, _)| id)
+            .filter(|id| self.names_moved || !holders.contains(id))
             .collect();
         mourned.dedup();
         mourned
@@ -242,7 +255,9 @@ impl<'a> Replay<'a> {
             .map(|(id, _)| id);
         let mut all: Vec<FollowerId> = living.chain(dead).collect();
         all.sort_unstable();
-        all.dedup();
+        if !self.names_moved {
+            all.dedup();
+        }
         all
     }
 

@@ -45,6 +45,11 @@ impl Incarnation {
     pub fn nth(follower: FollowerId, life: u64) -> Self {
         Self(nth(follower, life))
     }
+
+    /// Whose life it is, if it was named so.
+    pub fn follower(self) -> FollowerId {
+        FollowerId((self.0 & u64::from(u8::MAX)) as u8)
+    }
 }
 
 impl SnapshotId {

@@ -95,7 +95,7 @@ fn whoever_answers_in_place_of_another_is_told_of_once_and_looked_up_anew() {
             }
         }
     }
-    assert_eq!(told, [News::Astray { follower: F2, by: F1 }]);
+    assert_eq!(told, [News::Astray { follower: F2, by: F1, lost: Some(Incarnation::nth(F2, 0)) }]);
     assert!(looked_up[0] > 0 && looked_up[0] == looked_up[1] && looked_up[2] == 0, "{looked_up:?}");
     assert_eq!(count(&leader), 2, "f1 counts under its own name");
 }

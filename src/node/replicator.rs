@@ -320,13 +320,13 @@ impl Replicator {
                 warn!(promised = promised.get(), "there is another leader: writes under way are left open");
             }
             News::CaughtUp { follower, .. } => info!(follower = name(follower), "the follower is up to date"),
-            News::Forgot(follower) => {
+            News::Forgot { follower, .. } => {
                 warn!(
                     follower = name(follower),
                     "the follower has restarted and lost its memory; it is brought up to date"
                 );
             }
-            News::Astray { follower, by } => warn!(
+            News::Astray { follower, by, .. } => warn!(
                 follower = name(follower),
                 answered_by = name(by),
                 "another follower answers under this one's name, and is not taken for it; is it listed twice?"

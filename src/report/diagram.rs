@@ -173,7 +173,7 @@ impl Reader {
                 Some(in_lane(lane(record.node), "up to date", followers, &format!("for epoch {}", epoch.get())))
             }
             Event::Forgot { follower } => {
-                Some(own_lane("", followers, &format!("learns that {follower} has started anew")))
+                Some(own_lane("", followers, &format!("what {follower} confirmed counts no more")))
             }
             Event::Astray { follower, by } => {
                 Some(own_lane("", followers, &format!("learns that {by} answers in place of {follower}")))

@@ -378,12 +378,13 @@ pub enum Event {
         /// The greatest epoch that it knows to be promised: that of the other one, or its own, if followers have forgotten theirs.
         promised: Epoch,
     },
-    /// The leader learnt that a follower has started anew, and has forgotten what it confirmed.
+    /// What a follower confirmed does not count any more for the leader, which learnt that it has started anew, or that it is
+    /// not to be found where it was.
     Forgot {
         /// The follower.
         follower: FollowerId,
     },
-    /// Another follower answered the leader where this one was looked for: what this one confirmed does not count any more.
+    /// Another follower answered the leader where this one was looked for.
     Astray {
         /// The follower that was looked for.
         follower: FollowerId,

@@ -177,7 +177,7 @@ impl Leader {
             }
             Asked::Answered(answer) if let Some(by) = self.other_known_as(from, answer.incarnation) => {
                 self.no_answer(now, from);
-                self.astray(from, by);
+                self.astray(now, from, by);
             }
             Asked::Answered(answer) => {
                 let link = &mut self.peers[from.index()].link;
@@ -219,12 +219,13 @@ impl Leader {
     /// Another follower answers where this one is looked for: names have come to lead to other nodes than they did, or two lead to
     /// the same. Whoever stores a write must not count twice, so nothing is known of this one until it answers itself. The other one
     /// may be the one that is looked for at the wrong place, so both are looked up anew.
-    fn astray(&mut self, id: FollowerId, by: FollowerId) {
+    fn astray(&mut self, now: Duration, id: FollowerId, by: FollowerId) {
+        let lost = self.forget_promise_of(id);
         if !std::mem::replace(&mut self.peers[id.index()].link.is_astray, true) {
-            self.outputs.push_back(Output::Tell(News::Astray { follower: id, by }));
+            self.outputs.push_back(Output::Tell(News::Astray { follower: id, by, lost }));
         }
-        self.forget_promise_of(id);
         self.outputs.extend([id, by].map(Output::Reconnect));
+        self.ask_now(now, by);
     }
 
     /// Acts on an answer.
@@ -241,6 +242,10 @@ impl Leader {
         let known = self.peers[from.index()].link.promised.as_ref().map(|promised| promised.incarnation);
         if known.is_some_and(|known| known != incarnation) {
             self.lose_memory_of(from);
+            // Who was not taken for itself because this one was taken for it may be now.
+            let astray = |id: &FollowerId| self.peers[id.index()].link.is_astray;
+            let astray: Vec<FollowerId> = self.followers().filter(astray).collect();
+            astray.into_iter().for_each(|id| self.ask_now(now, id));
         }
         match said {
             Said::Promised { configurations, summary, floor, current_in } => {
@@ -364,17 +369,15 @@ impl Leader {
 
     /// The follower has restarted, and what it confirmed is not stored by it any more.
     pub(super) fn lose_memory_of(&mut self, of: FollowerId) {
-        if self.forget_promise_of(of) {
-            self.outputs.push_back(Output::Tell(News::Forgot(of)));
+        if let Some(ended) = self.forget_promise_of(of) {
+            self.outputs.push_back(Output::Tell(News::Forgot { follower: of, ended }));
         }
     }
 
-    /// What a follower has promised, confirmed and stored is not known any more. False if it was not known before.
-    fn forget_promise_of(&mut self, of: FollowerId) -> bool {
+    /// What a follower has promised, confirmed and stored is not known any more. Which life of it was known before.
+    fn forget_promise_of(&mut self, of: FollowerId) -> Option<Incarnation> {
         let link = &mut self.peers[of.index()].link;
-        if link.promised.take().is_none() {
-            return false;
-        }
+        let known = link.promised.take()?.incarnation;
         link.sync = Sync::Behind;
         (link.compare, link.knows_recovered) = (false, false);
         self.remembers_again(of);
@@ -384,7 +387,7 @@ impl Leader {
             }
             self.note_lost(of);
         }
-        true
+        Some(known)
     }
 
     /// The follower does not know epochs. `is_empty` says whether it was found to store nothing.

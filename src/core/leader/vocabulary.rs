@@ -178,13 +178,20 @@ pub enum News {
         epoch: Epoch,
     },
     /// A follower is there again with an empty memory.
-    Forgot(FollowerId),
+    Forgot {
+        /// The follower.
+        follower: FollowerId,
+        /// The life that is over.
+        ended: Incarnation,
+    },
     /// Another follower answers where this one is looked for.
     Astray {
         /// Who is looked for.
         follower: FollowerId,
         /// Who answers.
         by: FollowerId,
+        /// Which life of the first was known until now. What it confirmed does not count any more.
+        lost: Option<Incarnation>,
     },
     /// It has forgotten deletions, as all followers have.
     Collected(Vec<Deletion>),
@@ -211,8 +218,11 @@ impl News {
                 let collect = |Deletion { key, stamp }: &Deletion| Event::Collect { key: key.clone(), stamp: *stamp };
                 deletions.iter().map(collect).collect()
             }
-            Self::Forgot(follower) => vec![Event::Forgot { follower: *follower }],
-            Self::Astray { follower, by } => vec![Event::Astray { follower: *follower, by: *by }],
+            Self::Forgot { ended, .. } => vec![Event::Forgot { follower: ended.follower() }],
+            Self::Astray { follower, by, lost } => {
+                let astray = Event::Astray { follower: *follower, by: *by };
+                [astray].into_iter().chain(lost.map(|lost| Event::Forgot { follower: lost.follower() })).collect()
+            }
         }
     }
 }

@@ -276,10 +276,10 @@ impl<'a> Step<'a> {
             News::Serving(epoch) => format!("the leader serves in epoch {}", epoch.get()),
             News::SteppedDown { from, .. } => format!("the leader steps down from epoch {}", from.get()),
             News::CaughtUp { follower, .. } => format!("the leader knows that {follower} is up to date"),
-            News::Forgot(follower) => format!("the leader learns that {follower} has restarted"),
+            News::Forgot { follower, .. } => format!("the leader learns that {follower} has restarted"),
             News::Collected(deletions) => format!("the leader forgets {} deletions", deletions.len()),
             News::Legacy(follower) => format!("{follower} does not know epochs"),
-            News::Astray { follower, by } => format!("{by} answers in place of {follower}"),
+            News::Astray { follower, by, .. } => format!("{by} answers in place of {follower}"),
         });
     }
 
