@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use semisync::check::{Finding, Property};
 use semisync::core::Rule;
-use semisync::sim::exhaustive::{Bound, Bounds, FaultBudgets, Progress, Scope, Search, confirm, search};
+use semisync::sim::exhaustive::{Bound, Bounds, FaultBudgets, Order, Progress, Scope, Search, confirm, search};
 use semisync::sim::scenario::{Expect, RuleSet, RulesSpec, Scenario};
 
 /// Far above what any search of these tests meets.
@@ -35,7 +35,7 @@ fn safe(name: &str) -> Scope {
 }
 
 fn searched(scope: &Scope) -> Search {
-    let search = search(scope, BOUNDS, 2, |_| ControlFlow::Continue(())).expect("a search");
+    let search = search(scope, BOUNDS, Order::BreadthFirst, 2, |_| ControlFlow::Continue(())).expect("a search");
     assert!(search.is_exhausted(), "{:?}", search.progress);
     search
 }
@@ -149,22 +149,40 @@ fn the_number_of_states_of_a_scope() {
 #[test]
 fn a_bound_ends_a_search_and_is_named() {
     let scope = scope("safe-3-writes-quorum-2");
-    let bounded = |bounds| search(&scope, bounds, 2, |_| ControlFlow::Continue(())).expect("a search").bound;
+    let bounded =
+        |bounds| search(&scope, bounds, Order::BreadthFirst, 2, |_| ControlFlow::Continue(())).expect("a search").bound;
     assert_eq!(bounded(Bounds { depth: Some(5), ..BOUNDS }), Some(Bound::Depth));
     assert_eq!(bounded(Bounds { states: 1000, ..BOUNDS }), Some(Bound::States));
     let small = self::scope("resend-missed");
     let depth = searched(&small).progress.depth;
     let at = |depth| {
-        search(&small, Bounds { depth: Some(depth), ..BOUNDS }, 1, |_| ControlFlow::Continue(()))
+        search(&small, Bounds { depth: Some(depth), ..BOUNDS }, Order::BreadthFirst, 1, |_| ControlFlow::Continue(()))
             .expect("a search")
             .bound
     };
     assert_eq!((at(depth), at(depth - 1)), (None, Some(Bound::Depth)), "a bound that is not met is none");
     let first = Bounds { first_violation: true, ..BOUNDS };
     assert_eq!(
-        search(&small, first, 2, |_| ControlFlow::Continue(())).expect("a search").bound,
+        search(&small, first, Order::BreadthFirst, 2, |_| ControlFlow::Continue(())).expect("a search").bound,
         Some(Bound::FirstViolation)
     );
+}
+
+/// Whichever way they are come to, the states are the same, and the run that is told is as short.
+#[test]
+fn the_order_of_a_search_changes_nothing_but_the_way() {
+    for name in ["safe-quorum-change", "resend-missed", "keep-quorum"] {
+        let scope = scope(name);
+        let in_order = |order| search(&scope, BOUNDS, order, 2, |_| ControlFlow::Continue(())).expect("a search");
+        let [broad, deep] = [Order::BreadthFirst, Order::DepthFirst].map(in_order);
+        assert!(broad.is_exhausted() && deep.is_exhausted(), "{name}");
+        assert_eq!(broad.progress.unique, deep.progress.unique, "{name}");
+        assert_eq!(broad.violated(), deep.violated(), "{name}");
+        let lengths = |search: &Search| -> Vec<usize> {
+            search.counterexamples.iter().map(|found| if found.is_shortest { found.actions.len() } else { 0 }).collect()
+        };
+        assert_eq!(lengths(&broad), lengths(&deep), "{name}");
+    }
 }
 
 /// Convergence is judged where a run has come to rest: where none has, it does not hold, it was not looked at.
@@ -172,7 +190,7 @@ fn a_bound_ends_a_search_and_is_named() {
 fn what_was_not_judged_does_not_hold() {
     let scope = scope("resend-missed");
     let convergence = |bounds| {
-        let search = search(&scope, bounds, 2, |_| ControlFlow::Continue(())).expect("a search");
+        let search = search(&scope, bounds, Order::BreadthFirst, 2, |_| ControlFlow::Continue(())).expect("a search");
         let verdict = search.verdicts().into_iter().find(|verdict| verdict.property == Property::Convergence);
         verdict.expect("it is one of them").finding
     };
@@ -186,7 +204,8 @@ fn whoever_watches_can_end_a_search() {
     let scope = scope("safe-3-writes-quorum-2");
     let stop =
         |progress: Progress| if progress.unique > 1000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let search = search(&scope, Bounds { states: usize::MAX, ..BOUNDS }, 2, stop).expect("a search");
+    let search =
+        search(&scope, Bounds { states: usize::MAX, ..BOUNDS }, Order::BreadthFirst, 2, stop).expect("a search");
     assert_eq!((search.bound, search.violated()), (Some(Bound::Watcher), Vec::new()));
 }
 
@@ -196,7 +215,8 @@ fn what_was_found_before_a_bound_is_told() {
     scenario.cluster.rules = RulesSpec::Without { off: vec![Rule::CompareStamps] };
     let scope = Scope::new(scenario, FaultBudgets::default()).expect("a scope");
     let search =
-        search(&scope, Bounds { states: 20_000, ..BOUNDS }, 2, |_| ControlFlow::Continue(())).expect("a search");
+        search(&scope, Bounds { states: 20_000, ..BOUNDS }, Order::BreadthFirst, 2, |_| ControlFlow::Continue(()))
+            .expect("a search");
     assert_eq!(search.bound, Some(Bound::States));
     let found = search.of(Property::MonotonicState).expect("it takes few steps");
     assert_eq!((found.steps.len(), found.is_shortest), (4, true), "{found:?}");

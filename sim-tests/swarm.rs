@@ -157,7 +157,7 @@ fn sixty_seeds_try_everything_in(engine: Engine, everything: usize) {
     assert_eq!(names(&exercise.missing(&generator)), "");
     let with_crashes = Generator { crashes: true, ..generator };
     let of_crashes = match engine {
-        Engine::Core => "crash restart replace quorum recover bootstrap step-down install interrupt",
+        Engine::Core => "crash restart replace quorum recover bootstrap step-down interrupt",
         Engine::Turmoil => "crash restart quorum recover bootstrap install interrupt",
     };
     assert_eq!(names(&exercise.missing(&with_crashes)), of_crashes);

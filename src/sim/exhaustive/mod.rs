@@ -20,6 +20,6 @@ pub use action::{Action, Fate, Parcel};
 pub use confirm::{Confirmation, confirm};
 pub use model::Exhaustive;
 pub use scope::{FaultBudgets, JUDGED, Scope, ScopeError};
-pub use search::{Bound, Bounds, Counterexample, Progress, Search, SearchError, search};
+pub use search::{Bound, Bounds, Counterexample, Order, Progress, Search, SearchError, search};
 pub use serve::serve;
 pub use state::State;

@@ -30,6 +30,16 @@ pub struct Bounds {
     pub first_violation: bool,
 }
 
+/// In which order a search visits states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Those after few actions first.
+    BreadthFirst,
+    /// One run to its end, then the next. Only what is left to be done on the way there is kept whole, so that a state takes a
+    /// twentieth of the memory.
+    DepthFirst,
+}
+
 /// What ended a search before it had seen everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
@@ -134,32 +144,35 @@ impl Search {
     }
 }
 
-/// Visits every state of the scope, breadth first, in so many threads. `watch` is told how far it has come, some hundred
-/// times a second, and ends the search by [`ControlFlow::Break`].
+/// Visits every state of the scope in so many threads. `watch` is told how far it has come, some hundred times a second, and
+/// ends the search by [`ControlFlow::Break`]. Together with [`Order::DepthFirst`], [`Bounds::depth`] leaves out states that are
+/// near, where they were first come to by a long way.
 ///
 /// # Errors
 /// [`SearchError`].
 pub fn search(
     scope: &Scope,
     bounds: Bounds,
+    order: Order,
     threads: usize,
     mut watch: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Search, SearchError> {
     let finish = if bounds.first_violation { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
-    let first = run(scope, bounds, threads, finish, &mut watch)?;
+    let first = run(scope, bounds, (order, threads), finish, &mut watch)?;
     let mut shortest = Vec::new();
-    if threads > 1 && !first.paths.is_empty() {
+    let keeps_to_the_breadth = threads == 1 && order == Order::BreadthFirst;
+    if !keeps_to_the_breadth && !first.paths.is_empty() {
         // Several threads run ahead of one another, so a shorter run may exist. One thread keeps to the breadth.
         let names = first.paths.iter().map(|(property, _)| property.name());
         let longest = first.paths.iter().map(|(_, path)| path.len()).max();
         let again = Bounds { depth: longest, first_violation: false, ..bounds };
         let finish = HasDiscoveries::AllOf(BTreeSet::from_iter(names));
-        shortest = run(scope, again, 1, finish, &mut watch)?.paths;
+        shortest = run(scope, again, (Order::BreadthFirst, 1), finish, &mut watch)?.paths;
     }
     let model = Exhaustive::new(scope.clone());
     let counterexample = |(property, path): (Property, Vec<Action>)| {
         let shorter = shortest.iter().find(|(other, _)| *other == property).map(|(_, path)| path.clone());
-        let is_shortest = threads == 1 || shorter.is_some();
+        let is_shortest = keeps_to_the_breadth || shorter.is_some();
         tell(&model, property, shorter.unwrap_or(path), is_shortest)
     };
     let counterexamples = first.paths.into_iter().map(counterexample).collect();
@@ -177,7 +190,7 @@ struct Pass {
 fn run(
     scope: &Scope,
     bounds: Bounds,
-    threads: usize,
+    (order, threads): (Order, usize),
     finish: HasDiscoveries,
     watch: &mut impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Pass, SearchError> {
@@ -187,7 +200,10 @@ fn run(
         // stateright counts states, and looks at none as deep as its target.
         builder = builder.target_max_depth(depth + 2);
     }
-    let mut checker = builder.spawn_bfs();
+    let mut checker: Box<dyn Checker<Exhaustive>> = match order {
+        Order::BreadthFirst => Box::new(builder.spawn_bfs()),
+        Order::DepthFirst => Box::new(builder.spawn_dfs()),
+    };
     let handles = checker.handles();
     let (sender, ended) = mpsc::channel();
     thread::spawn(move || {
@@ -202,7 +218,7 @@ fn run(
     };
     let mut bound = None;
     let results = loop {
-        let so_far = progress(&checker);
+        let so_far = progress(&*checker);
         let goes_on = watch(so_far).is_continue();
         if bound.is_none() {
             bound = reached(bounds, so_far).or((!goes_on).then_some(Bound::Watcher));
@@ -217,7 +233,7 @@ fn run(
     for result in results {
         result.map_err(|panic| SearchError::Panicked(said(panic.as_ref())))?;
     }
-    let reached = progress(&checker);
+    let reached = progress(&*checker);
     let rested = checker.model().rested.load(Ordering::Relaxed);
     // To tell a path, its steps are taken again.
     checker.model().stopped.store(false, Ordering::Relaxed);
