@@ -53,6 +53,9 @@ impl Leader {
             uncommitted.is_stored_by(follower).hash(state);
         }
         self.collection.as_ref().map(|collection| collection.is_forgotten_by(follower)).hash(state);
+        if let Phase::Starting(start) = &self.phase {
+            start.behaviour_to(follower).hash(state);
+        }
         let peer = &self.peers[follower.index()];
         // Rounds count only by which of them came later, and only where somebody waits for one.
         let waits = !self.serves() || self.needs_affirmation();

@@ -33,6 +33,8 @@ pub(super) struct Start {
     merged: Store,
     /// What the stores come to that have been read completely.
     read: Vec<Summary>,
+    /// Those that have promised, in the order of their first promises: that of who was there first is read first.
+    promised: Vec<FollowerId>,
     /// Whose store is being read.
     source: Option<FollowerId>,
     /// The last epoch in which any of those whose stores were read was brought up to date. What is of an earlier one and was
@@ -76,10 +78,23 @@ impl Start {
         self.source == Some(id)
     }
 
-    /// Everything that decides what is done next.
+    /// A follower has promised.
+    pub(super) fn note_promise(&mut self, by: FollowerId) {
+        if !self.promised.contains(&by) {
+            self.promised.push(by);
+        }
+    }
+
+    /// Everything that decides what is done next, but for what concerns single followers.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { stage, merged, read, source, since, found, accepts_loss } = self;
-        (stage, merged, read, source, since, found, accepts_loss)
+        let Self { stage, merged, read, since, found, accepts_loss, promised: _, source: _ } = self;
+        (stage, merged, read, since, found, accepts_loss)
+    }
+
+    /// What decides what is done next with a follower.
+    pub(super) fn behaviour_to(&self, id: FollowerId) -> impl std::hash::Hash + use<> {
+        let place = self.promised.iter().position(|promised| *promised == id);
+        (!self.has_recovered()).then_some((place, self.source == Some(id)))
     }
 }
 
@@ -92,6 +107,7 @@ impl Leader {
             stage: Stage::Gathering,
             merged: Store::default(),
             read: vec![Summary::default()],
+            promised: Vec::new(),
             source: None,
             since: Epoch::ZERO,
             found: Summary::default(),
@@ -240,17 +256,17 @@ impl Leader {
         self.basis(|_| true)?;
         let wanted = self.promised_by(|promised| self.remembers(promised) && !self.is_read(promised));
         let is_wanted = |id: &FollowerId| wanted.contains(*id);
-        start.source.filter(is_wanted).or_else(|| self.followers().find(is_wanted))
+        start.source.filter(is_wanted).or_else(|| start.promised.iter().copied().find(is_wanted))
     }
 
     /// The follower whose store is being read does not answer: another one is read meanwhile, if there is one.
     pub(super) fn source_is_silent(&mut self, id: FollowerId) {
         let wanted = self.promised_by(|promised| self.remembers(promised) && !self.is_read(promised));
-        let after = self.followers().skip(id.index() + 1).chain(self.followers());
-        let next = after.into_iter().find(|other| *other != id && wanted.contains(*other));
         if let Phase::Starting(start) = &mut self.phase
             && start.source == Some(id)
         {
+            let after = start.promised.iter().skip_while(|other| **other != id).chain(&start.promised);
+            let next = after.copied().find(|other| *other != id && wanted.contains(*other));
             start.source = next.or(start.source);
         }
     }

@@ -41,8 +41,6 @@ pub(super) struct Link {
     pub(super) pushes: u64,
     /// Whether something about it is to be found out at once.
     in_doubt: bool,
-    /// Whether it is to be asked something though it is not time.
-    is_due: bool,
     /// Whether its buckets are to be compared.
     compare: bool,
     /// Whether it has been told that the recovery is complete.
@@ -305,6 +303,9 @@ impl Leader {
         let needs_round = self.round + 1;
         if standing == Standing::Recovering && !self.is_gathering() {
             self.round += 1;
+        }
+        if let Phase::Starting(start) = &mut self.phase {
+            start.note_promise(from);
         }
         let link = &mut self.peers[from.index()].link;
         let (differs, read_to) = (false, None);

@@ -6,6 +6,8 @@
 mod action;
 mod confirm;
 mod export;
+#[cfg(test)]
+mod futures;
 mod judge;
 mod memory;
 mod model;

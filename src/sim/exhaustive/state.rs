@@ -213,7 +213,7 @@ impl State {
         self.ghost.records.iter().position(is_it)
     }
 
-    fn fingerprint(&self) -> u64 {
+    pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()

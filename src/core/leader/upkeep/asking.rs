@@ -16,22 +16,22 @@ impl Leader {
         let link = &mut self.peers[to.index()].link;
         if link.ask_at.is_some() {
             link.not_before = Duration::ZERO;
-            link.is_due = true;
-            self.attend(now, to);
+            self.ask_or_arrange(now, to, true);
+            self.look_for_next_ask();
         }
     }
 
     /// Asks every follower what is to be asked now.
     pub(in crate::core::leader) fn attend_to_all(&mut self, now: Duration) {
         for to in self.followers() {
-            self.ask_or_arrange(now, to);
+            self.ask_or_arrange(now, to, false);
         }
         self.look_for_next_ask();
     }
 
     /// Asks a follower what is to be asked now, or arranges for it to be asked when it is time.
     pub(in crate::core::leader) fn attend(&mut self, now: Duration, to: FollowerId) {
-        self.ask_or_arrange(now, to);
+        self.ask_or_arrange(now, to, false);
         self.look_for_next_ask();
     }
 
@@ -40,14 +40,14 @@ impl Leader {
         self.next_ask = asks.min().unwrap_or(Duration::MAX);
     }
 
-    fn ask_or_arrange(&mut self, now: Duration, to: FollowerId) {
-        let urgent = self.is_urgent(to);
+    fn ask_or_arrange(&mut self, now: Duration, to: FollowerId, at_once: bool) {
+        let urgent = at_once || self.is_urgent(to);
         let link = &mut self.peers[to.index()].link;
         link.ask_at = None;
         if link.call.is_some() {
             return;
         }
-        let due = if urgent || std::mem::take(&mut link.is_due) {
+        let due = if urgent {
             link.not_before
         } else {
             link.not_before.max((link.heard_at + HEARTBEAT).min(link.asked_at + COMPARISON))
