@@ -301,7 +301,7 @@ fn what_turmoil_cannot_run_is_of_the_core_engine_only() {
     let directory = tempfile::tempdir().expect("a directory");
     let (code, text, _) = run(directory.path(), &["swarm", "--seeds", &seed, "--off", "compare-stamps"]);
     assert_eq!(code, Some(1), "{text}");
-    let says = format!("  CORE-ONLY: turmoil does not find it in the one seed that was tried; seed {seed}: fault ");
+    let says = format!("  CORE-ONLY: turmoil cannot play it; seed {seed}: fault ");
     assert!(text.contains(&says) && text.contains(" needs the core engine (--engine core)"), "{text}");
     assert!(text.lines().last().is_some_and(|line| line.ends_with(" --engine core")), "{text}");
 }

@@ -114,7 +114,7 @@ impl Keeper {
             let standing = match &wrong.confirmation {
                 None => String::new(),
                 Some(Confirmation::Confirmed) => " CONFIRMED in turmoil".to_owned(),
-                Some(Confirmation::CoreOnly(why)) => format!(" CORE-ONLY: {why}"),
+                Some(Confirmation::CoreOnly(why) | Confirmation::Unplayable(why)) => format!(" CORE-ONLY: {why}"),
             };
             let lines = wrong.evidence.iter().flat_map(|sentence| sentence.lines());
             let lines = lines.map(|line| format!("#   {line}\n"));

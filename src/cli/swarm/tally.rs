@@ -135,26 +135,39 @@ impl Failures {
         let answered: BTreeMap<u64, &Confirmation> =
             self.asked.iter().filter_map(|(seed, answer)| Some((*seed, answer.as_ref()?))).collect();
         let of_first = match answered.get(&self.first) {
-            Some(Confirmation::CoreOnly(why)) => format!("seed {}: {why}", self.first),
+            Some(Confirmation::CoreOnly(why) | Confirmation::Unplayable(why)) => {
+                format!("; seed {}: {why}", self.first)
+            }
             _ => String::new(),
         };
+        let unplayable = answered.values().filter(|answer| matches!(answer, Confirmation::Unplayable(_))).count();
         let confirmed = answered.iter().filter(|(_, answer)| ***answer == Confirmation::Confirmed);
         let confirmed: Vec<u64> = confirmed.map(|(seed, _)| *seed).collect();
-        let (asked, tried) = (self.asked.len(), answered.len());
+        let (asked, played) = (self.asked.len(), answered.len() - unplayable);
         let tried =
-            if tried == 1 { "the one seed that was tried".into() } else { format!("{tried} seeds that were tried") };
-        Some(match (asked, answered.len(), confirmed.as_slice()) {
+            if played == 1 { "the one seed that was tried".into() } else { format!("{played} seeds that were tried") };
+        let rest = match (unplayable, played) {
+            (0, _) => String::new(),
+            (1, 0) => "turmoil cannot play it".to_owned(),
+            (_, 0) => format!("turmoil can play none of {unplayable} seeds"),
+            _ => format!(", and cannot play {unplayable} more"),
+        };
+        Some(match (asked, played, confirmed.as_slice()) {
             (0, ..) => return None,
-            (_, 0, _) => "not tried in turmoil".to_owned(),
-            (_, 1, []) => format!("CORE-ONLY: turmoil does not find it in {tried}; {of_first}"),
-            (.., []) => format!("CORE-ONLY: turmoil finds it in none of {tried}; {of_first}"),
-            (_, 1, _) => format!("CONFIRMED: turmoil finds it in {tried}"),
+            (_, 0, _) if unplayable == 0 => "not tried in turmoil".to_owned(),
+            (_, 0, _) => format!("CORE-ONLY: {rest}{of_first}"),
+            (_, 1, []) => format!("CORE-ONLY: turmoil does not find it in {tried}{rest}{of_first}"),
+            (.., []) => format!("CORE-ONLY: turmoil finds it in none of {tried}{rest}{of_first}"),
+            (_, 1, [first]) if *first == self.first => format!("CONFIRMED: turmoil finds it in {tried}{rest}"),
+            (_, 1, [first]) => format!("CONFIRMED: turmoil finds it in {tried}, {first}{rest}{of_first}"),
             (.., [first, ..]) if *first == self.first => {
-                format!("CONFIRMED: turmoil finds it in {} of {tried}", confirmed.len())
+                format!("CONFIRMED: turmoil finds it in {} of {tried}{rest}", confirmed.len())
             }
             (.., [first, ..]) => {
                 let count = confirmed.len();
-                format!("CONFIRMED: turmoil finds it in {count} of {tried}, of which {first} is the first; {of_first}")
+                format!(
+                    "CONFIRMED: turmoil finds it in {count} of {tried}{rest}, of which {first} is the first{of_first}"
+                )
             }
         })
     }
@@ -219,7 +232,23 @@ mod tests {
             failures.standing().expect("they are asked")
         };
         let core_only = || Some(Confirmation::CoreOnly("no pause".into()));
+        let unplayable = || Some(Confirmation::Unplayable("no clock".into()));
         assert_eq!(after(3, None), "not tried in turmoil");
+        assert_eq!(after(3, unplayable()), "CORE-ONLY: turmoil cannot play it; seed 3: no clock");
+        assert_eq!(after(9, unplayable()), "CORE-ONLY: turmoil can play none of 2 seeds; seed 3: no clock");
+        assert_eq!(
+            after(9, core_only()),
+            "CORE-ONLY: turmoil does not find it in the one seed that was tried, and cannot play 1 more; seed 3: no clock"
+        );
+        assert_eq!(
+            after(9, Some(Confirmation::Confirmed)),
+            "CONFIRMED: turmoil finds it in the one seed that was tried, 9, and cannot play 1 more; seed 3: no clock"
+        );
+        failures.asked.clear();
+        let mut after = |seed, answer| {
+            failures.asked.insert(seed, answer);
+            failures.standing().expect("they are asked")
+        };
         assert_eq!(
             after(3, core_only()),
             "CORE-ONLY: turmoil does not find it in the one seed that was tried; seed 3: no pause"

@@ -25,8 +25,10 @@ pub enum Retrial {
 pub enum Confirmation {
     /// Real nodes do the same wrong.
     Confirmed,
-    /// They do not, or were not asked, for this reason.
+    /// They do not, for this reason.
     CoreOnly(String),
+    /// They cannot do what the scenario says, for this reason.
+    Unplayable(String),
 }
 
 /// Runs each scenario again in turmoil, with its own seed, `jobs` at a time. What came of them is told by their seeds, in
@@ -66,7 +68,7 @@ impl Retrial {
             }
             (Self::Ran(_), None) => "in turmoil it comes to its end".to_owned(),
             (Self::Broke(why), Some(_)) => format!("in turmoil it does not come to its end: {why}"),
-            (Self::Refused(why), _) => why.clone(),
+            (Self::Refused(why), _) => return Confirmation::Unplayable(why.clone()),
         };
         Confirmation::CoreOnly(reason)
     }
@@ -87,6 +89,7 @@ mod tests {
         assert_eq!(Retrial::Broke("x".into()).confirms(None), Confirmation::Confirmed);
         let broke = core_only("in turmoil it does not come to its end: x");
         assert_eq!(Retrial::Broke("x".into()).confirms(Some(Property::Bounds)), broke);
-        assert_eq!(Retrial::Refused("no".into()).confirms(Some(Property::Bounds)), core_only("no"));
+        let unplayable = Confirmation::Unplayable("no".into());
+        assert_eq!(Retrial::Refused("no".into()).confirms(Some(Property::Bounds)), unplayable);
     }
 }
