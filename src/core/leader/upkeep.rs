@@ -143,7 +143,7 @@ impl Link {
         let call = self.call.as_ref().map(|call| (call.epoch, age(call.round), call.summary, call.says_recovered));
         // Where no time passes a pause is over when its timer goes off, and not before.
         let pauses = (!self.not_before.is_zero(), self.answers());
-        (promised, self.promised_as, sync, call, self.in_doubt, self.compare, self.knows_recovered, pauses)
+        (promised, self.promised_as, sync, call, self.in_doubt, self.compare, self.knows_recovered, self.pushes, pauses)
     }
 }
 

@@ -54,7 +54,7 @@ fn where_leaders_start() {
 #[test]
 fn where_a_follower_loses_its_memory() {
     let text = r#"
-        name = "a loss of memory on either side"
+        name = "a loss of memory"
         [cluster]
         followers = 2
         write_quorum = 1
@@ -62,8 +62,6 @@ fn where_a_follower_loses_its_memory() {
         set = "x"
         [[fault]]
         crash = "f1"
-        [[fault]]
-        crash = "leader"
     "#;
     each_state_has_one_future(Scenario::from_toml(text).unwrap());
 }
