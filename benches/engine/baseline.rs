@@ -80,7 +80,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
     };
     let mut leader = Leader::new(config);
     let mut followers: Vec<Follower> =
-        FollowerId::first(race.followers).map(|_| Follower::new(Incarnation(0), Rules::SAFE)).collect();
+        FollowerId::first(race.followers).map(|id| Follower::new(Incarnation::nth(id, 0), Rules::SAFE)).collect();
     assemble(&mut leader, |id, question, events| followers[id.index()].ask(question, events), |_, _| {});
     let mut simulation = Simulation {
         now: Duration::ZERO,
@@ -197,7 +197,7 @@ impl Simulation {
                     self.push(self.now + fate.delay + LINK, Event::Arrive(message));
                 }
                 // Whether followers are there is not asked here.
-                Output::Ask(_) | Output::Tell(_) | Output::Read(..) => {}
+                Output::Ask(_) | Output::Tell(_) | Output::Reconnect(_) | Output::Read(..) => {}
                 Output::Complete(completion) => {
                     let (write, ok, confirmations) = (completion.write, completion.ok, completion.confirmations);
                     assert!(ok, "no write misses its quorum");
