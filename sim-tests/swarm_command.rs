@@ -270,7 +270,11 @@ fn real_nodes_confirm_what_the_core_engine_finds() {
             }
             let violated =
                 turmoil.as_ref().is_ok_and(|run| run.violations().any(|violated| violated.name() == property));
-            let says = if violated { ": CONFIRMED in turmoil" } else { ": CORE-ONLY: " };
+            let says = match (violated, corpus::is_for_core_alone(&scenario)) {
+                (true, _) => ": CONFIRMED in turmoil",
+                (false, true) => ": CORE-ONLY, for turmoil cannot play it: ",
+                (false, false) => ": CORE-ONLY: ",
+            };
             assert!(line.contains(says), "{line}, but violated in turmoil: {violated}");
             confirmed += usize::from(violated);
             core_only += usize::from(!violated);

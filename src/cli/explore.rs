@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = budget())]
     late: Option<u8>,
     /// Follow each run to its end before the next: a state takes a twentieth of the memory. What is found is made as short as can
-    /// be by a search breadth first
+    /// be by a search breadth first, of up to four million states
     #[arg(long, conflicts_with = "max_depth")]
     depth_first: bool,
     /// End after so many different states. A million take 0.8 GB, and up to 2 GB with more followers that are told apart

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ask::{Configuration, LeaderId, Standing};
+use super::ask::{Configuration, Incarnation, LeaderId, Standing};
 use super::resend::Resender;
 use super::store::Store;
 use super::{Limits, Message, Rules, Update};
@@ -76,6 +76,8 @@ pub struct Leader {
     epoch: Epoch,
     phase: Phase,
     contest: Contest,
+    /// The lives of followers that have promised its epoch, under whatever names; of many, the last of each name.
+    lives: BTreeSet<Incarnation>,
     /// How often it has begun to ask everybody whether its epoch still stands.
     round: u64,
     /// How many questions it has asked.
@@ -170,6 +172,7 @@ impl Leader {
             epoch: Epoch::FIRST,
             phase: Phase::Serving,
             contest: Contest::default(),
+            lives: BTreeSet::new(),
             round: 0,
             asked: 0,
             next_ask: Duration::MAX,

@@ -119,11 +119,34 @@ fn a_node_that_is_first_found_under_a_wrong_name_comes_to_its_own() {
     let (mut leader, mut followers) = cluster(config(3, 2, 0));
     assert!(set(&mut leader, &mut followers, "x", "1", &[F1, F2, F3]));
     followers[F2.index()] = super::testing::follower_in(F2, 1, Rules::SAFE);
+    let epoch = leader.epoch();
     talk(&mut leader, &mut followers, [F2, F2, F3], SECOND, 10 * SECOND);
     assert_eq!(count(&leader), 1, "f3 alone cannot say that no other leader has begun");
     talk(&mut leader, &mut followers, [F1, F2, F3], 10 * SECOND, 60 * SECOND);
     assert_eq!(count(&leader), 3);
+    assert_eq!(leader.epoch(), epoch, "a life that was known before is no other leader's");
     for follower in &followers {
         assert!(follower.get(&Key::new("x").unwrap()).is_some());
     }
+}
+
+/// A node that has moved to another name answers under that one only: the old one leads nowhere.
+#[test]
+fn a_node_may_move_to_a_name_that_is_free() {
+    let (mut leader, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut leader, &mut followers, "x", "1", &[F1, F2, F3]));
+    let epoch = leader.epoch();
+    let mut now = SECOND;
+    while now < 60 * SECOND {
+        now += Duration::from_millis(1);
+        leader.handle_timeout(now);
+        for call in calls(&mut leader) {
+            let host = [None, Some(F1), Some(F3)][call.to.index()];
+            let asked = host
+                .map_or(Asked::Lost, |host| Asked::Answered(followers[host.index()].ask(&call.ask, &mut Vec::new())));
+            leader.handle_answer(now, call.to, call.number, asked);
+        }
+    }
+    let current: Vec<bool> = leader.status().map(|status| status.current).collect();
+    assert_eq!((current, leader.epoch()), (vec![false, true, true], epoch));
 }

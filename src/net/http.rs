@@ -144,7 +144,15 @@ pub struct HttpClient<T> {
 #[derive(Debug)]
 struct Shared<T> {
     transport: T,
-    idle: Mutex<BTreeMap<HostPort, Vec<Connection>>>,
+    hosts: Mutex<BTreeMap<HostPort, Host>>,
+}
+
+/// What is kept of a host.
+#[derive(Debug, Default)]
+struct Host {
+    idle: Vec<Connection>,
+    /// How often it is to be looked up anew: connections that were made before are not kept.
+    disconnected: u64,
 }
 
 /// An open connection. Dropping it closes it, whatever is still under way on it.
@@ -152,13 +160,15 @@ struct Shared<T> {
 struct Connection {
     sender: SendRequest<Body>,
     last_used: Instant,
+    /// [`Host::disconnected`] when it began to be made.
+    made_in: u64,
     _driver: AbortOnDropHandle<()>,
 }
 
 impl<T: Transport> HttpClient<T> {
     /// A client without any connection yet.
     pub fn new(transport: T) -> Self {
-        Self { shared: Arc::new(Shared { transport, idle: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { transport, hosts: Mutex::default() }) }
     }
 
     /// Sends a request and waits for the whole answer. Past `deadline`, counted from now, the connection is dropped:
@@ -199,9 +209,12 @@ impl<T: Transport> HttpClient<T> {
         Ok(StreamedAnswer { status, body: response.into_body(), patience, _connection: connection })
     }
 
-    /// Closes the connections to a host that nobody uses now: the next request looks it up anew.
+    /// The next request to this host looks it up anew. The connections to it are closed, those in use once they are not any more.
     pub fn disconnect(&self, host: &HostPort) {
-        self.lock_idle().remove(host);
+        let mut hosts = self.lock_hosts();
+        let host = hosts.entry(host.clone()).or_default();
+        host.disconnected += 1;
+        host.idle.clear();
     }
 
     /// Sends a request on a kept connection or a new one, and waits for the head of the answer.
@@ -232,6 +245,7 @@ impl<T: Transport> HttpClient<T> {
     }
 
     async fn connect(&self, to: &HostPort, at: Instant) -> Result<Connection, HttpError> {
+        let made_in = self.lock_hosts().get(to).map_or(0, |host| host.disconnected);
         let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
         let stream = timeout_at(at, self.shared.transport.connect(to)).await.map_err(timed_out);
         let stream = stream.and_then(|connected| connected).map_err(HttpError::Connect)?;
@@ -239,14 +253,14 @@ impl<T: Transport> HttpClient<T> {
         let (sender, driver) = handshake.map_err(HttpError::Disconnect)?;
         // An error of the connection reaches us as the error of the request that is under way on it.
         let driver = tokio::spawn(async move { drop(driver.await) });
-        Ok(Connection { sender, last_used: Instant::now(), _driver: AbortOnDropHandle::new(driver) })
+        Ok(Connection { sender, last_used: Instant::now(), made_in, _driver: AbortOnDropHandle::new(driver) })
     }
 
     /// The connection that was used last, so that the others grow old and are closed. One that is still busy with a body
     /// which the other side never read does not become ready, and is dropped at the deadline.
     async fn take_idle(&self, to: &HostPort, at: Instant) -> Option<Connection> {
         loop {
-            let mut connection = self.lock_idle().get_mut(to)?.pop()?;
+            let mut connection = self.lock_hosts().get_mut(to)?.idle.pop()?;
             let is_fresh = connection.last_used.elapsed() < MAX_IDLE_TIME;
             if is_fresh && matches!(timeout_at(at, connection.sender.ready()).await, Ok(Ok(()))) {
                 return Some(connection);
@@ -256,18 +270,19 @@ impl<T: Transport> HttpClient<T> {
 
     fn keep(&self, to: &HostPort, mut connection: Connection) {
         connection.last_used = Instant::now();
-        let mut idle = self.lock_idle();
-        if !idle.contains_key(to) {
-            idle.insert(to.clone(), Vec::new());
+        let mut hosts = self.lock_hosts();
+        if !hosts.contains_key(to) {
+            hosts.insert(to.clone(), Host::default());
         }
-        let kept = idle.get_mut(to).expect("just inserted");
-        if kept.len() < MAX_IDLE && !connection.sender.is_closed() {
-            kept.push(connection);
+        let host = hosts.get_mut(to).expect("just inserted");
+        let is_good = connection.made_in == host.disconnected && !connection.sender.is_closed();
+        if is_good && host.idle.len() < MAX_IDLE {
+            host.idle.push(connection);
         }
     }
 
-    fn lock_idle(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostPort, Vec<Connection>>> {
+    fn lock_hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostPort, Host>> {
         // Nothing that holds the lock can leave the map half-changed, so a panic elsewhere does not spoil it.
-        self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -323,7 +323,7 @@ impl Replicator {
             News::Forgot { follower, .. } => {
                 warn!(
                     follower = name(follower),
-                    "the follower has restarted and lost its memory; it is brought up to date"
+                    "the follower has started anew, without its memory, or another node has its name; it is brought up to date"
                 );
             }
             News::Astray { follower, by, .. } => warn!(

@@ -114,7 +114,8 @@ impl Keeper {
             let standing = match &wrong.confirmation {
                 None => String::new(),
                 Some(Confirmation::Confirmed) => " CONFIRMED in turmoil".to_owned(),
-                Some(Confirmation::CoreOnly(why) | Confirmation::Unplayable(why)) => format!(" CORE-ONLY: {why}"),
+                Some(Confirmation::CoreOnly(why)) => format!(" CORE-ONLY: {why}"),
+                Some(Confirmation::Unplayable(why)) => format!(" CORE-ONLY, for turmoil cannot play it: {why}"),
             };
             let lines = wrong.evidence.iter().flat_map(|sentence| sentence.lines());
             let lines = lines.map(|line| format!("#   {line}\n"));

@@ -18,7 +18,7 @@ impl Leader {
             Phase::Starting(start) => start.behaviour().hash(state),
             Phase::Serving => state.write_u8(0),
         }
-        // Which tombstones are to be forgotten follows from the store. Searches have no retries, which are about names.
+        // The lives of followers are known by their names where names do not move. Which tombstones are to be forgotten follows from the store. Searches have no retries, which are about names.
         self.floor.hash(state);
         self.collection.as_ref().map(Collection::behaviour).hash(state);
         state.write_u64(self.last_write);

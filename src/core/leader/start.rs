@@ -114,9 +114,10 @@ impl Leader {
             accepts_loss: false,
         });
         self.collection = None;
+        self.lives.clear();
         for peer in &mut self.peers {
             (peer.link.promised, peer.link.promised_as) = (None, None);
-            peer.link.knows_recovered = false;
+            (peer.link.knows_recovered, peer.link.is_astray) = (false, false);
             // Whoever did not know epochs may be another program by now.
             peer.link.sync = Sync::Behind;
         }

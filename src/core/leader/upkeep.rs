@@ -18,6 +18,10 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often one is asked that is never silent, and how often its store is compared though something is always on its way.
 const COMPARISON: Duration = Duration::from_secs(10);
 
+/// How many lives are remembered of followers that start again and again. If one of them that is forgotten turns up under another
+/// name, the leader starts anew for nothing.
+const MOST_LIVES: usize = 1024;
+
 /// What a leader knows of a follower.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Link {
@@ -45,8 +49,8 @@ pub(super) struct Link {
     compare: bool,
     /// Whether it has been told that the recovery is complete.
     pub(super) knows_recovered: bool,
-    /// Whether another follower answered the last question to it.
-    is_astray: bool,
+    /// Whether another follower has answered a question to it since it last did itself.
+    pub(super) is_astray: bool,
 }
 
 /// What a follower said when it promised the epoch, and since.
@@ -180,6 +184,7 @@ impl Leader {
                 self.astray(now, from, by);
             }
             Asked::Answered(answer) => {
+                self.move_name(from, answer.incarnation);
                 let link = &mut self.peers[from.index()].link;
                 link.is_astray = false;
                 link.heard(now);
@@ -206,14 +211,25 @@ impl Leader {
         self.source_is_silent(from);
     }
 
-    /// The other follower that this life is known to be.
+    /// The other follower that this life is known to be, and answers as.
     pub(super) fn other_known_as(&self, id: FollowerId, incarnation: Incarnation) -> Option<FollowerId> {
+        self.other_name_of(id, incarnation).filter(|other| self.peers[other.index()].link.answers())
+    }
+
+    fn other_name_of(&self, id: FollowerId, incarnation: Incarnation) -> Option<FollowerId> {
         if !self.config.rules.tell_nodes_apart {
             return None;
         }
         let is_known =
             |peer: &Peer| peer.link.promised.as_ref().is_some_and(|promised| promised.incarnation == incarnation);
         self.followers().zip(&self.peers).find(|(other, peer)| *other != id && is_known(peer)).map(|(other, _)| other)
+    }
+
+    /// This life answers under this name. If it had another, that does not answer any more, and it is known by this one from now on.
+    fn move_name(&mut self, to: FollowerId, incarnation: Incarnation) {
+        if let Some(before) = self.other_name_of(to, incarnation) {
+            self.lose_memory_of(before);
+        }
     }
 
     /// Another follower answers where this one is looked for: names have come to lead to other nodes than they did, or two lead to
@@ -280,9 +296,8 @@ impl Leader {
     fn is_led_by_another(&self, from: FollowerId, incarnation: Incarnation, standing: Standing) -> bool {
         let promised_as = self.peers[from.index()].link.promised_as;
         let has_recovered = !matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());
-        // Two names may have changed places.
-        let is_known = self.config.rules.tell_nodes_apart
-            && self.peers.iter().any(|peer| peer.link.promised_as == Some(incarnation));
+        // It may have promised it under another name.
+        let is_known = self.config.rules.tell_nodes_apart && self.lives.contains(&incarnation);
         let is_new = promised_as.is_some_and(|promised_as| promised_as != incarnation) && !is_known;
         is_new && has_recovered && standing == Standing::Normal
     }
@@ -323,14 +338,12 @@ impl Leader {
             read_to,
             differs,
         });
+        link.promised_as = Some(incarnation);
         link.sync = Sync::Behind;
-        let known_as = link.promised_as.replace(incarnation);
-        // If it was known under another name, that has the life that this one had: they may have changed places.
-        let is_other =
-            |(place, peer): &(usize, &mut Peer)| *place != from.index() && peer.link.promised_as == Some(incarnation);
-        if let Some((_, other)) = self.peers.iter_mut().enumerate().find(is_other) {
-            other.link.promised_as = known_as;
+        if self.lives.len() >= MOST_LIVES {
+            self.lives = self.peers.iter().filter_map(|peer| peer.link.promised_as).collect();
         }
+        self.lives.insert(incarnation);
     }
 
     /// The follower is still there, and the promise stands.

@@ -177,7 +177,7 @@ pub enum News {
         /// The leader's epoch.
         epoch: Epoch,
     },
-    /// A follower is there again with an empty memory.
+    /// A follower has begun another life, with an empty memory, or is found under another name.
     Forgot {
         /// The follower.
         follower: FollowerId,

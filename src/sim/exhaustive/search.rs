@@ -14,6 +14,8 @@ use super::scope::{JUDGED, Scope};
 use super::state::State;
 use crate::check::{Finding, Property, Verdict};
 
+/// The most states that are kept to make what was found as short as can be.
+const MOST_IN_BREADTH: usize = 4_000_000;
 /// How often it is looked whether a bound has been reached.
 const WATCH: Duration = Duration::from_millis(10);
 
@@ -162,10 +164,12 @@ pub fn search(
     let mut shortest = Vec::new();
     let keeps_to_the_breadth = threads == 1 && order == Order::BreadthFirst;
     if !keeps_to_the_breadth && !first.paths.is_empty() {
-        // Several threads run ahead of one another, so a shorter run may exist. One thread keeps to the breadth.
+        // Several threads run ahead of one another, and depth first is no order of lengths, so a shorter run may exist. One thread
+        // keeps to the breadth, and to a number of states that memory has room for.
         let names = first.paths.iter().map(|(property, _)| property.name());
         let longest = first.paths.iter().map(|(_, path)| path.len()).max();
-        let again = Bounds { depth: longest, first_violation: false, ..bounds };
+        let states = bounds.states.min(MOST_IN_BREADTH);
+        let again = Bounds { states, depth: longest, first_violation: false, ..bounds };
         let finish = HasDiscoveries::AllOf(BTreeSet::from_iter(names));
         shortest = run(scope, again, (Order::BreadthFirst, 1), finish, &mut watch)?.paths;
     }

@@ -118,6 +118,7 @@ impl Exercised {
             Self::Crash | Self::Restart | Self::Quorum => generator.crashes,
             Self::Pause | Self::Clock | Self::Misdirect => generator.engine == Engine::Core,
             Self::Replace => generator.crashes && generator.engine == Engine::Core,
+            Self::Install if Self::Misdirect.is_possible(generator) => rules.recover_on_start,
             Self::Recover | Self::Bootstrap | Self::Install | Self::Interrupt => {
                 generator.crashes && rules.recover_on_start
             }
