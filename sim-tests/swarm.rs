@@ -132,7 +132,7 @@ fn reports(generator: &Generator, seeds: SeedRange, jobs: usize) -> Vec<SeedRepo
 #[test]
 fn sixty_seeds_try_everything() {
     sixty_seeds_try_everything_in(Engine::Turmoil, 12);
-    sixty_seeds_try_everything_in(Engine::Core, 15);
+    sixty_seeds_try_everything_in(Engine::Core, 16);
 }
 
 fn names(missing: &[Missing]) -> String {
