@@ -52,8 +52,12 @@ impl Transport for Directory {
     }
 }
 
-/// A leader that finds its two followers by the directory, and must have both, with a client that finds them by their addresses.
-async fn leader_of(directory: &Directory, followers: [&Running; 2]) -> Cluster<Tcp> {
+/// A leader that must have both followers and finds by their names, in a directory, those that `found` says, with a client that
+/// finds them by their addresses.
+async fn leader_of(followers: [&Running; 2], found: [&Running; 2]) -> (Directory, Cluster<Tcp>) {
+    let directory = Directory::default();
+    directory.lead("one", found[0]);
+    directory.lead("two", found[1]);
     let names = ["one", "two"].map(|name| HostPort::new(name, 8000));
     let mut config = leader_config(names.to_vec(), 2, (0, 0));
     if let Config { role: Role::Leader(role), .. } = &mut config {
@@ -62,7 +66,8 @@ async fn leader_of(directory: &Directory, followers: [&Running; 2]) -> Cluster<T
     let node = Node::bind(directory.clone(), config).await.expect("a free port");
     let address = node.local_addr();
     tokio::spawn(node.serve(future::pending()));
-    Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), address.into(), followers.map(|node| node.address.into()).to_vec())
+    let addresses = followers.map(|node| node.address.into()).to_vec();
+    (directory, Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), address.into(), addresses))
 }
 
 async fn until_ready(cluster: &Cluster<Tcp>) {
@@ -73,10 +78,7 @@ async fn until_ready(cluster: &Cluster<Tcp>) {
 #[tokio::test]
 async fn a_name_that_led_to_a_wrong_node_is_looked_up_anew() {
     let followers = [&Running::follower().await, &Running::follower().await];
-    let directory = Directory::default();
-    directory.lead("one", followers[0]);
-    directory.lead("two", followers[0]);
-    let cluster = leader_of(&directory, followers).await;
+    let (directory, cluster) = leader_of(followers, [followers[0], followers[0]]).await;
     let refused = cluster.set(&key("x"), &json("1")).await;
     assert!(refused.ok().is_none(), "one node is not two");
     directory.lead("two", followers[1]);
@@ -92,10 +94,7 @@ async fn a_name_that_led_to_a_wrong_node_is_looked_up_anew() {
 #[tokio::test]
 async fn names_may_change_places_for_good() {
     let followers = [&Running::follower().await, &Running::follower().await];
-    let directory = Directory::default();
-    directory.lead("one", followers[0]);
-    directory.lead("two", followers[1]);
-    let cluster = leader_of(&directory, followers).await;
+    let (directory, cluster) = leader_of(followers, [followers[0], followers[1]]).await;
     until_ready(&cluster).await;
     cluster.set(&key("x"), &json("1")).await.ok().expect("both are there");
     directory.lead("one", followers[1]);
