@@ -227,37 +227,36 @@ mod tests {
     fn what_real_nodes_say_of_a_kind() {
         let mut failures = Failures::beginning_with(3, Vec::new(), String::new());
         assert_eq!(failures.standing(), None);
-        let mut after = |seed, answer| {
+        let after = |failures: &mut Failures, seed, answer| {
             failures.asked.insert(seed, answer);
             failures.standing().expect("they are asked")
         };
         let core_only = || Some(Confirmation::CoreOnly("no pause".into()));
         let unplayable = || Some(Confirmation::Unplayable("no clock".into()));
-        assert_eq!(after(3, None), "not tried in turmoil");
-        assert_eq!(after(3, unplayable()), "CORE-ONLY: turmoil cannot play it; seed 3: no clock");
-        assert_eq!(after(9, unplayable()), "CORE-ONLY: turmoil can play none of 2 seeds; seed 3: no clock");
+        assert_eq!(after(&mut failures, 3, None), "not tried in turmoil");
+        assert_eq!(after(&mut failures, 3, unplayable()), "CORE-ONLY: turmoil cannot play it; seed 3: no clock");
         assert_eq!(
-            after(9, core_only()),
+            after(&mut failures, 9, unplayable()),
+            "CORE-ONLY: turmoil can play none of 2 seeds; seed 3: no clock"
+        );
+        assert_eq!(
+            after(&mut failures, 9, core_only()),
             "CORE-ONLY: turmoil does not find it in the one seed that was tried, and cannot play 1 more; seed 3: no clock"
         );
         assert_eq!(
-            after(9, Some(Confirmation::Confirmed)),
+            after(&mut failures, 9, Some(Confirmation::Confirmed)),
             "CONFIRMED: turmoil finds it in the one seed that was tried, 9, and cannot play 1 more; seed 3: no clock"
         );
         failures.asked.clear();
-        let mut after = |seed, answer| {
-            failures.asked.insert(seed, answer);
-            failures.standing().expect("they are asked")
-        };
         assert_eq!(
-            after(3, core_only()),
+            after(&mut failures, 3, core_only()),
             "CORE-ONLY: turmoil does not find it in the one seed that was tried; seed 3: no pause"
         );
         assert_eq!(
-            after(9, Some(Confirmation::Confirmed)),
+            after(&mut failures, 9, Some(Confirmation::Confirmed)),
             "CONFIRMED: turmoil finds it in 1 of 2 seeds that were tried, of which 9 is the first; seed 3: no pause"
         );
         let confirmed = "CONFIRMED: turmoil finds it in 2 of 2 seeds that were tried";
-        assert_eq!(after(3, Some(Confirmation::Confirmed)), confirmed);
+        assert_eq!(after(&mut failures, 3, Some(Confirmation::Confirmed)), confirmed);
     }
 }
