@@ -61,9 +61,10 @@ pub(super) struct Args {
     /// End at the first violation
     #[arg(long)]
     first: bool,
-    /// Tell followers apart that nothing in the scope names
+    /// Tell states apart that differ only by names that nothing in the scope names, or by what can have no effect any more: it
+    /// finds the same, and takes up to twenty times as long
     #[arg(long)]
-    no_symmetry: bool,
+    no_reduction: bool,
     /// How many threads search [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     threads: Option<u16>,
@@ -133,7 +134,7 @@ fn read_scope(args: &Args) -> Result<Scope, Failure> {
     let Args { drops, drop_replies, duplicates, late, .. } = *args;
     let scope = Scope::new(scenario, FaultBudgets { drops, drop_replies, duplicates, late });
     let scope = scope.map_err(|error| Failure::Usage(format!("{}: {error}", args.file.display())))?;
-    Ok(if args.no_symmetry { scope.without_symmetry() } else { scope })
+    Ok(if args.no_reduction { scope.without_reduction() } else { scope })
 }
 
 fn is_free(address: SocketAddr) -> Result<(), Failure> {
@@ -196,10 +197,14 @@ fn describe(scope: &Scope) -> String {
     }
     let budgets: Vec<String> = budgets.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
     let budgets = if budgets.is_empty() { "none".to_owned() } else { budgets.join(", ") };
-    let symmetry = if scope.is_symmetric() { "that nothing names count as one" } else { "are told apart" };
+    let reduction = if scope.is_reduced() {
+        "states that differ by nothing that matters count as one"
+    } else {
+        "all states are told apart"
+    };
     format!(
         "{name}\n{followers} followers, quorum {write_quorum}, window {window}, rules: {rules}; {} operations; faults: {budgets}; \
-         followers {symmetry}\n",
+         {reduction}\n",
         workload.explicit.len()
     )
 }

@@ -3,8 +3,10 @@
 use std::hash::{Hash, Hasher};
 
 use super::collect::Collection;
-use super::{Leader, Phase};
+use super::upkeep::Matters;
+use super::{Leader, Peer, Phase};
 use crate::base::FollowerId;
+use crate::core::ask::Standing;
 
 impl Leader {
     /// Feeds a hasher with everything but times that decides what the leader does next, except what it keeps for single
@@ -44,6 +46,21 @@ impl Leader {
         }
     }
 
+    /// What of the things that it knows of its followers can decide anything from now on.
+    fn what_matters(&self) -> Matters {
+        let gathers = matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());
+        // Whoever may have forgotten a promise is given a memory after a round.
+        let is_forgetful =
+            |peer: &Peer| peer.link.promised.as_ref().is_some_and(|promised| promised.standing == Standing::Recovering);
+        let waits = gathers || !self.reads.is_empty() || self.peers.iter().any(is_forgetful);
+        Matters {
+            rounds: waits.then_some(self.round),
+            stores: gathers,
+            configurations: !self.serves(),
+            silence: matches!(&self.phase, Phase::Starting(start) if start.accepts_loss()),
+        }
+    }
+
     /// What the leader keeps for one follower, without its name: two followers that feed the same are treated alike.
     pub fn hash_of<H: Hasher>(&self, follower: FollowerId, state: &mut H) {
         for open in self.open.values() {
@@ -57,9 +74,8 @@ impl Leader {
             start.behaviour_to(follower).hash(state);
         }
         let peer = &self.peers[follower.index()];
-        // Rounds count only by which of them came later, and only where somebody waits for one.
-        let waits = !self.serves() || self.needs_affirmation();
-        peer.link.behaviour(waits.then_some(self.round)).hash(state);
+        peer.link.behaviour(self.what_matters()).hash(state);
+        self.can_adopt(follower).hash(state);
         // Whether it is reachable matters only as time passes, which it does not in a search.
         (peer.unanswered, peer.unanswered_bytes).hash(state);
         peer.resender.hash_behaviour(state);

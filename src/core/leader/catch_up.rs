@@ -61,6 +61,11 @@ impl Snapshot {
         self.under_way = None;
     }
 
+    /// Whether the follower only gives new stamps to what it stores.
+    pub(super) fn adopts(&self) -> bool {
+        self.adopts
+    }
+
     /// Everything that decides what is pushed next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
         let Self { number, part, taken, with_part, under_way, covers, floor, against, adopts } = self;

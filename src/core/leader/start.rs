@@ -69,6 +69,10 @@ impl Start {
         self.stage == Stage::Quorum
     }
 
+    pub(super) fn accepts_loss(&self) -> bool {
+        self.accepts_loss
+    }
+
     pub(super) fn is_confirming(&self) -> bool {
         self.stage == Stage::Confirming
     }
@@ -88,7 +92,8 @@ impl Start {
     /// Everything that decides what is done next, but for what concerns single followers.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
         let Self { stage, merged, read, since, found, accepts_loss, promised: _, source: _ } = self;
-        (stage, merged, read, since, found, accepts_loss)
+        let gathered = (!self.has_recovered()).then_some((merged, read, since));
+        (stage, gathered, found, accepts_loss)
     }
 
     /// What decides what is done next with a follower.

@@ -80,12 +80,32 @@ struct Pending {
     number: u64,
     epoch: Epoch,
     round: u64,
-    /// What a reader found in its store when it asked.
-    summary: Summary,
-    /// The last write up to which the follower had answered for all that it was sent.
-    settled: WriteId,
+    /// What there was to compare with when it asked, if it asked what is stored.
+    compared: Option<Compared>,
     /// Whether the question says that the recovery is complete.
     says_recovered: bool,
+}
+
+/// What of the things that a leader knows of its followers can decide anything from now on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matters {
+    /// The rounds, which count only by which of them came later: the present one, if anybody waits for any or may.
+    pub(super) rounds: Option<u64>,
+    /// What they said that they store when they promised: nobody reads it any more once the leader has recovered.
+    pub(super) stores: bool,
+    /// Which configurations they knew of.
+    pub(super) configurations: bool,
+    /// Whether they answer.
+    pub(super) silence: bool,
+}
+
+/// What a leader knew of its own store, and of what it had sent, when it asked what a follower stores.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Compared {
+    /// What a reader found in its store.
+    summary: Summary,
+    /// If it asked for buckets: the last write up to which the follower had answered for all that it was sent.
+    settled: Option<WriteId>,
 }
 
 impl Link {
@@ -126,27 +146,35 @@ impl Link {
     }
 
     /// Everything that decides what it is asked next, but when.
-    ///
-    /// Of the leader's rounds it counts how many have begun since, up to this one; none, if nobody waits for any.
-    pub(super) fn behaviour(&self, present: Option<u64>) -> impl std::hash::Hash + '_ {
+    pub(super) fn behaviour(&self, matters: Matters) -> impl std::hash::Hash + '_ {
         // The next round may be waited for before it begins.
-        let age = move |round: u64| present.map(|present| present.wrapping_sub(round));
+        let age = move |round: u64| matters.rounds.map(|present| present.wrapping_sub(round));
         let promised = self.promised.as_ref().map(|promised| {
             let Promised { incarnation, standing, configurations, summary, current_in, differs, .. } = promised;
             let Promised { round, needs_round, promised_in, read_to, .. } = promised;
-            let rounds = (age(*round), age(*needs_round), age(*promised_in));
-            (incarnation, standing, configurations, summary, current_in, differs, rounds, read_to)
+            let read = matters.stores.then_some((summary, current_in, differs, age(*promised_in), read_to));
+            let configurations = matters.configurations.then_some(configurations);
+            (incarnation, standing, configurations, age(*round), age(*needs_round), read)
         });
         let sync = match &self.sync {
             Sync::Behind => (0, None),
-            Sync::Pushing(snapshot) => (1, Some(snapshot.behaviour())),
+            Sync::Pushing(snapshot) => {
+                // It is told again what it said when it promised.
+                let adopted = self.promised.as_ref().map(|promised| promised.summary).filter(|_| snapshot.adopts());
+                (1, Some((snapshot.behaviour(), adopted)))
+            }
             Sync::Current => (2, None),
             Sync::Legacy { is_empty: false } => (3, None),
             Sync::Legacy { is_empty: true } => (4, None),
         };
-        let call = self.call.as_ref().map(|call| (call.epoch, age(call.round), call.summary, call.says_recovered));
+        let call = self.call.as_ref().map(|call| {
+            let Pending { number: _, epoch, round, compared, says_recovered } = call;
+            // A promise, or that it stands, is as of the round in which it was asked for.
+            let of_round = age(*round).filter(|_| self.promised.is_none() || compared.is_some());
+            (epoch, of_round, compared, says_recovered)
+        });
         // Where no time passes a pause is over when its timer goes off, and not before.
-        let pauses = (!self.not_before.is_zero(), self.answers());
+        let pauses = (!self.not_before.is_zero(), matters.silence.then(|| self.answers()));
         (promised, self.promised_as, sync, call, self.in_doubt, self.compare, self.knows_recovered, self.pushes, pauses)
     }
 }
@@ -355,7 +383,8 @@ impl Leader {
         (standing, summary, buckets): (Standing, Summary, Option<Buckets>),
     ) {
         let serves = self.serves();
-        let unchanged = call.summary == self.store.shown();
+        let Some(Compared { summary: before, settled }) = &call.compared else { return };
+        let unchanged = *before == self.store.shown();
         let peer = &mut self.peers[from.index()];
         let Some(promised) = &mut peer.link.promised else { return };
         promised.round = promised.round.max(call.round);
@@ -363,7 +392,7 @@ impl Leader {
         peer.link.knows_recovered |= call.says_recovered;
         peer.link.compare = false;
         let repairs = self.config.rules.resend_missed && serves && peer.link.is_current() && peer.resender.len() == 0;
-        if !repairs || summary == call.summary {
+        if !repairs || summary == *before {
             return;
         }
         let Some(theirs) = buckets else {
@@ -375,7 +404,7 @@ impl Leader {
         // Where something was on its way when it was asked, or has been written since, there is nothing to be seen.
         let ours = self.store.buckets();
         let differing: Vec<u8> = theirs.differing(ours).collect();
-        let is_settled = |bucket: &u8| self.written_in.get(bucket).is_none_or(|write| *write <= call.settled);
+        let is_settled = |bucket: &u8| self.written_in.get(bucket).is_none_or(|write| Some(*write) <= *settled);
         let (settled, moving): (Vec<u8>, Vec<u8>) = differing.into_iter().partition(is_settled);
         if !settled.is_empty() {
             let against = moving.into_iter().fold(theirs, |against, bucket| against.alike_in(bucket, ours));

@@ -24,8 +24,6 @@ pub enum Action {
     Answer(Parcel),
     /// The leader is told that it was lost: its deadline has passed, or its connection ended.
     GiveUp(Parcel),
-    /// It will never arrive, and nobody waits for it.
-    Vanish(Parcel),
     /// A fault strikes it.
     Strike(Fate, Parcel),
     /// The deadline of the oldest write that waits.
@@ -40,8 +38,8 @@ pub enum Action {
     Heard(FollowerId),
     /// The leader is told that there will be no answer.
     Unheard(FollowerId),
-    /// A question of a leader that is not any more arrives, or never will: this of those on their way to a follower.
-    Stray(FollowerId, usize, bool),
+    /// A question of a leader that is not any more arrives: this of those on their way to a follower.
+    Stray(FollowerId, usize),
     /// A node is killed and loses its memory.
     Crash(NodeId),
     /// A node is started again, empty.

@@ -236,7 +236,7 @@ impl Timeline {
 fn parcel_of(action: Action) -> Option<Parcel> {
     match action {
         Action::Arrive(parcel) | Action::Answer(parcel) | Action::GiveUp(parcel) => Some(parcel),
-        Action::Vanish(parcel) | Action::Strike(_, parcel) => Some(parcel),
+        Action::Strike(_, parcel) => Some(parcel),
         _ => None,
     }
 }

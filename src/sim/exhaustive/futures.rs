@@ -1,6 +1,7 @@
 //! What a search takes for one state must have one future: otherwise it follows one of several, and has not seen everything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use stateright::Model;
@@ -8,7 +9,8 @@ use stateright::Model;
 use super::action::Action;
 use super::model::Exhaustive;
 use super::scope::{FaultBudgets, Scope};
-use super::state::State;
+use super::state::{Site, Stage, State};
+use crate::base::FollowerId;
 use crate::sim::scenario::Scenario;
 
 /// The states that can come next, by their fingerprints, each with an action that leads there.
@@ -42,6 +44,104 @@ fn each_state_has_one_future(scenario: Scenario) {
         known.insert(state.fingerprint(), (state, future));
     }
     assert!(repeated > known.len() / 2, "{repeated} of {}: too little was compared", known.len());
+}
+
+/// Everything that nodes and clients can come to in a scope, whatever is on its way; followers by no names.
+fn all_that_can_be(scope: Scope) -> (BTreeSet<u64>, usize) {
+    let model = Exhaustive::new(scope);
+    let (mut known, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut pending = model.init_states();
+    while let Some(state) = pending.pop() {
+        if !known.insert(state.fingerprint()) {
+            continue;
+        }
+        seen.extend(shown(&state));
+        let mut actions = Vec::new();
+        model.actions(&state, &mut actions);
+        pending.extend(actions.into_iter().filter_map(|action| model.next_state(&state, action)));
+    }
+    (seen, known.len())
+}
+
+fn shown(state: &State) -> Option<u64> {
+    let leader = state.leader.as_ref()?;
+    let mut hasher = DefaultHasher::new();
+    leader.hash_shared(&mut hasher);
+    (&state.ghost, state.life, state.spent).hash(&mut hasher);
+    let part = |(id, site): (FollowerId, &Site)| {
+        let mut part = DefaultHasher::new();
+        leader.hash_of(id, &mut part);
+        site.memory.as_ref().map(|memory| &memory.follower).hash(&mut part);
+        let flights = site.flights.iter().filter(|flight| flight.stage != Stage::Orphan);
+        flights.for_each(|flight| flight.hash(&mut part));
+        site.interview.hash(&mut part);
+        part.finish()
+    };
+    let mut parts: Vec<u64> = state.followers().map(part).collect();
+    parts.sort_unstable();
+    parts.hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+fn reduction_misses_nothing(text: &str) {
+    let scope = || Scope::new(Scenario::from_toml(text).unwrap(), FaultBudgets::default()).unwrap();
+    let (reduced, states) = all_that_can_be(scope());
+    let (all, of_all) = all_that_can_be(scope().without_reduction());
+    assert_eq!(reduced.len(), all.len());
+    assert!(reduced == all);
+    assert!(states * 3 < of_all * 2, "{states} of {of_all}: little was reduced");
+}
+
+#[test]
+fn nothing_is_missed_where_leader_and_follower_crash() {
+    reduction_misses_nothing(
+        r#"
+        name = "two losses of memory"
+        [cluster]
+        followers = 2
+        write_quorum = 2
+        [[workload.operation]]
+        set = "x"
+        [[fault]]
+        crash = "leader"
+        [[fault]]
+        crash = "f1"
+    "#,
+    );
+}
+
+#[test]
+fn nothing_is_missed_where_followers_come_to_be_alike() {
+    reduction_misses_nothing(
+        r#"
+        name = "a loss of memory among three"
+        [cluster]
+        followers = 3
+        write_quorum = 2
+        [[workload.operation]]
+        set = "x"
+        [[fault]]
+        crash = "f1"
+    "#,
+    );
+}
+
+#[test]
+fn nothing_is_missed_where_messages_are_late() {
+    reduction_misses_nothing(
+        r#"
+        name = "late messages"
+        [cluster]
+        followers = 2
+        write_quorum = 1
+        [[workload.operation]]
+        set = "x"
+        [[fault]]
+        crash = "leader"
+        [[fault]]
+        delay = { to = "f2", delay_ms = 0 }
+    "#,
+    );
 }
 
 /// Followers that nothing names, which a leader must not tell apart either when it reads what they store.

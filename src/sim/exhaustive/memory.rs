@@ -25,6 +25,34 @@ impl Memory {
         *brought = stamp.max(*brought);
     }
 
+    /// Whether it remembers more of what earlier lives of the leader than this one brought than what was greatest of each key.
+    pub(super) fn is_of_the_past(&self, life: u8) -> bool {
+        let before = |(_, of): &(usize, u8)| *of < life;
+        self.brought.iter().any(|((key, of), stamp)| {
+            before(&(*key, *of)) && (*of > 0 || self.brought.iter().any(|((k, o), s)| k == key && *o > 0 && s >= stamp))
+        })
+    }
+
+    /// Keeps of what earlier lives of the leader than this one brought only what was greatest of each key, and still is.
+    pub(super) fn let_go_of_the_past(&mut self, life: u8) {
+        if !self.is_of_the_past(life) {
+            return;
+        }
+        let (past, mut kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.brought).into_iter().partition(|((_, of), _)| *of < life);
+        let mut greatest: BTreeMap<usize, Stamp> = BTreeMap::new();
+        for ((key, _), stamp) in past {
+            let known = greatest.entry(key).or_insert(stamp);
+            *known = stamp.max(*known);
+        }
+        for (key, stamp) in greatest {
+            if kept.get(&(key, life)).is_none_or(|present: &Stamp| *present < stamp) {
+                kept.insert((key, 0), stamp);
+            }
+        }
+        self.brought = kept;
+    }
+
     /// Whether what it stores can be relied on.
     pub(super) fn remembers(&self) -> bool {
         self.follower.identity().standing == Standing::Normal

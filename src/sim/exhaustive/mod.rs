@@ -11,6 +11,7 @@ mod futures;
 mod judge;
 mod memory;
 mod model;
+mod past;
 mod scope;
 mod search;
 mod serve;

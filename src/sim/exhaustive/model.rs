@@ -7,7 +7,7 @@ use stateright::{Model, Property as Condition};
 use super::action::{Action, Fate};
 use super::memory::Memory;
 use super::scope::{Budgeted, JUDGED, MessageFault, Scope};
-use super::state::{Flight, Progress, Record, Stage, State};
+use super::state::{Flight, Progress, Record, Stage, State, Stray};
 use super::step::{Step, Tale};
 use crate::base::{FollowerId, NodeId};
 use crate::core::{Leader, Promise, Timer};
@@ -95,19 +95,26 @@ fn holds<const PLACE: usize>(model: &Exhaustive, state: &State) -> bool {
 impl State {
     /// What can happen without a fault.
     fn progress(&self, scope: &Scope, actions: &mut Vec<Action>) {
+        if self.leader.is_none() {
+            actions.push(Action::Restart(NodeId::Leader));
+            // Whatever can happen before that can happen before what it asks then arrives.
+            if scope.is_reduced() {
+                return;
+            }
+        }
         actions
             .extend(scope.clients.iter().filter_map(|client| self.next_operation(scope, client)).map(Action::Invoke));
         for (to, site) in self.followers() {
             for flight in &site.flights {
                 let parcel = flight.parcel;
                 match flight.stage {
-                    Stage::OnTheWay | Stage::Orphan if site.memory.is_some() => actions.push(Action::Arrive(parcel)),
+                    Stage::OnTheWay | Stage::Orphan if site.memory.is_some() && !self.came_before(scope, flight) => {
+                        actions.push(Action::Arrive(parcel));
+                    }
                     Stage::Answered { .. } => actions.push(Action::Answer(parcel)),
                     _ => {}
                 }
-                if flight.stage == Stage::Orphan {
-                    actions.push(Action::Vanish(parcel));
-                } else if flight.stage == Stage::Doomed || flight.late || flight.frail {
+                if flight.stage == Stage::Doomed || flight.late || flight.frail {
                     actions.push(Action::GiveUp(parcel));
                 }
             }
@@ -121,20 +128,16 @@ impl State {
                     actions.push(Action::Unheard(to));
                 }
             }
-            for stray in 0..site.strays.len() {
-                if site.memory.is_some() {
-                    actions.push(Action::Stray(to, stray, true));
-                }
-                actions.push(Action::Stray(to, stray, false));
+            if site.memory.is_some() {
+                let arrives = |stray: &Stray| stray.is_after_a_loss || !scope.takes_the_past_first();
+                let strays = site.strays.iter().enumerate().filter(|(_, stray)| arrives(stray));
+                actions.extend(strays.map(|(place, _)| Action::Stray(to, place)));
             }
             if site.memory.is_none() {
                 actions.push(Action::Restart(to.into()));
             }
         }
-        let Some(leader) = &self.leader else {
-            actions.push(Action::Restart(NodeId::Leader));
-            return;
-        };
+        let Some(leader) = &self.leader else { return };
         for (timer, _) in leader.timers() {
             match timer {
                 Timer::Deadline if self.deadline_may_pass() => actions.push(Action::Deadline),
@@ -163,6 +166,9 @@ impl State {
 
     /// The faults that can strike.
     fn faults(&self, scope: &Scope, actions: &mut Vec<Action>) {
+        if self.leader.is_none() && scope.is_reduced() {
+            return;
+        }
         for (place, fault) in scope.faults.iter().enumerate() {
             let is_next = self.is_next(scope, place);
             match fault {
@@ -203,6 +209,9 @@ impl State {
     /// What a client with these operations does next, if it waits for nothing and the node that it asks is up.
     fn next_operation(&self, scope: &Scope, of_client: &Range<usize>) -> Option<usize> {
         let next = of_client.clone().find(|place| self.ghost.records[*place].progress != Progress::Done)?;
+        if next == of_client.start && !self.may_begin(scope, of_client) {
+            return None;
+        }
         let is_up = match scope.operations[next].kind {
             PlannedKind::Get { from: NodeId::Follower(id), .. } => {
                 self.site(id).memory.as_ref().is_some_and(Memory::remembers)
@@ -212,6 +221,19 @@ impl State {
             }
         };
         (is_up && self.ghost.records[next].progress == Progress::NotYet).then_some(next)
+    }
+
+    /// Whether a message is of a leader that has crashed, and if it arrives at all, has done so before that.
+    fn came_before(&self, scope: &Scope, flight: &Flight) -> bool {
+        let life = self.ghost.records[flight.parcel.operation].accepted.map_or(0, |(life, ..)| life);
+        flight.stage == Stage::Orphan && life < self.life && !flight.frail && scope.takes_the_past_first()
+    }
+
+    /// Whether the client is the first of those that are alike and have not begun. Which of them comes first does not matter.
+    fn may_begin(&self, scope: &Scope, of_client: &Range<usize>) -> bool {
+        let has_begun = |client: &Range<usize>| self.ghost.records[client.start].progress != Progress::NotYet;
+        let before = scope.clients.iter().take_while(|client| client.start < of_client.start);
+        before.filter(|client| scope.are_alike(client, of_client)).all(has_begun)
     }
 
     /// Whether the deadline of the oldest write that waits can come. Its first deliveries are answered before, unless one
@@ -232,14 +254,21 @@ impl State {
     /// Whether nothing is left to do but what faults may bring.
     pub(super) fn is_at_rest(&self, scope: &Scope) -> bool {
         let is_quiet = self.sites.iter().all(|site| {
-            site.flights.is_empty() && site.memory.is_some() && site.interview.is_none() && site.strays.is_empty()
+            // What nobody waits for may never arrive.
+            let is_over = site.flights.iter().all(|flight| flight.stage == Stage::Orphan);
+            is_over && site.memory.is_some() && site.interview.is_none()
         });
         if !is_quiet || self.leader.is_none() {
             return false;
         }
         let mut left = Vec::new();
         self.progress(scope, &mut left);
-        left.iter().all(|action| matches!(action, Action::Resend(to) if self.sends_nothing(*to)))
+        left.iter().all(|action| match action {
+            // Of what nobody waits for; anything else would not be at rest.
+            Action::Arrive(_) | Action::Stray(..) => true,
+            Action::Resend(to) => self.sends_nothing(*to),
+            _ => false,
+        })
     }
 
     /// Whether the next round to this follower would be empty.

@@ -39,8 +39,9 @@ pub struct Scope {
     /// What the operations are about.
     pub(super) keys: Vec<Key>,
     pub(super) faults: Vec<Budgeted>,
-    /// The followers that something in the scope names. All others are alike.
-    pub(super) named: FollowerSet,
+    /// Whether states count as one that differ only by names, or by what can have no effect any more, and what may happen in any
+    /// order without any difference happens in one.
+    pub(super) is_reduced: bool,
 }
 
 /// What a client does.
@@ -126,7 +127,7 @@ impl Scope {
             clients: Vec::new(),
             keys: Vec::new(),
             faults: Vec::new(),
-            named: FollowerSet::default(),
+            is_reduced: true,
             scenario,
         };
         for (place, fault) in scope.scenario.faults.iter().enumerate() {
@@ -136,25 +137,50 @@ impl Scope {
             }
         }
         scope.read_operations();
-        scope.named = scope.named();
         Ok(scope)
     }
 
-    /// The same scope with every follower told apart, as if something named it: no states count as one that differ by the
-    /// names of followers only.
+    /// The same scope with every state told apart from every other one: the same is found, and it takes longer.
     #[must_use]
-    pub fn without_symmetry(self) -> Self {
-        Self { named: FollowerSet::first(self.scenario.cluster.followers), ..self }
+    pub fn without_reduction(self) -> Self {
+        Self { is_reduced: false, ..self }
     }
 
-    /// Whether states that differ by the names of followers only count as one: all of them, some, or none.
-    pub fn is_symmetric(&self) -> bool {
-        self.named.len() + 1 < self.scenario.cluster.followers
+    /// Whether states count as one that differ by what makes no difference: the names of followers that nothing names (any more)
+    /// and of clients that do the same, and what is on its way for nothing.
+    pub fn is_reduced(&self) -> bool {
+        self.is_reduced
     }
 
     /// Whether a node may crash, which loses its memory.
     pub fn has_crashes(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault, Budgeted::Crash(_)))
+    }
+
+    /// Whether nothing but their names tells two clients, given by their operations, apart: they do the same, and no fault is
+    /// about what one of them does.
+    pub(super) fn are_alike(&self, one: &Range<usize>, other: &Range<usize>) -> bool {
+        let is_target = |place: &usize| {
+            let name = self.operations[*place].name;
+            self.faults
+                .iter()
+                .any(|fault| matches!(fault, Budgeted::Message(_, target) if target.operation == Some(name)))
+        };
+        let what = |place: usize| (self.operations[place].kind, self.operations[place].key);
+        self.is_reduced
+            && one.len() == other.len()
+            && one.clone().map(what).eq(other.clone().map(what))
+            && !one.clone().chain(other.clone()).any(|place| is_target(&place))
+    }
+
+    /// Whether what comes to a follower of a leader that has crashed may be left out unless the follower has lost its memory since.
+    /// Where it is refused once the next leader has been heard, it can as well have come before the crash, for nobody looks at
+    /// the follower meanwhile.
+    pub(super) fn takes_the_past_first(&self) -> bool {
+        let rules = self.rules();
+        let looks =
+            |operation: &Operation| matches!(operation.kind, PlannedKind::Get { from: NodeId::Follower(_), .. });
+        self.is_reduced && rules.refuse_deposed && rules.compare_stamps && !self.operations.iter().any(looks)
     }
 
     /// How many followers must confirm what this of the leader's lives accepts: the quorums that the faults name come one after
@@ -207,14 +233,25 @@ impl Scope {
         }
     }
 
-    fn named(&self) -> FollowerSet {
-        let of_operations = self.operations.iter().map(|operation| match operation.kind {
-            PlannedKind::Get { from, .. } => Some(from),
-            PlannedKind::Set | PlannedKind::Delete => None,
+    /// The followers that an operation or a fault names, of those that are still to come by their places. All others are alike.
+    pub(super) fn named(
+        &self,
+        operation_is_left: impl Fn(usize) -> bool,
+        fault_is_left: impl Fn(usize) -> bool,
+    ) -> FollowerSet {
+        let recovers = self.rules().recover_on_start;
+        if !self.is_reduced {
+            return FollowerSet::first(self.scenario.cluster.followers);
+        }
+        let of_operations = self.operations.iter().enumerate().map(|(place, operation)| match operation.kind {
+            PlannedKind::Get { from, .. } if operation_is_left(place) => Some(from),
+            _ => None,
         });
-        let of_faults = self.faults.iter().map(|fault| match fault {
-            Budgeted::Message(_, target) => target.to,
-            Budgeted::Crash(node) => Some(*node),
+        let of_faults = self.faults.iter().enumerate().map(|(place, fault)| match fault {
+            Budgeted::Message(_, target) if fault_is_left(place) => target.to,
+            // Where nobody asks who has crashed, answers that are on their way say so by name.
+            Budgeted::Crash(node) if fault_is_left(place) || !recovers => Some(*node),
+            _ => None,
         });
         let mut named = FollowerSet::default();
         for node in of_operations.chain(of_faults).flatten() {

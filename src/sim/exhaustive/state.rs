@@ -29,7 +29,7 @@ pub struct State {
 /// A follower, and what is on its way to it and back.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct Site {
-    /// If something in the scope names it. The others are alike.
+    /// If something in the scope names it that may still happen. The others are alike.
     pub(super) name: Option<FollowerId>,
     /// None while it is down.
     pub(super) memory: Option<Memory>,
@@ -42,7 +42,15 @@ pub(super) struct Site {
     /// What the leader has asked and has no answer to.
     pub(super) interview: Option<Interview>,
     /// Questions of earlier leaders that may still arrive.
-    pub(super) strays: Vec<Ask>,
+    pub(super) strays: Vec<Stray>,
+}
+
+/// A question of a leader that is not any more.
+#[derive(Debug, Clone, Hash)]
+pub(super) struct Stray {
+    pub(super) ask: Ask,
+    /// Whether the follower has lost its memory since the last leader did.
+    pub(super) is_after_a_loss: bool,
 }
 
 /// A question to a follower that is under way.
@@ -74,7 +82,8 @@ pub(super) struct Flight {
     pub(super) is_open: bool,
     /// Whether deadlines may pass before it has come to its end.
     pub(super) late: bool,
-    /// Whether its connection may have ended, for its follower is or was down meanwhile.
+    /// Whether its connection may have ended, for its follower is or was down meanwhile. Of one that a leader has sent that is
+    /// not any more: whether the follower was since the last leader crashed.
     pub(super) frail: bool,
 }
 
@@ -86,7 +95,8 @@ pub(super) enum Stage {
     /// The follower has answered.
     Answered {
         reply: Reply,
-        /// The followers that crashed since: no news of that can be at the leader before the answer.
+        /// The followers that crashed since: no news of that can be at the leader before the answer. Not kept where a leader
+        /// learns of a crash by asking.
         outlived: FollowerSet,
     },
     /// It, or its answer, is lost, and the leader does not know yet.
@@ -112,7 +122,7 @@ pub(super) struct Ghost {
 pub(super) struct Violated(pub(super) u16);
 
 /// What became of an operation.
-#[derive(Debug, Clone, Copy, Hash)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Record {
     pub(super) progress: Progress,
     /// Of a write that was accepted: by which life of the leader, under which number and stamp.
@@ -128,6 +138,14 @@ pub(super) struct Record {
     pub(super) floor: Option<Stamp>,
     /// Followers that held it when it was acknowledged, or since, and crashed then.
     pub(super) crashed: FollowerSet,
+}
+
+/// Which followers crashed is hashed with what else is known of each.
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { progress, accepted, behind, effective, acknowledged, reads, floor, crashed: _ } = self;
+        (progress, accepted, behind, effective, acknowledged, reads, floor).hash(state);
+    }
 }
 
 /// How far an operation has come.
@@ -156,6 +174,7 @@ pub(super) struct OfKey {
 impl State {
     /// Before anything has happened.
     pub(super) fn first(scope: &Scope) -> Self {
+        let named = scope.named(|_| true, |_| true);
         let record = Record {
             progress: Progress::NotYet,
             accepted: None,
@@ -167,7 +186,7 @@ impl State {
             crashed: FollowerSet::default(),
         };
         let site = |id| {
-            let name = Some(id).filter(|id| scope.named.contains(*id));
+            let name = Some(id).filter(|id| named.contains(*id));
             let (memory, flights, strays) = (Some(Memory::new(scope, id, 0)), Vec::new(), Vec::new());
             Site { name, memory, lost: None, flights, life: 0, interview: None, strays }
         };
@@ -231,6 +250,7 @@ impl Hash for State {
             if let Some(leader) = &self.leader {
                 leader.hash_of(id, &mut part);
             }
+            self.ghost.records.iter().for_each(|record| record.crashed.contains(id).hash(&mut part));
             site.hash(&mut part);
             part.finish()
         };

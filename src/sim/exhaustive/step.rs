@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::action::{Action, Fate, Parcel};
 use super::memory::Memory;
 use super::scope::Scope;
-use super::state::{Flight, Interview, Progress, Record, Site, Stage, State};
+use super::state::{Flight, Interview, Progress, Record, Site, Stage, State, Stray};
 use crate::base::trace::Event;
 use crate::base::{FollowerId, FollowerSet, NodeId, ReadMode};
 use crate::check::Property;
@@ -51,7 +51,6 @@ impl<'a> Step<'a> {
             Action::Arrive(parcel) => self.arrive(parcel),
             Action::Answer(parcel) => self.answer(parcel),
             Action::GiveUp(parcel) => self.give_up(parcel),
-            Action::Vanish(parcel) => drop(self.take_flight(parcel)),
             Action::Strike(fate, parcel) => self.strike(fate, parcel),
             Action::Deadline => self.drive(false, |leader| leader.fire(NOW, Timer::Deadline)),
             Action::Resend(to) => self.drive(false, |leader| leader.fire(NOW, Timer::Resend(to))),
@@ -59,10 +58,11 @@ impl<'a> Step<'a> {
             Action::Question(to) => self.question(to),
             Action::Heard(from) => self.heard(from, true),
             Action::Unheard(to) => self.heard(to, false),
-            Action::Stray(to, place, arrives) => self.stray(to, place, arrives),
+            Action::Stray(to, place) => self.stray(to, place),
             Action::Crash(node) => self.crash(node),
             Action::Restart(node) => self.restart(node),
         }
+        self.state.let_go_of_the_past(self.scope);
         self.rests = self.state.is_at_rest(self.scope);
         if self.rests {
             self.judge_rest();
@@ -222,11 +222,9 @@ impl<'a> Step<'a> {
         self.drive(false, |leader| leader.handle_answer(NOW, from, call.number, asked));
     }
 
-    fn stray(&mut self, to: FollowerId, place: usize, arrives: bool) {
-        let ask = self.state.site_mut(to).strays.remove(place);
-        if arrives {
-            self.put_to(to, &ask);
-        }
+    fn stray(&mut self, to: FollowerId, place: usize) {
+        let Stray { ask, .. } = self.state.site_mut(to).strays.remove(place);
+        self.put_to(to, &ask);
     }
 
     /// A follower answers a question, and does what it says.
@@ -327,7 +325,10 @@ impl<'a> Step<'a> {
                 site.lost = site.memory.take();
                 site.flights.iter_mut().for_each(|flight| flight.frail = true);
                 site.interview.iter_mut().for_each(|interview| interview.frail = true);
-                for site in &mut self.state.sites {
+                site.strays.iter_mut().for_each(|stray| stray.is_after_a_loss = true);
+                // A leader that looks after its followers learns of it by itself.
+                let sites = if self.scope.rules().recover_on_start { &mut [] } else { &mut self.state.sites[..] };
+                for site in sites {
                     for flight in &mut Arc::make_mut(site).flights {
                         if let Stage::Answered { outlived, .. } = &mut flight.stage {
                             outlived.insert(id);
@@ -340,8 +341,9 @@ impl<'a> Step<'a> {
                 for site in &mut self.state.sites {
                     let site = Arc::make_mut(site);
                     if let Some(Interview { call, answer: None, .. }) = site.interview.take() {
-                        site.strays.push(call.ask);
+                        site.strays.push(Stray { ask: call.ask, is_after_a_loss: false });
                     }
+                    site.strays.iter_mut().for_each(|stray| stray.is_after_a_loss = false);
                     let flights = &mut site.flights;
                     flights.retain(|flight| matches!(flight.stage, Stage::OnTheWay | Stage::Orphan));
                     // Nobody waits for them, so nothing can be said of how their requests end.

@@ -18,7 +18,6 @@ impl Exhaustive {
             Action::Arrive(parcel) => format!("{} arrives", self.message(parcel)),
             Action::Answer(parcel) => format!("{} reaches the leader", self.answer(parcel)),
             Action::GiveUp(parcel) => format!("the leader stops waiting for {}", self.answer(parcel)),
-            Action::Vanish(parcel) => format!("{} will never arrive", self.message(parcel)),
             Action::Strike(Fate::Drop(_), parcel) => format!("{} is lost", self.message(parcel)),
             Action::Strike(Fate::DropReply(_), parcel) => format!("{} is lost", self.answer(parcel)),
             Action::Strike(Fate::Duplicate(_), parcel) => format!("{} is duplicated", self.message(parcel)),
@@ -29,8 +28,7 @@ impl Exhaustive {
             Action::Question(to) => format!("the leader's question reaches {to}"),
             Action::Heard(from) => format!("{from}'s answer reaches the leader"),
             Action::Unheard(to) => format!("the leader stops waiting for what {to} says"),
-            Action::Stray(to, _, true) => format!("a question of an earlier leader reaches {to}"),
-            Action::Stray(to, _, false) => format!("a question of an earlier leader to {to} will never arrive"),
+            Action::Stray(to, _) => format!("a question of an earlier leader reaches {to}"),
             Action::Crash(crashed) => format!("{} crashes", node(crashed)),
             Action::Restart(started) => format!("{} is started again, empty", node(started)),
         }

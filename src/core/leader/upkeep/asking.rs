@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{COMPARISON, HEARTBEAT, Pending};
+use super::{COMPARISON, Compared, HEARTBEAT, Pending};
 use crate::base::FollowerId;
+use crate::base::trace::WriteId;
 use crate::core::ask::{Ask, Question};
 use crate::core::backoff::jittered_pause;
 use crate::core::leader::catch_up::Sync;
@@ -58,15 +59,26 @@ impl Leader {
         }
         let question = self.question(to);
         self.asked += 1;
-        let (number, round, summary) = (self.asked, self.round, self.store.shown());
+        let (number, round) = (self.asked, self.round);
+        let compared = match question {
+            Question::Probe { buckets, .. } => {
+                let settled = buckets.then(|| self.settled_by(to));
+                Some(Compared { summary: self.store.shown(), settled })
+            }
+            _ => None,
+        };
         let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
-        let unanswered = self.open.iter().find(|(_, open)| open.unanswered.contains(to));
-        let settled = unanswered.map_or(self.last_write, |(write, _)| write - 1);
         let says_recovered = self.serves();
         let link = &mut self.peers[to.index()].link;
         link.asked_at = now;
-        link.call = Some(Pending { number, epoch: self.epoch, round, summary, settled, says_recovered });
+        link.call = Some(Pending { number, epoch: self.epoch, round, compared, says_recovered });
         self.outputs.push_back(Output::Ask(Box::new(Call { to, number, ask })));
+    }
+
+    /// The last write up to which a follower has answered for all that it was sent.
+    fn settled_by(&self, id: FollowerId) -> WriteId {
+        let unanswered = self.open.iter().find(|(_, open)| open.unanswered.contains(id));
+        unanswered.map_or(self.last_write, |(write, _)| write - 1)
     }
 
     /// Whether the next question to a follower is to be asked at once.
