@@ -36,6 +36,25 @@ fn the_same_seed_gives_the_same_run_in_two_processes() {
     assert_eq!(first, digest_here(42), "a simulation leaves nothing behind for the next");
 }
 
+/// What turmoil has no means for is run by the other engine, unless somebody asks for turmoil; and it is said so.
+#[test]
+fn a_file_is_played_by_what_can_play_it() {
+    let file = |name: &str| format!("{}/sim-tests/corpus/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let sim = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_semisync")).arg("sim").args(args).output().expect("it runs");
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text")).concat();
+        (output.status.code(), text)
+    };
+    let names = file("f13-one-node-has-two-names");
+    let (status, text) = sim(&[&names]);
+    let title = text.lines().next().unwrap_or_default();
+    assert!(title.ends_with(", core engine, for turmoil cannot play it"), "{title}");
+    assert!(title.contains(", rules: all but tell-nodes-apart, "), "{title}");
+    assert_eq!(status, Some(1), "{text}");
+    let (status, text) = sim(&[&names, "--engine", "turmoil"]);
+    assert!(status == Some(2) && text.contains("misdirect needs the core engine"), "{text}");
+}
+
 #[test]
 fn every_seed_gives_another_run() {
     let digests: BTreeSet<String> = (0..8).map(digest_here).collect();

@@ -140,7 +140,7 @@ fn the_number_of_states_of_a_scope() {
     let progress = searched(&scope("compare-stamps")).progress;
     assert_eq!((progress.unique, progress.depth), (292, 24));
     let progress = searched(&safe("compare-stamps")).progress;
-    assert_eq!((progress.unique, progress.depth), (159, 10));
+    assert_eq!((progress.unique, progress.depth), (80, 10));
 }
 
 #[test]

@@ -208,7 +208,9 @@ fn the_turmoil_engine_refuses_what_it_cannot_do() {
         let scenario = Scenario::from_toml(&text).expect("the format has it");
         let error = engine::run(Engine::Turmoil, &scenario, 1, Arc::default()).expect_err("it was run").to_string();
         assert!(error.contains("needs the core engine (--engine core)") && error.contains(why), "{error}");
+        assert_eq!(Engine::that_plays(&scenario), Engine::Core, "{kind}");
     }
+    assert_eq!(Engine::that_plays(&Scenario::from_toml(STORY).expect("a story")), Engine::Turmoil);
 }
 
 #[test]

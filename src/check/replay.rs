@@ -1,5 +1,7 @@
 //! Who stores what when: the memories of the nodes, replayed from what they recorded.
 
+use std::collections::BTreeSet;
+
 use super::Facts;
 use super::keys::Keys;
 use super::news::News;
@@ -94,9 +96,9 @@ pub(super) struct Replay<'a> {
     installs: bool,
     /// The lives of the leaders that are up.
     leaders: Vec<u64>,
-    /// Whether names of followers have ever led to others. A follower that has restarted may then be found under a second name, and
-    /// count under both: that its former life is over is learnt of under the first only.
-    names_moved: bool,
+    /// The followers to which the names of others have led. One that has restarted may then be found under a second name, and count
+    /// under both: that its former life is over is learnt of under the first only.
+    with_two_names: BTreeSet<FollowerId>,
 }
 
 /// What a node lost in a crash.
@@ -124,7 +126,7 @@ impl<'a> Replay<'a> {
             news: News::new(facts),
             installs: false,
             leaders: vec![0],
-            names_moved: false,
+            with_two_names: BTreeSet::new(),
         }
     }
 
@@ -183,7 +185,11 @@ impl<'a> Replay<'a> {
             }
             other => {
                 self.news.follow(record.at, other);
-                self.names_moved |= matches!(other, Event::Fault { kind: Disturbance::Misdirect, .. });
+                if let Event::Fault { kind: Disturbance::Misdirect, nodes, .. } = other
+                    && let [_, NodeId::Follower(to)] = nodes.as_slice()
+                {
+                    self.with_two_names.insert(*to);
+                }
                 if let Event::Fault { kind: Disturbance::Replace, .. } = other
                     && let Some(memory) = self.memories.remove(NodeId::Leader)
                 {
@@ -234,7 +240,7 @@ impl<'a> Replay<'a> {
             .lost()
             .filter(|(id, lost)| self.may_be_out(write.life, *id, lost, now) && lost.memory.holds(write))
             .map(|(id, _)| id)
-            .filter(|id| self.names_moved || !holders.contains(id))
+            .filter(|id| self.with_two_names.contains(id) || !holders.contains(id))
             .collect();
         mourned.dedup();
         mourned
@@ -255,9 +261,7 @@ impl<'a> Replay<'a> {
             .map(|(id, _)| id);
         let mut all: Vec<FollowerId> = living.chain(dead).collect();
         all.sort_unstable();
-        if !self.names_moved {
-            all.dedup();
-        }
+        all.dedup_by(|one, other| one == other && !self.with_two_names.contains(one));
         all
     }
 

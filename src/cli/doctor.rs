@@ -24,9 +24,10 @@ pub(super) struct Args {
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
     #[arg(long, value_name = "N", conflicts_with = "compare")]
     seed: Option<u64>,
-    /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events
-    #[arg(long, value_name = "turmoil|core", default_value_t = Engine::Turmoil, conflicts_with = "compare")]
-    engine: Engine,
+    /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events [default:
+    /// turmoil; core for a file that turmoil cannot play]
+    #[arg(long, value_name = "turmoil|core", conflicts_with = "compare")]
+    engine: Option<Engine>,
     #[command(flatten)]
     rules: RulesArgs,
     /// In how many processes, at the same time
@@ -150,8 +151,8 @@ impl Diagnosis {
 /// What to run, besides the file.
 fn flags(args: &Args) -> Vec<String> {
     let seed = args.seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]);
-    let engine = if args.engine == Engine::Core { " --engine core" } else { "" };
-    let rules = args.rules.again() + engine;
+    let engine = args.engine.map_or(String::new(), |engine| format!(" --engine {engine}"));
+    let rules = args.rules.again() + &engine;
     seed.chain(rules.split_whitespace().map(str::to_owned)).collect()
 }
 

@@ -15,7 +15,7 @@ use semisync::report::{CounterexampleReport, SearchReport, VerdictReport};
 use semisync::sim::exhaustive::{
     self, Bound, Bounds, Confirmation, Counterexample, FaultBudgets, Order, Progress, Scope, Search,
 };
-use semisync::sim::scenario::{ClusterSpec, Expect, RuleSet, RulesSpec, Scenario};
+use semisync::sim::scenario::{ClusterSpec, Expect, Scenario};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::limits::parse_time;
@@ -184,13 +184,6 @@ impl Interrupts {
 fn describe(scope: &Scope) -> String {
     let Scenario { name, cluster, workload, faults, .. } = &scope.scenario;
     let ClusterSpec { followers, write_quorum, window, rules, .. } = cluster;
-    let rules = match rules {
-        RulesSpec::Named(RuleSet::Safe) => "safe".to_owned(),
-        RulesSpec::Named(RuleSet::Lab) => "lab".to_owned(),
-        RulesSpec::Without { off } => {
-            format!("all but {}", off.iter().map(|rule| rule.name()).collect::<Vec<_>>().join(", "))
-        }
-    };
     let mut budgets: BTreeMap<&str, usize> = BTreeMap::new();
     for fault in faults {
         *budgets.entry(fault.kind.name()).or_default() += 1;
@@ -280,7 +273,8 @@ fn save_best(
     Ok(())
 }
 
-/// Searches, and shows how far it has come where it takes more than a second.
+/// Searches, and shows how far it has come where it takes more than a second; where nobody watches a terminal, in a line each
+/// half a minute.
 fn search_with_progress(
     scope: &Scope,
     bounds: Bounds,
@@ -288,12 +282,20 @@ fn search_with_progress(
     interrupts: &Interrupts,
 ) -> Result<Search, Failure> {
     const PATIENCE: Duration = Duration::from_secs(1);
+    const PATIENCE_OF_A_LOG: Duration = Duration::from_secs(30);
     let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("the template is valid");
     let bar = ProgressBar::new_spinner().with_style(style);
+    let mut next_line = PATIENCE_OF_A_LOG;
     let search = exhaustive::search(scope, bounds, order, threads, |progress| {
-        if progress.time >= PATIENCE {
-            let Progress { generated, unique, depth, .. } = progress;
-            bar.set_message(format!("{unique} states ({generated} with repetitions), depth {depth}"));
+        let Progress { generated, unique, depth, time } = progress;
+        let so_far = || format!("{unique} states ({generated} with repetitions), depth {depth}");
+        if bar.is_hidden() {
+            if time >= next_line {
+                eprintln!("{}, {} s", so_far(), time.as_secs());
+                next_line = time + PATIENCE_OF_A_LOG;
+            }
+        } else if time >= PATIENCE {
+            bar.set_message(so_far());
             bar.tick();
         }
         if interrupts.came() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -8,7 +8,7 @@ use std::{panic, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::report::{Diagram, RaceReport, VerdictReport};
-use semisync::sim::scenario::{Expect, Scenario};
+use semisync::sim::scenario::{Expect, RulesSpec, Scenario};
 use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy, engine};
 
 use super::output::OutputFile;
@@ -26,9 +26,10 @@ pub(super) struct Args {
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events
-    #[arg(long, value_name = "turmoil|core", default_value_t = Engine::Turmoil)]
-    engine: Engine,
+    /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events [default:
+    /// turmoil; core for a file that turmoil cannot play]
+    #[arg(long, value_name = "turmoil|core")]
+    engine: Option<Engine>,
     /// In which order what can happen does: by time, any that is enabled next, or by random priorities with D - 1 changes
     #[arg(long, value_name = "timed|random|pct[:D]", default_value_t = Strategy::Timed)]
     strategy: Strategy,
@@ -77,8 +78,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let save = OutputFile::create("--save", args.save.as_deref())?;
     let trace = OutputFile::create("--trace", args.trace.as_deref())?;
     let history = OutputFile::create("--history", args.history.as_deref())?;
-    print_what_runs(&args, &scenario, seed);
-    let run = match run_with_progress(args.engine, &scenario, seed) {
+    let engine = args.engine.unwrap_or_else(|| Engine::that_plays(&scenario));
+    print_what_runs(&args, &scenario, seed, engine);
+    let run = match run_with_progress(engine, &scenario, seed) {
         Ok(run) => run,
         Err(SimError::Failed { why, trace: so_far }) => {
             // What had happened by then says the most about why.
@@ -123,12 +125,18 @@ fn race(args: &Args) -> Race {
     }
 }
 
-fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64) {
+fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64, engine: Engine) {
     let cluster = &scenario.cluster;
     let [min, max] = cluster.delay_ms;
     let (followers, quorum) = (cluster.followers, cluster.write_quorum);
-    let engine = if args.engine == Engine::Core { ", core engine" } else { "" };
-    let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms, seed {seed}{engine}");
+    let engine = match (engine, args.engine) {
+        (Engine::Turmoil, _) => "",
+        (Engine::Core, Some(_)) => ", core engine",
+        (Engine::Core, None) => ", core engine, for turmoil cannot play it",
+    };
+    let rules =
+        if cluster.rules == RulesSpec::SAFE { String::new() } else { format!(", rules: {}", cluster.rules) };
+    let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms{rules}, seed {seed}{engine}");
     match &args.file {
         None => {
             let (writes, clients, keys) = (args.writes, args.clients, args.keys);
@@ -170,10 +178,10 @@ fn print(run: &ScenarioRun, is_race: bool) {
 
 /// What to type for the same run.
 fn command_again(args: &Args, seed: u64) -> String {
-    let engine = if args.engine == Engine::Core { " --engine core" } else { "" };
+    let engine = args.engine.map_or(String::new(), |engine| format!(" --engine {engine}"));
     let strategy =
         if args.strategy == Strategy::Timed { String::new() } else { format!(" --strategy {}", args.strategy) };
-    let rules = args.rules.again() + engine + &strategy;
+    let rules = args.rules.again() + &engine + &strategy;
     match &args.file {
         Some(path) => format!("semisync sim {} --seed {seed}{rules}", quoted(path)),
         None => {

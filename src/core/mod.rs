@@ -16,6 +16,7 @@ mod outbox;
 mod resend;
 mod rules;
 mod store;
+mod table;
 
 #[cfg(test)]
 mod deletion;

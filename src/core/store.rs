@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Bound;
 
 use super::digest::{Buckets, Summary};
+use super::table::Table;
 use crate::base::{Epoch, Key, Requests, Stamp, Value};
 
 /// What a key holds.
@@ -48,7 +48,7 @@ impl fmt::Display for Entry {
 #[derive(Debug, Clone, Default)]
 pub struct Store {
     /// Invariant, while stamps are compared: the stamp of a key never goes down.
-    entries: BTreeMap<Key, Entry>,
+    entries: Table,
     /// Invariant: those of the `entries` that have a value. Who has forgotten a deletion and who has not hold the same.
     buckets: Buckets,
     /// Invariant: the keys of the tombstones among the `entries`.
@@ -114,7 +114,7 @@ impl Store {
             Some(stored) if entry.stamp > stored.stamp => Some(Counted::of(&std::mem::replace(stored, entry))),
             Some(stored) => return Applied::Stale { stored: stored.stamp },
             None => {
-                self.entries.insert(key.clone(), entry);
+                self.entries.insert(key, entry);
                 None
             }
         };
@@ -125,26 +125,29 @@ impl Store {
     /// Stores the entry whatever is there: what a node does that does not compare stamps.
     pub(super) fn overwrite(&mut self, key: &Key, entry: Entry) {
         let counted = Counted::of(&entry);
-        let before = self.entries.insert(key.clone(), entry);
+        let before = self.entries.insert(key, entry);
         self.count(key, before.as_ref().map(Counted::of), Some(counted));
     }
 
     /// Gives every entry the stamp of this epoch with its own version.
     pub(super) fn restamp(&mut self, epoch: Epoch) {
-        (self.buckets, self.tombstones_digest) = Default::default();
-        for (key, entry) in &mut self.entries {
+        let (mut buckets, mut tombstones) = (Buckets::default(), Summary::default());
+        self.entries.for_each_mut(|key, entry| {
             entry.stamp.epoch = epoch;
             if entry.is_tombstone() {
-                self.tombstones_digest.add(key, entry.stamp);
+                tombstones.add(key, entry.stamp);
             } else {
-                self.buckets.add(key, entry.stamp);
+                buckets.add(key, entry.stamp);
             }
-        }
+        });
+        (self.buckets, self.tombstones_digest) = (buckets, tombstones);
     }
 
     /// Gives up the entries of which this is true, and returns them.
     pub(super) fn drop_those(&mut self, is: impl Fn(&Key, &Entry) -> bool) -> Vec<(Key, Entry)> {
-        let dropped: Vec<(Key, Entry)> = self.entries.extract_if(.., |key, entry| is(key, entry)).collect();
+        let keys: Vec<Key> = self.entries().filter(|(key, entry)| is(key, entry)).map(|(key, _)| key.clone()).collect();
+        let dropped: Vec<(Key, Entry)> =
+            keys.into_iter().filter_map(|key| Some((key.clone(), self.entries.remove(&key)?))).collect();
         dropped.iter().for_each(|(key, entry)| self.count(key, Some(Counted::of(entry)), None));
         dropped
     }
@@ -226,7 +229,7 @@ impl Store {
     }
 
     /// All entries in the order of the keys, tombstones included.
-    pub fn entries(&self) -> btree_map::Iter<'_, Key, Entry> {
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = (&Key, &Entry)> {
         self.entries.iter()
     }
 
@@ -241,9 +244,8 @@ impl Store {
     }
 
     /// The entries of the keys after `key` in order, or all of them, tombstones included.
-    pub fn after(&self, key: Option<&Key>) -> btree_map::Range<'_, Key, Entry> {
-        let start = key.map_or(Bound::Unbounded, Bound::Excluded);
-        self.entries.range::<Key, _>((start, Bound::Unbounded))
+    pub fn after(&self, key: Option<&Key>) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.entries.after(key)
     }
 
     /// How many keys a reader finds.

@@ -3,10 +3,10 @@
 use std::hash::{Hash, Hasher};
 
 use super::collect::Collection;
-use super::upkeep::Matters;
-use super::{Leader, Peer, Phase};
+use super::read::Waiter;
+use super::upkeep::{Matters, Rounds};
+use super::{Leader, Phase};
 use crate::base::FollowerId;
-use crate::core::ask::Standing;
 
 impl Leader {
     /// Feeds a hasher with everything but times that decides what the leader does next, except what it keeps for single
@@ -49,12 +49,11 @@ impl Leader {
     /// What of the things that it knows of its followers can decide anything from now on.
     fn what_matters(&self) -> Matters {
         let gathers = matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());
-        // Whoever may have forgotten a promise is given a memory after a round.
-        let is_forgetful =
-            |peer: &Peer| peer.link.promised.as_ref().is_some_and(|promised| promised.standing == Standing::Recovering);
-        let waits = gathers || !self.reads.is_empty() || self.peers.iter().any(is_forgetful);
+        let forgetful = self.peers.iter().filter_map(|peer| peer.link.promised.as_ref());
+        let forgetful = forgetful.filter(|promised| promised.may_have_forgotten()).map(|promised| promised.needs_round);
+        let waited_for = self.reads.iter().map(Waiter::round).chain(forgetful).chain(gathers.then_some(0));
         Matters {
-            rounds: waits.then_some(self.round),
+            rounds: waited_for.min().map(|oldest| Rounds { present: self.round, oldest }),
             stores: gathers,
             configurations: !self.serves(),
             silence: matches!(&self.phase, Phase::Starting(start) if start.accepts_loss()),

@@ -52,6 +52,11 @@ impl Waiter {
         self.deadline
     }
 
+    /// The round in which the followers must say that no other leader has served.
+    pub(super) fn round(&self) -> u64 {
+        self.round
+    }
+
     /// How many rounds have begun since it did.
     pub(super) fn age(&self, present: u64) -> u64 {
         present - self.round

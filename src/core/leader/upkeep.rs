@@ -74,6 +74,13 @@ pub(super) struct Promised {
     pub(super) differs: bool,
 }
 
+impl Promised {
+    /// Whether it may have promised another leader's epoch before and have forgotten that: it is given a memory after a round.
+    pub(super) fn may_have_forgotten(&self) -> bool {
+        self.standing == Standing::Recovering
+    }
+}
+
 /// A question that has no answer yet.
 #[derive(Debug, Clone)]
 struct Pending {
@@ -89,14 +96,29 @@ struct Pending {
 /// What of the things that a leader knows of its followers can decide anything from now on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Matters {
-    /// The rounds, which count only by which of them came later: the present one, if anybody waits for any or may.
-    pub(super) rounds: Option<u64>,
+    /// The rounds, if anybody waits for any or may.
+    pub(super) rounds: Option<Rounds>,
     /// What they said that they store when they promised: nobody reads it any more once the leader has recovered.
     pub(super) stores: bool,
     /// Which configurations they knew of.
     pub(super) configurations: bool,
     /// Whether they answer.
     pub(super) silence: bool,
+}
+
+/// Which of a leader's rounds can be told apart: they count only by which of them came later.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rounds {
+    pub(super) present: u64,
+    /// The oldest one that somebody waits for. All before are alike.
+    pub(super) oldest: u64,
+}
+
+impl Rounds {
+    /// How many began since. The next round may be waited for before it begins.
+    fn age(self, round: u64) -> u64 {
+        self.present.wrapping_sub(round.max(self.oldest.saturating_sub(1)))
+    }
 }
 
 /// What a leader knew of its own store, and of what it had sent, when it asked what a follower stores.
@@ -147,14 +169,14 @@ impl Link {
 
     /// Everything that decides what it is asked next, but when.
     pub(super) fn behaviour(&self, matters: Matters) -> impl std::hash::Hash + '_ {
-        // The next round may be waited for before it begins.
-        let age = move |round: u64| matters.rounds.map(|present| present.wrapping_sub(round));
+        let age = move |round: u64| matters.rounds.map(|rounds| rounds.age(round));
         let promised = self.promised.as_ref().map(|promised| {
             let Promised { incarnation, standing, configurations, summary, current_in, differs, .. } = promised;
             let Promised { round, needs_round, promised_in, read_to, .. } = promised;
             let read = matters.stores.then_some((summary, current_in, differs, age(*promised_in), read_to));
             let configurations = matters.configurations.then_some(configurations);
-            (incarnation, standing, configurations, age(*round), age(*needs_round), read)
+            let needs_round = age(*needs_round).filter(|_| promised.may_have_forgotten());
+            (incarnation, standing, configurations, age(*round), needs_round, read)
         });
         let sync = match &self.sync {
             Sync::Behind => (0, None),

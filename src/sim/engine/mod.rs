@@ -45,6 +45,12 @@ impl Engine {
     /// Every engine.
     pub const ALL: [Self; 2] = [Self::Turmoil, Self::Core];
 
+    /// What plays a scenario where nobody chooses: turmoil, where everything is real but the network, if it has the means for
+    /// every fault.
+    pub fn that_plays(scenario: &Scenario) -> Self {
+        if turmoil::refuse_what_turmoil_cannot(scenario).is_ok() { Self::Turmoil } else { Self::Core }
+    }
+
     /// The name that commands use.
     pub fn name(self) -> &'static str {
         match self {

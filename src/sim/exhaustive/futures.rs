@@ -1,12 +1,13 @@
 //! What a search takes for one state must have one future: otherwise it follows one of several, and has not seen everything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 
 use stateright::Model;
 
 use super::action::Action;
+use super::fingerprint::Fingerprint;
 use super::model::Exhaustive;
 use super::scope::{FaultBudgets, Scope};
 use super::state::{Site, Stage, State};
@@ -65,11 +66,11 @@ fn all_that_can_be(scope: Scope) -> (BTreeSet<u64>, usize) {
 
 fn shown(state: &State) -> Option<u64> {
     let leader = state.leader.as_ref()?;
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Fingerprint::new();
     leader.hash_shared(&mut hasher);
     (&state.ghost, state.life, state.spent).hash(&mut hasher);
     let part = |(id, site): (FollowerId, &Site)| {
-        let mut part = DefaultHasher::new();
+        let mut part = Fingerprint::new();
         leader.hash_of(id, &mut part);
         site.memory.as_ref().map(|memory| &memory.follower).hash(&mut part);
         let flights = site.flights.iter().filter(|flight| flight.stage != Stage::Orphan);
@@ -179,6 +180,24 @@ fn where_messages_are_lost_and_keys_deleted() {
         delete = "x"
         [[fault]]
         drop = {}
+    "#;
+    each_state_has_one_future(Scenario::from_toml(text).unwrap());
+}
+
+#[test]
+fn where_reads_wait_until_followers_have_been_asked() {
+    let text = r#"
+        name = "a read after two losses of memory"
+        [cluster]
+        followers = 2
+        write_quorum = 2
+        [[workload.operation]]
+        get = "x"
+        from = "leader"
+        [[fault]]
+        crash = "leader"
+        [[fault]]
+        crash = "f1"
     "#;
     each_state_has_one_future(Scenario::from_toml(text).unwrap());
 }

@@ -6,6 +6,7 @@
 mod action;
 mod confirm;
 mod export;
+mod fingerprint;
 #[cfg(test)]
 mod futures;
 mod judge;

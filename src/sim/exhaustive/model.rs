@@ -7,7 +7,7 @@ use stateright::{Model, Property as Condition};
 use super::action::{Action, Fate};
 use super::memory::Memory;
 use super::scope::{Budgeted, JUDGED, MessageFault, Scope};
-use super::state::{Flight, Progress, Record, Stage, State, Stray};
+use super::state::{Flight, Progress, Record, Stage, State};
 use super::step::{Step, Tale};
 use crate::base::{FollowerId, NodeId};
 use crate::core::{Leader, Promise, Timer};
@@ -108,9 +108,7 @@ impl State {
             for flight in &site.flights {
                 let parcel = flight.parcel;
                 match flight.stage {
-                    Stage::OnTheWay | Stage::Orphan if site.memory.is_some() && !self.came_before(scope, flight) => {
-                        actions.push(Action::Arrive(parcel));
-                    }
+                    Stage::OnTheWay | Stage::Orphan if site.memory.is_some() => actions.push(Action::Arrive(parcel)),
                     Stage::Answered { .. } => actions.push(Action::Answer(parcel)),
                     _ => {}
                 }
@@ -129,9 +127,7 @@ impl State {
                 }
             }
             if site.memory.is_some() {
-                let arrives = |stray: &Stray| stray.is_after_a_loss || !scope.takes_the_past_first();
-                let strays = site.strays.iter().enumerate().filter(|(_, stray)| arrives(stray));
-                actions.extend(strays.map(|(place, _)| Action::Stray(to, place)));
+                actions.extend((0..site.strays.len()).map(|stray| Action::Stray(to, stray)));
             }
             if site.memory.is_none() {
                 actions.push(Action::Restart(to.into()));
@@ -221,12 +217,6 @@ impl State {
             }
         };
         (is_up && self.ghost.records[next].progress == Progress::NotYet).then_some(next)
-    }
-
-    /// Whether a message is of a leader that has crashed, and if it arrives at all, has done so before that.
-    fn came_before(&self, scope: &Scope, flight: &Flight) -> bool {
-        let life = self.ghost.records[flight.parcel.operation].accepted.map_or(0, |(life, ..)| life);
-        flight.stage == Stage::Orphan && life < self.life && !flight.frail && scope.takes_the_past_first()
     }
 
     /// Whether the client is the first of those that are alike and have not begun. Which of them comes first does not matter.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::memory::Memory;
 use super::scope::{Budgeted, Scope};
-use super::state::{Flight, Progress, Record, Site, Stage, State, Stray};
+use super::state::{Flight, Progress, Record, Site, Stage, State};
 use crate::base::{FollowerId, NodeId};
 use crate::core::{Ask, Leader, LeaderId, Promise, Question};
 
@@ -55,16 +55,16 @@ struct Future<'a> {
 impl Future<'_> {
     /// The site without what is over; none if nothing is.
     fn without_the_past(&self, id: FollowerId, site: &Site) -> Option<Site> {
-        let is_clean = !site.strays.iter().any(|stray| self.is_idle_question(site, stray))
-            && !site.flights.iter().any(|flight| self.is_idle(site, flight))
-            && !(site.lost.is_some() && self.is_mourned(id, site))
-            && site.name.is_some() == self.is_named
-            && !site.memory.as_ref().is_some_and(|memory| memory.is_of_the_past(self.life));
-        if is_clean {
+        let changes = site.name.is_some() != self.is_named
+            || (site.lost.is_some() && self.is_mourned(id, site))
+            || site.memory.as_ref().is_some_and(|memory| memory.is_of_the_past(self.life))
+            || site.strays.iter().any(|ask| self.is_idle_ask(site, ask))
+            || site.flights.iter().any(|flight| self.is_idle(site, flight));
+        if !changes {
             return None;
         }
         let mut next = site.clone();
-        next.strays.retain(|stray| !self.is_idle_question(site, stray));
+        next.strays.retain(|ask| !self.is_idle_ask(site, ask));
         let strays = Site { flights: Vec::new(), ..next.clone() };
         next.flights.retain(|flight| !self.is_idle(&strays, flight));
         if self.is_mourned(id, site) {
@@ -82,12 +82,9 @@ impl Future<'_> {
         }
         let (rules, stamp) = (self.scope.rules(), flight.message.stamp());
         let life = self.records[flight.parcel.operation].accepted.map_or(0, |(life, ..)| life);
-        if life < self.life {
-            let promise = Promise { epoch: stamp.epoch, leader: LeaderId(life.into()) };
-            let never_arrives = self.scope.takes_the_past_first() && !flight.frail && !self.may_crash;
-            if never_arrives || (rules.refuse_deposed && !may_hold(site, promise)) {
-                return true;
-            }
+        let promise = Promise { epoch: stamp.epoch, leader: LeaderId(life.into()) };
+        if rules.refuse_deposed && life < self.life && !may_hold(site, promise) {
+            return true;
         }
         let Some(memory) = &site.memory else { return false };
         let stored = memory.follower.store().stamp(flight.message.key());
@@ -95,11 +92,7 @@ impl Future<'_> {
     }
 
     /// Whether a question of an earlier leader is on its way for nothing.
-    fn is_idle_question(&self, site: &Site, stray: &Stray) -> bool {
-        let Stray { ask, is_after_a_loss } = stray;
-        if self.scope.takes_the_past_first() && !is_after_a_loss && !self.may_crash {
-            return true;
-        }
+    fn is_idle_ask(&self, site: &Site, ask: &Ask) -> bool {
         let promise = promise_of(ask);
         match &ask.question {
             Question::Fence { .. } => {
@@ -130,8 +123,7 @@ impl Future<'_> {
 /// Whether a follower has promised this, or may yet, of a leader that is not any more.
 fn may_hold(site: &Site, promise: Promise) -> bool {
     let holds = site.memory.as_ref().is_some_and(|memory| memory.follower.promised() == promise);
-    let asks =
-        |stray: &Stray| matches!(stray.ask.question, Question::Fence { .. }) && promise_of(&stray.ask) == promise;
+    let asks = |ask: &Ask| matches!(ask.question, Question::Fence { .. }) && promise_of(ask) == promise;
     holds || site.strays.iter().any(asks)
 }
 

@@ -173,16 +173,6 @@ impl Scope {
             && !one.clone().chain(other.clone()).any(|place| is_target(&place))
     }
 
-    /// Whether what comes to a follower of a leader that has crashed may be left out unless the follower has lost its memory since.
-    /// Where it is refused once the next leader has been heard, it can as well have come before the crash, for nobody looks at
-    /// the follower meanwhile.
-    pub(super) fn takes_the_past_first(&self) -> bool {
-        let rules = self.rules();
-        let looks =
-            |operation: &Operation| matches!(operation.kind, PlannedKind::Get { from: NodeId::Follower(_), .. });
-        self.is_reduced && rules.refuse_deposed && rules.compare_stamps && !self.operations.iter().any(looks)
-    }
-
     /// How many followers must confirm what this of the leader's lives accepts: the quorums that the faults name come one after
     /// another.
     pub(super) fn quorum_of(&self, life: u8) -> usize {

@@ -1,8 +1,9 @@
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::action::Parcel;
+use super::fingerprint::Fingerprint;
 use super::memory::Memory;
 use super::scope::Scope;
 use crate::base::trace::WriteId;
@@ -42,15 +43,7 @@ pub(super) struct Site {
     /// What the leader has asked and has no answer to.
     pub(super) interview: Option<Interview>,
     /// Questions of earlier leaders that may still arrive.
-    pub(super) strays: Vec<Stray>,
-}
-
-/// A question of a leader that is not any more.
-#[derive(Debug, Clone, Hash)]
-pub(super) struct Stray {
-    pub(super) ask: Ask,
-    /// Whether the follower has lost its memory since the last leader did.
-    pub(super) is_after_a_loss: bool,
+    pub(super) strays: Vec<Ask>,
 }
 
 /// A question to a follower that is under way.
@@ -82,8 +75,7 @@ pub(super) struct Flight {
     pub(super) is_open: bool,
     /// Whether deadlines may pass before it has come to its end.
     pub(super) late: bool,
-    /// Whether its connection may have ended, for its follower is or was down meanwhile. Of one that a leader has sent that is
-    /// not any more: whether the follower was since the last leader crashed.
+    /// Whether its connection may have ended, for its follower is or was down meanwhile.
     pub(super) frail: bool,
 }
 
@@ -233,20 +225,20 @@ impl State {
     }
 
     pub(super) fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish()
+        Fingerprint::of(self)
     }
 }
 
 impl Hash for State {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut shared = Fingerprint::new();
         if let Some(leader) = &self.leader {
-            leader.hash_shared(state);
+            leader.hash_shared(&mut shared);
         }
-        (self.leader.is_some(), self.life, self.spent, &self.ghost).hash(state);
+        (self.leader.is_some(), self.life, self.spent, &self.ghost).hash(&mut shared);
+        state.write_u64(shared.finish());
         let part = |(id, site): (FollowerId, &Site)| {
-            let mut part = DefaultHasher::new();
+            let mut part = Fingerprint::new();
             if let Some(leader) = &self.leader {
                 leader.hash_of(id, &mut part);
             }

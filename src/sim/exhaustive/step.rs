@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::action::{Action, Fate, Parcel};
 use super::memory::Memory;
 use super::scope::Scope;
-use super::state::{Flight, Interview, Progress, Record, Site, Stage, State, Stray};
+use super::state::{Flight, Interview, Progress, Record, Site, Stage, State};
 use crate::base::trace::Event;
 use crate::base::{FollowerId, FollowerSet, NodeId, ReadMode};
 use crate::check::Property;
@@ -223,7 +223,7 @@ impl<'a> Step<'a> {
     }
 
     fn stray(&mut self, to: FollowerId, place: usize) {
-        let Stray { ask, .. } = self.state.site_mut(to).strays.remove(place);
+        let ask = self.state.site_mut(to).strays.remove(place);
         self.put_to(to, &ask);
     }
 
@@ -325,7 +325,6 @@ impl<'a> Step<'a> {
                 site.lost = site.memory.take();
                 site.flights.iter_mut().for_each(|flight| flight.frail = true);
                 site.interview.iter_mut().for_each(|interview| interview.frail = true);
-                site.strays.iter_mut().for_each(|stray| stray.is_after_a_loss = true);
                 // A leader that looks after its followers learns of it by itself.
                 let sites = if self.scope.rules().recover_on_start { &mut [] } else { &mut self.state.sites[..] };
                 for site in sites {
@@ -341,9 +340,8 @@ impl<'a> Step<'a> {
                 for site in &mut self.state.sites {
                     let site = Arc::make_mut(site);
                     if let Some(Interview { call, answer: None, .. }) = site.interview.take() {
-                        site.strays.push(Stray { ask: call.ask, is_after_a_loss: false });
+                        site.strays.push(call.ask);
                     }
-                    site.strays.iter_mut().for_each(|stray| stray.is_after_a_loss = false);
                     let flights = &mut site.flights;
                     flights.retain(|flight| matches!(flight.stage, Stage::OnTheWay | Stage::Orphan));
                     // Nobody waits for them, so nothing can be said of how their requests end.

@@ -43,6 +43,20 @@ impl RulesSpec {
     }
 }
 
+/// As a person reads it: `all but compare-stamps`
+impl fmt::Display for RulesSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(RuleSet::Safe) => f.write_str("safe"),
+            Self::Named(RuleSet::Lab) => f.write_str("lab"),
+            Self::Without { off } => {
+                let off: Vec<&str> = off.iter().map(|rule| rule.name()).collect();
+                write!(f, "all but {}", off.join(", "))
+            }
+        }
+    }
+}
+
 /// By hand, for what serde derives for an enum without tags takes fields that do not exist, and of a misspelt rule says
 /// only that nothing fits.
 impl<'de> Deserialize<'de> for RulesSpec {

@@ -7,6 +7,6 @@ mod recorder;
 mod stage;
 mod world;
 
-pub(super) use play::play;
+pub(super) use play::{play, refuse_what_turmoil_cannot};
 pub use stage::{Stage, StageClient};
 pub use world::{Run, World, require_determinism};

@@ -54,7 +54,9 @@ pub(in crate::sim::engine) fn play(
     }
 }
 
-fn refuse_what_turmoil_cannot(scenario: &Scenario) -> Result<(), SimError> {
+/// # Errors
+/// [`SimError::Impossible`] for a fault that turmoil has no means for.
+pub(in crate::sim::engine) fn refuse_what_turmoil_cannot(scenario: &Scenario) -> Result<(), SimError> {
     for (place, fault) in scenario.faults.iter().enumerate() {
         let why = match fault.kind {
             FaultKind::Pause(_) | FaultKind::Resume(_) => {
