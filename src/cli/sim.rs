@@ -134,8 +134,7 @@ fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64, engine: Engine) 
         (Engine::Core, Some(_)) => ", core engine",
         (Engine::Core, None) => ", core engine, for turmoil cannot play it",
     };
-    let rules =
-        if cluster.rules == RulesSpec::SAFE { String::new() } else { format!(", rules: {}", cluster.rules) };
+    let rules = if cluster.rules == RulesSpec::SAFE { String::new() } else { format!(", rules: {}", cluster.rules) };
     let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms{rules}, seed {seed}{engine}");
     match &args.file {
         None => {

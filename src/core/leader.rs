@@ -117,7 +117,7 @@ pub struct Leader {
 #[derive(Debug, Clone)]
 enum Phase {
     /// It does not know yet what was written before it.
-    Starting(Start),
+    Starting(Box<Start>),
     /// It takes writes on.
     Serving,
 }

@@ -1,5 +1,5 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::Message;
@@ -21,6 +21,10 @@ pub struct BatchLimit {
 /// up the rest.
 #[derive(Debug, Clone, Default)]
 pub struct Outbox {
+    /// What came after everything else that was waiting, and is due after it: everything, where nothing is delayed.
+    /// Invariant: in the order in which it leaves.
+    in_order: VecDeque<Queued>,
+    /// The rest.
     heap: BinaryHeap<Reverse<Queued>>,
     /// How many messages were ever put in, so that those due at the same time leave in the order in which they came.
     pushed: u64,
@@ -54,13 +58,30 @@ impl Outbox {
     pub fn push(&mut self, due: Duration, message: Message, loss: Option<LostPart>) -> bool {
         let ordinal = self.pushed;
         self.pushed += 1;
-        self.heap.push(Reverse(Queued { due, ordinal, parcel: Parcel { message, loss } }));
-        self.heap.peek().is_some_and(|Reverse(head)| head.ordinal == ordinal)
+        let queued = Queued { due, ordinal, parcel: Parcel { message, loss } };
+        if self.in_order.back().is_none_or(|last| last.due <= due) {
+            self.in_order.push_back(queued);
+        } else {
+            self.heap.push(Reverse(queued));
+        }
+        self.head().is_some_and(|head| head.ordinal == ordinal)
+    }
+
+    /// The message that leaves first.
+    fn head(&self) -> Option<&Queued> {
+        let late = self.heap.peek().map(|Reverse(head)| head);
+        late.into_iter().chain(self.in_order.front()).min()
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
+        let in_order = self.in_order.front();
+        let is_in_order = in_order.is_some_and(|first| self.heap.peek().is_none_or(|Reverse(other)| first < other));
+        if is_in_order { self.in_order.pop_front() } else { self.heap.pop().map(|Reverse(queued)| queued) }
     }
 
     /// When the next message is due.
     pub fn next_due(&self) -> Option<Duration> {
-        self.heap.peek().map(|Reverse(head)| head.due)
+        self.head().map(|head| head.due)
     }
 
     /// When the next request may leave if so many are under way; `None` if none may before one of them has ended, or
@@ -77,12 +98,12 @@ impl Outbox {
     pub fn take_due(&mut self, now: Duration, limit: BatchLimit, batch: &mut Vec<Parcel>) {
         let mut bytes = 0;
         for count in 0..limit.messages {
-            let Some(Reverse(head)) = self.heap.peek().filter(|Reverse(head)| head.due <= now) else { return };
+            let Some(head) = self.head().filter(|head| head.due <= now) else { return };
             bytes += head.parcel.message.update.size();
             if bytes > limit.bytes && count > 0 {
                 return;
             }
-            batch.extend(self.heap.pop().map(|Reverse(queued)| queued.parcel));
+            batch.extend(self.pop().map(|queued| queued.parcel));
         }
     }
 }

@@ -46,6 +46,8 @@ struct State {
     /// Who waits for which read, and for which key.
     reading: BTreeMap<ReadId, (Key, oneshot::Sender<Option<Committed>>)>,
     timer: Option<Duration>,
+    /// Whether the leader served when it was last told something: those who wait for that are told of changes only.
+    serves: bool,
 }
 
 /// What of a key was committed, if anything was.
@@ -73,7 +75,13 @@ impl Replicator {
         let leader = Leader::new(leader);
         let replicator = Self {
             serves: watch::Sender::new(leader.serves()),
-            state: Mutex::new(State { leader, waiting: BTreeMap::new(), reading: BTreeMap::new(), timer: None }),
+            state: Mutex::new(State {
+                serves: leader.serves(),
+                leader,
+                waiting: BTreeMap::new(),
+                reading: BTreeMap::new(),
+                timer: None,
+            }),
             outboxes: role.followers.iter().map(|_| SharedOutbox::default()).collect(),
             questions: role.followers.iter().map(|_| Questions::default()).collect(),
             names,
@@ -94,6 +102,9 @@ impl Replicator {
     /// # Errors
     /// What it waits for, if it does not.
     pub(super) async fn until_serving(&self, patience: Duration) -> Result<(), Waiting> {
+        if self.lock().leader.serves() {
+            return Ok(());
+        }
         let mut serves = self.serves.subscribe();
         // The sender lives as long as `self`.
         let _ = timeout(patience, serves.wait_for(|serves| *serves)).await;
@@ -164,8 +175,12 @@ impl Replicator {
     ) -> Result<oneshot::Receiver<Completion>, Rejected> {
         let mut state = self.lock();
         let now = self.clock.now();
-        let accepted = state.leader.write(now, &terms, key.clone(), value.clone())?;
-        self.observe(|| accepted.event(terms, key, value));
+        // What is kept for somebody who watches, if there is one.
+        let told = self.observer.as_ref().map(|_| (key.clone(), value.clone()));
+        let accepted = state.leader.write(now, &terms, key, value)?;
+        if let Some((key, value)) = told {
+            self.observe(|| accepted.event(terms, key, value));
+        }
         let (sender, receiver) = oneshot::channel();
         state.waiting.insert(accepted.write, sender);
         self.act(&mut state, now);
@@ -348,7 +363,9 @@ impl Replicator {
             self.settled.notify_one();
         }
         let serves = state.leader.serves();
-        self.serves.send_if_modified(|known| std::mem::replace(known, serves) != serves);
+        if std::mem::replace(&mut state.serves, serves) != serves {
+            self.serves.send_replace(serves);
+        }
         let wake_at = state.leader.wake_at();
         if wake_at.is_some_and(|at| state.timer.is_none_or(|timer| at < timer)) {
             state.timer = wake_at;

@@ -108,7 +108,7 @@ impl Leader {
     pub(super) fn start(&mut self, now: Duration, epoch: Epoch) {
         self.epoch = epoch;
         // What an operator accepted was about what was missing then.
-        self.phase = Phase::Starting(Start {
+        self.phase = Phase::Starting(Box::new(Start {
             stage: Stage::Gathering,
             merged: Store::default(),
             read: vec![Summary::default()],
@@ -117,7 +117,7 @@ impl Leader {
             since: Epoch::ZERO,
             found: Summary::default(),
             accepts_loss: false,
-        });
+        }));
         self.collection = None;
         self.lives.clear();
         for peer in &mut self.peers {
