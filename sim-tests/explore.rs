@@ -121,6 +121,80 @@ fn reduction_takes_states_away_and_no_violation() {
     }
 }
 
+/// Where messages are kept out by something newer that is stored, and a rule is off by which they stay out when that goes.
+#[test]
+fn reduction_leaves_out_nothing_that_can_come_back() {
+    let crash = r#"
+        name = "a message of a leader that is gone"
+        [cluster]
+        followers = 2
+        write_quorum = 2
+        rules = { off = ["refuse-deposed"] }
+        [[workload.operation]]
+        client = 1
+        set = "x"
+        [[workload.operation]]
+        client = 2
+        set = "x"
+        [[fault]]
+        crash = "leader"
+    "#;
+    let late = r#"
+        name = "a late copy of what was deleted"
+        [cluster]
+        followers = 2
+        write_quorum = 2
+        window = 1
+        rules = { off = ["keep-tombstones"] }
+        [[workload.operation]]
+        set = "x"
+        [[workload.operation]]
+        delete = "x"
+        [[fault]]
+        delay = { delay_ms = 0 }
+    "#;
+    for (text, property, depth) in [(crash, Property::MonotonicState, 17), (late, Property::Durability, 22)] {
+        let scope =
+            Scope::new(Scenario::from_toml(text).expect("a scenario"), FaultBudgets::default()).expect("a scope");
+        let bounds = Bounds { depth: Some(depth), ..BOUNDS };
+        let found = |scope: &Scope| {
+            let search =
+                search(scope, bounds, Order::BreadthFirst, 2, |_| ControlFlow::Continue(())).expect("a search");
+            let lengths = search.counterexamples.iter().map(|found| (found.property, found.steps.len()));
+            lengths.collect::<Vec<_>>()
+        };
+        let (reduced, all) = (found(&scope), found(&scope.clone().without_reduction()));
+        assert_eq!(reduced, all, "{text}");
+        assert!(all.iter().any(|(violated, _)| *violated == property), "{text}: {all:?}");
+    }
+}
+
+/// Whatever rule is off, a search finds the same as one that tells all states apart.
+#[test]
+fn without_any_rule_reduction_finds_the_same_around_a_crash() {
+    let scope = |quorum: usize, node: &str, rule: Rule| {
+        let text = format!(
+            "name = 'a crash'\n[cluster]\nfollowers = 2\nwrite_quorum = {quorum}\n[[workload.operation]]\nset = 'x'\n\
+             [[fault]]\ncrash = '{node}'"
+        );
+        let mut scenario = Scenario::from_toml(&text).expect("a scenario");
+        scenario.cluster.rules = RulesSpec::Without { off: vec![rule] };
+        Scope::new(scenario, FaultBudgets::default()).expect("a scope")
+    };
+    let mut violated = 0;
+    // Without these the leader goes on for ever, and so would a search.
+    let ends = |rule: &Rule| ![Rule::RecoverOnStart, Rule::ResyncFollowers].contains(rule);
+    for rule in Rule::ALL.into_iter().filter(ends) {
+        for scope in [scope(1, "leader", rule), scope(2, "f1", rule)] {
+            let (reduced, all) = (searched(&scope), searched(&scope.clone().without_reduction()));
+            assert_eq!(reduced.violated(), all.violated(), "{rule}");
+            assert!(reduced.progress.unique < all.progress.unique, "{rule}");
+            violated += usize::from(!all.violated().is_empty());
+        }
+    }
+    assert!(violated > 3, "{violated}: little was compared");
+}
+
 #[test]
 fn a_follower_that_is_named_is_told_apart() {
     let text = fs::read_to_string(file("safe-three-followers")).expect("a file");

@@ -290,6 +290,8 @@ fn search_with_progress(
         let Progress { generated, unique, depth, time } = progress;
         let so_far = || format!("{unique} states ({generated} with repetitions), depth {depth}");
         if bar.is_hidden() {
+            // A run that violates something is looked for once more.
+            next_line = next_line.min(time + PATIENCE_OF_A_LOG);
             if time >= next_line {
                 eprintln!("{}, {} s", so_far(), time.as_secs());
                 next_line = time + PATIENCE_OF_A_LOG;

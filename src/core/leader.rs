@@ -97,8 +97,8 @@ pub struct Leader {
     reads: VecDeque<Waiter>,
     last_read: ReadId,
     last_write: WriteId,
-    /// The last write in each bucket of the store that was written in this epoch. Feeds no hash: where nothing is on its way, it
-    /// decides nothing.
+    /// The last write in each bucket of the store that was written in this epoch. Feeds no hash: it follows from the
+    /// numbers and keys of the writes that were accepted, which a search remembers.
     written_in: BTreeMap<u8, WriteId>,
     /// The writes of which anything is still open: the client's answer, or the first delivery to a follower.
     open: BTreeMap<WriteId, Open>,

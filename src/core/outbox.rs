@@ -164,6 +164,33 @@ mod tests {
         assert_eq!(outbox.next_due(), None);
     }
 
+    /// Whether delays are all alike, all different or some of both.
+    #[test]
+    fn the_order_is_that_of_one_sorted_list() {
+        for delays in [1, 5, 1000] {
+            let mut outbox = Outbox::default();
+            let mut expected: Vec<(u64, u64)> = Vec::new();
+            let mut draw = 7_u64;
+            for write in 1..=300 {
+                draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let due = write + (draw >> 33) % delays;
+                let is_first = expected.iter().all(|other| (due, write) < *other);
+                assert_eq!(outbox.push(Duration::from_millis(due), message(write, "1"), None), is_first);
+                expected.push((due, write));
+                expected.sort_unstable();
+                assert_eq!(outbox.next_due(), Some(Duration::from_millis(expected[0].0)));
+                if write % 2 == 0 {
+                    let limit = BatchLimit { messages: 1, ..LIMIT };
+                    let leaves: Vec<u64> =
+                        expected.drain(..usize::from(expected[0].0 <= write)).map(|it| it.1).collect();
+                    assert_eq!(take(&mut outbox, write, limit), leaves);
+                }
+            }
+            let rest = take(&mut outbox, 10_000, BatchLimit { messages: 1000, bytes: 10_000 });
+            assert!(rest.iter().eq(expected.iter().map(|(_, write)| write)), "delays of up to {delays}");
+        }
+    }
+
     #[test]
     fn a_batch_is_bounded_in_messages_and_bytes_but_never_empty() {
         let mut outbox = Outbox::default();

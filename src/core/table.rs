@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_types, reason = "a table is never listed in the order of its hashes")]
+
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
@@ -11,7 +13,8 @@ use crate::base::Key;
 ///
 /// A tree alone does both, but to find one of ten thousand keys in it takes a dozen comparisons, each with a text somewhere else in
 /// memory: with six nodes on one machine, that was an eighth of all that a write costs. The order changes only as keys come
-/// and go. Nothing is ever listed in the order of the hashes, which differs from run to run.
+/// and go. Nothing is ever listed in the order of the hashes, which differs from run to run: each table draws how it hashes, so that
+/// keys which meet in one place cannot be made up beforehand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
     found: HashMap<Key, Entry>,
@@ -78,5 +81,37 @@ impl Table {
 
     fn held(&self, key: &Key) -> &Entry {
         self.found.get(key).expect("what is in the order is there")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Epoch, Stamp, Value, Version};
+
+    #[test]
+    fn keys_are_listed_in_their_order_whatever_came_and_went() {
+        let entry = |version: u64| {
+            let stamp = Stamp { epoch: Epoch::FIRST, version: Version::new(version).unwrap() };
+            Entry::new(stamp, Value::from_json("1").ok())
+        };
+        let key = |number: u64| Key::new(&format!("{number:03}")).unwrap();
+        let mut table = Table::default();
+        let mut expected = std::collections::BTreeMap::new();
+        for step in 0..500_u64 {
+            let (number, version) = (step * 37 % 101, step + 1);
+            if step % 3 == 2 {
+                assert_eq!(table.remove(&key(number)), expected.remove(&key(number)));
+            } else {
+                assert_eq!(table.insert(&key(number), entry(version)), expected.insert(key(number), entry(version)));
+            }
+        }
+        assert!(expected.len() > 20);
+        assert_eq!(table.len(), expected.len());
+        assert!(table.iter().eq(expected.iter()));
+        let after = |start: &Key| expected.range::<Key, _>((Bound::Excluded(start), Bound::Unbounded));
+        assert!((0..101).all(|number| table.after(Some(&key(number))).eq(after(&key(number)))));
+        table.for_each_mut(|_, entry| entry.stamp.epoch = entry.stamp.epoch.next());
+        assert!(table.iter().all(|(_, entry)| entry.stamp.epoch == Epoch::FIRST.next()));
     }
 }

@@ -59,6 +59,12 @@ fn all_that_can_be(scope: Scope) -> (BTreeSet<u64>, usize) {
         seen.extend(shown(&state));
         let mut actions = Vec::new();
         model.actions(&state, &mut actions);
+        let orphans = state.sites.iter().flat_map(|site| &site.flights).filter(|flight| flight.stage == Stage::Orphan);
+        let orphans: Vec<_> = orphans.map(|flight| Action::GiveUp(flight.parcel)).collect();
+        assert!(
+            !actions.iter().any(|action| orphans.contains(action)),
+            "nobody waits for what is given up in {state:?}"
+        );
         pending.extend(actions.into_iter().filter_map(|action| model.next_state(&state, action)));
     }
     (seen, known.len())

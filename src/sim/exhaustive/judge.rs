@@ -155,7 +155,7 @@ impl Step<'_> {
         let key = self.scope.operations[write].key;
         let of_key = &mut self.state.ghost.keys[key];
         of_key.returned = of_key.returned.max(Some(stamp));
-        self.know(key, stamp, write);
+        self.know(key, stamp, write, self.state.life);
         let holders = self.holders(write);
         let mourned = self.mourned(|memory| self.covers(memory.entry(self.scope, key), write));
         let record = &mut self.state.ghost.records[write];
@@ -203,7 +203,7 @@ impl Step<'_> {
             (Some((known, write, _)), ..) => self.accuse(Property::Durability, |step| {
                 format!("{} with {known} is forgotten: {} does not find it", step.name(write), step.name(read))
             }),
-            (None, Some(stamp), Some(writer)) => self.know(key, stamp, writer),
+            (None, Some(stamp), Some(writer)) => self.know(key, stamp, writer, self.state.life),
             _ => {}
         }
     }
@@ -276,15 +276,15 @@ impl Step<'_> {
         }
     }
 
-    /// Somebody has forgotten a deletion, so that it took effect.
-    pub(super) fn judge_collected(&mut self, key: &Key, stamp: Stamp) {
+    /// Somebody has forgotten a deletion, so that it took effect: this life of the leader knew, and each after it must.
+    pub(super) fn judge_collected(&mut self, key: &Key, stamp: Stamp, life: u8) {
         let Some(key) = self.scope.keys.iter().position(|known| known == key) else { return };
         if let Some(write) = self.writer_of(key, &Entry::new(stamp, None))
             && let Some(given) = self.given(write)
         {
             let collected = &mut self.state.ghost.keys[key].collected;
             *collected = (*collected).max(Some(given));
-            self.know(key, given, write);
+            self.know(key, given, write, life);
         }
     }
 
@@ -336,8 +336,8 @@ impl Step<'_> {
         places.find(|place| self.deletes(*place) && self.is_of(*place, key) && self.given(*place).is_some_and(is_it))
     }
 
-    fn know(&mut self, key: usize, stamp: Stamp, write: usize) {
-        let (life, known) = (self.state.life, &mut self.state.ghost.keys[key].known);
+    fn know(&mut self, key: usize, stamp: Stamp, write: usize, life: u8) {
+        let known = &mut self.state.ghost.keys[key].known;
         if known.is_none_or(|(known, ..)| known < stamp) {
             *known = Some((stamp, write, life));
         }

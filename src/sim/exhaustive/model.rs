@@ -112,7 +112,8 @@ impl State {
                     Stage::Answered { .. } => actions.push(Action::Answer(parcel)),
                     _ => {}
                 }
-                if flight.stage == Stage::Doomed || flight.late || flight.frail {
+                let may_end = flight.stage == Stage::Doomed || flight.late || flight.frail;
+                if may_end && flight.stage != Stage::Orphan {
                     actions.push(Action::GiveUp(parcel));
                 }
             }

@@ -65,8 +65,8 @@ impl Future<'_> {
         }
         let mut next = site.clone();
         next.strays.retain(|ask| !self.is_idle_ask(site, ask));
-        let strays = Site { flights: Vec::new(), ..next.clone() };
-        next.flights.retain(|flight| !self.is_idle(&strays, flight));
+        let flights = std::mem::take(&mut next.flights);
+        next.flights = flights.into_iter().filter(|flight| !self.is_idle(&next, flight)).collect();
         if self.is_mourned(id, site) {
             next.lost = None;
         }
@@ -86,9 +86,11 @@ impl Future<'_> {
         if rules.refuse_deposed && life < self.life && !may_hold(site, promise) {
             return true;
         }
+        // What is newer keeps it out; and what comes in place of that, when a follower gives it up: another promise, or a floor.
+        let stays = !rules.recover_on_start || (rules.refuse_deposed && rules.keep_tombstones);
         let Some(memory) = &site.memory else { return false };
         let stored = memory.follower.store().stamp(flight.message.key());
-        !self.may_crash && rules.compare_stamps && stored.is_some_and(|stored| stored >= stamp)
+        !self.may_crash && rules.compare_stamps && stays && stored.is_some_and(|stored| stored >= stamp)
     }
 
     /// Whether a question of an earlier leader is on its way for nothing.

@@ -13,7 +13,7 @@ use crate::core::{Answer, Ask, Call, Leader, Message, ReadId, Reply, Timer, asse
 /// A moment of a run without its history and without time: the nodes, what is on its way, what the clients wait for, and
 /// what must be remembered of the past to judge what comes.
 ///
-/// Its hash does not depend on the names of followers that nothing in the scope names, so a search that tells states by
+/// Its hash does not depend on the names of followers that nothing in the scope names any more, so a search that tells states by
 /// their hashes visits one of those that differ by such names only.
 #[derive(Clone)]
 pub struct State {

@@ -244,7 +244,7 @@ impl<'a> Step<'a> {
         }
         for event in &events {
             if let Event::Collect { key, stamp } = event {
-                self.judge_collected(key, *stamp);
+                self.judge_collected(key, *stamp, life);
             }
         }
         for event in events {
@@ -265,7 +265,8 @@ impl<'a> Step<'a> {
     /// What the leader tells.
     fn news(&mut self, news: &News) {
         if let News::Collected(deletions) = news {
-            deletions.iter().for_each(|deletion| self.judge_collected(&deletion.key, deletion.stamp));
+            let life = self.state.life;
+            deletions.iter().for_each(|deletion| self.judge_collected(&deletion.key, deletion.stamp, life));
         }
         self.tell(|_| match news {
             News::Recovered { keys, anew, .. } => {
@@ -323,7 +324,8 @@ impl<'a> Step<'a> {
                 self.mourn(id);
                 let site = self.state.site_mut(id);
                 site.lost = site.memory.take();
-                site.flights.iter_mut().for_each(|flight| flight.frail = true);
+                let awaited = site.flights.iter_mut().filter(|flight| flight.stage != Stage::Orphan);
+                awaited.for_each(|flight| flight.frail = true);
                 site.interview.iter_mut().for_each(|interview| interview.frail = true);
                 // A leader that looks after its followers learns of it by itself.
                 let sites = if self.scope.rules().recover_on_start { &mut [] } else { &mut self.state.sites[..] };
