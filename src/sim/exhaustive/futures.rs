@@ -90,8 +90,17 @@ fn shown(state: &State) -> Option<u64> {
     Some(hasher.finish())
 }
 
-fn reduction_misses_nothing(text: &str) {
-    let scope = || Scope::new(Scenario::from_toml(text).unwrap(), FaultBudgets::default()).unwrap();
+/// So many followers and a quorum; what one client does, and which faults there may be.
+fn scenario((followers, quorum): (usize, usize), operations: &[&str], faults: &[&str]) -> Scenario {
+    let operations = operations.iter().map(|operation| format!("[[workload.operation]]\n{operation}\n"));
+    let faults = faults.iter().map(|fault| format!("[[fault]]\n{fault}\n"));
+    let rest: String = operations.chain(faults).collect();
+    let head = format!("name = 'a scope'\n[cluster]\nfollowers = {followers}\nwrite_quorum = {quorum}\n");
+    Scenario::from_toml(&(head + &rest)).unwrap()
+}
+
+fn reduction_misses_nothing(scenario: &Scenario) {
+    let scope = || Scope::new(scenario.clone(), FaultBudgets::default()).unwrap();
     let (reduced, states) = all_that_can_be(scope());
     let (all, of_all) = all_that_can_be(scope().without_reduction());
     assert_eq!(reduced.len(), all.len());
@@ -101,54 +110,18 @@ fn reduction_misses_nothing(text: &str) {
 
 #[test]
 fn nothing_is_missed_where_leader_and_follower_crash() {
-    reduction_misses_nothing(
-        r#"
-        name = "two losses of memory"
-        [cluster]
-        followers = 2
-        write_quorum = 2
-        [[workload.operation]]
-        set = "x"
-        [[fault]]
-        crash = "leader"
-        [[fault]]
-        crash = "f1"
-    "#,
-    );
+    reduction_misses_nothing(&scenario((2, 2), &["set = 'x'"], &["crash = 'leader'", "crash = 'f1'"]));
 }
 
 #[test]
 fn nothing_is_missed_where_followers_come_to_be_alike() {
-    reduction_misses_nothing(
-        r#"
-        name = "a loss of memory among three"
-        [cluster]
-        followers = 3
-        write_quorum = 2
-        [[workload.operation]]
-        set = "x"
-        [[fault]]
-        crash = "f1"
-    "#,
-    );
+    reduction_misses_nothing(&scenario((3, 2), &["set = 'x'"], &["crash = 'f1'"]));
 }
 
 #[test]
 fn nothing_is_missed_where_messages_are_late() {
-    reduction_misses_nothing(
-        r#"
-        name = "late messages"
-        [cluster]
-        followers = 2
-        write_quorum = 1
-        [[workload.operation]]
-        set = "x"
-        [[fault]]
-        crash = "leader"
-        [[fault]]
-        delay = { to = "f2", delay_ms = 0 }
-    "#,
-    );
+    let late = "delay = { to = 'f2', delay_ms = 0 }";
+    reduction_misses_nothing(&scenario((2, 1), &["set = 'x'"], &["crash = 'leader'", late]));
 }
 
 /// Followers that nothing names, which a leader must not tell apart either when it reads what they store.
@@ -160,50 +133,16 @@ fn where_leaders_start() {
 
 #[test]
 fn where_a_follower_loses_its_memory() {
-    let text = r#"
-        name = "a loss of memory"
-        [cluster]
-        followers = 2
-        write_quorum = 1
-        [[workload.operation]]
-        set = "x"
-        [[fault]]
-        crash = "f1"
-    "#;
-    each_state_has_one_future(Scenario::from_toml(text).unwrap());
+    each_state_has_one_future(scenario((2, 1), &["set = 'x'"], &["crash = 'f1'"]));
 }
 
 #[test]
 fn where_messages_are_lost_and_keys_deleted() {
-    let text = r#"
-        name = "a deletion"
-        [cluster]
-        followers = 2
-        write_quorum = 1
-        [[workload.operation]]
-        set = "x"
-        [[workload.operation]]
-        delete = "x"
-        [[fault]]
-        drop = {}
-    "#;
-    each_state_has_one_future(Scenario::from_toml(text).unwrap());
+    each_state_has_one_future(scenario((2, 1), &["set = 'x'", "delete = 'x'"], &["drop = {}"]));
 }
 
 #[test]
 fn where_reads_wait_until_followers_have_been_asked() {
-    let text = r#"
-        name = "a read after two losses of memory"
-        [cluster]
-        followers = 2
-        write_quorum = 2
-        [[workload.operation]]
-        get = "x"
-        from = "leader"
-        [[fault]]
-        crash = "leader"
-        [[fault]]
-        crash = "f1"
-    "#;
-    each_state_has_one_future(Scenario::from_toml(text).unwrap());
+    let read = "get = 'x'\nfrom = 'leader'";
+    each_state_has_one_future(scenario((2, 2), &[read], &["crash = 'leader'", "crash = 'f1'"]));
 }

@@ -1,0 +1,67 @@
+//! What of the things that a leader knows of a follower decides what it does: what a search of all runs must tell apart.
+
+use super::{Link, Pending, Promised};
+use crate::core::leader::catch_up::Sync;
+
+/// What of the things that a leader knows of its followers can decide anything from now on.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::core::leader) struct Matters {
+    /// The rounds, if anybody waits for any or may.
+    pub(in crate::core::leader) rounds: Option<Rounds>,
+    /// What they said that they store when they promised: nobody reads it any more once the leader has recovered.
+    pub(in crate::core::leader) stores: bool,
+    /// Which configurations they knew of.
+    pub(in crate::core::leader) configurations: bool,
+    /// Whether they answer.
+    pub(in crate::core::leader) silence: bool,
+}
+
+/// Which of a leader's rounds can be told apart: they count only by which of them came later.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::core::leader) struct Rounds {
+    pub(in crate::core::leader) present: u64,
+    /// The oldest one that somebody waits for. All before are alike.
+    pub(in crate::core::leader) oldest: u64,
+}
+
+impl Rounds {
+    /// How many began since. The next round may be waited for before it begins.
+    fn age(self, round: u64) -> u64 {
+        self.present.wrapping_sub(round.max(self.oldest.saturating_sub(1)))
+    }
+}
+
+impl Link {
+    /// Everything that decides what it is asked next, but when.
+    pub(in crate::core::leader) fn behaviour(&self, matters: Matters) -> impl std::hash::Hash + '_ {
+        let age = move |round: u64| matters.rounds.map(|rounds| rounds.age(round));
+        let promised = self.promised.as_ref().map(|promised| {
+            let Promised { incarnation, standing, configurations, summary, current_in, differs, .. } = promised;
+            let Promised { round, needs_round, promised_in, read_to, .. } = promised;
+            let read = matters.stores.then_some((summary, current_in, differs, age(*promised_in), read_to));
+            let configurations = matters.configurations.then_some(configurations);
+            let needs_round = age(*needs_round).filter(|_| promised.may_have_forgotten());
+            (incarnation, standing, configurations, age(*round), needs_round, read)
+        });
+        let sync = match &self.sync {
+            Sync::Behind => (0, None),
+            Sync::Pushing(snapshot) => {
+                // It is told again what it said when it promised.
+                let adopted = self.promised.as_ref().map(|promised| promised.summary).filter(|_| snapshot.adopts());
+                (1, Some((snapshot.behaviour(), adopted)))
+            }
+            Sync::Current => (2, None),
+            Sync::Legacy { is_empty: false } => (3, None),
+            Sync::Legacy { is_empty: true } => (4, None),
+        };
+        let call = self.call.as_ref().map(|call| {
+            let Pending { number: _, epoch, round, compared, says_recovered } = call;
+            // A promise, or that it stands, is as of the round in which it was asked for.
+            let of_round = age(*round).filter(|_| self.promised.is_none() || compared.is_some());
+            (epoch, of_round, compared, says_recovered)
+        });
+        // Where no time passes a pause is over when its timer goes off, and not before.
+        let pauses = (!self.not_before.is_zero(), matters.silence.then(|| self.answers()));
+        (promised, self.promised_as, sync, call, self.in_doubt, self.compare, self.knows_recovered, self.pushes, pauses)
+    }
+}
