@@ -52,16 +52,6 @@ struct Staged {
     installed: bool,
 }
 
-/// What the rules are does not change.
-impl Hash for Follower {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { store, by_hand, incarnation, standing, promised, configurations, .. } = self;
-        (store, by_hand, incarnation, standing, promised, configurations).hash(state);
-        let Self { proposed, floor, current_in, staged, .. } = self;
-        (proposed, floor, current_in, staged).hash(state);
-    }
-}
-
 /// The most bytes of keys and values of a page or part, but for the last of them.
 pub(super) const PART_BYTES: usize = 256 << 10;
 /// The most keys of a page, whatever is asked for.
@@ -84,6 +74,17 @@ impl Follower {
             staged: None,
             rules,
         }
+    }
+
+    /// Feeds a hasher with everything that decides what the follower does next: two that feed the same do the same. What it has of a
+    /// snapshot that is installed decides something only if parts of it may come again.
+    pub fn hash_behaviour<H: Hasher>(&self, parts_may_come: bool, state: &mut H) {
+        // What the rules are does not change.
+        let Self { store, by_hand, incarnation, standing, promised, configurations, .. } = self;
+        (store, by_hand, incarnation, standing, promised, configurations).hash(state);
+        let Self { proposed, floor, current_in, staged, rules: _, .. } = self;
+        let staged = staged.as_ref().filter(|_| parts_may_come);
+        (proposed, floor, current_in, staged).hash(state);
     }
 
     /// What the follower stores of its leader's writes.

@@ -7,6 +7,7 @@ use super::read::Waiter;
 use super::upkeep::{Matters, Rounds};
 use super::{Leader, Phase};
 use crate::base::FollowerId;
+use crate::core::ask::{Answer, Identity, Promise, Said};
 
 impl Leader {
     /// Feeds a hasher with everything but times that decides what the leader does next, except what it keeps for single
@@ -57,11 +58,24 @@ impl Leader {
             stores: gathers,
             configurations: !self.serves(),
             silence: matches!(&self.phase, Phase::Starting(start) if start.accepts_loss()),
+            last_write: self.last_write,
         }
     }
 
+    /// Whether the answer to the question that is under way, if it came now, would tell the leader nothing that decides anything: a
+    /// follower that is up to date says that it is still there.
+    pub fn learns_nothing_from(&self, id: FollowerId, answer: &Answer) -> bool {
+        let link = &self.peers[id.index()].link;
+        let Said::Here { summary, buckets: None } = &answer.said else { return false };
+        let is_known = self.knows(id) == Some(Identity { incarnation: answer.incarnation, standing: answer.standing });
+        let is_mine = answer.promised == Promise { epoch: self.epoch, leader: self.config.id };
+        let is_usual = self.serves() && link.is_current() && is_known && is_mine;
+        is_usual && link.learns_nothing_from(summary, self.what_matters())
+    }
+
     /// What the leader keeps for one follower, without its name: two followers that feed the same are treated alike.
-    pub fn hash_of<H: Hasher>(&self, follower: FollowerId, state: &mut H) {
+    /// `compares` says whether what it stores may turn out to be something else than [`Leader::to_compare`].
+    pub fn hash_of<H: Hasher>(&self, follower: FollowerId, compares: bool, state: &mut H) {
         for open in self.open.values() {
             (open.unanswered.contains(follower), open.confirmed.contains(follower)).hash(state);
         }
@@ -73,7 +87,7 @@ impl Leader {
             start.behaviour_to(follower).hash(state);
         }
         let peer = &self.peers[follower.index()];
-        peer.link.behaviour(self.what_matters()).hash(state);
+        peer.link.behaviour(self.what_matters(), compares).hash(state);
         self.can_adopt(follower).hash(state);
         // Whether it is reachable matters only as time passes, which it does not in a search.
         (peer.unanswered, peer.unanswered_bytes).hash(state);
@@ -121,7 +135,7 @@ mod tests {
         let (early, _) = after_a_loss(Duration::ZERO, F1);
         let (late, _) = after_a_loss(Duration::from_secs(70), F2);
         let shared = |leader: &Leader| hash(|hasher| leader.hash_shared(hasher));
-        let of = |leader: &Leader, follower| hash(|hasher| leader.hash_of(follower, hasher));
+        let of = |leader: &Leader, follower| hash(|hasher| leader.hash_of(follower, true, hasher));
         assert_eq!(shared(&early), shared(&late));
         assert_eq!((of(&early, F1), of(&early, F2)), (of(&late, F2), of(&late, F1)));
         assert_ne!(of(&early, F1), of(&early, F2), "one of them missed the write");

@@ -90,7 +90,9 @@ struct Pending {
     number: u64,
     epoch: Epoch,
     round: u64,
-    /// What there was to compare with when it asked, if it asked what is stored.
+    /// Whether it asks if the promise stands.
+    affirms: bool,
+    /// With what the answer to that is to be compared, if with anything.
     compared: Option<Compared>,
     /// Whether the question says that the recovery is complete.
     says_recovered: bool,
@@ -101,8 +103,18 @@ struct Pending {
 struct Compared {
     /// What a reader found in its store.
     summary: Summary,
-    /// If it asked for buckets: the last write up to which the follower had answered for all that it was sent.
-    settled: Option<WriteId>,
+    /// The last write up to which the follower had answered for all that it was sent. Unless it is asked for buckets, that was the last
+    /// of all: where something is on its way, nothing is to be seen.
+    settled: WriteId,
+    buckets: bool,
+}
+
+impl Pending {
+    /// With what the answer is to be compared, if it came after this write was accepted and before the next.
+    fn compared_with(&self, last_write: WriteId) -> Option<&Compared> {
+        // Without buckets it cannot be told what has been written since from what is missing.
+        self.compared.as_ref().filter(|compared| compared.buckets || compared.settled == last_write)
+    }
 }
 
 impl Link {
@@ -158,6 +170,11 @@ impl Leader {
     /// Whether the leader has something to ask a follower that cannot wait for long.
     pub fn wants_to_ask(&self, id: FollowerId) -> bool {
         self.peers[id.index()].link.call.is_none() && self.is_urgent(id)
+    }
+
+    /// Whether the leader is bringing a follower up to date.
+    pub fn pushes_to(&self, id: FollowerId) -> bool {
+        matches!(self.peers[id.index()].link.sync, Sync::Pushing(_))
     }
 
     /// Learns what became of a question.
@@ -347,8 +364,6 @@ impl Leader {
         (standing, summary, buckets): (Standing, Summary, Option<Buckets>),
     ) {
         let serves = self.serves();
-        let Some(Compared { summary: before, settled }) = &call.compared else { return };
-        let unchanged = *before == self.store.shown();
         let peer = &mut self.peers[from.index()];
         let Some(promised) = &mut peer.link.promised else { return };
         promised.round = promised.round.max(call.round);
@@ -356,19 +371,19 @@ impl Leader {
         peer.link.knows_recovered |= call.says_recovered;
         peer.link.compare = false;
         let repairs = self.config.rules.resend_missed && serves && peer.link.is_current() && peer.resender.len() == 0;
-        if !repairs || summary == *before {
+        let compared = call.compared_with(self.last_write);
+        if !repairs || compared.is_some_and(|compared| compared.summary == summary) {
             return;
         }
-        let Some(theirs) = buckets else {
-            let is_quiet = unchanged && peer.unanswered == 0;
-            peer.link.compare = is_quiet || now >= peer.link.compared_at + COMPARISON;
+        let (Some(theirs), Some(Compared { settled, .. })) = (buckets, compared) else {
+            peer.link.compare = compared.is_some() || now >= peer.link.compared_at + COMPARISON;
             return;
         };
         peer.link.compared_at = peer.link.asked_at;
         // Where something was on its way when it was asked, or has been written since, there is nothing to be seen.
         let ours = self.store.buckets();
         let differing: Vec<u8> = theirs.differing(ours).collect();
-        let is_settled = |bucket: &u8| self.written_in.get(bucket).is_none_or(|write| Some(*write) <= *settled);
+        let is_settled = |bucket: &u8| self.written_in.get(bucket).is_none_or(|write| write <= settled);
         let (settled, moving): (Vec<u8>, Vec<u8>) = differing.into_iter().partition(is_settled);
         if !settled.is_empty() {
             let against = moving.into_iter().fold(theirs, |against, bucket| against.alike_in(bucket, ours));

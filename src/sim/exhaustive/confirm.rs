@@ -23,7 +23,7 @@ pub struct Confirmation {
 /// # Errors
 /// [`SimError`].
 pub fn confirm(scope: &Scope, found: &Counterexample) -> Result<Confirmation, SimError> {
-    let model = Exhaustive::new(scope.clone());
+    let model = Exhaustive::new(scope.clone().step_by_step());
     let mut first = None;
     for arrival in [Arrival::AsItArrived, Arrival::AsItWasAnswered] {
         let scenario = export::scenario(&model, found.property, &found.actions, arrival);

@@ -53,6 +53,12 @@ impl Memory {
         self.brought = kept;
     }
 
+    /// Feeds a hasher with everything that decides what comes of it; see [`Follower::hash_behaviour`].
+    pub(super) fn hash_behaviour<H: Hasher>(&self, parts_may_come: bool, state: &mut H) {
+        self.follower.hash_behaviour(parts_may_come, state);
+        self.brought.hash(state);
+    }
+
     /// Whether what it stores can be relied on.
     pub(super) fn remembers(&self) -> bool {
         self.follower.identity().standing == Standing::Normal
@@ -61,12 +67,5 @@ impl Memory {
     /// What it holds for a key, and be it a tombstone.
     pub(super) fn entry(&self, scope: &Scope, key: usize) -> Option<&Entry> {
         self.follower.store().entry(&scope.keys[key])
-    }
-}
-
-impl Hash for Memory {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.follower.hash(state);
-        self.brought.hash(state);
     }
 }

@@ -13,6 +13,7 @@ mod judge;
 mod memory;
 mod model;
 mod past;
+mod prompt;
 mod scope;
 mod search;
 mod serve;

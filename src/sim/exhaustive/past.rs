@@ -23,7 +23,7 @@ impl State {
                 leader: self.leader.as_deref(),
                 life: self.life,
                 records: &self.ghost.records,
-                may_crash: self.may_crash(scope, id),
+                may_crash: self.may_crash(scope, id.into()),
                 is_named: named.contains(id),
             };
             if let Some(next) = future.without_the_past(id, &self.sites[id.index()]) {
@@ -32,10 +32,10 @@ impl State {
         }
     }
 
-    fn may_crash(&self, scope: &Scope, id: FollowerId) -> bool {
+    pub(super) fn may_crash(&self, scope: &Scope, node: NodeId) -> bool {
         let is_left = |place: usize| self.spent >> place & 1 == 0;
         let mut faults = scope.faults.iter().enumerate();
-        faults.any(|(place, fault)| *fault == Budgeted::Crash(NodeId::Follower(id)) && is_left(place))
+        faults.any(|(place, fault)| *fault == Budgeted::Crash(node) && is_left(place))
     }
 }
 

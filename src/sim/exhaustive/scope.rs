@@ -42,6 +42,8 @@ pub struct Scope {
     /// Whether states count as one that differ only by names, or by what can have no effect any more, and what may happen in any
     /// order without any difference happens in one.
     pub(super) is_reduced: bool,
+    /// Whether a question arrives at once, or its answer, where it makes no difference when it does.
+    pub(super) is_prompt: bool,
 }
 
 /// What a client does.
@@ -128,6 +130,7 @@ impl Scope {
             keys: Vec::new(),
             faults: Vec::new(),
             is_reduced: true,
+            is_prompt: true,
             scenario,
         };
         for (place, fault) in scope.scenario.faults.iter().enumerate() {
@@ -143,7 +146,12 @@ impl Scope {
     /// The same scope with every state told apart from every other one: the same is found, and it takes longer.
     #[must_use]
     pub fn without_reduction(self) -> Self {
-        Self { is_reduced: false, ..self }
+        Self { is_reduced: false, is_prompt: false, ..self }
+    }
+
+    /// The same scope with everything that happens as a step of its own.
+    pub(super) fn step_by_step(self) -> Self {
+        Self { is_prompt: false, ..self }
     }
 
     /// Whether states count as one that differ by what makes no difference: the names of followers that nothing names (any more)

@@ -12,6 +12,7 @@ use super::action::Action;
 use super::model::Exhaustive;
 use super::scope::{JUDGED, Scope};
 use super::state::State;
+use super::step::Step;
 use crate::check::{Finding, Property, Verdict};
 
 /// The most states that are kept to make what was found as short as can be.
@@ -162,22 +163,20 @@ pub fn search(
     let finish = if bounds.first_violation { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
     let first = run(scope, bounds, (order, threads), finish, &mut watch)?;
     let mut shortest = Vec::new();
-    let keeps_to_the_breadth = threads == 1 && order == Order::BreadthFirst;
+    let keeps_to_the_breadth = threads == 1 && order == Order::BreadthFirst && !scope.is_prompt;
     if !keeps_to_the_breadth && !first.paths.is_empty() {
-        // Several threads run ahead of one another, and depth first is no order of lengths, so a shorter run may exist. One thread
-        // keeps to the breadth, and to a number of states that memory has room for.
+        // Several threads run ahead of one another, depth first is no order of lengths, and where something happens at once that need
+        // not happen at all, a step holds several: so a shorter run may exist. One thread keeps to the breadth, and to a number of
+        // states that memory has room for.
         let names = first.paths.iter().map(|(property, _)| property.name());
-        let longest = first.paths.iter().map(|(_, path)| path.len()).max();
-        let states = bounds.states.min(MOST_IN_BREADTH);
-        let again = Bounds { states, depth: longest, first_violation: false, ..bounds };
+        let again = Bounds { states: bounds.states.min(MOST_IN_BREADTH), first_violation: false, ..bounds };
         let finish = HasDiscoveries::AllOf(BTreeSet::from_iter(names));
-        shortest = run(scope, again, (Order::BreadthFirst, 1), finish, &mut watch)?.paths;
+        shortest = run(&scope.clone().step_by_step(), again, (Order::BreadthFirst, 1), finish, &mut watch)?.paths;
     }
-    let model = Exhaustive::new(scope.clone());
     let counterexample = |(property, path): (Property, Vec<Action>)| {
         let shorter = shortest.iter().find(|(other, _)| *other == property).map(|(_, path)| path.clone());
         let is_shortest = keeps_to_the_breadth || shorter.is_some();
-        tell(&model, property, shorter.unwrap_or(path), is_shortest)
+        tell(scope, property, shorter.unwrap_or_else(|| each_step_of(scope, &path)), is_shortest)
     };
     let counterexamples = first.paths.into_iter().map(counterexample).collect();
     Ok(Search { progress: first.progress, rested: first.rested, bound: first.bound, counterexamples })
@@ -268,8 +267,23 @@ fn said(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("nothing").to_owned()
 }
 
-fn tell(model: &Exhaustive, property: Property, actions: Vec<Action>, is_shortest: bool) -> Counterexample {
-    let mut state = State::first(&model.scope);
+/// A run with what happens at once in it as steps of their own.
+fn each_step_of(scope: &Scope, run: &[Action]) -> Vec<Action> {
+    let mut state = State::first(scope);
+    let mut actions = Vec::new();
+    for action in run {
+        let mut step = Step::from(scope, &state, None);
+        step.take(*action);
+        actions.push(*action);
+        actions.append(&mut step.prompted);
+        state = step.state;
+    }
+    actions
+}
+
+fn tell(scope: &Scope, property: Property, actions: Vec<Action>, is_shortest: bool) -> Counterexample {
+    let model = Exhaustive::new(scope.clone().step_by_step());
+    let mut state = State::first(scope);
     let mut steps = Vec::new();
     let mut evidence = String::new();
     for action in &actions {

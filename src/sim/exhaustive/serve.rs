@@ -16,6 +16,6 @@ pub fn serve(scope: Scope, address: SocketAddr, states: usize, ready: impl FnOnc
     // stateright panics where the address is taken.
     TcpListener::bind(address)?;
     ready();
-    let _ = Exhaustive::new(scope).checker().target_state_count(states).serve(address);
+    let _ = Exhaustive::new(scope.step_by_step()).checker().target_state_count(states).serve(address);
     Ok(())
 }

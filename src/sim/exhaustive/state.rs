@@ -8,7 +8,7 @@ use super::memory::Memory;
 use super::scope::Scope;
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, FollowerSet, Stamp};
-use crate::core::{Answer, Ask, Call, Leader, Message, ReadId, Reply, Timer, assemble};
+use crate::core::{Answer, Ask, Call, Leader, Message, Question, ReadId, Reply, Said, Summary, Timer, assemble};
 
 /// A moment of a run without its history and without time: the nodes, what is on its way, what the clients wait for, and
 /// what must be remembered of the past to judge what comes.
@@ -28,7 +28,7 @@ pub struct State {
 }
 
 /// A follower, and what is on its way to it and back.
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone)]
 pub(super) struct Site {
     /// If something in the scope names it that may still happen. The others are alike.
     pub(super) name: Option<FollowerId>,
@@ -56,10 +56,22 @@ pub(super) struct Interview {
     pub(super) frail: bool,
 }
 
-/// How many questions there were before does not matter.
-impl Hash for Interview {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.call.ask, &self.answer, self.frail).hash(state);
+impl Interview {
+    /// Whether it has turned out that the follower stores what the leader compares with.
+    fn finds_the_same(&self, as_this: Option<Summary>) -> bool {
+        matches!(self.answer, Some(Answer { said: Said::Here { summary, .. }, .. }) if Some(summary) == as_this)
+    }
+
+    /// Feeds a hasher with everything that decides what comes of it. How many questions there were before does not matter, nor what is
+    /// stored if nobody compares it.
+    fn hash_behaviour<H: Hasher>(&self, compares: bool, state: &mut H) {
+        let mut answer = self.answer.clone();
+        if let Some(Answer { said: Said::Here { summary, buckets: None }, .. }) = &mut answer
+            && !compares
+        {
+            *summary = Summary::default();
+        }
+        (&self.call.ask, answer, self.frail).hash(state);
     }
 }
 
@@ -239,17 +251,32 @@ impl Hash for State {
         state.write_u64(shared.finish());
         let part = |(id, site): (FollowerId, &Site)| {
             let mut part = Fingerprint::new();
-            if let Some(leader) = &self.leader {
-                leader.hash_of(id, &mut part);
-            }
             self.ghost.records.iter().for_each(|record| record.crashed.contains(id).hash(&mut part));
-            site.hash(&mut part);
+            site.hash_behaviour(id, self.leader.as_deref(), &mut part);
             part.finish()
         };
         let mut parts: Vec<u64> = self.followers().map(part).collect();
         // Followers that are named feed their names, so that nobody takes the place of another.
         parts.sort_unstable();
         parts.hash(state);
+    }
+}
+
+impl Site {
+    /// Feeds a hasher with everything that decides what comes of it, together with what the leader keeps for it.
+    pub(super) fn hash_behaviour<H: Hasher>(&self, id: FollowerId, leader: Option<&Leader>, state: &mut H) {
+        let Self { name, memory, lost, flights, life, interview, strays } = self;
+        let to_compare = leader.and_then(|leader| leader.to_compare(id));
+        let compares = to_compare.is_some() && !interview.as_ref().is_some_and(|it| it.finds_the_same(to_compare));
+        leader.iter().for_each(|leader| leader.hash_of(id, compares, state));
+        interview.iter().for_each(|interview| interview.hash_behaviour(compares, state));
+        let is_pushed_to = leader.is_some_and(|leader| leader.pushes_to(id));
+        let parts_may_come = is_pushed_to || strays.iter().any(|ask| matches!(ask.question, Question::Push { .. }));
+        for (memory, parts_may_come) in [(memory, parts_may_come), (lost, false)] {
+            memory.is_some().hash(state);
+            memory.iter().for_each(|memory| memory.hash_behaviour(parts_may_come, state));
+        }
+        (name, flights, life, interview.is_some(), strays).hash(state);
     }
 }
 

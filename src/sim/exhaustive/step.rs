@@ -34,6 +34,8 @@ pub(super) struct Step<'a> {
     pub(super) outlived: FollowerSet,
     /// Kept only if somebody wants to read it.
     pub(super) tale: Option<Tale>,
+    /// What happened at once besides, for it could at any time.
+    pub(super) prompted: Vec<Action>,
     /// Whether nothing is left to do after it.
     pub(super) rests: bool,
 }
@@ -41,7 +43,7 @@ pub(super) struct Step<'a> {
 impl<'a> Step<'a> {
     /// The step from this state on.
     pub(super) fn from(scope: &'a Scope, state: &State, tale: Option<Tale>) -> Self {
-        Self { scope, state: state.clone(), outlived: FollowerSet::default(), tale, rests: false }
+        Self { scope, state: state.clone(), outlived: FollowerSet::default(), tale, prompted: Vec::new(), rests: false }
     }
 
     /// Takes an action that can be taken in the state.
@@ -62,10 +64,26 @@ impl<'a> Step<'a> {
             Action::Crash(node) => self.crash(node),
             Action::Restart(node) => self.restart(node),
         }
-        self.state.let_go_of_the_past(self.scope);
+        self.hasten();
         self.rests = self.state.is_at_rest(self.scope);
         if self.rests {
             self.judge_rest();
+        }
+    }
+
+    /// Does what may be done at any time, and lets go of what can have no effect.
+    pub(super) fn hasten(&mut self) {
+        loop {
+            self.state.let_go_of_the_past(self.scope);
+            if let Some(to) = self.state.asked_at_any_time(self.scope) {
+                self.question(to);
+                self.prompted.push(Action::Question(to));
+            } else if let Some(from) = self.state.heard_at_any_time(self.scope) {
+                self.heard(from, true);
+                self.prompted.push(Action::Heard(from));
+            } else {
+                break;
+            }
         }
     }
 

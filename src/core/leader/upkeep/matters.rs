@@ -1,6 +1,9 @@
 //! What of the things that a leader knows of a follower decides what it does: what a search of all runs must tell apart.
 
+use crate::base::trace::WriteId;
+
 use super::{Link, Pending, Promised};
+use crate::core::digest::Summary;
 use crate::core::leader::catch_up::Sync;
 
 /// What of the things that a leader knows of its followers can decide anything from now on.
@@ -14,6 +17,8 @@ pub(in crate::core::leader) struct Matters {
     pub(in crate::core::leader) configurations: bool,
     /// Whether they answer.
     pub(in crate::core::leader) silence: bool,
+    /// The leader's last write: what was asked about the time before is not compared any more.
+    pub(in crate::core::leader) last_write: WriteId,
 }
 
 /// Which of a leader's rounds can be told apart: they count only by which of them came later.
@@ -32,8 +37,17 @@ impl Rounds {
 }
 
 impl Link {
+    /// Whether nothing comes of it that it stores this, and all else is as it was; see [`Leader::learns_nothing_from`](super::Leader).
+    pub(in crate::core::leader) fn learns_nothing_from(&self, summary: &Summary, matters: Matters) -> bool {
+        let (Some(call), Some(promised)) = (&self.call, &self.promised) else { return false };
+        let is_told = self.knows_recovered || call.says_recovered;
+        let is_same = call.compared_with(matters.last_write).is_none_or(|compared| compared.summary == *summary);
+        let is_old = matters.rounds.is_none_or(|rounds| rounds.age(call.round) >= rounds.age(promised.round));
+        is_told && is_same && is_old && !self.in_doubt && !self.compare
+    }
+
     /// Everything that decides what it is asked next, but when.
-    pub(in crate::core::leader) fn behaviour(&self, matters: Matters) -> impl std::hash::Hash + '_ {
+    pub(in crate::core::leader) fn behaviour(&self, matters: Matters, compares: bool) -> impl std::hash::Hash + '_ {
         let age = move |round: u64| matters.rounds.map(|rounds| rounds.age(round));
         let promised = self.promised.as_ref().map(|promised| {
             let Promised { incarnation, standing, configurations, summary, current_in, differs, .. } = promised;
@@ -55,10 +69,11 @@ impl Link {
             Sync::Legacy { is_empty: true } => (4, None),
         };
         let call = self.call.as_ref().map(|call| {
-            let Pending { number: _, epoch, round, compared, says_recovered } = call;
+            let Pending { number: _, epoch, round, affirms, compared: _, says_recovered } = call;
+            let compared = call.compared_with(matters.last_write).filter(|_| compares);
             // A promise, or that it stands, is as of the round in which it was asked for.
-            let of_round = age(*round).filter(|_| self.promised.is_none() || compared.is_some());
-            (epoch, of_round, compared, says_recovered)
+            let of_round = age(*round).filter(|_| self.promised.is_none() || *affirms);
+            (epoch, of_round, affirms, compared, says_recovered)
         });
         // Where no time passes a pause is over when its timer goes off, and not before.
         let pauses = (!self.not_before.is_zero(), matters.silence.then(|| self.answers()));
