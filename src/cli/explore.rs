@@ -62,7 +62,7 @@ pub(super) struct Args {
     #[arg(long)]
     first: bool,
     /// Tell states apart that differ only by names that nothing in the scope names, or by what can have no effect any more: it
-    /// finds the same, and takes up to twenty times as long
+    /// finds the same, and takes far longer
     #[arg(long)]
     no_reduction: bool,
     /// How many threads search [default: one for each core]
