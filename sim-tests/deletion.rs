@@ -85,7 +85,8 @@ async fn what_cannot_be_deleted_is_refused() {
         (r#"["x"]"#, 422, "expected an object"),
         (r#"{"key":""}"#, 422, "1 to 1024 bytes"),
         (r#"{"key":7}"#, 422, "`key`"),
-        (r#"{"key":"x","if_version":-1}"#, 422, "`if_version`"),
+        (r#"{"key":"x","if_version":-1}"#, 422, "`if_version`: -1: must be a whole number from 0 to 9007199254740992"),
+        (r#"{"key":"x","if_version":9007199254740993}"#, 422, "`if_version`: 9007199254740993: must be"),
         (r#"{"key":"x","if_version":"1"}"#, 422, "`if_version`"),
     ] {
         let answer = post_json(nodes.leader.address, "/delete", body).await;

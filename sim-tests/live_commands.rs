@@ -121,6 +121,7 @@ async fn what_cannot_be_asked_for_is_named() {
         (&["load", "--read", "linearizable"], "add --read-from leader"),
         (&["load", "--read", "fresh"], "there is no mode \"fresh\""),
         (&["load", "--history", "no/such/file"], "--history no/such/file: No such file"),
+        (&["cluster", "--port", "21000", "--repl-timeout=-1"], "REPL_TIMEOUT=\"-1\": must be a number"),
         (&["analyze"], "--local"),
         (&["analyze", "--local", "--compose"], "cannot be used with"),
         (&["analyze", "--local", "--quorums", "6"], "--quorums 6: must be 1 to 5"),

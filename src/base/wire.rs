@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Epoch, Key, RequestName, Requests, Stamp, Value, Version};
@@ -41,7 +41,7 @@ pub struct SetRequest {
     /// The value, any JSON.
     pub value: Value,
     /// The version that the key must have for the write to be made, 0 if the key must not be there. Without it, any will do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "expected")]
     pub if_version: Option<u64>,
     /// The client's name for the write. If it comes again under that name, it is not made a second time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub struct DeleteRequest {
     /// The key to delete.
     pub key: Key,
     /// The version that the key must have for it to be deleted, 0 if it must not be there. Without it, any will do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "expected")]
     pub if_version: Option<u64>,
     /// The client's name for the deletion. If it comes again under that name, it is not made a second time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -191,6 +191,14 @@ impl SetAnswer {
     pub fn stamp(&self) -> Stamp {
         Stamp { epoch: self.epoch, version: self.version }
     }
+}
+
+/// A version, or 0 for a key that is not there; `null` is none.
+fn expected<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let most = Version::MAX.get();
+    let number: Option<serde_json::Number> = Option::deserialize(deserializer)?;
+    let wrong = |number| D::Error::custom(format!("{number}: must be a whole number from 0 to {most}"));
+    number.map(|number| number.as_u64().filter(|number| *number <= most).ok_or_else(|| wrong(number))).transpose()
 }
 
 fn first() -> Epoch {

@@ -71,8 +71,10 @@ fn start(args: &Args) -> Result<LocalCluster, Failure> {
         ("--repl-timeout", &args.repl_timeout),
         ("--seed", &args.seed),
     ] {
-        flags.extend(value.iter().flat_map(|value| [flag, value]));
+        // In one word: a value may begin with a '-'.
+        flags.extend(value.iter().map(|value| format!("{flag}={value}")));
     }
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let ports: Vec<u16> = (args.port..=args.port + args.followers).collect();
     LocalCluster::start(&ports, &flags)
 }

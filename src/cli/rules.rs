@@ -7,7 +7,7 @@ pub(super) struct RulesArgs {
     /// Which decisions of the protocol are in force [default: the scenario's own, or else safe]
     #[arg(long, value_name = "safe|lab", value_parser = parse_set)]
     rules: Option<RuleSet>,
-    /// Switch single rules off, such as compare-stamps, and leave the others in force
+    /// Switch these rules off, such as compare-stamps, and no others, whatever the scenario says
     #[arg(long, value_name = "RULE,…", value_delimiter = ',', conflicts_with = "rules")]
     off: Vec<Rule>,
 }

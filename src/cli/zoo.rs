@@ -50,6 +50,9 @@ pub(super) struct Args {
 /// A rule alone stands for what the whole zoo shows of it.
 fn parse_rules(text: &str) -> Result<Exhibit, String> {
     let off: Vec<Rule> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    if let Some((_, twice)) = off.iter().enumerate().find(|(place, rule)| off[..*place].contains(rule)) {
+        return Err(format!("{twice} is named twice"));
+    }
     let known = Exhibit::all().find(|exhibit| off == [exhibit.rule()]);
     Ok(known.unwrap_or_else(|| Exhibit::of(off)))
 }

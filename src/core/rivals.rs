@@ -90,7 +90,10 @@ fn an_acceptance_does_not_outlive_the_epoch_that_it_was_given_in() {
     for call in &fences {
         waiting.handle_answer(Duration::ZERO, call.to, call.number, Asked::Lost);
     }
+    let Some(Waiting::Survivors { normal: 0, .. }) = waiting.waiting_for() else { panic!("nobody has answered") };
     assert!(waiting.accept_loss(Duration::ZERO));
+    let said = waiting.waiting_for().map(|waiting| waiting.to_string()).unwrap_or_default();
+    assert!(said.starts_with("recovering: the loss is accepted; 0 of the 2 followers"), "{said}");
     // Another leader serves meanwhile.
     let mut other = Leader::new(config(3, 2, 4));
     talk(&mut other, &mut followers, &[F2, F3], Duration::ZERO, Duration::from_secs(1));

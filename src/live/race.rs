@@ -49,7 +49,7 @@ impl<'a, T: Transport> Race<'a, T> {
 
     /// Ten writes, one after another: they get the versions 1 to 10, and every node ends with the last.
     pub async fn sequential(&self) -> StoryReport {
-        let mut story = self.begin("sequential", "10 writes, one after another: version 10 everywhere");
+        let mut story = self.begin("sequential", "10 writes, one after another: the tenth version everywhere");
         for n in 1..=10 {
             let version = story.write(&format!("write {n}")).await;
             if let Some(version) = version.filter(|version| *version != n) {
@@ -69,7 +69,7 @@ impl<'a, T: Transport> Race<'a, T> {
 
     /// Five writes at once, a rest, one more; then old versions are sent to every follower, which must not take them.
     pub async fn out_of_order(&self) -> StoryReport {
-        let what = "5 writes at once, a rest, one more: version 6 everywhere, and older versions are rejected as stale";
+        let what = "5 writes at once, a rest, one more: the sixth version everywhere, and older versions are rejected as stale";
         let mut story = self.begin("out of order", what);
         let values: Vec<String> = (1..=5).map(|n| format!("burst {n}")).collect();
         let last = story.write_at_once(&values, 5).await;

@@ -2,12 +2,14 @@
 
 use std::hash::{Hash, Hasher};
 
+use super::catch_up::Sync;
 use super::collect::Collection;
 use super::read::Waiter;
 use super::upkeep::{Matters, Rounds};
 use super::{Leader, Phase};
 use crate::base::FollowerId;
 use crate::core::ask::{Answer, Identity, Promise, Said};
+use crate::core::digest::Summary;
 
 impl Leader {
     /// Feeds a hasher with everything but times that decides what the leader does next, except what it keeps for single
@@ -62,20 +64,31 @@ impl Leader {
         }
     }
 
-    /// Whether the answer to the question that is under way, if it came now, would tell the leader nothing that decides anything: a
-    /// follower that is up to date says that it is still there.
+    /// Whether what a follower stores decides anything, if the question that is under way is whether its promise stands: not if something
+    /// was on its way to it when that was asked, or has been written since, nor if the answer, where it is known, says the same.
+    pub fn compares(&self, id: FollowerId, answer: Option<&Answer>) -> bool {
+        self.peers[id.index()].link.compares(self.what_matters(), answer.and_then(found))
+    }
+
+    /// Whether the leader is bringing a follower up to date.
+    pub fn pushes_to(&self, id: FollowerId) -> bool {
+        matches!(self.peers[id.index()].link.sync, Sync::Pushing(_))
+    }
+
+    /// Whether the answer to the question that is under way, if it came now, would tell the leader nothing: a follower that is up to date
+    /// says that it is still there. What that changes is that the next question may be asked.
     pub fn learns_nothing_from(&self, id: FollowerId, answer: &Answer) -> bool {
         let link = &self.peers[id.index()].link;
-        let Said::Here { summary, buckets: None } = &answer.said else { return false };
+        let Said::Here { summary, buckets: None } = answer.said else { return false };
         let is_known = self.knows(id) == Some(Identity { incarnation: answer.incarnation, standing: answer.standing });
         let is_mine = answer.promised == Promise { epoch: self.epoch, leader: self.config.id };
         let is_usual = self.serves() && link.is_current() && is_known && is_mine;
-        is_usual && link.learns_nothing_from(summary, self.what_matters())
+        is_usual && link.learns_nothing_from(self.what_matters(), summary)
     }
 
     /// What the leader keeps for one follower, without its name: two followers that feed the same are treated alike.
-    /// `compares` says whether what it stores may turn out to be something else than [`Leader::to_compare`].
-    pub fn hash_of<H: Hasher>(&self, follower: FollowerId, compares: bool, state: &mut H) {
+    /// `answer` is that to the question under way, if it is known already.
+    pub fn hash_of<H: Hasher>(&self, follower: FollowerId, answer: Option<&Answer>, state: &mut H) {
         for open in self.open.values() {
             (open.unanswered.contains(follower), open.confirmed.contains(follower)).hash(state);
         }
@@ -87,11 +100,19 @@ impl Leader {
             start.behaviour_to(follower).hash(state);
         }
         let peer = &self.peers[follower.index()];
-        peer.link.behaviour(self.what_matters(), compares).hash(state);
+        peer.link.behaviour(self.what_matters(), answer.and_then(found)).hash(state);
         self.can_adopt(follower).hash(state);
         // Whether it is reachable matters only as time passes, which it does not in a search.
         (peer.unanswered, peer.unanswered_bytes).hash(state);
         peer.resender.hash_behaviour(state);
+    }
+}
+
+/// What a follower stores that has said so.
+fn found(answer: &Answer) -> Option<Summary> {
+    match answer.said {
+        Said::Here { summary, .. } => Some(summary),
+        _ => None,
     }
 }
 
@@ -135,7 +156,7 @@ mod tests {
         let (early, _) = after_a_loss(Duration::ZERO, F1);
         let (late, _) = after_a_loss(Duration::from_secs(70), F2);
         let shared = |leader: &Leader| hash(|hasher| leader.hash_shared(hasher));
-        let of = |leader: &Leader, follower| hash(|hasher| leader.hash_of(follower, true, hasher));
+        let of = |leader: &Leader, follower| hash(|hasher| leader.hash_of(follower, None, hasher));
         assert_eq!(shared(&early), shared(&late));
         assert_eq!((of(&early, F1), of(&early, F2)), (of(&late, F2), of(&late, F1)));
         assert_ne!(of(&early, F1), of(&early, F2), "one of them missed the write");

@@ -149,10 +149,18 @@ impl Leader {
                 let gone: BTreeSet<&String> = members.filter(|name| !is_member(configuration, name.as_str())).collect();
                 let needed = in_force.iter().map(|configuration| self.needed(configuration)).max().unwrap_or(0);
                 let foreign = |id: FollowerId| self.peers[id.index()].link.is_legacy();
+                let silent = named(&|id| !promised.contains(id) && !foreign(id));
+                if start.accepts_loss {
+                    return Some(Waiting::Majority {
+                        promised: promised.len(),
+                        needed: self.majority_to_go_on(),
+                        silent,
+                    });
+                }
                 Waiting::Survivors {
                     normal: remember.len(),
                     needed,
-                    silent: named(&|id| !promised.contains(id) && !foreign(id)),
+                    silent,
                     forgetful: named(&|id| promised.contains(id) && !remember.contains(id)),
                     foreign: named(&foreign),
                     gone: gone.into_iter().cloned().collect(),
@@ -328,8 +336,13 @@ impl Leader {
             answers.filter(|id| remember.contains(*id) && !from.contains(*id)).count()
         };
         let accepts_loss = matches!(&self.phase, Phase::Starting(start) if start.accepts_loss);
-        let accepted = accepts_loss && all.len() >= majority.min(self.fenceable()) && left_out() == 0;
+        let accepted = accepts_loss && all.len() >= self.majority_to_go_on() && left_out() == 0;
         (nothing_survives || accepted).then_some(Basis { from, anew: true })
+    }
+
+    /// How many must have promised, where an operator has accepted a loss: no other leader can serve without one of them.
+    fn majority_to_go_on(&self) -> usize {
+        self.config.configuration.majority().min(self.fenceable())
     }
 
     /// How many must remember what was acknowledged under a configuration.

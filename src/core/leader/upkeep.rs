@@ -110,7 +110,7 @@ struct Compared {
 }
 
 impl Pending {
-    /// With what the answer is to be compared, if it came after this write was accepted and before the next.
+    /// With what an answer that comes now is to be compared, if with anything. `last_write` is the leader's last one.
     fn compared_with(&self, last_write: WriteId) -> Option<&Compared> {
         // Without buckets it cannot be told what has been written since from what is missing.
         self.compared.as_ref().filter(|compared| compared.buckets || compared.settled == last_write)
@@ -170,11 +170,6 @@ impl Leader {
     /// Whether the leader has something to ask a follower that cannot wait for long.
     pub fn wants_to_ask(&self, id: FollowerId) -> bool {
         self.peers[id.index()].link.call.is_none() && self.is_urgent(id)
-    }
-
-    /// Whether the leader is bringing a follower up to date.
-    pub fn pushes_to(&self, id: FollowerId) -> bool {
-        matches!(self.peers[id.index()].link.sync, Sync::Pushing(_))
     }
 
     /// Learns what became of a question.
@@ -363,7 +358,10 @@ impl Leader {
         call: &Pending,
         (standing, summary, buckets): (Standing, Summary, Option<Buckets>),
     ) {
-        let serves = self.serves();
+        if !call.affirms {
+            return;
+        }
+        let (serves, ours) = (self.serves(), self.store.shown());
         let peer = &mut self.peers[from.index()];
         let Some(promised) = &mut peer.link.promised else { return };
         promised.round = promised.round.max(call.round);
@@ -371,15 +369,19 @@ impl Leader {
         peer.link.knows_recovered |= call.says_recovered;
         peer.link.compare = false;
         let repairs = self.config.rules.resend_missed && serves && peer.link.is_current() && peer.resender.len() == 0;
+        if buckets.is_some() {
+            peer.link.compared_at = peer.link.asked_at;
+        }
         let compared = call.compared_with(self.last_write);
         if !repairs || compared.is_some_and(|compared| compared.summary == summary) {
             return;
         }
         let (Some(theirs), Some(Compared { settled, .. })) = (buckets, compared) else {
-            peer.link.compare = compared.is_some() || now >= peer.link.compared_at + COMPARISON;
+            // Of one that is never quiet it cannot be told whether anything is missing, so it is looked at from time to time.
+            let is_due = now >= peer.link.compared_at + COMPARISON && summary != ours;
+            peer.link.compare = compared.is_some() || is_due;
             return;
         };
-        peer.link.compared_at = peer.link.asked_at;
         // Where something was on its way when it was asked, or has been written since, there is nothing to be seen.
         let ours = self.store.buckets();
         let differing: Vec<u8> = theirs.differing(ours).collect();

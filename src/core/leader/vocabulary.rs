@@ -253,6 +253,20 @@ pub enum Waiting {
         /// Names of followers that counted for an earlier leader, and which this one does not have.
         gone: Vec<String>,
     },
+    /// Enough followers that no other leader can serve, where an operator has accepted that what is missing is lost.
+    #[error(
+        "recovering: the loss is accepted; {promised} of the {needed} followers have answered that must, so that no other leader \
+         serves{}",
+        listed("; without an answer: ", .silent)
+    )]
+    Majority {
+        /// How many have promised the epoch.
+        promised: usize,
+        /// How many must.
+        needed: usize,
+        /// Those that have not answered.
+        silent: Vec<String>,
+    },
     /// The state of those that have answered.
     #[error("recovering: reading what the followers store")]
     State,

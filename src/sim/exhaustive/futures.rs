@@ -9,7 +9,7 @@ use stateright::Model;
 use super::action::Action;
 use super::fingerprint::Fingerprint;
 use super::model::Exhaustive;
-use super::scope::{FaultBudgets, Scope};
+use super::scope::{FaultBudgets, Reduction, Scope};
 use super::state::{Flight, Site, Stage, State};
 use super::step::Step;
 use crate::base::FollowerId;
@@ -51,7 +51,7 @@ fn each_state_has_one_future(scenario: Scenario) {
 /// Everything that nodes and clients can come to in a scope, whatever is on its way for nothing, once what can happen at any time has
 /// happened; followers by no names.
 fn all_that_can_be(scope: Scope) -> (BTreeMap<u64, State>, usize) {
-    let reduced = Scope { is_reduced: true, is_prompt: true, ..scope.clone() };
+    let reduced = Scope { reduction: Reduction::Prompt, ..scope.clone() };
     let model = Exhaustive::new(scope);
     let (mut known, mut seen) = (BTreeSet::new(), BTreeMap::new());
     let mut pending = model.init_states();
@@ -138,6 +138,13 @@ fn nothing_is_missed_where_a_leader_reads_after_a_crash() {
 #[test]
 fn nothing_is_missed_where_what_was_deleted_is_forgotten_after_a_crash() {
     reduction_misses_nothing(&scenario((2, 1), &["delete = 'x'"], &["crash = 'leader'"]));
+}
+
+/// What is to be asked then, whether the promise stands or that a deletion be forgotten, depends on which question is over first.
+#[test]
+fn nothing_is_missed_where_deletions_come_between_reads() {
+    let read = "client = 2\nget = 'x'\nfrom = 'leader'";
+    reduction_misses_nothing(&scenario((2, 2), &["client = 1\ndelete = 'x'", read, read], &[]));
 }
 
 #[test]

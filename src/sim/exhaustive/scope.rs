@@ -39,11 +39,19 @@ pub struct Scope {
     /// What the operations are about.
     pub(super) keys: Vec<Key>,
     pub(super) faults: Vec<Budgeted>,
-    /// Whether states count as one that differ only by names, or by what can have no effect any more, and what may happen in any
-    /// order without any difference happens in one.
-    pub(super) is_reduced: bool,
-    /// Whether a question arrives at once, or its answer, where it makes no difference when it does.
-    pub(super) is_prompt: bool,
+    pub(super) reduction: Reduction,
+}
+
+/// How much that makes no difference a search leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reduction {
+    /// Nothing: all states are told apart.
+    None,
+    /// States count as one that differ only by names, or by what can have no effect any more. Clients that are alike begin in one order,
+    /// and a leader that is down is started at once.
+    Alike,
+    /// Besides, questions arrive at once, and answers, where it makes no difference when they do.
+    Prompt,
 }
 
 /// What a client does.
@@ -129,8 +137,7 @@ impl Scope {
             clients: Vec::new(),
             keys: Vec::new(),
             faults: Vec::new(),
-            is_reduced: true,
-            is_prompt: true,
+            reduction: Reduction::Prompt,
             scenario,
         };
         for (place, fault) in scope.scenario.faults.iter().enumerate() {
@@ -146,18 +153,18 @@ impl Scope {
     /// The same scope with every state told apart from every other one: the same is found, and it takes longer.
     #[must_use]
     pub fn without_reduction(self) -> Self {
-        Self { is_reduced: false, is_prompt: false, ..self }
+        Self { reduction: Reduction::None, ..self }
     }
 
     /// The same scope with everything that happens as a step of its own.
     pub(super) fn step_by_step(self) -> Self {
-        Self { is_prompt: false, ..self }
+        Self { reduction: self.reduction.min(Reduction::Alike), ..self }
     }
 
     /// Whether states count as one that differ by what makes no difference: the names of followers that nothing names (any more)
     /// and of clients that do the same, and what is on its way for nothing.
     pub fn is_reduced(&self) -> bool {
-        self.is_reduced
+        self.reduction >= Reduction::Alike
     }
 
     /// Whether a node may crash, which loses its memory.
@@ -175,7 +182,7 @@ impl Scope {
                 .any(|fault| matches!(fault, Budgeted::Message(_, target) if target.operation == Some(name)))
         };
         let what = |place: usize| (self.operations[place].kind, self.operations[place].key);
-        self.is_reduced
+        self.is_reduced()
             && one.len() == other.len()
             && one.clone().map(what).eq(other.clone().map(what))
             && !one.clone().chain(other.clone()).any(|place| is_target(&place))
@@ -238,7 +245,7 @@ impl Scope {
         fault_is_left: impl Fn(usize) -> bool,
     ) -> FollowerSet {
         let recovers = self.rules().recover_on_start;
-        if !self.is_reduced {
+        if !self.is_reduced() {
             return FollowerSet::first(self.scenario.cluster.followers);
         }
         let of_operations = self.operations.iter().enumerate().map(|(place, operation)| match operation.kind {

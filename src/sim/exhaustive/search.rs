@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::action::Action;
 use super::model::Exhaustive;
-use super::scope::{JUDGED, Scope};
+use super::scope::{JUDGED, Reduction, Scope};
 use super::state::State;
 use super::step::Step;
 use crate::check::{Finding, Property, Verdict};
@@ -25,7 +25,7 @@ const WATCH: Duration = Duration::from_millis(10);
 pub struct Bounds {
     /// The most states that are kept. A search may go over it by what it finds in 10 ms.
     pub states: usize,
-    /// The most actions of a run.
+    /// The most actions of a run. What happens at once besides, for it could at any time, is not counted.
     pub depth: Option<usize>,
     /// The longest time. To make what was found as short as can be may take as long again.
     pub time: Option<Duration>,
@@ -163,7 +163,7 @@ pub fn search(
     let finish = if bounds.first_violation { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
     let first = run(scope, bounds, (order, threads), finish, &mut watch)?;
     let mut shortest = Vec::new();
-    let keeps_to_the_breadth = threads == 1 && order == Order::BreadthFirst && !scope.is_prompt;
+    let keeps_to_the_breadth = threads == 1 && order == Order::BreadthFirst && scope.reduction != Reduction::Prompt;
     if !keeps_to_the_breadth && !first.paths.is_empty() {
         // Several threads run ahead of one another, depth first is no order of lengths, and where something happens at once that need
         // not happen at all, a step holds several: so a shorter run may exist. One thread keeps to the breadth, and to a number of

@@ -57,11 +57,6 @@ pub(super) struct Interview {
 }
 
 impl Interview {
-    /// Whether it has turned out that the follower stores what the leader compares with.
-    fn finds_the_same(&self, as_this: Option<Summary>) -> bool {
-        matches!(self.answer, Some(Answer { said: Said::Here { summary, .. }, .. }) if Some(summary) == as_this)
-    }
-
     /// Feeds a hasher with everything that decides what comes of it. How many questions there were before does not matter, nor what is
     /// stored if nobody compares it.
     fn hash_behaviour<H: Hasher>(&self, compares: bool, state: &mut H) {
@@ -266,17 +261,22 @@ impl Site {
     /// Feeds a hasher with everything that decides what comes of it, together with what the leader keeps for it.
     pub(super) fn hash_behaviour<H: Hasher>(&self, id: FollowerId, leader: Option<&Leader>, state: &mut H) {
         let Self { name, memory, lost, flights, life, interview, strays } = self;
-        let to_compare = leader.and_then(|leader| leader.to_compare(id));
-        let compares = to_compare.is_some() && !interview.as_ref().is_some_and(|it| it.finds_the_same(to_compare));
-        leader.iter().for_each(|leader| leader.hash_of(id, compares, state));
-        interview.iter().for_each(|interview| interview.hash_behaviour(compares, state));
+        let answer = interview.as_ref().and_then(|interview| interview.answer.as_ref());
+        interview.is_some().hash(state);
+        if let Some(interview) = interview {
+            interview.hash_behaviour(leader.is_some_and(|leader| leader.compares(id, answer)), state);
+        }
+        leader.iter().for_each(|leader| leader.hash_of(id, answer, state));
+        let is_part = |ask: &Ask| matches!(ask.question, Question::Push { .. });
         let is_pushed_to = leader.is_some_and(|leader| leader.pushes_to(id));
-        let parts_may_come = is_pushed_to || strays.iter().any(|ask| matches!(ask.question, Question::Push { .. }));
+        let parts_may_come = is_pushed_to
+            || strays.iter().any(is_part)
+            || interview.iter().any(|interview| is_part(&interview.call.ask));
         for (memory, parts_may_come) in [(memory, parts_may_come), (lost, false)] {
             memory.is_some().hash(state);
             memory.iter().for_each(|memory| memory.hash_behaviour(parts_may_come, state));
         }
-        (name, flights, life, interview.is_some(), strays).hash(state);
+        (name, flights, life, strays).hash(state);
     }
 }
 

@@ -7,7 +7,6 @@ use crate::base::FollowerId;
 use crate::base::trace::WriteId;
 use crate::core::ask::{Ask, Question};
 use crate::core::backoff::jittered_pause;
-use crate::core::digest::Summary;
 use crate::core::leader::catch_up::Sync;
 use crate::core::leader::vocabulary::{Call, Output};
 use crate::core::leader::{Leader, Phase};
@@ -61,13 +60,10 @@ impl Leader {
         let question = self.question(to);
         self.asked += 1;
         let (number, round) = (self.asked, self.round);
-        let (affirms, settled) = match question {
-            Question::Probe { buckets: true, .. } => (true, Some(self.settled_by(to))),
-            Question::Probe { buckets: false, .. } => (true, self.is_settled(to).then_some(self.last_write)),
+        let (affirms, compared) = match question {
+            Question::Probe { buckets, .. } => (true, self.to_compare(to, buckets)),
             _ => (false, None),
         };
-        let buckets = matches!(question, Question::Probe { buckets: true, .. });
-        let compared = settled.map(|settled| Compared { summary: self.store.shown(), settled, buckets });
         let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
         let says_recovered = self.serves();
         let link = &mut self.peers[to.index()].link;
@@ -76,16 +72,14 @@ impl Leader {
         self.outputs.push_back(Output::Ask(Box::new(Call { to, number, ask })));
     }
 
-    /// Whether a follower that is up to date has answered for all that it was sent.
-    fn is_settled(&self, to: FollowerId) -> bool {
+    /// With what a follower is to be compared that is asked now what it stores, if with anything. Buckets show what is missing though
+    /// something is on its way; without them, a follower must have answered for all that it was sent, and have missed nothing that is yet
+    /// to be sent again.
+    fn to_compare(&self, to: FollowerId, buckets: bool) -> Option<Compared> {
         let peer = &self.peers[to.index()];
-        self.serves() && peer.link.is_current() && peer.unanswered == 0 && peer.resender.len() == 0
-    }
-
-    /// What a follower must say that it stores, if it matters, of one that is asked whether its promise stands.
-    pub fn to_compare(&self, id: FollowerId) -> Option<Summary> {
-        let call = self.peers[id.index()].link.call.as_ref()?;
-        Some(call.compared_with(self.last_write)?.summary)
+        let is_quiet = || self.serves() && peer.link.is_current() && peer.unanswered == 0 && peer.resender.len() == 0;
+        let settled = if buckets { Some(self.settled_by(to)) } else { is_quiet().then_some(self.last_write) };
+        settled.map(|settled| Compared { summary: self.store.shown(), settled, buckets })
     }
 
     /// The last write up to which a follower has answered for all that it was sent.

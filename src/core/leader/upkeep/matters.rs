@@ -37,17 +37,29 @@ impl Rounds {
 }
 
 impl Link {
-    /// Whether nothing comes of it that it stores this, and all else is as it was; see [`Leader::learns_nothing_from`](super::Leader).
-    pub(in crate::core::leader) fn learns_nothing_from(&self, summary: &Summary, matters: Matters) -> bool {
-        let (Some(call), Some(promised)) = (&self.call, &self.promised) else { return false };
-        let is_told = self.knows_recovered || call.says_recovered;
-        let is_same = call.compared_with(matters.last_write).is_none_or(|compared| compared.summary == *summary);
-        let is_old = matters.rounds.is_none_or(|rounds| rounds.age(call.round) >= rounds.age(promised.round));
-        is_told && is_same && is_old && !self.in_doubt && !self.compare
+    /// Whether what the follower stores decides anything, of one that is asked whether its promise stands. `found` is what it has said
+    /// that it stores, if it has.
+    pub(in crate::core::leader) fn compares(&self, matters: Matters, found: Option<Summary>) -> bool {
+        let compared = self.call.as_ref().and_then(|call| call.compared_with(matters.last_write));
+        compared.is_some_and(|compared| Some(compared.summary) != found)
     }
 
-    /// Everything that decides what it is asked next, but when.
-    pub(in crate::core::leader) fn behaviour(&self, matters: Matters, compares: bool) -> impl std::hash::Hash + '_ {
+    /// Whether the answer that the promise stands, and that the follower stores this, changes nothing but that the next question may be
+    /// asked. (That it knows by now that the recovery is complete is looked at only then.)
+    pub(in crate::core::leader) fn learns_nothing_from(&self, matters: Matters, found: Summary) -> bool {
+        let (Some(call), Some(promised)) = (&self.call, &self.promised) else { return false };
+        let is_told = self.knows_recovered || call.says_recovered;
+        let is_old = matters.rounds.is_none_or(|rounds| rounds.age(call.round) >= rounds.age(promised.round));
+        call.affirms && is_told && is_old && !self.compares(matters, Some(found)) && !self.in_doubt && !self.compare
+    }
+
+    /// Everything that decides what it is asked next, but when. `found` as in [`Link::compares`].
+    pub(in crate::core::leader) fn behaviour(
+        &self,
+        matters: Matters,
+        found: Option<Summary>,
+    ) -> impl std::hash::Hash + '_ {
+        let compares = self.compares(matters, found);
         let age = move |round: u64| matters.rounds.map(|rounds| rounds.age(round));
         let promised = self.promised.as_ref().map(|promised| {
             let Promised { incarnation, standing, configurations, summary, current_in, differs, .. } = promised;
