@@ -12,7 +12,7 @@ use crate::net::HostPort;
 pub(super) enum ApiError {
     #[error("Only leader accepts writes")]
     NotLeader { leader: Option<HostPort> },
-    #[error("only a leader waits for followers; this node is one")]
+    #[error("only a leader waits for what followers know; this node is a follower")]
     NotWaiting,
     #[error("Only followers accept replication")]
     NotFollower,

@@ -103,8 +103,8 @@ pub struct ScopeError(String);
 
 /// What a scope can have.
 const ALLOWED: &str = "a scope has operations that are written down, and of faults drop, drop_reply, duplicate, delay (the \
-     deadline may pass while the message is on its way) and crash, each of which may strike once, at any time; restart says \
-     nothing, for a node that is down may be started at any time";
+     deadline may pass while the message is on its way) and crash, each of which may strike once, at any time, and quorum, which \
+     the next life of the leader has; restart says nothing, for a node that is down may be started at any time";
 
 impl Scope {
     /// Reads a scope from a scenario. Its times mean nothing: everything may happen at any time.
