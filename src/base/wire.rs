@@ -41,7 +41,7 @@ pub struct SetRequest {
     /// The value, any JSON.
     pub value: Value,
     /// The version that the key must have for the write to be made, 0 if the key must not be there. Without it, any will do.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "expected")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "expected_version")]
     pub if_version: Option<u64>,
     /// The client's name for the write. If it comes again under that name, it is not made a second time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub struct DeleteRequest {
     /// The key to delete.
     pub key: Key,
     /// The version that the key must have for it to be deleted, 0 if it must not be there. Without it, any will do.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "expected")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "expected_version")]
     pub if_version: Option<u64>,
     /// The client's name for the deletion. If it comes again under that name, it is not made a second time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,7 +194,7 @@ impl SetAnswer {
 }
 
 /// A version, or 0 for a key that is not there; `null` is none.
-fn expected<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+fn expected_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let most = Version::MAX.get();
     let number: Option<serde_json::Number> = Option::deserialize(deserializer)?;
     let wrong = |number| D::Error::custom(format!("{number}: must be a whole number from 0 to {most}"));

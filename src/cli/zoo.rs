@@ -180,3 +180,14 @@ fn contradicts(claimed: &Claims, report: &ZooReport) -> bool {
     }
     contradicted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_is_switched_off_once() {
+        assert!(parse_rules("restamp,read-committed").is_ok());
+        assert_eq!(parse_rules("restamp,read-committed,restamp").err().as_deref(), Some("restamp is named twice"));
+    }
+}

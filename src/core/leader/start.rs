@@ -136,37 +136,35 @@ impl Leader {
             Stage::Confirming => Waiting::State,
             Stage::Gathering if self.basis(|_| true).is_some() => Waiting::State,
             Stage::Quorum => Waiting::Quorum { current: self.current(), needed: self.quorum_to_serve() },
-            Stage::Gathering => {
-                let configuration = &self.config.configuration;
-                let named = |is: &dyn Fn(FollowerId) -> bool| {
-                    let members = self.followers().zip(configuration.members.iter());
-                    members.filter(|(id, _)| is(*id)).map(|(_, name)| name.clone()).collect()
-                };
-                let remember = self.promised_by(|promised| promised.standing == Standing::Normal);
-                let promised = self.promised_by(|_| true);
-                let in_force = self.configurations_in_force();
-                let members = in_force.iter().flat_map(|configuration| configuration.members.iter());
-                let gone: BTreeSet<&String> = members.filter(|name| !is_member(configuration, name.as_str())).collect();
-                let needed = in_force.iter().map(|configuration| self.needed(configuration)).max().unwrap_or(0);
-                let foreign = |id: FollowerId| self.peers[id.index()].link.is_legacy();
-                let silent = named(&|id| !promised.contains(id) && !foreign(id));
-                if start.accepts_loss {
-                    return Some(Waiting::Majority {
-                        promised: promised.len(),
-                        needed: self.majority_to_go_on(),
-                        silent,
-                    });
-                }
-                Waiting::Survivors {
-                    normal: remember.len(),
-                    needed,
-                    silent,
-                    forgetful: named(&|id| promised.contains(id) && !remember.contains(id)),
-                    foreign: named(&foreign),
-                    gone: gone.into_iter().cloned().collect(),
-                }
-            }
+            Stage::Gathering => self.waiting_for_followers(start.accepts_loss),
         })
+    }
+
+    /// Who is missing, for a leader that does not know enough to go on.
+    fn waiting_for_followers(&self, accepts_loss: bool) -> Waiting {
+        let configuration = &self.config.configuration;
+        let named = |is: &dyn Fn(FollowerId) -> bool| {
+            let members = self.followers().zip(configuration.members.iter());
+            members.filter(|(id, _)| is(*id)).map(|(_, name)| name.clone()).collect()
+        };
+        let promised = self.promised_by(|_| true);
+        let foreign = |id: FollowerId| self.peers[id.index()].link.is_legacy();
+        let silent = named(&|id| !promised.contains(id) && !foreign(id));
+        if accepts_loss {
+            return Waiting::Majority { promised: promised.len(), needed: self.majority_to_go_on(), silent };
+        }
+        let remember = self.promised_by(|promised| promised.standing == Standing::Normal);
+        let in_force = self.configurations_in_force();
+        let members = in_force.iter().flat_map(|configuration| configuration.members.iter());
+        let gone: BTreeSet<&String> = members.filter(|name| !is_member(configuration, name.as_str())).collect();
+        Waiting::Survivors {
+            normal: remember.len(),
+            needed: in_force.iter().map(|configuration| self.needed(configuration)).max().unwrap_or(0),
+            silent,
+            forgetful: named(&|id| promised.contains(id) && !remember.contains(id)),
+            foreign: named(&foreign),
+            gone: gone.into_iter().cloned().collect(),
+        }
     }
 
     /// An operator accepts that what only the missing or forgetful followers know is lost. The leader goes on with those that

@@ -38,10 +38,11 @@ impl State {
 
     /// A follower of which it makes no difference when its answer is heard, for the leader learns nothing by it, now or later.
     pub(super) fn heard_at_any_time(&self, scope: &Scope) -> Option<FollowerId> {
+        // What it is asked next depends on when that is, if there are deletions to be forgotten: something comes of that.
+        if scope.operations.iter().any(|operation| operation.kind == PlannedKind::Delete) {
+            return None;
+        }
         let leader = self.prompt_leader(scope).filter(|_| !self.may_crash(scope, NodeId::Leader))?;
-        // The next question may be asked then, and another one later, if there is more than one kind to come: of one to forget a deletion
-        // something comes.
-        let asks_one_thing = !scope.operations.iter().any(|operation| operation.kind == PlannedKind::Delete);
         let is_heard = |(id, site): &(FollowerId, &Site)| {
             let Some(Interview { answer: Some(answer), frail: false, .. }) = &site.interview else { return false };
             let identity = Identity { incarnation: answer.incarnation, standing: answer.standing };
@@ -57,7 +58,7 @@ impl State {
             let stays = is_there && self.goes_on(scope, *id, site) && site.flights.iter().all(is_usual);
             stays && leader.learns_nothing_from(*id, answer)
         };
-        self.followers().filter(|_| asks_one_thing).find(is_heard).map(|(id, _)| id)
+        self.followers().find(is_heard).map(|(id, _)| id)
     }
 
     /// The leader, if it is up and what may happen at any time is to happen at once.

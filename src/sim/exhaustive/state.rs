@@ -8,7 +8,7 @@ use super::memory::Memory;
 use super::scope::Scope;
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, FollowerSet, Stamp};
-use crate::core::{Answer, Ask, Call, Leader, Message, Question, ReadId, Reply, Said, Summary, Timer, assemble};
+use crate::core::{Answer, Ask, Call, Leader, Message, Question, ReadId, Reply, Said, Timer, assemble};
 
 /// A moment of a run without its history and without time: the nodes, what is on its way, what the clients wait for, and
 /// what must be remembered of the past to judge what comes.
@@ -60,13 +60,13 @@ impl Interview {
     /// Feeds a hasher with everything that decides what comes of it. How many questions there were before does not matter, nor what is
     /// stored if nobody compares it.
     fn hash_behaviour<H: Hasher>(&self, compares: bool, state: &mut H) {
-        let mut answer = self.answer.clone();
-        if let Some(Answer { said: Said::Here { summary, buckets: None }, .. }) = &mut answer
-            && !compares
-        {
-            *summary = Summary::default();
+        (&self.call.ask, self.frail).hash(state);
+        match &self.answer {
+            Some(Answer { incarnation, standing, promised, said: Said::Here { buckets: None, .. } }) if !compares => {
+                (true, incarnation, standing, promised).hash(state);
+            }
+            answer => (false, answer).hash(state),
         }
-        (&self.call.ask, answer, self.frail).hash(state);
     }
 }
 
