@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::digest::bucket;
 use super::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, set, stores, talk};
 use super::*;
 use crate::base::FollowerId;
@@ -238,6 +239,38 @@ fn a_follower_under_load_is_asked_whether_it_is_alike() {
         }
     }
     assert!(probes > 1, "{probes} in five minutes");
+}
+
+/// Something is on its way whenever it is asked, so that what it stores as a whole tells nothing.
+#[test]
+fn what_a_follower_that_is_never_quiet_lacks_is_found() {
+    let (mut leader, mut followers) = cluster(config(1, 1, 0));
+    while leader.poll_output().is_some() {}
+    let (lost, busy) = (Key::new("y").unwrap(), Key::new("x").unwrap());
+    assert_ne!(bucket(&lost), bucket(&busy), "what is always being written hides what shares its bucket");
+    leader.set(Duration::ZERO, None, lost.clone(), Value::from_json("1").unwrap()).unwrap();
+    let mut under_way: Vec<Message> = Vec::new();
+    for n in 1..600 {
+        let now = Duration::from_millis(500 * n);
+        leader.set(now, None, busy.clone(), Value::from_json("1").unwrap()).unwrap();
+        leader.handle_timeout(now);
+        let arrives = std::mem::take(&mut under_way);
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::Send(message) => under_way.push(message),
+                Output::Ask(call) => answer(&mut leader, &mut followers, now, &call),
+                _ => {}
+            }
+        }
+        for message in arrives {
+            // Of the first it says that it stores it, and does not.
+            if *message.key() != lost {
+                followers[0].replicate(leader.id(), message.key(), message.update.entry.clone());
+            }
+            leader.handle_reply(now, &message, stores(message.to, message.stamp()));
+        }
+    }
+    assert!(followers[0].store().get(&lost).is_some(), "it is compared from time to time");
 }
 
 /// What is repaired is what was compared, and no write that came since.
