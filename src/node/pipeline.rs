@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderValue, Method, Request, StatusCode, header};
+use tokio::task::yield_now;
 use tracing::{debug, info, warn};
 
 use super::peer::PeerToken;
@@ -19,6 +20,11 @@ use crate::net::{HostPort, Transport};
 
 /// Values from this size on are not copied into the body but shared with it.
 const SHARE_FROM: usize = 4096;
+
+/// How many turns of the event loop a request waits for what else may go with it. In the first, clients are answered whose
+/// writes the last answers of followers have completed; in the second their next writes come in. Under load that doubles
+/// a batch, and halves what it costs to send and to answer; without load a turn is over at once.
+const GATHERING_TURNS: usize = 2;
 
 /// How a follower of this program says that it stored a write.
 const APPLIED: &[u8] = br#"{"ok":true,"applied":true}"#;
@@ -67,6 +73,10 @@ impl<T: Transport> Pipeline<T> {
         let mut in_flight = FuturesUnordered::new();
         let mut lost = Lost::new();
         loop {
+            let may_leave = |at: Duration| at <= clock.now();
+            if in_flight.is_empty() && learnt.takes_batches && self.next_request_at(&learnt, 0).is_some_and(may_leave) {
+                gather().await;
+            }
             let now = clock.now();
             self.give_up(&mut lost, now);
             let wake_at = loop {
@@ -220,6 +230,13 @@ impl<T: Transport> Pipeline<T> {
             }
             Err(error) => debug!(%follower, %error, "the follower still does not answer"),
         }
+    }
+}
+
+/// Lets the rest of the node have its turns.
+async fn gather() {
+    for _ in 0..GATHERING_TURNS {
+        yield_now().await;
     }
 }
 
