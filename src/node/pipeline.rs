@@ -359,7 +359,74 @@ fn reply(message: &Message, answer: &ReplicateAnswer, stored: impl Fn(Stamp) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::base::trace::Observer;
+    use crate::base::{Key, Seed, Value};
+    use crate::core::{Rules, Terms};
+    use crate::net::{NetemConfig, Tcp};
+    use crate::node::clock::Clock;
+    use crate::node::metrics::Metrics;
+    use crate::node::{Config, LeaderRole, Role};
+
+    /// How many messages each request carried.
+    #[derive(Default)]
+    struct Batches(Mutex<Vec<usize>>);
+
+    impl Observer for Batches {
+        fn record(&self, event: Event) {
+            if let Event::Dispatch { messages, .. } = event {
+                self.0.lock().unwrap().push(messages.len());
+            }
+        }
+    }
+
+    /// A client writes again, in the next turn, as soon as it has its answer.
+    #[tokio::test]
+    async fn what_comes_in_a_turn_later_goes_along() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = HostPort::from(silent.local_addr().unwrap());
+        let role = LeaderRole {
+            followers: vec![address.clone()],
+            write_quorum: 1,
+            netem: NetemConfig { min_delay: Duration::ZERO, max_delay: Duration::ZERO },
+            repl_timeout: Duration::from_secs(5),
+            advertise: None,
+        };
+        let batches = Arc::new(Batches::default());
+        let mut config = Config::new(Role::Leader(role.clone()), ([127, 0, 0, 1], 0).into(), Seed::new(1));
+        config.rules = Rules::LAB;
+        config.observer = Some(Arc::clone(&batches) as Arc<dyn Observer>);
+        let replicator = Arc::new(Replicator::new(&role, &config, Clock::start(), Arc::new(Metrics::new(true))));
+        let pipeline = Pipeline {
+            to: FollowerId(0),
+            address,
+            http: HttpClient::new(Tcp),
+            replicator: Arc::clone(&replicator),
+            incarnation: 0,
+            deadline: Duration::from_secs(5),
+            token: None,
+        };
+        let pipeline = tokio::spawn(pipeline.run());
+        let write = |key| {
+            let value = Value::from_json("1").unwrap();
+            replicator.write(Terms::default(), Key::new(key).unwrap(), Some(value)).unwrap()
+        };
+        yield_now().await;
+        let mut waiting = vec![write("x")];
+        yield_now().await;
+        waiting.push(write("y"));
+        let dispatched = || batches.0.lock().unwrap().clone();
+        for _ in 0..100 {
+            if !dispatched().is_empty() {
+                break;
+            }
+            yield_now().await;
+        }
+        assert_eq!(dispatched(), [2]);
+        pipeline.abort();
+    }
 
     #[test]
     fn the_expected_answer_is_what_a_follower_sends() {
