@@ -134,6 +134,17 @@ async fn what_cannot_be_asked_for_is_named() {
     }
 }
 
+/// Six nodes would say it six times.
+#[tokio::test]
+async fn what_is_wrong_with_a_cluster_is_said_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (code, _, errors) = semisync(directory.path(), &["cluster", "--port", "21000", "--write-quorum", "6"]).await;
+    assert_eq!(
+        (code, errors.as_str()),
+        (Some(2), "semisync: WRITE_QUORUM=\"6\": must be 1 to 5, the number of FOLLOWERS\n")
+    );
+}
+
 /// A disk that is full costs the file and not what was found.
 #[cfg(feature = "sim")]
 #[tokio::test]
