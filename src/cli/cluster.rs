@@ -1,13 +1,11 @@
 use std::process::ExitCode;
 
-use semisync::node::Settings;
-
 use super::local::LocalCluster;
 use super::signals::Signals;
-use super::{Failure, NO, environment, runtime, say};
+use super::{Failure, NO, runtime, say};
 
 /// The nodes listen on 127.0.0.1: the leader on PORT, the followers on the ports after it.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many followers
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=128))]
@@ -37,27 +35,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         let (port, followers) = (args.port, args.followers);
         return Err(Failure::Usage(format!("--port {port}: {followers} followers would need ports above 65535")));
     }
-    check(&args)?;
     runtime()?.block_on(run_cluster(&args))
-}
-
-/// What each node would say is wrong with what they share is said once, before any is started.
-fn check(args: &Args) -> Result<(), Failure> {
-    let Args { followers, port, write_quorum, min_delay, max_delay, repl_timeout, seed } = args.clone();
-    let list: Vec<String> = (port..=port + followers).skip(1).map(|port| format!("127.0.0.1:{port}")).collect();
-    let leader = Settings {
-        role: Some("leader".into()),
-        host: Some("127.0.0.1".into()),
-        port: Some(port.to_string()),
-        followers: Some(list.join(",")),
-        write_quorum,
-        min_delay,
-        max_delay,
-        repl_timeout,
-        seed,
-        ..Settings::default()
-    };
-    leader.or_from(environment).validate(0).map(drop).map_err(Failure::usage)
 }
 
 async fn run_cluster(args: &Args) -> Result<ExitCode, Failure> {

@@ -3,19 +3,24 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use clap::{Args, FromArgMatches};
 use rustix::process::{Pid, kill_process};
 use semisync::client::Client;
 use semisync::net::{HostPort, Tcp};
+use semisync::node::Settings;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Failure;
+use super::{Failure, environment};
 
 /// How long the nodes may take to answer after their start, and one to answer a question.
 const START_DEADLINE: Duration = Duration::from_secs(15);
 const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a node may take to drain before it is killed: past what the default delays and deadlines can need.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What is ours to say, whatever the shell has exported.
+const OURS: [&str; 2] = ["FOLLOWERS", "ADVERTISE"];
 
 /// The processes of a cluster. They are killed if this is dropped before [`LocalCluster::stop`].
 pub(super) struct LocalCluster {
@@ -30,36 +35,51 @@ pub(super) struct NodeProcess {
     child: Child,
 }
 
+/// Whether a node with these flags could use its settings.
+fn check(flags: &[String]) -> Result<(), Failure> {
+    let serve = Settings::augment_args(clap::Command::new("serve").no_binary_name(true));
+    let settings = serve.try_get_matches_from(flags).and_then(|given| Settings::from_arg_matches(&given));
+    let inherited = |variable| environment(variable).filter(|_| !OURS.contains(&variable));
+    settings.map_err(Failure::usage)?.or_from(inherited).validate(0).map(drop).map_err(Failure::usage)
+}
+
 impl LocalCluster {
-    /// Starts a leader with these flags, and its followers, each on one of these ports of 127.0.0.1; the leader's is the
-    /// first.
-    pub(super) fn start(ports: &[u16], leader_flags: &[&str]) -> Result<Self, Failure> {
+    /// Starts a leader and its followers, each on one of these ports of 127.0.0.1; the leader's is the first. All of them get
+    /// these flags, for what they share.
+    ///
+    /// What no node could use is said once, and none is started.
+    pub(super) fn start(ports: &[u16], shared: &[&str]) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| Failure::Failed(format!("where am I? {error}")))?;
-        let spawn = |port: u16, name: String, flags: &[&str]| {
-            let address = HostPort::new("127.0.0.1", port);
+        let (leader, followers) = ports.split_first().expect("a cluster has a leader");
+        let list: Vec<String> = followers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let (list, advertise) = (list.join(","), format!("localhost:{leader}"));
+        let leads = ["--role", "leader", "--followers", &list, "--advertise", &advertise];
+        let command = |(place, port): (usize, &u16)| {
+            let (name, role) = match place {
+                0 => ("leader".to_owned(), &leads[..]),
+                _ => (format!("f{place}"), &["--role", "follower"][..]),
+            };
+            let listens = ["--host", "127.0.0.1", "--port", &port.to_string()].map(str::to_owned);
+            let flags = listens.into_iter().chain(role.iter().chain(shared).map(|&flag| flag.to_owned()));
+            (name, *port, flags.collect())
+        };
+        let commands: Vec<(String, u16, Vec<String>)> = ports.iter().enumerate().map(command).collect();
+        commands.iter().try_for_each(|(_, _, flags)| check(flags))?;
+        let spawn = |(name, port, flags): (String, u16, Vec<String>)| {
             let mut command = Command::new(&program);
-            command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).args(flags);
-            // The list is ours to make, whatever the shell has exported.
-            command.env_remove("FOLLOWERS");
+            command.arg("serve").args(flags);
+            for variable in OURS {
+                command.env_remove(variable);
+            }
             if std::env::var_os("RUST_LOG").is_none() {
                 command.env("RUST_LOG", "warn");
             }
             // A group of its own keeps a terminal's Ctrl-C from it: it is we who stop it, once.
             let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn();
             let child = child.map_err(|error| Failure::Failed(format!("cannot start {name}: {error}")))?;
-            Ok(NodeProcess { name, address, child })
+            Ok(NodeProcess { name, address: HostPort::new("127.0.0.1", port), child })
         };
-        let (leader, followers) = ports.split_first().expect("a cluster has a leader");
-        let list: Vec<String> = followers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let list = list.join(",");
-        let advertise = format!("localhost:{leader}");
-        let flags = ["--role", "leader", "--followers", &list, "--advertise", &advertise];
-        let flags = [&flags, leader_flags].concat();
-        let mut nodes = vec![spawn(*leader, "leader".into(), &flags)?];
-        for (port, place) in followers.iter().zip(1..) {
-            nodes.push(spawn(*port, format!("f{place}"), &["--role", "follower"])?);
-        }
-        Ok(Self { nodes })
+        Ok(Self { nodes: commands.into_iter().map(spawn).collect::<Result<_, Failure>>()? })
     }
 
     /// A line for each node: its name, address and process.

@@ -99,7 +99,7 @@ async fn simulate(
     run.result.map_err(failed)
 }
 
-/// The flags of a leader for this plan.
+/// The flags of the nodes for this plan.
 fn flags(plan: &Plan, seed: Option<u64>) -> Vec<String> {
     let ms = |duration: Duration| duration.as_millis().to_string();
     let mut flags = vec!["--write-quorum".to_owned(), plan.quorum.to_string()];
