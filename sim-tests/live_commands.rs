@@ -13,8 +13,14 @@ use crate::support::tcp::{Running, leader_config};
 
 /// Runs the binary beside the nodes that run in this test.
 async fn semisync(directory: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    with_variables(directory, &[], args).await
+}
+
+/// The same, in a shell that has exported these.
+async fn with_variables(directory: &Path, variables: &[(&str, &str)], args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
-    let Output { status, stdout, stderr } = command.current_dir(directory).args(args).output().await.expect("it runs");
+    command.current_dir(directory).args(args).envs(variables.iter().copied());
+    let Output { status, stdout, stderr } = command.output().await.expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code(), text(stdout), text(stderr))
 }
@@ -137,24 +143,16 @@ async fn what_cannot_be_asked_for_is_named() {
 /// Six nodes would say it six times; and what a flag says counts, whatever the shell has exported.
 #[tokio::test]
 async fn what_is_wrong_with_a_cluster_is_said_once() {
-    let cluster = async |variable: (&str, &str), flags: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
-        command.args(["cluster", "--port", "21000"]).args(flags).env(variable.0, variable.1);
-        let Output { status, stderr, .. } = command.output().await.expect("it runs");
-        (status.code(), String::from_utf8(stderr).expect("text"))
-    };
+    let directory = tempfile::tempdir().expect("a directory");
     for (variable, flags, says) in [
         (("MAX_BODY", "1"), &[][..], "MAX_BODY=\"1 B\": must be a size"),
         (("WRITE_QUORUM", "abc"), &[], "WRITE_QUORUM=\"abc\": must be a whole number"),
         (("WRITE_QUORUM", "abc"), &["--write-quorum", "6"], "WRITE_QUORUM=\"6\": must be 1 to 5"),
         (("ADVERTISE", "abc"), &["--max-delay=-1"], "MAX_DELAY=\"-1\": must be "),
-        (
-            ("MIN_DELAY", "5000"),
-            &["--max-delay", "4000"],
-            "MIN_DELAY=\"5000\": must not be above MAX_DELAY, which is 4000",
-        ),
+        (("MIN_DELAY", "5000"), &["--max-delay", "4000"], "must not be above MAX_DELAY, which is 4000"),
     ] {
-        let (code, errors) = cluster(variable, flags).await;
+        let args = [&["cluster", "--port", "21000"], flags].concat();
+        let (code, _, errors) = with_variables(directory.path(), &[variable], &args).await;
         assert!(code == Some(2) && errors.contains(says) && errors.lines().count() == 1, "{variable:?}: {errors}");
     }
 }
@@ -163,11 +161,10 @@ async fn what_is_wrong_with_a_cluster_is_said_once() {
 #[tokio::test]
 async fn what_a_flag_says_of_a_cluster_all_of_its_nodes_hear() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
-    command.args(["analyze", "--local", "--quorums", "1", "--writes", "5", "--delay-ms", "0..30"]);
-    command.current_dir(directory.path()).env("MIN_DELAY", "2000").env("WRITE_QUORUM", "abc").env("ADVERTISE", "abc");
-    let Output { status, stderr, .. } = command.output().await.expect("it runs");
-    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let variables = [("MIN_DELAY", "2000"), ("WRITE_QUORUM", "abc"), ("ADVERTISE", "abc"), ("FOLLOWERS", "abc")];
+    let args = ["analyze", "--local", "--quorums", "1", "--writes", "5", "--delay-ms", "0..30"];
+    let (code, _, errors) = with_variables(directory.path(), &variables, &args).await;
+    assert_eq!(code, Some(0), "{errors}");
 }
 
 /// A disk that is full costs the file and not what was found.

@@ -35,12 +35,13 @@ pub(super) struct NodeProcess {
     child: Child,
 }
 
-/// Whether a node with these flags could use its settings.
-fn check(flags: &[String]) -> Result<(), Failure> {
-    let serve = Settings::augment_args(clap::Command::new("serve").no_binary_name(true));
-    let settings = serve.try_get_matches_from(flags).and_then(|given| Settings::from_arg_matches(&given));
+/// Whether a node that is started like this could use its settings.
+fn check(node: &Command) -> Result<(), Failure> {
+    let serve = Settings::augment_args(clap::Command::new("serve"));
+    let given = serve.try_get_matches_from(node.as_std().get_args()).map_err(Failure::usage)?;
+    let settings = Settings::from_arg_matches(&given).map_err(Failure::usage)?;
     let inherited = |variable| environment(variable).filter(|_| !OURS.contains(&variable));
-    settings.map_err(Failure::usage)?.or_from(inherited).validate(0).map(drop).map_err(Failure::usage)
+    settings.or_from(inherited).validate(0).map(drop).map_err(Failure::usage)
 }
 
 impl LocalCluster {
@@ -54,20 +55,13 @@ impl LocalCluster {
         let list: Vec<String> = followers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let (list, advertise) = (list.join(","), format!("localhost:{leader}"));
         let leads = ["--role", "leader", "--followers", &list, "--advertise", &advertise];
-        let command = |(place, port): (usize, &u16)| {
+        let prepare = |(place, port): (usize, &u16)| {
             let (name, role) = match place {
                 0 => ("leader".to_owned(), &leads[..]),
                 _ => (format!("f{place}"), &["--role", "follower"][..]),
             };
-            let listens = ["--host", "127.0.0.1", "--port", &port.to_string()].map(str::to_owned);
-            let flags = listens.into_iter().chain(role.iter().chain(shared).map(|&flag| flag.to_owned()));
-            (name, *port, flags.collect())
-        };
-        let commands: Vec<(String, u16, Vec<String>)> = ports.iter().enumerate().map(command).collect();
-        commands.iter().try_for_each(|(_, _, flags)| check(flags))?;
-        let spawn = |(name, port, flags): (String, u16, Vec<String>)| {
             let mut command = Command::new(&program);
-            command.arg("serve").args(flags);
+            command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).args(role).args(shared);
             for variable in OURS {
                 command.env_remove(variable);
             }
@@ -75,11 +69,16 @@ impl LocalCluster {
                 command.env("RUST_LOG", "warn");
             }
             // A group of its own keeps a terminal's Ctrl-C from it: it is we who stop it, once.
-            let child = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).spawn();
-            let child = child.map_err(|error| Failure::Failed(format!("cannot start {name}: {error}")))?;
-            Ok(NodeProcess { name, address: HostPort::new("127.0.0.1", port), child })
+            command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+            (name, HostPort::new("127.0.0.1", *port), command)
         };
-        Ok(Self { nodes: commands.into_iter().map(spawn).collect::<Result<_, Failure>>()? })
+        let prepared: Vec<(String, HostPort, Command)> = ports.iter().enumerate().map(prepare).collect();
+        prepared.iter().try_for_each(|(_, _, command)| check(command))?;
+        let spawn = |(name, address, mut command): (String, HostPort, Command)| {
+            let child = command.spawn().map_err(|error| Failure::Failed(format!("cannot start {name}: {error}")))?;
+            Ok(NodeProcess { name, address, child })
+        };
+        Ok(Self { nodes: prepared.into_iter().map(spawn).collect::<Result<_, Failure>>()? })
     }
 
     /// A line for each node: its name, address and process.

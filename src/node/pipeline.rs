@@ -417,10 +417,10 @@ mod tests {
             replicator.write(Terms::default(), Key::new(key).unwrap(), Some(value)).unwrap()
         };
         yield_now().await;
-        let mut waiting = vec![write("x")];
+        let _x = write("x");
         yield_now().await;
         yield_now().await;
-        waiting.push(write("y"));
+        let _y = write("y");
         let dispatched = || batches.0.lock().unwrap().clone();
         for _ in 0..100 {
             if !dispatched().is_empty() {
