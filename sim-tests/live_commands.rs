@@ -157,6 +157,18 @@ async fn what_is_wrong_with_a_cluster_is_said_once() {
     }
 }
 
+/// Whoever listens there would be taken for a node of the cluster.
+#[tokio::test]
+async fn a_cluster_whose_ports_are_taken_is_not_ready() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let other = Running::start(leader_config(vec![], 0, (0, 0))).await;
+    let port = other.address.port().to_string();
+    let (code, text, errors) = semisync(directory.path(), &["cluster", "--followers", "0", "--port", &port]).await;
+    assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
+    let says = format!("semisync: PORT={port}: cannot listen on 127.0.0.1:{port}: Address already in use");
+    assert!(errors.starts_with(&says) && errors.lines().count() == 1, "{errors}");
+}
+
 /// Followers have no use for most settings, and refuse what they cannot use all the same.
 #[tokio::test]
 async fn what_a_flag_says_of_a_cluster_all_of_its_nodes_hear() {

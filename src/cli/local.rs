@@ -1,5 +1,6 @@
 //! A whole cluster on this machine, a process for each node.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use clap::{Args, FromArgMatches};
 use rustix::process::{Pid, kill_process};
 use semisync::client::Client;
 use semisync::net::{HostPort, Tcp};
-use semisync::node::Settings;
+use semisync::node::{NodeError, Settings};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -44,6 +45,12 @@ fn check(node: &Command) -> Result<(), Failure> {
     settings.or_from(inherited).validate(0).map(drop).map_err(Failure::usage)
 }
 
+/// Whether a node could listen there. If somebody else's does, it would answer in place of ours.
+fn is_free(port: u16) -> Result<(), Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).map(drop).map_err(|source| Failure::usage(NodeError::Bind { address, source }))
+}
+
 impl LocalCluster {
     /// Starts a leader and its followers, each on one of these ports of 127.0.0.1; the leader's is the first. All of them get
     /// these flags, for what they share.
@@ -74,6 +81,7 @@ impl LocalCluster {
         };
         let prepared: Vec<(String, HostPort, Command)> = ports.iter().enumerate().map(prepare).collect();
         prepared.iter().try_for_each(|(_, _, command)| check(command))?;
+        ports.iter().try_for_each(|port| is_free(*port))?;
         let spawn = |(name, address, mut command): (String, HostPort, Command)| {
             let child = command.spawn().map_err(|error| Failure::Failed(format!("cannot start {name}: {error}")))?;
             Ok(NodeProcess { name, address, child })
