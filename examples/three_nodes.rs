@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example three_nodes`
 
-use semisync::base::NodeId;
+use semisync::base::NodeRef;
 use semisync::sim::{SimError, Stage, World};
 
 fn main() -> Result<(), SimError> {
@@ -22,7 +22,7 @@ fn main() -> Result<(), SimError> {
 /// A follower is read just after the acknowledgement: it may not have the write yet.
 async fn read_everywhere(stage: &Stage) {
     let client = stage.client(1);
-    let nodes: Vec<NodeId> = stage.cluster().nodes().collect();
+    let nodes: Vec<NodeRef> = stage.cluster().nodes().collect();
     for node in nodes {
         match client.get(node, "greeting").await.expect("every node answers") {
             Some(found) => println!("{:>4} ms  {node} has {}", stage.now().as_millis(), found.value),

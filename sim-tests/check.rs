@@ -106,7 +106,7 @@ fn without_versions_only_values_are_judged() {
     let output = check(register("\"value\":2", "\"value\":9", without_versions));
     let text = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    let evidence = "VIOLATED  x has the value 9 (c2#3 read it from leader at 5.5 ms), which nobody had written before";
+    let evidence = "VIOLATED  x has the value 9 (c2#3 read it from n1 at 5.5 ms), which nobody had written before";
     assert_eq!(verdict(&text, "integrity"), evidence);
 }
 

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::support::f;
 use crate::support::seeds::for_each_seed;
 
-const LEADER: NodeId = NodeId::Leader;
+const LEADER: NodeId = NodeId::FIRST_SERVER;
 
 /// Longer than any request or pause between resends lasts.
 const SETTLED: Duration = Duration::from_secs(30);
@@ -111,7 +111,7 @@ async fn ending(stage: &Stage) -> Ending {
     let _ = stage.cluster().settle(SETTLED).await;
     let mut states = Vec::new();
     for node in stage.cluster().nodes() {
-        states.extend(stage.cluster().dump(node).await.ok().map(|dump| (node, dump)));
+        states.extend(stage.cluster().dump(node).await.ok().map(|dump| (node.with_one_leader(), dump)));
     }
     states
 }
@@ -250,10 +250,10 @@ fn a_leader_that_forgets() {
         let judged = Lab { rules, ..Lab::new(seed) }.judge(leader_restarts);
         let [integrity, linearizability, durability] =
             [Property::Integrity, Property::Linearizability, Property::Durability].map(|p| judged.evidence(p));
-        assert!(integrity.contains("k v1 has two values: 1 (leader accepted it at "), "{integrity}");
+        assert!(integrity.contains("k v1 has two values: 1 (n1 accepted it at "), "{integrity}");
         assert!(linearizability.contains("c1#6, from "), "{linearizability}");
-        assert!(durability.contains("leader acknowledged k v5 (c1#5) at "), "{durability}");
-        assert!(durability.contains("; the leader crashed at "), "{durability}");
+        assert!(durability.contains("n1 acknowledged k v5 (c1#5) at "), "{durability}");
+        assert!(durability.contains("; n1 crashed at "), "{durability}");
         assert!(!judged.verdicts[&Property::Acknowledgement].is_violated());
     });
 }
@@ -316,7 +316,7 @@ fn without_confirming_only_by_answers() {
             ending(&stage).await
         });
         let evidence = judged.evidence(Property::Acknowledgement);
-        assert!(evidence.contains("leader acknowledged k v2 (c1#2) at "), "{evidence}");
+        assert!(evidence.contains("n1 acknowledged k v2 (c1#2) at "), "{evidence}");
         assert!(evidence.contains("with 2 confirmations, but "), "{evidence}");
         assert!(judged.evidence(Property::Durability).contains(" stored it, where 2 must"));
     });
@@ -399,7 +399,7 @@ fn without_answering_by_the_deadline() {
             Ending::new()
         });
         let evidence = judged.evidence(Property::Liveness);
-        assert!(evidence.contains("c1#1, a write of k at leader, was invoked at "), "{evidence}");
+        assert!(evidence.contains("c1#1, a write of k at n1, was invoked at "), "{evidence}");
         assert!(
             evidence.contains(" only") && evidence.contains("and had not answered it when the run ended"),
             "{evidence}"
@@ -421,7 +421,7 @@ fn without_bounding_the_window() {
     for_each_seed(0..5, |seed| {
         let evidence =
             Lab::new(seed).window(4).without(Rule::BoundWindow).judge(one_is_away).evidence(Property::Bounds);
-        assert!(evidence.contains("leader had 5 first deliveries to f1 under way at "), "{evidence}");
+        assert!(evidence.contains("n1 had 5 first deliveries to f1 under way at "), "{evidence}");
         assert!(evidence.contains("; at most 4 may be"), "{evidence}");
         let judged = Lab::new(seed).window(4).judge(one_is_away);
         assert_eq!(judged.violated(), [], "{:#?}", judged.verdicts);

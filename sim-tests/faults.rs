@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use semisync::base::NodeId;
 use semisync::base::trace::{Event, LossReason, MessageId};
+use semisync::base::{NodeId, NodeRef};
 use semisync::client::{Outcome, Unknown};
 use semisync::sim::{Stage, World};
 use tokio::time::sleep;
@@ -35,7 +35,7 @@ fn a_quorum_that_cannot_be_met() {
                 let away: Vec<NodeId> = (1..=5).skip(quorum - 1).map(f).collect();
                 away.iter().for_each(|node| stage.isolate(*node));
                 misses_quorum(&stage, "\"first\"", quorum - 1, quorum).await;
-                let leader = stage.cluster().dump(NodeId::Leader).await.expect("the leader answers");
+                let leader = stage.cluster().dump(NodeRef::Leader).await.expect("the leader answers");
                 assert_eq!(holds(&leader, "x"), (1, "\"first\"".into()));
                 for node in &away {
                     assert!(stage.cluster().dump(*node).await.expect("clients reach it").is_empty());
@@ -93,11 +93,11 @@ fn a_lost_reply_is_no_confirmation() {
     for_each_seed(0..5, |seed| {
         let world = World::new(seed).followers(3).write_quorum(3).delay_ms(0, 100).repl_timeout_ms(1000);
         let run = world.run(async |stage| {
-            stage.cut(f(2), NodeId::Leader);
+            stage.cut(f(2), NodeRef::Leader);
             misses_quorum(&stage, "1", 2, 3).await;
             let stored = stage.cluster().dump(f(2)).await.expect("clients reach it");
             assert_eq!(holds(&stored, "x").0, 1);
-            stage.mend(f(2), NodeId::Leader);
+            stage.mend(f(2), NodeRef::Leader);
             stage.client(0).set("x", "2").await.ok().expect("all three answer again");
             let settled = stage.settle().await;
             // The request whose reply was lost has its deadline yet to come.
@@ -117,9 +117,9 @@ fn a_duplicate_is_applied_once() {
     for_each_seed(0..20, |seed| {
         let world = World::new(seed).followers(1).write_quorum(1).delay_ms(0, 100).repl_timeout_ms(1000);
         let run = world.run(async |stage| {
-            stage.cut(f(1), NodeId::Leader);
+            stage.cut(f(1), NodeRef::Leader);
             misses_quorum(&stage, "1", 0, 1).await;
-            stage.mend(f(1), NodeId::Leader);
+            stage.mend(f(1), NodeRef::Leader);
             // Long enough for the request's deadline, the pause after it, and the resend's own delay.
             sleep(Duration::from_millis(2000)).await;
             stage.settle().await

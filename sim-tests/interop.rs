@@ -109,7 +109,7 @@ async fn any_server_of_the_documented_interface_can_follow() {
         let answer = outcome.answer().expect("the leader takes every write");
         assert!(!answer.ok && answer.confirmations == 0, "who knows no epochs counts for no quorum: {answer:?}");
     }
-    let leader = cluster.dump(semisync::base::NodeId::Leader).await.expect("the leader answers");
+    let leader = cluster.dump(semisync::base::NodeRef::Leader).await.expect("the leader answers");
     let leader: BTreeMap<String, u64> =
         leader.iter().map(|(key, entry)| (key.to_string(), entry.version.get())).collect();
     until(async || {
@@ -147,7 +147,7 @@ async fn a_deletion_is_null_to_who_does_not_know_deletions() {
     let _ = cluster.delete(&key("x")).await;
     let expected = [json!({"key": "x", "value": 1, "version": 1}), json!({"key": "x", "value": null, "version": 2})];
     assert_eq!(foreign.lock().expect("no panic").bodies, expected);
-    assert!(cluster.dump(semisync::base::NodeId::Leader).await.expect("an answer").is_empty());
+    assert!(cluster.dump(semisync::base::NodeRef::Leader).await.expect("an answer").is_empty());
 }
 
 /// A follower that answers before it has read the whole request and then reads no more: the next request must not wait on

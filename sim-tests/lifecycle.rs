@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use semisync::base::wire::AcceptedLoss;
-use semisync::base::{NodeId, ReadMode};
+use semisync::base::{NodeRef, ReadMode};
 use semisync::client::{Client, Cluster, Failed, Outcome, ReadError};
 use semisync::net::{HostPort, Tcp};
 use semisync::node::{Config, Node, NodeError, Role};
@@ -24,7 +24,7 @@ async fn a_client_that_disconnects_does_not_stop_its_write() {
     let mut stream = TcpStream::connect(nodes.leader.address).await.expect("it listens");
     let body = r#"{"key":"x","value":"orphan"}"#;
     stream.write_all(&request("POST", "/set", "content-type: application/json\r\n", body)).await.expect("it reads");
-    until(async || nodes.cluster.dump(NodeId::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
+    until(async || nodes.cluster.dump(NodeRef::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
     drop(stream);
     assert_eq!(holds(&settle(&nodes.cluster).await, "x"), (1, "\"orphan\"".into()));
     assert_eq!(nodes.cluster.dump(f(3)).await.expect("it answers").len(), 1);
@@ -37,7 +37,7 @@ async fn a_leader_that_drains_answers_its_clients_and_delivers_its_writes() {
     let (name, value) = (key("x"), json("1"));
     let write = nodes.cluster.set(&name, &value);
     let drain = async {
-        until(async || nodes.cluster.dump(NodeId::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
+        until(async || nodes.cluster.dump(NodeRef::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
         nodes.leader.drain().await;
     };
     let (answer, ()) = tokio::join!(write, drain);
@@ -75,7 +75,7 @@ async fn a_resend_counts_while_the_client_waits() {
     let write = nodes.cluster.set(&name, &value);
     let restart = async {
         until(async || {
-            let ready = nodes.cluster.client().ready(nodes.cluster.address(NodeId::Leader)).await.expect("it answers");
+            let ready = nodes.cluster.client().ready(nodes.cluster.address(NodeRef::Leader)).await.expect("it answers");
             (!ready.ready).then_some(())
         })
         .await;
@@ -88,7 +88,7 @@ async fn a_resend_counts_while_the_client_waits() {
 #[tokio::test]
 async fn a_leader_is_ready_while_enough_followers_answer() {
     let mut nodes = TcpCluster::start(2, 2, (0, 0)).await;
-    let leader = nodes.cluster.address(NodeId::Leader).clone();
+    let leader = nodes.cluster.address(NodeRef::Leader).clone();
     assert!(nodes.cluster.client().ready(&leader).await.expect("it answers").ready);
     let second = nodes.followers.pop().expect("there are two");
     let address = second.address;
@@ -225,7 +225,7 @@ async fn sigterm_drains_the_process_and_ends_it_with_status_0() {
     let (name, value) = (key("x"), json("1"));
     let write = cluster.set(&name, &value);
     let terminate = async {
-        until(async || cluster.dump(NodeId::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
+        until(async || cluster.dump(NodeRef::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
         let pid = Pid::from_raw(process.0.id().cast_signed()).expect("a process id");
         kill_process(pid, Signal::TERM).expect("it runs");
     };
@@ -243,13 +243,13 @@ async fn a_leader_drains_though_a_follower_is_down() {
     let down = Running::follower().await;
     let leader = Running::start(leader_config(vec![down.address.into()], 1, (0, 0))).await;
     let cluster = Cluster::new(Client::new(Tcp, CLIENT_DEADLINE), leader.address.into(), Vec::new());
-    let is_ready = async || cluster.client().ready(cluster.address(NodeId::Leader)).await.ok().filter(|it| it.ready);
+    let is_ready = async || cluster.client().ready(cluster.address(NodeRef::Leader)).await.ok().filter(|it| it.ready);
     until(is_ready).await;
     down.kill().await;
     let (name, value) = (key("x"), json("1"));
     let write = cluster.set(&name, &value);
     let drain = async {
-        until(async || cluster.dump(NodeId::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
+        until(async || cluster.dump(NodeRef::Leader).await.ok().filter(|dump| !dump.is_empty())).await;
         tokio::time::timeout(Duration::from_secs(30), leader.drain()).await.expect("a bounded drain");
     };
     let (answer, ()) = tokio::join!(write, drain);

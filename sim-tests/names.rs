@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use semisync::base::NodeId;
+use semisync::base::NodeRef;
 use semisync::client::{Client, Cluster};
 use semisync::net::{HostPort, Tcp, TcpAcceptor, Transport};
 use semisync::node::{Config, Node, Role};
@@ -71,7 +71,7 @@ async fn leader_of(followers: [&Running; 2], found: [&Running; 2]) -> (Directory
 }
 
 async fn until_ready(cluster: &Cluster<Tcp>) {
-    until(async || cluster.client().ready(cluster.address(NodeId::Leader)).await.ok().filter(|it| it.ready)).await;
+    until(async || cluster.client().ready(cluster.address(NodeRef::Leader)).await.ok().filter(|it| it.ready)).await;
 }
 
 /// Nothing but the leader would ever close the connection that it keeps under the wrong name.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use semisync::base::NodeId;
+use semisync::base::NodeRef;
 use semisync::client::{Client, Cluster, Outcome};
 use semisync::net::Tcp;
 use semisync::node::{Config, PeerToken};
@@ -130,7 +130,7 @@ async fn a_leader_that_is_not_admitted_says_so_once_and_when_it_is_over() {
     follower.kill().await;
     let follower = Running::start(with_token(follower_config(address.port()), "an0ther")).await;
     cluster = self::cluster(&leader, &follower);
-    let is_ready = async || cluster.client().ready(cluster.address(NodeId::Leader)).await.ok().filter(|it| it.ready);
+    let is_ready = async || cluster.client().ready(cluster.address(NodeRef::Leader)).await.ok().filter(|it| it.ready);
     until(is_ready).await;
     cluster.set(&key("x"), &json("1")).await.ok().expect("it is admitted now");
     assert_eq!(cluster.dump(f(1)).await.expect("it answers").len(), 1);

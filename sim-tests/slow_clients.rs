@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use semisync::base::NodeId;
+use semisync::base::NodeRef;
 use semisync::sim::{Stage, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
@@ -13,7 +13,7 @@ use crate::support::f;
 /// Writes the bytes one a second, until the node hangs up.
 async fn drip(stage: &Stage, bytes: &'static [u8]) -> Duration {
     let began = Instant::now();
-    let address = stage.cluster().address(NodeId::Leader);
+    let address = stage.cluster().address(NodeRef::Leader);
     let mut stream = TcpStream::connect((address.host(), address.port())).await.expect("it listens");
     for byte in bytes {
         if stream.write_all(&[*byte]).await.is_err() {
@@ -49,7 +49,7 @@ fn a_header_that_drips_in_is_cut_off_and_holds_up_nobody() {
 #[test]
 fn a_body_that_never_comes_is_given_up() {
     let run = World::new(1).followers(1).write_quorum(1).run(async |stage| {
-        let address = stage.cluster().address(NodeId::Leader);
+        let address = stage.cluster().address(NodeRef::Leader);
         let mut stream = TcpStream::connect((address.host(), address.port())).await.expect("it listens");
         let head = b"POST /set HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
         stream.write_all(head).await.expect("it reads");

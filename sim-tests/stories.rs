@@ -63,7 +63,7 @@ pub async fn out_of_order<T: Transport>(cluster: &Cluster<T>) {
 pub async fn reads<T: Transport>(cluster: &Cluster<T>) {
     let name = key("a/b é%");
     cluster.set(&name, &json("{\"n\":9007199254740993}")).await.ok().expect("the quorum is there");
-    let leader = cluster.address(semisync::base::NodeId::Leader);
+    let leader = cluster.address(semisync::base::NodeRef::Leader);
     let found = cluster.client().get(leader, &name).await.expect("the leader answers").expect("it has the key");
     assert_eq!((found.key, found.version.get()), (name.clone(), 1));
     settle(cluster).await;

@@ -56,7 +56,7 @@ fn f1_is_found_under_lab_rules() {
         strategy: Strategy::Timed,
     };
     finds(&lab, Property::Acknowledgement, |sentence| {
-        sentence.starts_with("leader acknowledged ")
+        sentence.starts_with("n1 acknowledged ")
             && sentence.contains(" answered at ")
             && sentence.contains(" that it has v")
     });

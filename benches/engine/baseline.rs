@@ -111,7 +111,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                 let name = operation_name(node, operation.number);
                 simulation.record(node, || Happened::InvokeSet {
                     operation: operation.number,
-                    target: NodeId::Leader,
+                    target: NodeId::FIRST_SERVER,
                     key: operation.key.clone(),
                     value: value.clone(),
                     request_id: None,
@@ -120,7 +120,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                 let accepted = set.expect("versions are left");
                 let (write, stamp) = (accepted.write, accepted.stamp);
                 let value = Some(value);
-                simulation.record(NodeId::Leader, || Happened::Accept {
+                simulation.record(NodeId::FIRST_SERVER, || Happened::Accept {
                     write,
                     key: operation.key,
                     stamp,
@@ -152,7 +152,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                 simulation.push(due + LINK, Event::Answer(message, reply));
             }
             Event::Answer(message, reply) => {
-                simulation.record(NodeId::Leader, || reply.event(message.id()));
+                simulation.record(NodeId::FIRST_SERVER, || reply.event(message.id()));
                 simulation.leader.handle_reply(due, &message, reply);
                 simulation.act();
             }
@@ -191,9 +191,9 @@ impl Simulation {
             match output {
                 Output::Send(message) => {
                     let id = message.id();
-                    let fate = self.netem.fate(self.now, NodeId::Leader, id, message.update.operation);
+                    let fate = self.netem.fate(self.now, NodeId::FIRST_SERVER, id, message.update.operation);
                     let (delay, lost) = (fate.delay.into(), fate.loss);
-                    self.record(NodeId::Leader, || Happened::Send { message: id, delay, lost, copy: None });
+                    self.record(NodeId::FIRST_SERVER, || Happened::Send { message: id, delay, lost, copy: None });
                     self.push(self.now + fate.delay + LINK, Event::Arrive(message));
                 }
                 // Whether followers are there is not asked here.
@@ -201,7 +201,7 @@ impl Simulation {
                 Output::Complete(completion) => {
                     let (write, ok, confirmations) = (completion.write, completion.ok, completion.confirmations);
                     assert!(ok, "no write misses its quorum");
-                    self.record(NodeId::Leader, || Happened::Complete { write, ok, confirmations });
+                    self.record(NodeId::FIRST_SERVER, || Happened::Complete { write, ok, confirmations });
                     if let Some(client) = self.waiting.remove(&write) {
                         self.push(self.now + LINK, Event::Return(client, completion));
                     }

@@ -125,7 +125,7 @@ impl Connection {
             let exchange = &exchanges[*place];
             sleep(exchange.sent_at.saturating_sub(now())).await;
             // The leader of the run has its connections before the story begins; to make one takes a few milliseconds more.
-            let slack = if open.is_none() && self.from == NodeId::Leader { 4 } else { 1 };
+            let slack = if open.is_none() && self.from == NodeId::FIRST_SERVER { 4 } else { 1 };
             let sender = match &mut open {
                 Some(sender) => sender,
                 None => open.insert(connect(&host).await?),

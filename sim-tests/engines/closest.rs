@@ -89,7 +89,7 @@ fn happened(run: &ScenarioRun) -> Vec<(Place, Happened)> {
     let records = run.trace.records();
     let healed = |event: &Event| matches!(event, Event::Fault { kind: Disturbance::Heal, .. });
     let until = records.iter().position(|record| healed(&record.event)).unwrap_or(records.len());
-    let leader = Place::Node(NodeId::Leader);
+    let leader = Place::Node(NodeId::FIRST_SERVER);
     let mut all = Vec::new();
     // The request that each message went in last, and when each request was sent.
     let mut carried = BTreeMap::new();
@@ -165,7 +165,7 @@ fn concerned(run: &ScenarioRun, nodes: &[NodeId]) -> impl Iterator<Item = Place>
     let lane = |node: &NodeId| Place::Lane(*node);
     let is_follower = |node: &&NodeId| matches!(node, NodeId::Follower(_));
     let lanes: Vec<Place> = match nodes {
-        [NodeId::Leader] => run.states.iter().map(|(node, _)| node).filter(is_follower).map(lane).collect(),
+        [NodeId::FIRST_SERVER] => run.states.iter().map(|(node, _)| node).filter(is_follower).map(lane).collect(),
         some => some.iter().filter(is_follower).map(lane).collect(),
     };
     lanes.into_iter()

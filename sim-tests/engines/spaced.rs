@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use semisync::base::{FollowerId, Key, NodeId};
+use semisync::base::{FollowerId, Key, NodeRef};
 use semisync::sim::scenario::{
     ClusterSpec, ExplicitOperation, Fault, FaultKind, Links, OperationName, PlannedKind, RulesSpec, Scenario, Target,
     Workload,
@@ -80,7 +80,7 @@ pub fn scenario(rules: RulesSpec, crashes: bool) -> impl Strategy<Value = Scenar
 /// Each has a client of its own, so that none waits for another.
 fn planned((key, courses, read): &Drawn, number: u16, followers: usize) -> ExplicitOperation {
     let node = |place: u8| match usize::from(place) {
-        0 => NodeId::Leader,
+        0 => NodeRef::Leader,
         place => FollowerId(((place - 1) % followers) as u8).into(),
     };
     // One write in four deletes.
@@ -137,12 +137,12 @@ fn of_nodes(faults: &[Struck], followers: usize) -> Vec<Fault> {
     let mut taken = BTreeSet::new();
     let mut all = Vec::new();
     for &(kind, follower, from, slots) in faults {
-        let node: NodeId = if kind == 4 { NodeId::Leader } else { FollowerId(follower % followers as u8).into() };
+        let node: NodeRef = if kind == 4 { NodeRef::Leader } else { FollowerId(follower % followers as u8).into() };
         // One of each kind and node, so that none ends another, and none at the moment of another.
         if !taken.insert((kind, node)) {
             continue;
         }
-        let links = || Links { from: vec![NodeId::Leader], to: vec![node], one_way: follower == 1 };
+        let links = || Links { from: vec![NodeRef::Leader], to: vec![node], one_way: follower == 1 };
         let (begin, end) = match kind {
             0 => (FaultKind::Hold(node), FaultKind::Release(node)),
             1 => (FaultKind::Partition(links()), FaultKind::Heal(links())),

@@ -17,7 +17,7 @@ mod value;
 pub mod wire;
 
 pub use key::{InvalidKey, Key};
-pub use node::{FollowerId, FollowerSet, InvalidNodeId, NodeId};
+pub use node::{FollowerId, FollowerSet, InvalidNodeId, InvalidNodeRef, NodeId, NodeRef};
 pub use read_mode::ReadMode;
 pub use recording::{Recording, RecordingError};
 pub use request::{InvalidRequestName, RequestName};

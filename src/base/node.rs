@@ -20,35 +20,44 @@ impl FollowerId {
     }
 }
 
-/// Someone who takes part in a run: a node, a client, or the network between them.
+/// A participant of a run, by its identity: a node, a client, or the network between them.
+///
+/// A name says nothing about what a node does. Leading is a state that a node has for an epoch; a trace says when it begins
+/// ([`Event::Serve`](crate::base::trace::Event::Serve)) and ends. To address a node by its role, use [`NodeRef`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NodeId {
-    /// The node that accepts writes.
-    Leader,
-    /// A leader that another has taken the place of while it still runs. There is at most one at a time.
-    Former,
-    /// A node that is replicated to.
+    /// A node that can lead and is not a member that stores data, counted from 0 in the order in which they are started.
+    Server(u8),
+    /// A member of the configuration: a node that is replicated to.
     Follower(FollowerId),
     /// A client, counted from 0.
     Client(u16),
-    /// What connects the others. It does nothing by itself; what is done to it is recorded under its name.
+    /// The network between the others. Faults are recorded under its name.
     Network,
 }
 
 impl NodeId {
-    /// Whether it takes itself for the node that accepts writes.
-    pub fn is_leader(self) -> bool {
-        matches!(self, Self::Leader | Self::Former)
+    /// The node that leads first.
+    pub const FIRST_SERVER: Self = Self::Server(0);
+
+    /// Whether the node can lead.
+    pub fn can_lead(self) -> bool {
+        matches!(self, Self::Server(_))
     }
 
-    /// A number that stands for this node in canonical encodings and in the keys of random draws.
+    /// Whether it is a node of the cluster, and not a client or the network.
+    pub fn is_node(self) -> bool {
+        matches!(self, Self::Server(_) | Self::Follower(_))
+    }
+
+    /// The number of this node in canonical encodings and in the keys of random draws.
     pub fn code(self) -> u64 {
         match self {
-            Self::Leader => 0,
+            Self::Server(0) => 0,
             Self::Follower(id) => 1 + u64::from(id.0),
             Self::Client(id) => (1 << 32) + u64::from(id),
             Self::Network => 1 << 33,
-            Self::Former => 1 << 34,
+            Self::Server(id) => (1 << 34) + u64::from(id),
         }
     }
 }
@@ -65,12 +74,11 @@ impl fmt::Display for FollowerId {
     }
 }
 
-/// `leader`, `former`, `f1`, `f2`, …, `c1`, `c2`, …, `network`
+/// `n1`, `n2`, … for nodes that can lead, `f1`, `f2`, … for followers, `c1`, `c2`, … for clients, `network`
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leader => f.write_str("leader"),
-            Self::Former => f.write_str("former"),
+            Self::Server(id) => write!(f, "n{}", u16::from(*id) + 1),
             Self::Follower(id) => id.fmt(f),
             Self::Client(id) => write!(f, "c{}", u32::from(*id) + 1),
             Self::Network => f.write_str("network"),
@@ -84,11 +92,13 @@ impl Serialize for NodeId {
     }
 }
 
-/// Why a text does not name a node or a client.
+/// A text that does not name a node or a client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a node; nodes are called leader, f1, f2, … and clients c1, c2, …")]
+#[error("{0:?} is not a node; nodes that can lead are called n1, n2, …, followers f1, f2, … and clients c1, c2, …")]
 pub struct InvalidNodeId(String);
 
+/// Reads the names that `Display` writes. `leader` stands for the node that leads first, `n1`: records of clients that do not
+/// know the nodes' names call it so.
 impl FromStr for NodeId {
     type Err = InvalidNodeId;
 
@@ -96,17 +106,98 @@ impl FromStr for NodeId {
         let numbered = |prefix: char| text.strip_prefix(prefix)?.parse::<u16>().ok()?.checked_sub(1);
         let follower =
             |place: u16| u8::try_from(place).ok().filter(|place| usize::from(*place) < FollowerSet::CAPACITY);
+        let server = || numbered('n').and_then(|place| u8::try_from(place).ok()).map(Self::Server);
         let node = match text {
-            "leader" => Some(Self::Leader),
-            "former" => Some(Self::Former),
+            "leader" => Some(Self::FIRST_SERVER),
             "network" => Some(Self::Network),
-            _ => numbered('f').and_then(follower).map(|place| Self::Follower(FollowerId(place))),
+            _ => numbered('f').and_then(follower).map(|place| Self::Follower(FollowerId(place))).or_else(server),
         };
         node.or_else(|| numbered('c').map(Self::Client)).ok_or_else(|| InvalidNodeId(text.to_owned()))
     }
 }
 
 impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A node as clients and scenarios address it: by its identity, or by the role that it has when it is addressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeRef {
+    /// The node that was started last as the leader.
+    Leader,
+    /// The node that was the leader before that one and still runs.
+    Former,
+    /// The node of this name.
+    Node(NodeId),
+}
+
+impl NodeRef {
+    /// The address of a node: that of a node that can lead is its role.
+    pub fn by_role(node: NodeId) -> Self {
+        if node.can_lead() { Self::Leader } else { Self::Node(node) }
+    }
+
+    /// The node in a cluster in which only `n1` can lead.
+    pub fn with_one_leader(self) -> NodeId {
+        match self {
+            Self::Leader | Self::Former => NodeId::FIRST_SERVER,
+            Self::Node(node) => node,
+        }
+    }
+}
+
+impl From<NodeId> for NodeRef {
+    fn from(node: NodeId) -> Self {
+        Self::Node(node)
+    }
+}
+
+impl From<FollowerId> for NodeRef {
+    fn from(id: FollowerId) -> Self {
+        Self::Node(id.into())
+    }
+}
+
+/// `leader`, `former`, or the name of the node
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leader => f.write_str("leader"),
+            Self::Former => f.write_str("former"),
+            Self::Node(node) => node.fmt(f),
+        }
+    }
+}
+
+impl FromStr for NodeRef {
+    type Err = InvalidNodeRef;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNodeRef> {
+        match text {
+            "leader" => Ok(Self::Leader),
+            "former" => Ok(Self::Former),
+            _ => text.parse().map(Self::Node).map_err(|InvalidNodeId(text)| InvalidNodeRef(text)),
+        }
+    }
+}
+
+/// A text that addresses no node.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a node; nodes are called leader, former, f1, f2, … or, where more than one can lead, n1, n2, …; clients \
+     are called c1, c2, …"
+)]
+pub struct InvalidNodeRef(String);
+
+impl Serialize for NodeRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeRef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -194,11 +285,22 @@ mod tests {
     fn names_count_from_one() {
         assert_eq!(NodeId::from(FollowerId(0)).to_string(), "f1");
         assert_eq!(NodeId::Client(9).to_string(), "c10");
-        for name in ["leader", "f1", "f128", "c1", "c65535", "network"] {
+        for name in ["n1", "n256", "f1", "f128", "c1", "c65535", "network"] {
             assert_eq!(name.parse::<NodeId>().unwrap().to_string(), name);
         }
-        for text in ["", "f", "f0", "f129", "c0", "Leader", "f1 ", "x1", "f-1"] {
+        assert_eq!("leader".parse(), Ok(NodeId::FIRST_SERVER));
+        for text in ["", "f", "f0", "f129", "n0", "n257", "c0", "Leader", "former", "f1 ", "x1", "f-1"] {
             assert!(text.parse::<NodeId>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_role_is_an_address_and_no_name() {
+        for name in ["leader", "former", "n2", "f3"] {
+            assert_eq!(name.parse::<NodeRef>().unwrap().to_string(), name);
+        }
+        assert_eq!("leader".parse(), Ok(NodeRef::Leader));
+        assert_eq!("n1".parse(), Ok(NodeRef::Node(NodeId::FIRST_SERVER)));
+        assert!("chief".parse::<NodeRef>().unwrap_err().to_string().contains("leader, former, f1"));
     }
 }

@@ -110,7 +110,7 @@ impl Answer<'_> {
         let stored = replay.reached(write, at.0);
         let told = || {
             let did = if *ok { "acknowledged" } else { "answered without the quorum for" };
-            format!("leader {did} {write} at {at} with {}", count(*confirmations, "confirmation"))
+            format!("{} {did} {write} at {at} with {}", write.leader, count(*confirmations, "confirmation"))
         };
         if *confirmations > stored.len() || (*ok && stored.len() < quorum) {
             let only = if stored.is_empty() { "" } else { "only " };
@@ -219,16 +219,14 @@ mod tests {
         assert_eq!(
             story.evidence(check),
             [
-                "leader acknowledged k1 v1 (c3#2) at 1512 ms with 3 confirmations, but only f1 had stored it, where 2 must have"
+                "n1 acknowledged k1 v1 (c3#2) at 1512 ms with 3 confirmations, but only f1 had stored it, where 2 must have"
             ]
         );
         let mut story = stored_once();
         story.at(9).complete(1, false, 2);
         assert_eq!(
             story.evidence(check),
-            [
-                "leader answered without the quorum for k1 v1 (c3#2) at 9 ms with 2 confirmations, but only f1 had stored it"
-            ]
+            ["n1 answered without the quorum for k1 v1 (c3#2) at 9 ms with 2 confirmations, but only f1 had stored it"]
         );
     }
 
@@ -238,7 +236,7 @@ mod tests {
         story.at(9).apply(f(2), "k1", 1, "\"a\"").complete(1, true, 1);
         assert_eq!(
             story.evidence(check),
-            ["leader acknowledged k1 v1 (c3#2) at 9 ms with 1 confirmation, but 2 are required"]
+            ["n1 acknowledged k1 v1 (c3#2) at 9 ms with 1 confirmation, but 2 are required"]
         );
     }
 
@@ -247,10 +245,10 @@ mod tests {
         let message = |to: crate::base::FollowerId| MessageId { write: 1, to, attempt: 1 };
         let stored = |version| crate::check::testing::stamp(version);
         let mut story = stored_once();
-        story.at(6).event(NodeId::Leader, Event::Ack { message: message(f(1)), stored: stored(1) });
-        story.at(7).event(NodeId::Leader, Event::Ack { message: message(f(1)), stored: stored(1) });
-        story.event(NodeId::Leader, Event::Lost { message: message(f(2)), reason: LossReason::Disconnect });
-        story.at(8).event(NodeId::Leader, Event::Ack { message: message(f(3)), stored: stored(4) });
+        story.at(6).event(NodeId::FIRST_SERVER, Event::Ack { message: message(f(1)), stored: stored(1) });
+        story.at(7).event(NodeId::FIRST_SERVER, Event::Ack { message: message(f(1)), stored: stored(1) });
+        story.event(NodeId::FIRST_SERVER, Event::Lost { message: message(f(2)), reason: LossReason::Disconnect });
+        story.at(8).event(NodeId::FIRST_SERVER, Event::Ack { message: message(f(3)), stored: stored(4) });
         story.at(9).complete(1, true, 4);
         let evidence = story.evidence(check).concat();
         assert!(
@@ -271,13 +269,11 @@ mod tests {
             story.at(n).invoke_set(c(1), n, "k", &value).accept(n, "k", n, &value);
             story.apply(f(1), "k", n, &value).apply(f(2), "k", n, &value).complete(n, true, 2);
         }
-        story.at(5).crash(NodeId::Leader).restart(NodeId::Leader);
+        story.at(5).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
         story.at(7).invoke_set(c(1), 3, "k", "3").accept(1, "k", 1, "3").at(8).complete(1, true, 2);
         assert_eq!(
             story.evidence(check),
-            [
-                "leader acknowledged k v1 (c1#3) at 8 ms with 2 confirmations, but nobody had stored it, where 2 must have"
-            ]
+            ["n1 acknowledged k v1 (c1#3) at 8 ms with 2 confirmations, but nobody had stored it, where 2 must have"]
         );
     }
 
@@ -290,7 +286,7 @@ mod tests {
         };
         assert_eq!(
             crashed_at(10).evidence(check),
-            ["leader acknowledged k1 v1 (c3#2) at 20 ms with 2 confirmations, but only f1 had stored it, where 2 \
+            ["n1 acknowledged k1 v1 (c3#2) at 20 ms with 2 confirmations, but only f1 had stored it, where 2 \
               must have; f2 had, but crashed at 10 ms"]
         );
         assert_eq!(crashed_at(19).holds(check), "1 answered write", "nobody could know");

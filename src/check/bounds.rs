@@ -11,6 +11,8 @@
 //! A first delivery is a first attempt; everything else is a resend, also the first message of a write that found the window
 //! full. Sockets, tasks and bytes are not events, and not seen here.
 
+use std::collections::BTreeMap;
+
 use super::evidence::{At, count, without_trace};
 use super::nodes::Nodes;
 use super::prepared::Prepared;
@@ -25,17 +27,17 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 
 pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
     let Some(facts) = run.facts else { return without_trace(Property::Bounds) };
-    let mut under_way: Nodes<UnderWay> = Nodes::new();
-    // Whether each key, by its number, was written in the leader's present life, and how many were.
-    let (mut is_written, mut written) = (vec![false; keys.len()], 0);
+    let mut leaders: BTreeMap<NodeId, OfLeader> = BTreeMap::new();
     let mut evidence = Vec::new();
     // The most that there ever were of each kind.
     let (mut most_first, mut most_resent) = (0, 0);
-    for (place, record) in run.records.iter().enumerate().filter(|(_, record)| record.node == NodeId::Leader) {
+    for (place, record) in run.records.iter().enumerate().filter(|(_, record)| record.node.can_lead()) {
+        let OfLeader { under_way, is_written, written } =
+            leaders.entry(record.node).or_insert_with(|| OfLeader::new(keys.len()));
         match &record.event {
             Event::Accept { .. } => {
                 let is_old = std::mem::replace(&mut is_written[keys.stored_at(place)], true);
-                written += usize::from(!is_old);
+                *written += usize::from(!is_old);
             }
             Event::Send { message, .. } => {
                 let to = message.to;
@@ -47,13 +49,15 @@ pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
                 } else {
                     resent.insert(*message);
                     most_resent = most_resent.max(resent.len());
-                    ("resends", resent.len(), written)
+                    ("resends", resent.len(), *written)
                 };
                 if number > limit && !*accused {
                     *accused = true;
                     let at = At(record.at);
-                    evidence
-                        .push(format!("leader had {number} {kind} to {to} under way at {at}; at most {limit} may be"));
+                    evidence.push(format!(
+                        "{} had {number} {kind} to {to} under way at {at}; at most {limit} may be",
+                        record.node
+                    ));
                 }
             }
             Event::Ack { message, .. } | Event::Lost { message, .. } => {
@@ -64,9 +68,9 @@ pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
             }
             // What it sent in an epoch that is over, it does not wait for.
             Event::Crash | Event::Restart | Event::StepDown { .. } => {
-                under_way = Nodes::new();
+                *under_way = Nodes::new();
                 is_written.fill(false);
-                written = 0;
+                *written = 0;
             }
             _ => {}
         }
@@ -78,6 +82,21 @@ pub(super) fn judge(Prepared { run, keys, .. }: &Prepared<'_>) -> Verdict {
         };
         format!("at most {first} and {} to one follower at a time", count(most_resent, "resend"))
     })
+}
+
+/// The state of one node that can lead, since it was started or stepped down last.
+struct OfLeader {
+    under_way: Nodes<UnderWay>,
+    /// Whether each key, by its number, was written.
+    is_written: Vec<bool>,
+    /// How many keys were written.
+    written: usize,
+}
+
+impl OfLeader {
+    fn new(keys: usize) -> Self {
+        Self { under_way: Nodes::new(), is_written: vec![false; keys], written: 0 }
+    }
 }
 
 /// What is under way to one follower.
@@ -130,7 +149,7 @@ mod tests {
         let mut story = story();
         story.at(3).ack(1, f(1), 1, 1).accept(3, "k", 3, "3").send(3, f(1), 1);
         story.at(4).lost(1, f(2), 1).send(1, f(2), 2).at(5).lost(1, f(2), 2).send(3, f(2), 2);
-        story.at(6).crash(NodeId::Leader).restart(NodeId::Leader).accept(1, "k", 1, "4").send(1, f(1), 1);
+        story.at(6).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER).accept(1, "k", 1, "4").send(1, f(1), 1);
         assert_eq!(story.holds(check), "at most 2 first deliveries and 1 resend to one follower at a time");
     }
 
@@ -138,13 +157,13 @@ mod tests {
     fn a_window_that_is_exceeded() {
         let mut story = story();
         story.at(3).ack(1, f(1), 1, 1).accept(3, "k", 3, "3").send(3, f(1), 1).send(3, f(2), 1);
-        assert_eq!(story.evidence(check), ["leader had 3 first deliveries to f2 under way at 3 ms; at most 2 may be"]);
+        assert_eq!(story.evidence(check), ["n1 had 3 first deliveries to f2 under way at 3 ms; at most 2 may be"]);
     }
 
     #[test]
     fn resends_that_pile_up() {
         let mut story = story();
         story.at(3).lost(1, f(2), 1).send(1, f(2), 2).at(9).send(1, f(2), 3);
-        assert_eq!(story.evidence(check), ["leader had 2 resends to f2 under way at 9 ms; at most 1 may be"]);
+        assert_eq!(story.evidence(check), ["n1 had 2 resends to f2 under way at 9 ms; at most 1 may be"]);
     }
 }

@@ -33,18 +33,18 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 
 /// A key that a node does not store as the first node does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct Difference<N = NodeId> {
     /// The key.
     pub key: Key,
     /// The first node, which the others are held against, and what it stores.
-    pub reference: (NodeId, Option<DumpEntry>),
+    pub reference: (N, Option<DumpEntry>),
     /// The node that differs and what it stores.
-    pub other: (NodeId, Option<DumpEntry>),
+    pub other: (N, Option<DumpEntry>),
 }
 
-impl fmt::Display for Difference {
+impl<N: fmt::Display> fmt::Display for Difference<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = |f: &mut fmt::Formatter<'_>, (node, entry): &(NodeId, Option<DumpEntry>)| match entry {
+        let side = |f: &mut fmt::Formatter<'_>, (node, entry): &(N, Option<DumpEntry>)| match entry {
             None => write!(f, "{node} has none"),
             Some(entry) => write!(f, "{node} has version {} = {}", entry.version, entry.value),
         };
@@ -56,7 +56,7 @@ impl fmt::Display for Difference {
 }
 
 /// Every key of every node that differs from the first node's, in the order of the nodes and of the keys.
-pub fn differences(nodes: &[(NodeId, Dump)]) -> Vec<Difference> {
+pub fn differences<N: Copy>(nodes: &[(N, Dump)]) -> Vec<Difference<N>> {
     let Some(((reference, expected), others)) = nodes.split_first() else { return Vec::new() };
     let mut differences = Vec::new();
     for (other, dump) in others {
@@ -80,11 +80,11 @@ mod tests {
     fn the_final_states_are_held_against_each_other() {
         let mut story = Story::new();
         story
-            .ends_with(NodeId::Leader, testing::dump(&[("k", 2, "2")]))
+            .ends_with(NodeId::FIRST_SERVER, testing::dump(&[("k", 2, "2")]))
             .ends_with(f(1), testing::dump(&[("k", 2, "2")]));
         assert_eq!(story.holds(check), "1 key on 2 nodes");
         story.ends_with(f(2), testing::dump(&[("k", 1, "1")]));
-        assert_eq!(story.evidence(check), ["in the end, key \"k\": leader has version 2 = 2, f2 has version 1 = 1"]);
+        assert_eq!(story.evidence(check), ["in the end, key \"k\": n1 has version 2 = 2, f2 has version 1 = 1"]);
         assert!(matches!(Story::new().verdict(check).finding, crate::check::Finding::NotApplicable(_)));
     }
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn found(leader: Dump, follower: Dump) -> Vec<String> {
-        let nodes = [(NodeId::Leader, leader), (FollowerId(0).into(), follower)];
+        let nodes = [(NodeId::FIRST_SERVER, leader), (FollowerId(0).into(), follower)];
         differences(&nodes).iter().map(ToString::to_string).collect()
     }
 
@@ -105,17 +105,17 @@ mod tests {
     fn equal_replicas_are_not_accused() {
         let all = || dump(&[("a", "1", 1), ("b", "2", 7)]);
         assert!(found(all(), all()).is_empty());
-        assert!(differences(&[]).is_empty());
+        assert!(differences::<NodeId>(&[]).is_empty());
     }
 
     #[test]
     fn every_kind_of_difference_is_found() {
         let leader = || dump(&[("a", "1", 1), ("b", "2", 7)]);
-        assert_eq!(found(leader(), dump(&[("b", "2", 7)])), ["key \"a\": leader has version 1 = 1, f1 has none"]);
-        assert_eq!(found(dump(&[]), dump(&[("z", "0", 1)])), ["key \"z\": leader has none, f1 has version 1 = 0"]);
+        assert_eq!(found(leader(), dump(&[("b", "2", 7)])), ["key \"a\": n1 has version 1 = 1, f1 has none"]);
+        assert_eq!(found(dump(&[]), dump(&[("z", "0", 1)])), ["key \"z\": n1 has none, f1 has version 1 = 0"]);
         let version = dump(&[("a", "1", 1), ("b", "2", 6)]);
-        assert_eq!(found(leader(), version), ["key \"b\": leader has version 7 = 2, f1 has version 6 = 2"]);
+        assert_eq!(found(leader(), version), ["key \"b\": n1 has version 7 = 2, f1 has version 6 = 2"]);
         let value = dump(&[("a", "1", 1), ("b", "3", 7)]);
-        assert_eq!(found(leader(), value), ["key \"b\": leader has version 7 = 2, f1 has version 7 = 3"]);
+        assert_eq!(found(leader(), value), ["key \"b\": n1 has version 7 = 2, f1 has version 7 = 3"]);
     }
 }

@@ -184,7 +184,7 @@ mod tests {
     const C1: NodeId = NodeId::Client(0);
 
     fn set(at: u64, node: NodeId, operation: u64, key: &str) -> Record {
-        let (target, key, value) = (NodeId::Leader, Key::new(key).unwrap(), Value::from_json("1").unwrap());
+        let (target, key, value) = (NodeId::FIRST_SERVER, Key::new(key).unwrap(), Value::from_json("1").unwrap());
         let event = Event::InvokeSet { operation, target, key, value, request_id: None };
         Record { at: Micros(at), node, incarnation: 0, event }
     }
@@ -192,7 +192,7 @@ mod tests {
     fn send(at: u64, delay: u64) -> Record {
         let message = MessageId { write: 3, to: FollowerId(1), attempt: 2 };
         let event = Event::Send { message, delay: Micros(delay), lost: None, copy: None };
-        Record { at: Micros(at), node: NodeId::Leader, incarnation: 0, event }
+        Record { at: Micros(at), node: NodeId::FIRST_SERVER, incarnation: 0, event }
     }
 
     /// The leak between two runs that begin with the same two events.

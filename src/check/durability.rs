@@ -26,12 +26,13 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 
 use super::evidence::{At, count, names, without_trace};
+use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::replay::{Held, Replay};
 use super::writes::Write;
 use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
-use crate::base::trace::{Disturbance, Event, Micros, Outcome, Record};
+use crate::base::trace::{Event, Micros, Outcome, Record};
 use crate::base::{Epoch, FollowerSet, Key, NodeId, Stamp, Value};
 
 /// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
@@ -52,8 +53,9 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         known: vec![None; keys.len()],
         collected: vec![None; keys.len()],
         life: 0,
-        begins_anew: (NodeId::Leader, false),
-        former: (false, false),
+        begins_anew: (NodeId::FIRST_SERVER, false),
+        leaders: Leaders::default(),
+        nobody_knows: false,
         remember: BTreeSet::new(),
         lives: BTreeSet::new(),
         crashes: Vec::new(),
@@ -63,6 +65,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let mut floors: BTreeMap<usize, (usize, Known<'_>)> = BTreeMap::new();
     for (index, record) in prepared.deeds() {
         let replaced = check.replay.follow(keys, writes, index, record);
+        check.leaders.follow(record);
         match &record.event {
             Event::Accept { key, stamp, value, .. } => {
                 check.not_reused(record, (key, keys.stored_at(index)), *stamp, value.as_ref());
@@ -78,18 +81,18 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 floors.retain(|_, (key, _)| check.known[*key].is_some());
             }
             Event::Install { .. } => drop(check.remember.insert(record.node)),
-            Event::Fault { kind: Disturbance::Replace, .. } => check.former = (true, false),
-            Event::Crash if record.node == NodeId::Former => {
-                check.former = (false, false);
+            Event::Crash => {
                 check.crashed(record);
+                check.nobody_knows &= check.leaders.has_former();
             }
-            Event::Crash => check.crashed(record),
-            Event::Restart if record.node == NodeId::Leader => check.life = record.incarnation,
+            Event::Restart if record.node == check.leaders.present() => check.life = record.incarnation,
             Event::Complete { write, ok: true, .. } => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
                 check.acknowledged(write, How::Completed(write, record.at), record.at);
             }
-            Event::InvokeGet { target: NodeId::Leader, key, mode, .. } if prepared.shows_what_stays(*mode) => {
+            Event::InvokeGet { target, key, mode, .. }
+                if *target == check.leaders.present() && prepared.shows_what_stays(*mode) =>
+            {
                 let known = keys.number(key).and_then(|key| Some((key, check.known[key]?)));
                 let floor = known.filter(|(_, known)| known.life < check.life);
                 floors.extend(prepared.operation_at(index).zip(floor).map(|(_, floor)| (index, floor)));
@@ -107,7 +110,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                         check.acknowledged(write, How::Told(operation, write, record.at), record.at);
                     }
                     (Kind::Read(found), stamp)
-                        if operation.target == NodeId::Leader && prepared.shows_what_stays(operation.mode) =>
+                        if operation.target == check.leaders.present() && prepared.shows_what_stays(operation.mode) =>
                     {
                         let floor = floors.get(&operation.invoked.index).map(|(_, floor)| floor);
                         check.read((operation, key), record.at, found.as_ref(), stamp, floor);
@@ -142,11 +145,11 @@ enum How<'a> {
     Collected(NodeId, Stamp, Micros),
 }
 
-/// `leader acknowledged k1 v7 (c3#2) at 1512 ms`
+/// `n1 acknowledged k1 v7 (c3#2) at 1512 ms`
 impl fmt::Display for How<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Completed(write, at) => write!(f, "leader acknowledged {write} at {}", At(*at)),
+            Self::Completed(write, at) => write!(f, "{} acknowledged {write} at {}", write.leader, At(*at)),
             Self::Told(operation, write, at) => write!(f, "{} was told of {write} at {}", operation.client, At(*at)),
             Self::Read(operation, stamp, at) => {
                 write!(f, "{} read {} {stamp} at the leader at {}", operation.name(), operation.key, At(*at))
@@ -195,9 +198,10 @@ struct Check<'a> {
     life: u64,
     /// The leader that recovered last, and whether it found that nothing had survived.
     begins_anew: (NodeId, bool),
-    /// Whether a former leader runs; and whether, with two leaders, all followers have lost their memory, so that nobody knows any
-    /// more which is the present one, and what either acknowledges may be undone by the other.
-    former: (bool, bool),
+    leaders: Leaders,
+    /// Whether all followers have lost their memory while there were two leaders, so that no node knows which is the present
+    /// one, and what either acknowledges may be undone by the other.
+    nobody_knows: bool,
     /// The followers that have been brought up to date, and remember.
     remember: BTreeSet<NodeId>,
     /// The lives of the leader that had writes acknowledged.
@@ -209,7 +213,7 @@ struct Check<'a> {
 
 impl<'a> Check<'a> {
     fn acknowledged(&mut self, write: &'a Write<'a>, how: How<'a>, now: Micros) {
-        if self.former == (true, true) {
+        if self.nobody_knows {
             return;
         }
         match self.of_key[write.key_number].entry((write.life, write.stamp)) {
@@ -312,7 +316,7 @@ impl<'a> Check<'a> {
         let NodeId::Follower(id) = record.node else { return };
         if self.remember.remove(&record.node) && self.remember.is_empty() {
             self.known.iter_mut().flatten().for_each(|known| known.is_forgotten = true);
-            self.former.1 = self.former.0;
+            self.nobody_knows = self.leaders.has_former();
         }
         // It is forgotten already, and what it lost is what it held.
         for acknowledged in &mut self.acknowledged {
@@ -409,7 +413,7 @@ impl<'a> Check<'a> {
     /// Whether the leader may rightly have nothing for a key of which this was known: it was deleted since. Something newer
     /// than that may have been written by now.
     fn is_deleted(&self, key: usize, known: &Known<'_>) -> bool {
-        let held = self.replay.held(NodeId::Leader, key);
+        let held = self.replay.held(self.leaders.present(), key);
         let is_later =
             |held: Held<'_>| held.stamp.epoch >= known.stamp.epoch && held.stamp.version > known.stamp.version;
         let is_collected = self.collected[key].is_some_and(|deletion| deletion > known.stamp);
@@ -421,7 +425,7 @@ impl<'a> Check<'a> {
         if !self.prepared.leader_serves_in_the_end() {
             return;
         }
-        let Some((_, dump)) = run.states.iter().find(|(node, _)| *node == NodeId::Leader) else { return };
+        let Some((_, dump)) = run.states.iter().find(|(node, _)| node.can_lead()) else { return };
         for (key, number) in keys.in_order() {
             let Some(known) = &self.known[number] else { continue };
             let entry = dump.get(key);
@@ -445,11 +449,11 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// `; the leader crashed at 2000 ms`, if it did after this became known.
+    /// `; n1 crashed at 2000 ms`, if it did after this became known.
     fn restart_since(&self, known: &Known<'_>) -> String {
         let mut crashes = self.crashes.iter();
-        let crash = crashes.find(|(node, life, _)| *node == NodeId::Leader && *life == known.life);
-        crash.map(|(_, _, at)| format!("; the leader crashed at {}", At(*at))).unwrap_or_default()
+        let crash = crashes.find(|(node, life, _)| node.can_lead() && *life == known.life);
+        crash.map(|(node, _, at)| format!("; {node} crashed at {}", At(*at))).unwrap_or_default()
     }
 }
 

@@ -162,10 +162,15 @@ mod tests {
     #[test]
     fn two_lives_in_one_epoch() {
         let mut story = Story::new();
-        story.at(1).accept(1, "k", 1, "1").crash(NodeId::Leader).restart(NodeId::Leader).at(9).accept(1, "k", 1, "2");
+        story
+            .at(1)
+            .accept(1, "k", 1, "1")
+            .crash(NodeId::FIRST_SERVER)
+            .restart(NodeId::FIRST_SERVER)
+            .at(9)
+            .accept(1, "k", 1, "2");
         story.at(10).accept(2, "k", 2, "3");
-        let evidence =
-            "leader (life 2) gave k v1 at 9 ms, in an epoch in which leader (life 1) has given versions since 1 ms";
+        let evidence = "n1 (life 2) gave k v1 at 9 ms, in an epoch in which n1 (life 1) has given versions since 1 ms";
         assert_eq!(story.evidence(check), [evidence]);
     }
 

@@ -28,7 +28,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let mut remembered: BTreeMap<usize, VecDeque<Named<'_>>> = BTreeMap::new();
     let (mut taken_on, mut retries) = (0, 0);
     let mut evidence = Vec::new();
-    for (place, record) in prepared.deeds().filter(|(_, record)| record.node.is_leader()) {
+    for (place, record) in prepared.deeds().filter(|(_, record)| record.node.can_lead()) {
         match &record.event {
             Event::Accept { write, key, stamp, request_id: Some(name), .. } => {
                 taken_on += 1;
@@ -41,7 +41,8 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 if let Some(first) = of_key.iter().find(counts) {
                     let (first, before, version) = (first.stamp.version, At(first.at), stamp.version);
                     evidence.push(format!(
-                        "leader took {name:?} on {key} on twice: as v{first} at {before} and as v{version} at {}",
+                        "{} took {name:?} on {key} on twice: as v{first} at {before} and as v{version} at {}",
+                        record.node,
                         At(record.at)
                     ));
                 }
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_retry_that_is_a_new_write() {
-        let evidence = ["leader took \"r\" on k on twice: as v1 at 1 ms and as v9 at 9 ms"];
+        let evidence = ["n1 took \"r\" on k on twice: as v1 at 1 ms and as v9 at 9 ms"];
         assert_eq!(twice(|_| ()).evidence(check), evidence);
         let seven = |story: &mut Story| {
             for n in 2..9 {
@@ -116,7 +117,7 @@ mod tests {
         };
         assert_eq!(twice(seven).evidence(check), evidence, "seven more of this key, and one of another");
         let acknowledged = |story: &mut Story| {
-            story.complete(1, true, 2).crash(NodeId::Leader).restart(NodeId::Leader);
+            story.complete(1, true, 2).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
         };
         assert_eq!(twice(acknowledged).evidence(check), evidence);
     }
@@ -130,11 +131,11 @@ mod tests {
         };
         assert_eq!(twice(eight).holds(check), "10 named writes, and 0 that came once more");
         let lost = |story: &mut Story| {
-            story.complete(1, false, 1).crash(NodeId::Leader).restart(NodeId::Leader);
+            story.complete(1, false, 1).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
         };
         twice(lost).holds(check);
         let collected = |story: &mut Story| {
-            story.collect(NodeId::Leader, "k", 5);
+            story.collect(NodeId::FIRST_SERVER, "k", 5);
         };
         twice(collected).holds(check);
         let mut other = Story::new();

@@ -264,8 +264,8 @@ impl<'a, 'r> Check<'a, 'r> {
     /// A value that was read without its stamp.
     fn unstamped(&mut self, read: &'a Operation, number: usize, moment: Moment, value: &Value) {
         self.unstamped += 1;
-        let is_fresh = read.target == NodeId::Leader
-            && self.acknowledged[number].is_some_and(|acknowledged| acknowledged < read.invoked);
+        let is_fresh =
+            read.target.can_lead() && self.acknowledged[number].is_some_and(|acknowledged| acknowledged < read.invoked);
         if !self.begins_empty && !is_fresh {
             return;
         }
@@ -308,7 +308,7 @@ impl<'a, 'r> Check<'a, 'r> {
                 None => format!("was the key's first write{floor}"),
             };
             let at = At(record.at);
-            self.evidence.push(format!("{} accepted {key} {stamp} at {at}, which {before}", NodeId::Leader));
+            self.evidence.push(format!("{} accepted {key} {stamp} at {at}, which {before}", record.node));
         }
     }
 }
@@ -331,18 +331,18 @@ mod tests {
         story.apply(f(1), "k", 1, "1").wrote(c(1), 1, Outcome::Ok, 1);
         story.at(5).invoke_set(c(1), 2, "k", "2").accept(2, "k", 2, "2").apply(f(1), "k", 2, "2");
         story.invoke_get(c(2), 1, f(1).into(), "k").found(c(2), 1, 2, "2").invoke_get(c(2), 2, f(1).into(), "none");
-        story.found(c(2), 2, 0, "").ends_with(NodeId::Leader, dump(&[("k", 2, "2")]));
+        story.found(c(2), 2, 0, "").ends_with(NodeId::FIRST_SERVER, dump(&[("k", 2, "2")]));
         assert_eq!(story.holds(check), "2 stamps of 4 operations, seen 7 times");
     }
 
     #[test]
     fn one_stamp_with_two_values() {
         let mut story = written();
-        story.crash(NodeId::Leader).restart(NodeId::Leader);
+        story.crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
         story.at(9).invoke_set(c(1), 2, "k", "2").accept(1, "k", 1, "2");
         assert_eq!(
             story.evidence(check),
-            ["k v1 has two values: 1 (leader accepted it at 2 ms) and 2 (leader accepted it at 9 ms)"]
+            ["k v1 has two values: 1 (n1 accepted it at 2 ms) and 2 (n1 accepted it at 9 ms)"]
         );
         let mut story = written();
         story.at(3).invoke_set(c(1), 2, "k", "2").ends_with(f(2), dump(&[("k", 1, "2")]));
@@ -413,10 +413,10 @@ mod tests {
             story.in_order_of_time().verdict_of_clients(check).finding
         };
         let says = "0 stamps of 2 operations, seen 0 times; 1 value without a version";
-        assert_eq!(read(NodeId::Leader, "1", 30), Finding::Holds(says.into()));
-        let evidence = "k has the value 9 (c2#1 read it from leader at 31 ms), which nobody had written before";
-        assert_eq!(read(NodeId::Leader, "9", 30), Finding::Violated(vec![evidence.into()]));
-        assert!(matches!(read(NodeId::Leader, "9", 15), Finding::Holds(_)), "the write may not have come yet");
+        assert_eq!(read(NodeId::FIRST_SERVER, "1", 30), Finding::Holds(says.into()));
+        let evidence = "k has the value 9 (c2#1 read it from n1 at 31 ms), which nobody had written before";
+        assert_eq!(read(NodeId::FIRST_SERVER, "9", 30), Finding::Violated(vec![evidence.into()]));
+        assert!(matches!(read(NodeId::FIRST_SERVER, "9", 15), Finding::Holds(_)), "the write may not have come yet");
         assert!(matches!(read(f(1).into(), "9", 30), Finding::Holds(_)), "a follower may be behind");
     }
 
@@ -439,13 +439,13 @@ mod tests {
         assert_eq!(
             deleted("k", 1).evidence(check),
             [
-                "k v1 has two values: 1 (leader accepted it at 2 ms) and 3 (leader accepted it at 4 ms)",
-                "leader accepted k v1 at 4 ms, which came after the key was deleted as v2, when deletions had come to v2"
+                "k v1 has two values: 1 (n1 accepted it at 2 ms) and 3 (n1 accepted it at 4 ms)",
+                "n1 accepted k v1 at 4 ms, which came after the key was deleted as v2, when deletions had come to v2"
             ]
         );
         assert_eq!(
             deleted("j", 1).evidence(check),
-            ["leader accepted j v1 at 4 ms, which was the key's first write, when deletions had come to v2"]
+            ["n1 accepted j v1 at 4 ms, which was the key's first write, when deletions had come to v2"]
         );
     }
 
@@ -471,6 +471,6 @@ mod tests {
         }
         let mut story = written();
         story.at(3).invoke_set(c(1), 2, "k", "2").accept(2, "k", 3, "2");
-        assert_eq!(story.evidence(check), ["leader accepted k v3 at 3 ms, which came after v1"]);
+        assert_eq!(story.evidence(check), ["n1 accepted k v3 at 3 ms, which came after v1"]);
     }
 }

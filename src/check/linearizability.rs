@@ -41,10 +41,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use deletions::Deletions;
 
 use super::evidence::{At, count, not_applicable};
+use super::leaders::Leaders;
 use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::{Disturbance, Event, Outcome};
+use crate::base::trace::{Event, Outcome};
 use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
 
 /// Checks it. O(n log n).
@@ -52,7 +53,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
     let stays = one_epoch(run);
     let covered = move |operation: &&Operation| {
-        operation.target.is_leader() && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
+        operation.target.can_lead() && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
     };
     let operations = retries::merged(run);
     let at_leader = || operations.iter().filter(covered);
@@ -92,16 +93,17 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 /// because nothing had survived anywhere; or there were two leaders, and no follower was left that knew which is the present one.
 fn beginnings(run: &Recorded<'_>) -> Vec<Moment> {
     let mut remember: BTreeSet<NodeId> = BTreeSet::new();
-    let mut has_former = false;
+    let mut leaders = Leaders::default();
     let mut beginnings = Vec::new();
     for (index, record) in run.records.iter().enumerate() {
         let mut is_beginning = false;
+        leaders.follow(record);
         match &record.event {
             Event::Recovered { anew, .. } => is_beginning = *anew,
             Event::Install { .. } => drop(remember.insert(record.node)),
-            Event::Fault { kind: Disturbance::Replace, .. } => has_former = true,
-            Event::Crash if record.node == NodeId::Former => has_former = false,
-            Event::Crash => is_beginning = remember.remove(&record.node) && remember.is_empty() && has_former,
+            Event::Crash => {
+                is_beginning = remember.remove(&record.node) && remember.is_empty() && leaders.has_former();
+            }
             _ => {}
         }
         if is_beginning {

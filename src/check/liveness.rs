@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::evidence::{At, count, not_applicable};
+use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::{Facts, Property, Recorded, Verdict, waiting};
 use crate::base::NodeId;
@@ -107,7 +108,7 @@ enum Outage {
     /// Of the leader: it has to find out first what was written before it.
     Starting,
     Paused,
-    /// Of the leader: another takes its place.
+    /// Of a leader: another takes its place.
     Replaced,
     /// Its clock is wrong. Of the leader only: a follower has no timers.
     Clock,
@@ -118,12 +119,14 @@ impl Outages {
         let end = prepared.run.records.len();
         let mut of_node: BTreeMap<(NodeId, Outage), Vec<Range<usize>>> = BTreeMap::new();
         let mut recovers = false;
+        let mut leaders = Leaders::default();
         for (index, record) in prepared.deeds() {
+            leaders.follow(record);
             let (begins, ends) = match &record.event {
                 // What is killed while it is stopped is not stopped when it is started again.
                 Event::Crash => (Some((record.node, Outage::Down)), Some((record.node, Outage::Paused))),
                 // Whoever had to begin once has to begin again.
-                Event::Restart if record.node == NodeId::Leader && recovers => {
+                Event::Restart if record.node.can_lead() && recovers => {
                     (Some((record.node, Outage::Starting)), Some((record.node, Outage::Down)))
                 }
                 Event::Restart => (None, Some((record.node, Outage::Down))),
@@ -135,16 +138,12 @@ impl Outages {
                 Event::Fault { kind, nodes, .. } => match (kind, nodes.first()) {
                     (Disturbance::Pause, Some(node)) => (Some((*node, Outage::Paused)), None),
                     (Disturbance::Resume, Some(node)) => (None, Some((*node, Outage::Paused))),
-                    (Disturbance::ClockOff, Some(NodeId::Leader)) => (Some((NodeId::Leader, Outage::Clock)), None),
-                    (Disturbance::ClockRight, Some(NodeId::Leader)) => (None, Some((NodeId::Leader, Outage::Clock))),
+                    (Disturbance::ClockOff, Some(node)) if node.can_lead() => (Some((*node, Outage::Clock)), None),
+                    (Disturbance::ClockRight, Some(node)) if node.can_lead() => (None, Some((*node, Outage::Clock))),
                     (Disturbance::Replace, _) => {
-                        for why in [Outage::Paused, Outage::Clock] {
-                            let outage = of_node.get_mut(&(NodeId::Leader, why)).and_then(|outages| outages.last_mut());
-                            outage.into_iter().for_each(|outage| outage.end = outage.end.min(index));
-                        }
-                        of_node.entry((NodeId::Leader, Outage::Replaced)).or_default().push(index..index);
-                        // Nothing is expected of whoever has been replaced.
-                        (Some((NodeId::Former, Outage::Replaced)), None)
+                        // Nothing is expected of a leader that has been replaced.
+                        let replaced = leaders.present();
+                        (Some((replaced, Outage::Replaced)), None)
                     }
                     (Disturbance::Heal, _) => {
                         let mended = of_node
@@ -181,34 +180,37 @@ impl Outages {
 fn unanswered(prepared: &Prepared<'_>, facts: &Facts, end: Micros, outages: &Outages) -> Vec<String> {
     let run = &prepared.run;
     let limit = facts.repl_timeout + 2 * facts.link_latency + ROUNDING;
-    let mut open: BTreeMap<WriteId, (usize, Micros)> = BTreeMap::new();
-    let is_late = |(index, accepted): (usize, Micros), until: usize, answered: Micros| {
-        since(accepted, answered) > limit && !outages.touch(NodeId::Leader, index, until)
+    let mut open: BTreeMap<(u64, WriteId), (NodeId, usize, Micros)> = BTreeMap::new();
+    let is_late = |(node, index, accepted): (NodeId, usize, Micros), until: usize, answered: Micros| {
+        since(accepted, answered) > limit && !outages.touch(node, index, until)
     };
     let mut evidence = Vec::new();
-    let mut life = 0;
     let mut accuse = |life: u64, write: WriteId, accepted: Micros, what: String| {
         if let Some(write) = prepared.writes.numbered(life, write) {
-            evidence.push(format!("leader accepted {write} at {} and {what}", At(accepted)));
+            evidence.push(format!("{} accepted {write} at {} and {what}", write.leader, At(accepted)));
         }
     };
-    for (index, record) in prepared.deeds().filter(|(_, record)| record.node == NodeId::Leader) {
-        life = record.incarnation;
+    for (index, record) in prepared.deeds().filter(|(_, record)| record.node.can_lead()) {
+        let life = record.incarnation;
         match record.event {
-            Event::Accept { write, .. } | Event::Retry { write, .. } => drop(open.insert(write, (index, record.at))),
+            Event::Accept { write, .. } | Event::Retry { write, .. } => {
+                open.insert((life, write), (record.node, index, record.at));
+            }
             Event::Complete { write, .. } => {
-                let accepted = open.remove(&write).filter(|accepted| is_late(*accepted, index, record.at));
-                accepted.into_iter().for_each(|(_, accepted)| {
+                let accepted = open.remove(&(life, write)).filter(|accepted| is_late(*accepted, index, record.at));
+                accepted.into_iter().for_each(|(_, _, accepted)| {
                     let timeout = facts.repl_timeout.as_millis();
                     let what = format!("answered it at {} only; the timeout is {timeout} ms", At(record.at));
                     accuse(life, write, accepted, what);
                 });
             }
-            Event::Crash | Event::Restart => open.clear(),
+            Event::Crash | Event::Restart => open.retain(|_, (node, ..)| *node != record.node),
             _ => {}
         }
     }
-    for (write, (_, accepted)) in open.into_iter().filter(|(_, accepted)| is_late(*accepted, run.records.len(), end)) {
+    for ((life, write), (_, _, accepted)) in
+        open.into_iter().filter(|(_, accepted)| is_late(*accepted, run.records.len(), end))
+    {
         accuse(life, write, accepted, format!("had not answered it when the run ended at {}", At(end)));
     }
     evidence
@@ -247,7 +249,7 @@ mod tests {
         let mut story = Story::new();
         story.at(1).invoke_set(c(1), 1, "k", "1").at(2).accept(1, "k", 1, "1").at(5002).complete(1, false, 0);
         story.at(5003).wrote(c(1), 1, Outcome::Unknown, 1).invoke_set(c(1), 2, "k", "2").accept(2, "k", 2, "2");
-        story.at(6000).crash(NodeId::Leader).restart(NodeId::Leader).at(12_000);
+        story.at(6000).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER).at(12_000);
         story.facts.healed_at = Some(story.len());
         story.invoke_set(c(2), 1, "k", "3").accept(1, "k", 1, "3").complete(1, true, 2).wrote(c(2), 1, Outcome::Ok, 1);
         story.invoke_get(c(2), 2, f(1).into(), "k");
@@ -257,7 +259,12 @@ mod tests {
     #[test]
     fn an_operation_that_never_returns() {
         let mut story = Story::new();
-        story.at(1).invoke_set(c(1), 1, "k", "1").invoke_get(c(2), 1, f(2).into(), "k").at(6000).crash(NodeId::Leader);
+        story
+            .at(1)
+            .invoke_set(c(1), 1, "k", "1")
+            .invoke_get(c(2), 1, f(2).into(), "k")
+            .at(6000)
+            .crash(NodeId::FIRST_SERVER);
         assert_eq!(story.evidence(check), ["c2#1, a read of k at f2, was invoked at 1 ms and never returned"]);
     }
 
@@ -296,15 +303,15 @@ mod tests {
     }
 
     const LATE_READ: &str = "c2#1, a read of k at f1, was invoked at 11 ms and returned at 9000 ms only";
-    const LATE_WRITE: &str = "c1#1, a write of k at leader, was invoked at 10 ms and returned at 9000 ms only";
+    const LATE_WRITE: &str = "c1#1, a write of k at n1, was invoked at 10 ms and returned at 9000 ms only";
     const LATE_ANSWER: &str =
-        "leader accepted k v1 (c1#1) at 11 ms and answered it at 9000 ms only; the timeout is 5000 ms";
+        "n1 accepted k v1 (c1#1) at 11 ms and answered it at 9000 ms only; the timeout is 5000 ms";
 
     /// Who is stopped, or a leader whose clock is wrong, is not blamed; everybody else is.
     #[test]
     fn a_pause_and_a_wrong_clock_excuse_their_node() {
         use Disturbance::{ClockOff, ClockRight, Heal, Pause, Resume};
-        let (leader, f1) = (NodeId::Leader, NodeId::from(f(1)));
+        let (leader, f1) = (NodeId::FIRST_SERVER, NodeId::from(f(1)));
         let all = [LATE_WRITE, LATE_READ, LATE_ANSWER];
         let of_leader = [LATE_WRITE, LATE_ANSWER];
         for (disturbances, blamed) in [
@@ -359,8 +366,8 @@ mod tests {
         assert_eq!(
             story.evidence(check),
             [
-                "leader accepted k v1 at 1 ms and answered it at 5100 ms only; the timeout is 5000 ms",
-                "leader accepted k v2 at 2 ms and had not answered it when the run ended at 5100 ms"
+                "n1 accepted k v1 at 1 ms and answered it at 5100 ms only; the timeout is 5000 ms",
+                "n1 accepted k v2 at 2 ms and had not answered it when the run ended at 5100 ms"
             ]
         );
     }

@@ -14,6 +14,7 @@ pub mod idempotence;
 pub mod integrity;
 mod keys;
 pub mod latency_law;
+mod leaders;
 pub mod linearizability;
 pub mod liveness;
 mod lookup;

@@ -5,7 +5,7 @@ use super::Facts;
 use crate::base::NodeId;
 use crate::base::trace::{Disturbance, Event, Micros};
 
-/// How long the leader may go without news of what happened to a follower, by what was done to the links between them.
+/// How long a leader may go without news of what happened to a follower, by what was done to the links between them.
 #[derive(Debug)]
 pub(super) struct News {
     usual: Duration,
@@ -13,7 +13,8 @@ pub(super) struct News {
     slowest: BTreeMap<NodeId, Duration>,
     /// How many holds are on at each node, and when the last one ended. A leader that is stopped hears nothing either.
     held: BTreeMap<NodeId, (u32, Micros)>,
-    leader_is_paused: bool,
+    /// The nodes that can lead and are stopped.
+    paused: BTreeSet<NodeId>,
     /// Those that are not where they are looked for.
     astray: BTreeSet<NodeId>,
 }
@@ -25,7 +26,7 @@ impl News {
             usual,
             slowest: BTreeMap::new(),
             held: BTreeMap::new(),
-            leader_is_paused: false,
+            paused: BTreeSet::new(),
             astray: BTreeSet::new(),
         }
     }
@@ -35,14 +36,16 @@ impl News {
         match kind {
             Disturbance::Hold => nodes.iter().for_each(|node| self.hold(*node)),
             Disturbance::Release => nodes.iter().for_each(|node| self.release(*node, at)),
-            Disturbance::Pause if nodes.contains(&NodeId::Leader) && !self.leader_is_paused => {
-                self.leader_is_paused = true;
-                self.hold(NodeId::Leader);
-            }
-            Disturbance::Resume if nodes.contains(&NodeId::Leader) && self.leader_is_paused => {
-                self.leader_is_paused = false;
-                self.release(NodeId::Leader, at);
-            }
+            Disturbance::Pause => nodes.iter().filter(|node| node.can_lead()).for_each(|node| {
+                if self.paused.insert(*node) {
+                    self.hold(*node);
+                }
+            }),
+            Disturbance::Resume => nodes.iter().for_each(|node| {
+                if self.paused.remove(node) {
+                    self.release(*node, at);
+                }
+            }),
             Disturbance::Misdirect => nodes.iter().take(1).for_each(|node| {
                 if self.astray.insert(*node) {
                     self.hold(*node);
@@ -53,12 +56,8 @@ impl News {
                     self.release(*node, at);
                 }
             }),
-            Disturbance::Replace => {
-                self.leader_is_paused = false;
-                self.held.remove(&NodeId::Leader);
-            }
             Disturbance::Heal => {
-                self.leader_is_paused = false;
+                self.paused.clear();
                 self.astray.clear();
                 self.held.values_mut().filter(|(count, _)| *count > 0).for_each(|held| *held = (0, at));
             }
@@ -84,11 +83,11 @@ impl News {
         }
     }
 
-    /// Whether nobody need know at `now` that a follower has crashed at `crash`.
-    pub(super) fn may_be_out(&self, follower: NodeId, crash: Micros, now: Micros) -> bool {
+    /// Whether this leader need not know at `now` that a follower has crashed at `crash`.
+    pub(super) fn may_be_out(&self, leader: NodeId, follower: NodeId, crash: Micros, now: Micros) -> bool {
         let held = |node: NodeId| self.held.get(&node).copied();
         let mut sent = crash;
-        for (count, until) in [held(follower), held(NodeId::Leader)].into_iter().flatten() {
+        for (count, until) in [held(follower), held(leader)].into_iter().flatten() {
             if count > 0 {
                 return true;
             }
@@ -104,6 +103,8 @@ mod tests {
     use super::*;
     use crate::check::testing::{Story, f};
 
+    const N1: NodeId = NodeId::FIRST_SERVER;
+
     fn fault(kind: Disturbance, nodes: &[NodeId], latency: Option<u64>) -> Event {
         Event::Fault { kind, nodes: nodes.to_vec(), latency: latency.map(Micros), what: String::new() }
     }
@@ -118,17 +119,17 @@ mod tests {
         let (f1, f2) = (NodeId::from(f(1)), NodeId::from(f(2)));
         let ms = |ms: u64| Micros(ms * 1000);
         let mut news = news();
-        assert!(news.may_be_out(f1, ms(10), ms(12)) && !news.may_be_out(f1, ms(10), ms(13)));
-        news.follow(ms(20), &fault(Disturbance::Latency, &[f1, NodeId::Leader], Some(300_000)));
-        news.follow(ms(21), &fault(Disturbance::Latency, &[f1, NodeId::Leader], Some(1000)));
-        assert!(news.may_be_out(f1, ms(22), ms(323)) && !news.may_be_out(f1, ms(22), ms(324)));
-        assert!(!news.may_be_out(f2, ms(22), ms(40)), "another link");
+        assert!(news.may_be_out(N1, f1, ms(10), ms(12)) && !news.may_be_out(N1, f1, ms(10), ms(13)));
+        news.follow(ms(20), &fault(Disturbance::Latency, &[f1, NodeId::FIRST_SERVER], Some(300_000)));
+        news.follow(ms(21), &fault(Disturbance::Latency, &[f1, NodeId::FIRST_SERVER], Some(1000)));
+        assert!(news.may_be_out(N1, f1, ms(22), ms(323)) && !news.may_be_out(N1, f1, ms(22), ms(324)));
+        assert!(!news.may_be_out(N1, f2, ms(22), ms(40)), "another link");
         news.follow(ms(30), &fault(Disturbance::Hold, &[f2], None));
         news.follow(ms(31), &fault(Disturbance::Hold, &[f2], None));
         news.follow(ms(32), &fault(Disturbance::Release, &[f2], None));
-        assert!(news.may_be_out(f2, ms(31), ms(900_000)));
+        assert!(news.may_be_out(N1, f2, ms(31), ms(900_000)));
         news.follow(ms(50), &fault(Disturbance::Release, &[f2], None));
-        assert!(news.may_be_out(f2, ms(31), ms(52)) && !news.may_be_out(f2, ms(31), ms(53)));
+        assert!(news.may_be_out(N1, f2, ms(31), ms(52)) && !news.may_be_out(N1, f2, ms(31), ms(53)));
     }
 
     /// A leader that is stopped learns of nothing until it goes on; of a follower that is, its kernel speaks.
@@ -138,13 +139,13 @@ mod tests {
         let ms = |ms: u64| Micros(ms * 1000);
         let mut news = news();
         news.follow(ms(5), &fault(Disturbance::Pause, &[f2], None));
-        news.follow(ms(9), &fault(Disturbance::Pause, &[NodeId::Leader], None));
-        assert!(news.may_be_out(f1, ms(10), ms(900)) && news.may_be_out(f2, ms(10), ms(900)));
-        news.follow(ms(50), &fault(Disturbance::Resume, &[NodeId::Leader], None));
-        assert!(news.may_be_out(f1, ms(10), ms(52)) && !news.may_be_out(f1, ms(10), ms(53)));
-        assert!(!news.may_be_out(f2, ms(10), ms(53)), "a follower that is stopped keeps no news back");
-        news.follow(ms(60), &fault(Disturbance::Pause, &[NodeId::Leader], None));
+        news.follow(ms(9), &fault(Disturbance::Pause, &[NodeId::FIRST_SERVER], None));
+        assert!(news.may_be_out(N1, f1, ms(10), ms(900)) && news.may_be_out(N1, f2, ms(10), ms(900)));
+        news.follow(ms(50), &fault(Disturbance::Resume, &[NodeId::FIRST_SERVER], None));
+        assert!(news.may_be_out(N1, f1, ms(10), ms(52)) && !news.may_be_out(N1, f1, ms(10), ms(53)));
+        assert!(!news.may_be_out(N1, f2, ms(10), ms(53)), "a follower that is stopped keeps no news back");
+        news.follow(ms(60), &fault(Disturbance::Pause, &[NodeId::FIRST_SERVER], None));
         news.follow(ms(70), &fault(Disturbance::Heal, &[], None));
-        assert!(!news.may_be_out(f1, ms(10), ms(73)));
+        assert!(!news.may_be_out(N1, f1, ms(10), ms(73)));
     }
 }

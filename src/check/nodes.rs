@@ -57,13 +57,14 @@ impl<T> Nodes<T> {
     }
 }
 
-/// The leader comes first, then the followers, and then who has nothing in a right run.
+/// The first leader comes first, then the followers, then other nodes that can lead. Clients and the network store nothing in
+/// a right run.
 fn place(node: NodeId) -> usize {
     match node {
-        NodeId::Leader => 0,
+        NodeId::FIRST_SERVER => 0,
         NodeId::Follower(id) => 1 + id.index(),
         NodeId::Network => 1 + FollowerSet::CAPACITY,
-        NodeId::Former => 2 + FollowerSet::CAPACITY,
-        NodeId::Client(id) => 3 + FollowerSet::CAPACITY + usize::from(id),
+        NodeId::Server(id) => 1 + FollowerSet::CAPACITY + usize::from(id),
+        NodeId::Client(id) => 2 + FollowerSet::CAPACITY + usize::from(u8::MAX) + usize::from(id),
     }
 }

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use super::evidence::{At, counted, without_trace};
+use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::writes::Write;
 use super::{Property, Recorded, Verdict};
@@ -30,16 +31,18 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     // What the leader's present life has accepted, in order.
     let mut accepted: Vec<&Write<'_>> = Vec::new();
     let mut applied = 0;
+    let mut leaders = Leaders::default();
     let mut cases = Vec::new();
     let end = facts.healed_at.unwrap_or(run.records.len());
     for (index, record) in prepared.deeds().take_while(|(index, _)| *index < end) {
+        leaders.follow(record);
         match (record.node, &record.event) {
-            (NodeId::Leader, Event::Accept { write, .. }) => {
+            (node, Event::Accept { write, .. }) if node == leaders.present() => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
                 lacks.iter_mut().for_each(|lack| lack.add(write));
                 accepted.push(write);
             }
-            (NodeId::Leader, Event::Crash | Event::Restart) => {
+            (node, Event::Crash | Event::Restart) if node == leaders.present() => {
                 accepted.clear();
                 lacks.iter_mut().for_each(|lack| *lack = nothing());
             }
@@ -180,7 +183,7 @@ mod tests {
     #[test]
     fn what_a_forgotten_leader_accepted_is_not_lacking() {
         let mut story = accepted();
-        story.at(5).crash(NodeId::Leader).restart(NodeId::Leader).accept(1, "z", 1, "4");
+        story.at(5).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER).accept(1, "z", 1, "4");
         story.at(9).apply(f(2), "z", 1, "4").apply(f(2), "y", 1, "2");
         assert_eq!(counted(&story).0, "0 of 1 applied writes jumped ahead of one that was accepted earlier");
     }

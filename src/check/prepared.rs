@@ -2,11 +2,12 @@ use std::cell::OnceCell;
 
 use super::calls::Calls;
 use super::keys::Keys;
+use super::leaders::Leaders;
 use super::writes::Writes;
 use super::{Facts, Recorded, window};
 use crate::base::history::Operation;
 use crate::base::trace::{Event, Record};
-use crate::base::{Epoch, NodeId, ReadMode, Stamp};
+use crate::base::{Epoch, ReadMode, Stamp};
 
 /// A run, with what several checkers look up in it.
 pub(super) struct Prepared<'a> {
@@ -74,7 +75,8 @@ impl<'a> Prepared<'a> {
     pub(super) fn leader_serves_in_the_end(&self) -> bool {
         let mut recovers = false;
         let mut serves = true;
-        for (_, record) in self.deeds().filter(|(_, record)| record.node == NodeId::Leader) {
+        let leader = Leaders::after(self.run.records).present();
+        for (_, record) in self.deeds().filter(|(_, record)| record.node == leader) {
             match &record.event {
                 Event::Serve { .. } => (recovers, serves) = (true, true),
                 Event::StepDown { .. } => serves = false,

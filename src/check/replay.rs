@@ -1,6 +1,6 @@
 //! Who stores what when: the memories of the nodes, replayed from what they recorded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Facts;
 use super::keys::Keys;
@@ -96,6 +96,8 @@ pub(super) struct Replay<'a> {
     installs: bool,
     /// The lives of the leaders that are up.
     leaders: Vec<u64>,
+    /// The node of each life of a leader.
+    nodes: BTreeMap<u64, NodeId>,
     /// The followers to which the names of others have led. One that has restarted may then be found under a second name, and count
     /// under both: that its former life is over is learnt of under the first only.
     with_two_names: BTreeSet<FollowerId>,
@@ -126,6 +128,7 @@ impl<'a> Replay<'a> {
             news: News::new(facts),
             installs: false,
             leaders: vec![0],
+            nodes: BTreeMap::from([(0, NodeId::FIRST_SERVER)]),
             with_two_names: BTreeSet::new(),
         }
     }
@@ -168,7 +171,7 @@ impl<'a> Replay<'a> {
                 let memory = self.memories.remove(record.node).unwrap_or_default();
                 let lost = self.lost.of(record.node);
                 lost.retain(|lost| self.installs && lost.is_news_to_any(&self.leaders));
-                self.leaders.retain(|life| !record.node.is_leader() || *life != record.incarnation);
+                self.leaders.retain(|life| !record.node.can_lead() || *life != record.incarnation);
                 lost.push(Lost { at: record.at, memory, known: Vec::new() });
                 return None;
             }
@@ -178,8 +181,9 @@ impl<'a> Replay<'a> {
             }
             Event::Restart => {
                 self.memories.of(record.node);
-                if record.node == NodeId::Leader {
+                if record.node.can_lead() {
                     self.leaders.push(record.incarnation);
+                    self.nodes.insert(record.incarnation, record.node);
                 }
                 return None;
             }
@@ -189,11 +193,6 @@ impl<'a> Replay<'a> {
                     && let [_, NodeId::Follower(to)] = nodes.as_slice()
                 {
                     self.with_two_names.insert(*to);
-                }
-                if let Event::Fault { kind: Disturbance::Replace, .. } = other
-                    && let Some(memory) = self.memories.remove(NodeId::Leader)
-                {
-                    *self.memories.of(NodeId::Former) = memory;
                 }
                 return None;
             }
@@ -230,7 +229,11 @@ impl<'a> Replay<'a> {
     /// Whether this life of a leader need not know at `now` of what a follower lost. A leader that looks after its followers says when it has
     /// learnt of it; of another one it is expected as soon as the news can have come.
     fn may_be_out(&self, leader: u64, follower: FollowerId, lost: &Lost<'_>, now: Micros) -> bool {
-        if self.installs { !lost.known.contains(&leader) } else { self.news.may_be_out(follower.into(), lost.at, now) }
+        if self.installs {
+            return !lost.known.contains(&leader);
+        }
+        let node = self.nodes.get(&leader).copied().unwrap_or(NodeId::FIRST_SERVER);
+        self.news.may_be_out(node, follower.into(), lost.at, now)
     }
 
     /// The followers that held the write until they crashed and do not now, if nobody need know of that at `now`.

@@ -211,9 +211,9 @@ mod tests {
              before a write of the same client, 1 of 1 write before what it had read"
         );
         assert_eq!(cases, 4);
-        assert_eq!(examples[0], "c1#3 read no k from f2 at 9 ms, after c1#1 wrote k v2 to leader at 5 ms");
+        assert_eq!(examples[0], "c1#3 read no k from f2 at 9 ms, after c1#1 wrote k v2 to n1 at 5 ms");
         assert_eq!(examples[1], "c1#3 read no k from f2 at 9 ms, after c1#2 read k v2 from f1 at 7 ms");
-        assert_eq!(examples[2], "c1#4 wrote k v2 to leader at 11 ms, after c1#1 wrote k v2 to leader at 5 ms");
+        assert_eq!(examples[2], "c1#4 wrote k v2 to n1 at 11 ms, after c1#1 wrote k v2 to n1 at 5 ms");
     }
 
     /// Who finds nothing where the key was deleted does not go back; who finds nothing before it was deleted does.

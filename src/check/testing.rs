@@ -94,7 +94,7 @@ impl Story {
 
     pub(super) fn invoke_set(&mut self, client: NodeId, operation: OperationId, name: &str, json: &str) -> &mut Self {
         let (key, value) = (key(name), value(json));
-        self.event(client, Event::InvokeSet { operation, target: NodeId::Leader, key, value, request_id: None })
+        self.event(client, Event::InvokeSet { operation, target: NodeId::FIRST_SERVER, key, value, request_id: None })
     }
 
     pub(super) fn invoke_get(
@@ -139,18 +139,21 @@ impl Story {
         let value = Some(value(json));
         let (key, stamp, operation, request_id) = (key(name), stamp(version), None, None);
         let event = Event::Accept { write, key, stamp, value, operation, request_id };
-        self.event(NodeId::Leader, event)
+        self.event(NodeId::FIRST_SERVER, event)
     }
 
     /// The leader takes on a write that has a name.
     pub(super) fn accept_named(&mut self, write: WriteId, name: &str, version: u64, request: &str) -> &mut Self {
         let (key, stamp, value) = (key(name), stamp(version), Some(value("1")));
         let request_id = Some(RequestName::new(request).unwrap());
-        self.event(NodeId::Leader, Event::Accept { write, key, stamp, value, operation: None, request_id })
+        self.event(NodeId::FIRST_SERVER, Event::Accept { write, key, stamp, value, operation: None, request_id })
     }
 
     pub(super) fn invoke_delete(&mut self, client: NodeId, operation: OperationId, name: &str) -> &mut Self {
-        self.event(client, Event::InvokeDelete { operation, target: NodeId::Leader, key: key(name), request_id: None })
+        self.event(
+            client,
+            Event::InvokeDelete { operation, target: NodeId::FIRST_SERVER, key: key(name), request_id: None },
+        )
     }
 
     /// The leader takes on a deletion that this client asked for.
@@ -164,7 +167,7 @@ impl Story {
         let operation = Some(operation_name(client, operation));
         let (key, stamp, value, request_id) = (key(name), stamp(version), None, None);
         let event = Event::Accept { write, key, stamp, value, operation, request_id };
-        self.event(NodeId::Leader, event)
+        self.event(NodeId::FIRST_SERVER, event)
     }
 
     pub(super) fn apply_delete(&mut self, at: FollowerId, name: &str, version: u64) -> &mut Self {
@@ -179,29 +182,29 @@ impl Story {
 
     pub(super) fn send(&mut self, write: WriteId, to: FollowerId, attempt: u32) -> &mut Self {
         let message = MessageId { write, to, attempt };
-        self.event(NodeId::Leader, Event::Send { message, delay: Micros(0), lost: None, copy: None })
+        self.event(NodeId::FIRST_SERVER, Event::Send { message, delay: Micros(0), lost: None, copy: None })
     }
 
     pub(super) fn ack(&mut self, write: WriteId, to: FollowerId, attempt: u32, version: u64) -> &mut Self {
         let message = MessageId { write, to, attempt };
-        self.event(NodeId::Leader, Event::Ack { message, stored: stamp(version) })
+        self.event(NodeId::FIRST_SERVER, Event::Ack { message, stored: stamp(version) })
     }
 
     pub(super) fn lost(&mut self, write: WriteId, to: FollowerId, attempt: u32) -> &mut Self {
         let message = MessageId { write, to, attempt };
-        self.event(NodeId::Leader, Event::Lost { message, reason: LossReason::Deadline })
+        self.event(NodeId::FIRST_SERVER, Event::Lost { message, reason: LossReason::Deadline })
     }
 
     /// A follower applies what the leader's present life sent.
     pub(super) fn apply(&mut self, at: FollowerId, name: &str, version: u64, json: &str) -> &mut Self {
-        let incarnation = self.lives.get(&NodeId::Leader).copied().unwrap_or(0);
+        let incarnation = self.lives.get(&NodeId::FIRST_SERVER).copied().unwrap_or(0);
         let request = Some(RequestId { incarnation, number: 1 });
         let event = Event::Apply { request, key: key(name), stamp: stamp(version), value: Some(value(json)) };
         self.event(at.into(), event)
     }
 
     pub(super) fn complete(&mut self, write: WriteId, ok: bool, confirmations: usize) -> &mut Self {
-        self.event(NodeId::Leader, Event::Complete { write, ok, confirmations })
+        self.event(NodeId::FIRST_SERVER, Event::Complete { write, ok, confirmations })
     }
 
     pub(super) fn crash(&mut self, node: impl Into<NodeId>) -> &mut Self {

@@ -1,6 +1,7 @@
 //! A leader that waits, as it must, for followers that remember what was acknowledged.
 
 use super::Recorded;
+use super::leaders::Leaders;
 use crate::base::trace::{Event, Record};
 use crate::base::{FollowerId, NodeId};
 use crate::core::Configuration;
@@ -9,12 +10,13 @@ use crate::core::Configuration;
 /// can know what was acknowledged, and an operator has to say what is to become of it.
 pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
     let facts = run.facts?;
+    let leader = Leaders::after(run.records).present();
     let (mut serves, mut recovers) = (true, false);
     let mut remember = vec![true; facts.followers];
     for Record { node, event, .. } in run.records {
         match (node, event) {
-            (NodeId::Leader, Event::Serve { .. }) => (serves, recovers) = (true, true),
-            (NodeId::Leader, Event::Crash | Event::Restart | Event::StepDown { .. }) => serves = false,
+            (node, Event::Serve { .. }) if *node == leader => (serves, recovers) = (true, true),
+            (node, Event::Crash | Event::Restart | Event::StepDown { .. }) if *node == leader => serves = false,
             (NodeId::Follower(FollowerId(id)), Event::Crash) => remember[usize::from(*id)] = false,
             (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => remember[usize::from(*id)] = true,
             _ => {}

@@ -1,4 +1,3 @@
-use crate::base::NodeId;
 use crate::base::trace::{Event, Record};
 
 /// Whether some write found the window of a follower full: it was not sent in the step in which it was accepted. It
@@ -8,7 +7,7 @@ pub(super) fn was_full(records: &[Record], followers: usize) -> bool {
     if !records.iter().any(|record| matches!(record.event, Event::Send { .. })) {
         return false;
     }
-    let mut of_leader = records.iter().filter(|record| record.node == NodeId::Leader).peekable();
+    let mut of_leader = records.iter().filter(|record| record.node.can_lead()).peekable();
     while let Some(record) = of_leader.next() {
         let Event::Accept { write: accepted, .. } = record.event else { continue };
         let mut sent = 0;

@@ -7,7 +7,7 @@ use super::lookup::Lookup;
 use super::text::Text;
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, WriteId, operation_name};
-use crate::base::{Key, Stamp, Value};
+use crate::base::{Key, NodeId, Stamp, Value};
 
 /// A write that a leader took on.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,8 @@ pub(super) struct Write<'a> {
     /// Which of the leader's lives took it on. A leader that forgot everything issues its stamps anew, so a stamp alone
     /// does not name a write.
     pub(super) life: u64,
+    /// The node that took it on.
+    pub(super) leader: NodeId,
     /// Whether that life had recovered it, and was asked for it once more.
     pub(super) is_recovered: bool,
     pub(super) accepted: Moment,
@@ -89,7 +91,17 @@ impl<'a> Writes<'a> {
                 taken_on.insert((life, key_number, *stamp), place);
                 said[key_number].push(((*stamp, value.map(Value::as_json)), place));
                 let (stamp, is_recovered) = (*stamp, is_retry);
-                writes.push(Write { key, key_number, stamp, value, life, is_recovered, accepted, operation });
+                writes.push(Write {
+                    key,
+                    key_number,
+                    stamp,
+                    value,
+                    life,
+                    leader: record.node,
+                    is_recovered,
+                    accepted,
+                    operation,
+                });
             }
         }
         let said = said.into_iter().map(Lookup::from_iter).collect();

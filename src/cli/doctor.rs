@@ -180,7 +180,7 @@ mod tests {
     fn trace(restarts: &[u64]) -> Trace {
         let mut trace = Trace::default();
         for at in restarts {
-            trace.push(Record { at: Micros(*at), node: NodeId::Leader, incarnation: 0, event: Event::Restart });
+            trace.push(Record { at: Micros(*at), node: NodeId::FIRST_SERVER, incarnation: 0, event: Event::Restart });
         }
         trace
     }

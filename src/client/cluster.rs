@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Client, Outcome, ReadError};
 use crate::base::wire::{Dump, SetAnswer};
-use crate::base::{FollowerId, Key, NodeId, Value};
+use crate::base::{FollowerId, Key, NodeId, NodeRef, Value};
 use crate::check::convergence::{self, Difference};
 use crate::net::{HostPort, Transport};
 
@@ -26,7 +26,7 @@ pub enum NotConverged {
     #[error("{node} cannot be read: {error}")]
     Unreadable {
         /// The node.
-        node: NodeId,
+        node: NodeRef,
         /// Why not.
         error: ReadError,
     },
@@ -36,7 +36,7 @@ pub enum NotConverged {
         /// How long was waited.
         waited: Duration,
         /// What differs, never empty.
-        differences: Vec<Difference>,
+        differences: Vec<Difference<NodeRef>>,
     },
 }
 
@@ -52,19 +52,21 @@ impl<T: Transport> Cluster<T> {
     }
 
     /// Every node: the leader, then the followers in order.
-    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<T> {
-        [NodeId::Leader].into_iter().chain(FollowerId::first(self.followers.len()).map(NodeId::from))
+    pub fn nodes(&self) -> impl Iterator<Item = NodeRef> + use<T> {
+        [NodeRef::Leader].into_iter().chain(FollowerId::first(self.followers.len()).map(NodeRef::from))
     }
 
     /// Where a node listens.
     ///
     /// # Panics
     /// If the cluster has no such node.
-    pub fn address(&self, node: NodeId) -> &HostPort {
-        match node {
-            NodeId::Leader => &self.leader,
-            NodeId::Follower(id) => &self.followers[id.index()],
-            NodeId::Former | NodeId::Client(_) | NodeId::Network => panic!("{node} is not a node of the cluster"),
+    pub fn address(&self, node: impl Into<NodeRef>) -> &HostPort {
+        match node.into() {
+            NodeRef::Leader | NodeRef::Node(NodeId::FIRST_SERVER) => &self.leader,
+            NodeRef::Node(NodeId::Follower(id)) => &self.followers[id.index()],
+            node @ (NodeRef::Former | NodeRef::Node(NodeId::Server(_) | NodeId::Client(_) | NodeId::Network)) => {
+                panic!("{node} is not a node of the cluster")
+            }
         }
     }
 
@@ -82,7 +84,7 @@ impl<T: Transport> Cluster<T> {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn dump(&self, node: NodeId) -> Result<Dump, ReadError> {
+    pub async fn dump(&self, node: impl Into<NodeRef>) -> Result<Dump, ReadError> {
         self.client.dump(self.address(node)).await
     }
 

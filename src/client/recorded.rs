@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Cluster, Outcome, ReadError};
 use crate::base::trace::{Event, Observer, OperationId, Outcome as Returned, operation_name};
 use crate::base::wire::{Found, SetAnswer};
-use crate::base::{Key, NodeId, ReadMode, RequestName, Value};
+use crate::base::{Key, NodeId, NodeRef, ReadMode, RequestName, Value};
 use crate::net::Transport;
 
 /// A client whose operations are recorded: when each was invoked, when it returned and with what. It is the same in a
@@ -44,7 +44,7 @@ impl<T: Transport> RecordedClient<T> {
     /// The same, under a name by which the leader knows the write again if it comes once more.
     pub async fn set_as(&self, key: &Key, value: &Value, request: Option<&RequestName>) -> Outcome<SetAnswer> {
         let operation = self.begin();
-        let target = NodeId::Leader;
+        let target = NodeId::FIRST_SERVER;
         self.observe(|| {
             let (key, value, request_id) = (key.clone(), value.clone(), request.cloned());
             Event::InvokeSet { operation, target, key, value, request_id }
@@ -61,7 +61,7 @@ impl<T: Transport> RecordedClient<T> {
     /// The same, under a name by which the leader knows the deletion again if it comes once more.
     pub async fn delete_as(&self, key: &Key, request: Option<&RequestName>) -> Outcome<SetAnswer> {
         let operation = self.begin();
-        let target = NodeId::Leader;
+        let target = NodeId::FIRST_SERVER;
         self.observe(|| Event::InvokeDelete { operation, target, key: key.clone(), request_id: request.cloned() });
         let (leader, name) = (self.cluster.address(target), self.name(operation));
         self.returned(operation, self.cluster.client().delete_as(leader, key, name, request).await)
@@ -89,7 +89,7 @@ impl<T: Transport> RecordedClient<T> {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn get(&self, node: NodeId, key: &Key) -> Result<Option<Found>, ReadError> {
+    pub async fn get(&self, node: impl Into<NodeRef>, key: &Key) -> Result<Option<Found>, ReadError> {
         self.read(node, key, ReadMode::Local).await
     }
 
@@ -97,9 +97,11 @@ impl<T: Transport> RecordedClient<T> {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn read(&self, node: NodeId, key: &Key, mode: ReadMode) -> Result<Option<Found>, ReadError> {
+    pub async fn read(&self, node: impl Into<NodeRef>, key: &Key, mode: ReadMode) -> Result<Option<Found>, ReadError> {
         let operation = self.begin();
-        self.observe(|| Event::InvokeGet { operation, target: node, key: key.clone(), mode });
+        let node = node.into();
+        let target = node.with_one_leader();
+        self.observe(|| Event::InvokeGet { operation, target, key: key.clone(), mode });
         let found = self.cluster.client().read(self.cluster.address(node), key, mode).await;
         let (outcome, stamp, value) = match &found {
             Ok(Some(found)) => (Returned::Ok, Some(found.stamp()), Some(found.value.clone())),

@@ -20,7 +20,7 @@ pub fn assemble(
                 leader.handle_answer(Duration::ZERO, call.to, call.number, Asked::Answered(answer));
             }
             Output::Tell(news) => {
-                news.events(leader.store()).into_iter().for_each(|event| happens(NodeId::Leader, event));
+                news.events(leader.store()).into_iter().for_each(|event| happens(NodeId::FIRST_SERVER, event));
             }
             Output::Send(_) | Output::Complete(_) | Output::Read(..) => unreachable!("nobody has written anything"),
             Output::Reconnect(_) => unreachable!("each has a name of its own"),

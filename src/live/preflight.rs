@@ -1,6 +1,6 @@
 use futures_util::future::join_all;
 
-use crate::base::NodeId;
+use crate::base::NodeRef;
 use crate::client::{Client, Cluster, ReadError};
 use crate::net::{HostPort, Transport};
 
@@ -11,7 +11,7 @@ pub enum Unfit {
     #[error("{node} at {address} does not answer: {error}")]
     Unreachable {
         /// The node.
-        node: NodeId,
+        node: NodeRef,
         /// Where it should be.
         address: HostPort,
         /// Why not.
@@ -21,7 +21,7 @@ pub enum Unfit {
     #[error("{address}, which should be {node}, is not a node of this kind: {error}")]
     Stranger {
         /// The node.
-        node: NodeId,
+        node: NodeRef,
         /// Where it should be.
         address: HostPort,
         /// What it answered.
@@ -31,7 +31,7 @@ pub enum Unfit {
     #[error("{address} says that it is a {role}; it was given as {node}")]
     WrongRole {
         /// What it was given as.
-        node: NodeId,
+        node: NodeRef,
         /// Where it is.
         address: HostPort,
         /// What it says.
@@ -57,14 +57,14 @@ pub async fn preflight<T: Transport>(cluster: &Cluster<T>) -> Result<(), Vec<Unf
     if unfit.is_empty() { Ok(()) } else { Err(unfit) }
 }
 
-async fn examine<T: Transport>(client: &Client<T>, node: NodeId, address: &HostPort) -> Result<(), Unfit> {
+async fn examine<T: Transport>(client: &Client<T>, node: NodeRef, address: &HostPort) -> Result<(), Unfit> {
     let unfit = |error: ReadError| match error {
         ReadError::NoAnswer(_) => Unfit::Unreachable { node, address: address.clone(), error },
         _ => Unfit::Stranger { node, address: address.clone(), error },
     };
     match client.health(address).await {
         Ok(health) => {
-            let expected = if node == NodeId::Leader { "leader" } else { "follower" };
+            let expected = if node == NodeRef::Leader { "leader" } else { "follower" };
             let known = ["leader", "follower"].contains(&health.role.as_str());
             if known && health.role != expected {
                 return Err(Unfit::WrongRole { node, address: address.clone(), role: health.role });

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::settle::{Seen, until_all_hold};
 use crate::base::wire::ReplicateRequest;
-use crate::base::{Key, NodeId, Requests, Value, Version};
+use crate::base::{Key, NodeRef, Requests, Value, Version};
 use crate::client::{Cluster, Outcome};
 use crate::net::Transport;
 
@@ -20,7 +20,7 @@ pub struct StoryReport {
     /// What it did, and what must come of it.
     pub what: &'static str,
     /// What each node held in the end.
-    pub nodes: Vec<(NodeId, Seen)>,
+    pub nodes: Vec<(NodeRef, Seen)>,
     /// What was wrong, a sentence each. Empty if it passed.
     pub problems: Vec<String>,
 }
@@ -79,7 +79,7 @@ impl<'a, T: Transport> Race<'a, T> {
             story.problems.push(format!("the write after the rest got version {version}"));
         }
         story.rest(6, Some("the last")).await;
-        for node in self.cluster.nodes().filter(|node| *node != NodeId::Leader) {
+        for node in self.cluster.nodes().filter(|node| *node != NodeRef::Leader) {
             story.send_stale(node, 3).await;
         }
         story.all_hold(6, Some("the last")).await
@@ -154,7 +154,7 @@ impl<T: Transport> Story<'_, T> {
     }
 
     /// Sends a version by hand that is older than what the follower has.
-    async fn send_stale(&mut self, node: NodeId, version: u64) {
+    async fn send_stale(&mut self, node: NodeRef, version: u64) {
         let version = Version::new(self.stored(version)).expect("a version");
         let (key, value) = (self.key.clone(), text("stale"));
         let write = ReplicateRequest {
@@ -178,7 +178,7 @@ impl<T: Transport> Story<'_, T> {
     }
 
     /// Waits until every node holds this. What they hold otherwise is a problem that [`Story::all_hold`] tells.
-    async fn rest(&self, version: u64, value: Option<&str>) -> Vec<(NodeId, Seen)> {
+    async fn rest(&self, version: u64, value: Option<&str>) -> Vec<(NodeRef, Seen)> {
         let version = self.stored(version);
         let wanted = value.map_or(Seen::Nothing, |value| Seen::Entry(version, text(value).as_json().to_owned()));
         until_all_hold(self.race.cluster, &self.key, &wanted, self.race.deadline).await

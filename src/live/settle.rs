@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::base::{Key, NodeId};
+use crate::base::{Key, NodeRef};
 use crate::client::Cluster;
 use crate::net::Transport;
 
@@ -37,7 +37,7 @@ pub(super) async fn until_all_hold<T: Transport>(
     key: &Key,
     wanted: &Seen,
     deadline: Duration,
-) -> Vec<(NodeId, Seen)> {
+) -> Vec<(NodeRef, Seen)> {
     let began = Instant::now();
     let mut seen = Vec::new();
     for node in cluster.nodes() {
@@ -53,7 +53,7 @@ pub(super) async fn until_all_hold<T: Transport>(
     seen
 }
 
-async fn read<T: Transport>(cluster: &Cluster<T>, node: NodeId, key: &Key) -> Seen {
+async fn read<T: Transport>(cluster: &Cluster<T>, node: NodeRef, key: &Key) -> Seen {
     match cluster.client().get(cluster.address(node), key).await {
         Ok(Some(found)) => Seen::Entry(found.version.get(), found.value.as_json().to_owned()),
         Ok(None) => Seen::Nothing,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, btree_map};
 
 use crate::base::wire::DumpEntry;
-use crate::base::{Key, NodeId};
+use crate::base::{Key, NodeRef};
 use crate::client::{Cluster, DumpStream, ReadError};
 use crate::net::Transport;
 
@@ -25,7 +25,7 @@ pub enum Differs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyDifference {
     /// The follower.
-    pub node: NodeId,
+    pub node: NodeRef,
     /// The key.
     pub key: Key,
     /// In what.
@@ -59,7 +59,7 @@ pub struct Comparison {
     /// The leader's keys.
     pub keys: u64,
     /// The followers, in order.
-    pub followers: Vec<(NodeId, FollowerCounts)>,
+    pub followers: Vec<(NodeRef, FollowerCounts)>,
     /// The first differences, up to the limit that was asked for.
     pub differences: Vec<KeyDifference>,
 }
@@ -128,7 +128,7 @@ enum Fault {
 }
 
 impl Store {
-    async fn open<T: Transport>(cluster: &Cluster<T>, node: NodeId, into_memory: bool) -> Result<Self, Fault> {
+    async fn open<T: Transport>(cluster: &Cluster<T>, node: NodeRef, into_memory: bool) -> Result<Self, Fault> {
         let mut stream = cluster.client().dump_stream(cluster.address(node)).await.map_err(Fault::Unreadable)?;
         let source = if into_memory {
             let mut entries = BTreeMap::new();
@@ -176,9 +176,9 @@ async fn compare<T: Transport>(cluster: &Cluster<T>, limit: usize, into_memory: 
         Fault::Unreadable(error) => Stop::Leader(error),
         Fault::Unsorted => Stop::Unsorted,
     };
-    let mut leader = Store::open(cluster, NodeId::Leader, into_memory).await.map_err(of_leader)?;
+    let mut leader = Store::open(cluster, NodeRef::Leader, into_memory).await.map_err(of_leader)?;
     let mut followers = Vec::new();
-    for node in cluster.nodes().filter(|node| *node != NodeId::Leader) {
+    for node in cluster.nodes().filter(|node| *node != NodeRef::Leader) {
         let mut counts = FollowerCounts::default();
         let store = Store::open(cluster, node, into_memory).await;
         let store = counts.note(store)?;

@@ -158,7 +158,7 @@ mod tests {
             healed: Arc::default(),
         };
         let netem = Netem::new(RANGE, faults, Seed::new(seed));
-        netem.fate(Duration::from_secs(1), NodeId::Leader, message(to, attempt), operation)
+        netem.fate(Duration::from_secs(1), NodeId::FIRST_SERVER, message(to, attempt), operation)
     }
 
     fn delay(seed: u64, operation: u64, to: u8, attempt: u32) -> Duration {

@@ -277,7 +277,7 @@ impl Replicator {
         while let Some(output) = state.leader.poll_output() {
             match output {
                 Output::Send(message) => {
-                    let fate = self.netem.fate(now, NodeId::Leader, message.id(), message.update.operation);
+                    let fate = self.netem.fate(now, NodeId::FIRST_SERVER, message.id(), message.update.operation);
                     let Fate { delay, loss, copy } = fate;
                     self.observe(|| Event::Send {
                         message: message.id(),

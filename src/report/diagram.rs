@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
 use crate::base::trace::{
@@ -18,11 +18,18 @@ const MOST_READS: usize = 24;
 /// Columns of a lane.
 const LANE: usize = 13;
 
-/// The messages of a trace's story, drawn from the leader's lane to the followers', one line for each thing that happened.
+/// The messages of a trace's story, drawn from the leaders' lanes to the followers', one line for each thing that happened.
 /// Printed by its `Display`.
 #[derive(Debug)]
 pub struct Diagram<'a> {
     trace: &'a Trace,
+    lanes: Lanes,
+}
+
+/// The columns of a diagram: the nodes that can lead, then the followers.
+#[derive(Debug)]
+struct Lanes {
+    servers: Vec<NodeId>,
     followers: usize,
 }
 
@@ -36,22 +43,27 @@ impl<'a> Diagram<'a> {
         let fits = followers <= MOST_FOLLOWERS
             && count(|event| matches!(event, Event::Accept { .. })) <= MOST_WRITES
             && count(|event| matches!(event, Event::InvokeGet { .. })) <= MOST_READS;
-        fits.then_some(Self { trace, followers })
+        let records = trace.story().iter();
+        let servers: BTreeSet<NodeId> = records.map(|record| record.node).filter(|node| node.can_lead()).collect();
+        let servers = servers.into_iter().chain([NodeId::FIRST_SERVER]).collect::<BTreeSet<_>>();
+        fits.then(|| Self { trace, lanes: Lanes { servers: servers.into_iter().collect(), followers } })
     }
 }
 
 impl fmt::Display for Diagram<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut lanes = format!("{:>10}  {:<LANE$}", "ms", "leader");
-        for follower in FollowerId::first(self.followers) {
-            write!(lanes, "{:<LANE$}", follower.to_string())?;
+        let mut lanes = format!("{:>10}  ", "ms");
+        for node in self.lanes.nodes() {
+            // Where several nodes can lead, the lines below say which does when.
+            let is_only = node.can_lead() && self.lanes.servers.len() == 1;
+            let name = if is_only { format!("leader {node}") } else { node.to_string() };
+            write!(lanes, "{name:<LANE$}")?;
         }
         writeln!(f, "{}", lanes.trim_end())?;
         let mut reader = Reader::default();
         for record in self.trace.story() {
-            if let Some(line) = reader.line(record, self.followers) {
-                let of = if record.node == NodeId::Former { " (the former leader)" } else { "" };
-                writeln!(f, "{:>10.1}  {}{of}", record.at.0 as f64 / 1e3, line.trim_end())?;
+            if let Some(line) = reader.line(record, &self.lanes) {
+                writeln!(f, "{:>10.1}  {}", record.at.0 as f64 / 1e3, line.trim_end())?;
             }
         }
         Ok(())
@@ -68,31 +80,36 @@ struct Reader {
     requests: BTreeMap<(FollowerId, RequestId), Vec<MessageId>>,
     /// The usual latency of a link.
     link: Option<Micros>,
-    /// Whom each read that is under way asks, and for what.
+    /// The node and the key of each read that has not returned.
     reads: BTreeMap<(NodeId, OperationId), (NodeId, Key)>,
+    /// The node of each incarnation of a leader.
+    leaders: BTreeMap<u64, NodeId>,
+    /// The leader that each follower has promised its epoch.
+    promised: BTreeMap<NodeId, NodeId>,
 }
 
 impl Reader {
     /// The line of a record, if it has one.
-    fn line(&mut self, record: &Record, followers: usize) -> Option<String> {
+    fn line(&mut self, record: &Record, lanes: &Lanes) -> Option<String> {
+        let node = record.node;
         match &record.event {
             Event::Accept { write, key, stamp, value, .. } => {
                 self.writes.insert((record.incarnation, *write), (key.clone(), *stamp));
                 let note = if value.is_some() { "accepted" } else { "accepted, deletes the key" };
-                Some(own_lane(&format!("● {key} {stamp}"), followers, note))
+                Some(lanes.cell(node, &format!("● {key} {stamp}"), note))
             }
             Event::Retry { write, key, stamp, .. } => {
                 self.writes.insert((record.incarnation, *write), (key.clone(), *stamp));
-                Some(own_lane(&format!("○ {key} {stamp}"), followers, "asked for once more, nothing new"))
+                Some(lanes.cell(node, &format!("○ {key} {stamp}"), "asked for once more, nothing new"))
             }
             Event::Send { message, delay, lost, .. } => {
                 self.delays.insert((record.incarnation, *message), *delay);
                 let (key, stamp) = self.writes.get(&(record.incarnation, message.write))?;
                 let to = message.to.into();
                 lost.map(|part| match part {
-                    LostPart::Request => arrow(key, *stamp, to, "╳", followers, "the network loses the message"),
+                    LostPart::Request => lanes.arrow(key, *stamp, (node, to), "╳", "the network loses the message"),
                     LostPart::Reply => {
-                        own_lane("", followers, &format!("the network loses {}'s answer to {key} {stamp}", message.to))
+                        lanes.cell(node, "", &format!("the network loses {}'s answer to {key} {stamp}", message.to))
                     }
                 })
             }
@@ -102,7 +119,7 @@ impl Reader {
             }
             Event::Apply { request, key, stamp, .. } => {
                 let note = format!("applied{}", self.arrival(record.node, *request));
-                Some(arrow(key, *stamp, record.node, "▶✓", followers, &note))
+                Some(lanes.arrow(key, *stamp, (self.sender(node, *request), node), "▶✓", &note))
             }
             Event::Reject { request, key, stamp, stored } => {
                 let why = if stored > stamp {
@@ -111,21 +128,35 @@ impl Reader {
                     format!("rejected, has a {stored}")
                 };
                 let note = format!("{why}{}", self.arrival(record.node, *request));
-                Some(arrow(key, *stamp, record.node, "▶✗", followers, &note))
+                Some(lanes.arrow(key, *stamp, (self.sender(node, *request), node), "▶✗", &note))
             }
             Event::Lost { message, reason } => {
                 let (key, stamp) = self.writes.get(&(record.incarnation, message.write))?;
-                Some(arrow(key, *stamp, message.to.into(), "╳", followers, lost(*reason)))
+                Some(lanes.arrow(key, *stamp, (node, message.to.into()), "╳", lost(*reason)))
             }
             Event::Complete { write, ok, confirmations } => {
                 let (key, stamp) = self.writes.get(&(record.incarnation, *write))?;
                 let note = if *ok { "acknowledged" } else { "quorum missed" };
                 let plural = if *confirmations == 1 { "" } else { "s" };
                 let note = format!("{note} with {confirmations} confirmation{plural}");
-                Some(own_lane(&format!("■ {key} {stamp}"), followers, &note))
+                Some(lanes.cell(node, &format!("■ {key} {stamp}"), &note))
             }
-            Event::Crash => Some(own_lane("", followers, &format!("FAULT: {} crashes", record.node))),
-            Event::Restart => Some(own_lane("", followers, &format!("{} is started again, empty", record.node))),
+            Event::Crash => Some(lanes.cell(node, "", &format!("FAULT: {} crashes", record.node))),
+            Event::Promise { leader, .. } => {
+                let leader = self.leaders.get(leader).copied().unwrap_or(NodeId::FIRST_SERVER);
+                self.promised.insert(node, leader);
+                None
+            }
+            Event::Restart if node.can_lead() && !self.leaders.values().any(|known| *known == node) => {
+                self.leaders.insert(record.incarnation, node);
+                Some(lanes.cell(node, "", &format!("{node} is started")))
+            }
+            Event::Restart => {
+                if node.can_lead() {
+                    self.leaders.insert(record.incarnation, node);
+                }
+                Some(lanes.cell(node, "", &format!("{node} is started again, empty")))
+            }
             Event::Fault { kind, latency, what, .. } => {
                 let begins = match kind {
                     Disturbance::Reconnect | Disturbance::Release | Disturbance::Mend => false,
@@ -135,7 +166,7 @@ impl Reader {
                     _ => true,
                 };
                 let note = if begins { format!("FAULT: {what}") } else { what.clone() };
-                Some(own_lane("", followers, &note))
+                Some(lanes.cell(node, "", &note))
             }
             Event::InvokeGet { operation, target, key, .. } => {
                 self.reads.insert((record.node, *operation), (*target, key.clone()));
@@ -148,7 +179,7 @@ impl Reader {
                     (Outcome::Absent, _) => format!("○ no {key}"),
                     _ => "○ no answer".to_owned(),
                 };
-                Some(in_lane(lane(target), &found, followers, &format!("{} reads", record.node)))
+                Some(lanes.cell(target, &found, &format!("{} reads", record.node)))
             }
             Event::Cluster { link, .. } => {
                 self.link = Some(*link);
@@ -160,34 +191,37 @@ impl Reader {
                     (true, []) => "nothing has survived: begins anew".to_owned(),
                     (_, from) => format!("recovers from {}", from.join(", ")),
                 };
-                Some(own_lane("", followers, &note))
+                Some(lanes.cell(node, "", &note))
             }
             Event::Serve { epoch } if record.incarnation > 0 => {
-                Some(own_lane("", followers, &format!("serves in epoch {}", epoch.get())))
+                Some(lanes.cell(node, "", &format!("serves in epoch {}", epoch.get())))
             }
             Event::Require { write_quorum } => {
-                Some(own_lane("", followers, &format!("has a quorum of {write_quorum} now")))
+                Some(lanes.cell(node, "", &format!("has a quorum of {write_quorum} now")))
             }
-            Event::StepDown { .. } => Some(own_lane("", followers, "steps down: there is another leader")),
+            Event::StepDown { .. } => Some(lanes.cell(node, "", "steps down: there is another leader")),
             Event::Install { epoch } if epoch.get() > 1 || record.incarnation > 0 => {
-                Some(in_lane(lane(record.node), "up to date", followers, &format!("for epoch {}", epoch.get())))
+                Some(lanes.cell(node, "up to date", &format!("for epoch {}", epoch.get())))
             }
             Event::Forgot { follower } => {
-                Some(own_lane("", followers, &format!("what {follower} confirmed counts no more")))
+                Some(lanes.cell(node, "", &format!("what {follower} confirmed counts no more")))
             }
             Event::Astray { follower, by } => {
-                Some(own_lane("", followers, &format!("learns that {by} answers in place of {follower}")))
+                Some(lanes.cell(node, "", &format!("learns that {by} answers in place of {follower}")))
             }
-            Event::Collect { key, stamp } => Some(in_lane(
-                lane(record.node),
-                &format!("forgets {key}"),
-                followers,
-                &format!("was deleted as {stamp}"),
-            )),
+            Event::Collect { key, stamp } => {
+                Some(lanes.cell(node, &format!("forgets {key}"), &format!("was deleted as {stamp}")))
+            }
             Event::Recovered { .. } | Event::Serve { .. } | Event::Install { .. } => None,
-            Event::Recover { .. } | Event::Promise { .. } | Event::Stage { .. } | Event::Discard { .. } => None,
+            Event::Recover { .. } | Event::Stage { .. } | Event::Discard { .. } => None,
             Event::InvokeSet { .. } | Event::InvokeDelete { .. } | Event::Ack { .. } => None,
         }
+    }
+
+    /// The leader that sent what a follower handles.
+    fn sender(&self, follower: NodeId, request: Option<RequestId>) -> NodeId {
+        let of_request = request.and_then(|request| self.leaders.get(&request.incarnation));
+        of_request.or_else(|| self.promised.get(&follower)).copied().unwrap_or(NodeId::FIRST_SERVER)
     }
 
     /// How the message that a follower handles next came to it.
@@ -218,42 +252,46 @@ fn lost(reason: LossReason) -> &'static str {
     }
 }
 
-/// Something that happens on the leader alone.
-fn own_lane(text: &str, followers: usize, note: &str) -> String {
-    in_lane(0, text, followers, note)
-}
-
-/// Something that happens on one node alone.
-fn in_lane(lane: usize, text: &str, followers: usize, note: &str) -> String {
-    let cells = (0..=followers).map(|other| match other {
-        _ if other == lane => pad(text, LANE),
-        // The leader's own lane has no line, for what it does stands there.
-        0 => pad("", LANE),
-        _ => pad("│", LANE),
-    });
-    cells.collect::<String>() + note
-}
-
-/// The place of a node's lane: the leader's, then the followers'. Nobody else has one.
-fn lane(node: NodeId) -> usize {
-    match node {
-        NodeId::Follower(id) => id.index() + 1,
-        NodeId::Leader | NodeId::Former | NodeId::Client(_) | NodeId::Network => 0,
+impl Lanes {
+    fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.servers.iter().copied().chain(FollowerId::first(self.followers).map(NodeId::from))
     }
-}
 
-/// A message from the leader to a follower.
-fn arrow(key: &Key, stamp: Stamp, to: NodeId, head: &str, followers: usize, note: &str) -> String {
-    let lane = lane(to);
-    let mut line = format!("├─ {key} {stamp} ");
-    let width = (lane * LANE).saturating_sub(line.chars().count() + head.chars().count() - 1);
-    line.push_str(&"─".repeat(width));
-    line.push_str(head);
-    let mut line = pad(&line, (lane + 1) * LANE);
-    for _ in lane..followers {
-        line.push_str(&pad("│", LANE));
+    /// The column of a node. What clients and the network do is noted beside the first.
+    fn of(&self, node: NodeId) -> usize {
+        self.nodes().position(|other| other == node).unwrap_or(0)
     }
-    line + note
+
+    /// What an empty column shows. The column of the only leader has no line, because nearly every line of text starts there.
+    fn blank(&self, node: NodeId) -> String {
+        pad(if node.can_lead() && self.servers.len() == 1 { "" } else { "│" }, LANE)
+    }
+
+    /// Something that happens on one node.
+    fn cell(&self, node: NodeId, text: &str, note: &str) -> String {
+        let lane = self.of(node);
+        let cells = self.nodes().enumerate().map(|(other, of)| match other {
+            _ if other == lane && (!text.is_empty() || !node.is_node()) => pad(text, LANE),
+            _ => self.blank(of),
+        });
+        cells.collect::<String>() + note
+    }
+
+    /// A message from one node to another.
+    fn arrow(&self, key: &Key, stamp: Stamp, (from, to): (NodeId, NodeId), head: &str, note: &str) -> String {
+        let (from, to) = (self.of(from), self.of(to));
+        let mut line: String = self.nodes().take(from).map(|node| self.blank(node)).collect();
+        let text = format!("├─ {key} {stamp} ");
+        let width = (to.saturating_sub(from) * LANE).saturating_sub(text.chars().count() + head.chars().count() - 1);
+        line.push_str(&text);
+        line.push_str(&"─".repeat(width));
+        line.push_str(head);
+        let mut line = pad(&line, (to + 1) * LANE);
+        for node in self.nodes().skip(to + 1) {
+            line.push_str(&self.blank(node));
+        }
+        line + note
+    }
 }
 
 fn pad(text: &str, width: usize) -> String {
@@ -272,7 +310,7 @@ mod tests {
             at += 1500;
             trace.push(Record { at: Micros(at), node, incarnation: 0, event });
         };
-        let (leader, f1, f2) = (NodeId::Leader, FollowerId(0), FollowerId(1));
+        let (leader, f1, f2) = (NodeId::FIRST_SERVER, FollowerId(0), FollowerId(1));
         let key = || Key::new("x").unwrap();
         let stamp = |version| Stamp::of_version(Version::new(version).unwrap());
         let request = RequestId { incarnation: 0, number: 1 };

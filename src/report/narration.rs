@@ -26,7 +26,8 @@ impl<'a> Narration<'a> {
 
     /// The sentences, in their order: no more than ten.
     pub fn sentences(&self) -> Vec<String> {
-        let mut teller = Teller::default();
+        let has_several_leaders = self.trace.records().iter().any(|record| record.node == NodeId::Server(1));
+        let mut teller = Teller { has_several_leaders, ..Teller::default() };
         let mut told: Vec<Happening> = Vec::new();
         let (story, all) = (self.trace.story(), self.trace.records());
         let happened = if self.is_about_probes(&all[story.len()..]) { all } else { story };
@@ -112,6 +113,8 @@ fn most_telling(told: Vec<Happening>) -> Vec<Happening> {
 /// What must be remembered to put names to what comes later.
 #[derive(Default)]
 struct Teller {
+    /// Whether more than one node led, so that they are told by their names.
+    has_several_leaders: bool,
     cluster: Option<String>,
     usual: Option<(Micros, Micros)>,
     writers: BTreeMap<String, NodeId>,
@@ -124,6 +127,11 @@ struct Teller {
 }
 
 impl Teller {
+    /// What a node is called.
+    fn the(&self, node: NodeId) -> String {
+        if node.can_lead() && !self.has_several_leaders { "the leader".into() } else { node.to_string() }
+    }
+
     fn tell(&mut self, record: &Record) -> Option<Happening> {
         let at = record.at.0 / 1000;
         let (weight, sentence) = match &record.event {
@@ -202,39 +210,47 @@ impl Teller {
                     (Outcome::Absent, _) => "finds nothing".to_owned(),
                     _ => "gets no answer".to_owned(),
                 };
-                (7, format!("At {at} ms {} reads {key} from {} and {found}.", record.node, the(from)))
+                (7, format!("At {at} ms {} reads {key} from {} and {found}.", record.node, self.the(from)))
             }
             Event::Collect { key, stamp } => {
                 self.stored.remove(&(record.node, record.incarnation, key.clone()));
                 let version = stamp.version;
-                (8, format!("At {at} ms {} forgets that {key} was deleted as version {version}.", the(record.node)))
+                (
+                    8,
+                    format!(
+                        "At {at} ms {} forgets that {key} was deleted as version {version}.",
+                        self.the(record.node)
+                    ),
+                )
             }
-            Event::Crash => (9, format!("At {at} ms {} is killed and loses its memory.", the(record.node))),
-            Event::Restart => (9, format!("At {at} ms {} starts again, empty.", the(record.node))),
+            Event::Crash => (9, format!("At {at} ms {} is killed and loses its memory.", self.the(record.node))),
+            Event::Restart => (9, format!("At {at} ms {} starts again, empty.", self.the(record.node))),
             Event::Fault { kind: Disturbance::Heal, .. } => (4, format!("At {at} ms everything is healed.")),
             Event::Fault { what, .. } => (9, format!("At {at} ms: {what}.")),
             Event::Recovered { from, anew, .. } if record.incarnation > 0 => {
                 let from: Vec<String> = from.iter().map(ToString::to_string).collect();
                 let text = match (anew, from.as_slice()) {
-                    (true, []) => format!("At {at} ms {} finds that nothing has survived anywhere.", the(record.node)),
+                    (true, []) => {
+                        format!("At {at} ms {} finds that nothing has survived anywhere.", self.the(record.node))
+                    }
                     (_, from) => {
-                        format!("At {at} ms {} has recovered what {} stored.", the(record.node), from.join(", "))
+                        format!("At {at} ms {} has recovered what {} stored.", self.the(record.node), from.join(", "))
                     }
                 };
                 (8, text)
             }
             Event::Serve { epoch } if record.incarnation > 0 => {
-                (8, format!("At {at} ms {} serves again, in epoch {}.", the(record.node), epoch.get()))
+                (8, format!("At {at} ms {} serves again, in epoch {}.", self.the(record.node), epoch.get()))
             }
             Event::Require { write_quorum } => (
                 9,
                 format!("It has another quorum now: a write is acknowledged once {write_quorum} have confirmed it."),
             ),
             Event::StepDown { .. } => {
-                (9, format!("At {at} ms {} learns that there is another leader and steps down.", the(record.node)))
+                (9, format!("At {at} ms {} learns that there is another leader and steps down.", self.the(record.node)))
             }
             Event::Astray { follower, by } => {
-                (8, format!("At {at} ms {} notices that {by} answers in place of {follower}.", the(record.node)))
+                (8, format!("At {at} ms {} notices that {by} answers in place of {follower}.", self.the(record.node)))
             }
             Event::Install { .. } if record.incarnation > 0 => {
                 (7, format!("At {at} ms {} has been brought up to date.", record.node))
@@ -271,14 +287,6 @@ impl Teller {
             (None, None) => return None,
         };
         Some(Happening { weight: 8, sentence: format!("{name} {fate}.") })
-    }
-}
-
-fn the(node: NodeId) -> String {
-    match node {
-        NodeId::Leader => "the leader".into(),
-        NodeId::Former => "the former leader".into(),
-        other => other.to_string(),
     }
 }
 

@@ -27,7 +27,7 @@ use super::scenario::{
     ClusterSpec, ExplicitOperation, Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, RulesSpec,
     Scenario, Target, Workload,
 };
-use crate::base::{FollowerId, Key, NodeId, Seed};
+use crate::base::{FollowerId, Key, NodeId, NodeRef, Seed};
 
 /// How far deliveries lie apart in [`orders`], in milliseconds: so much that both engines keep to their order.
 const SLOT_MS: u64 = 40;
@@ -121,7 +121,7 @@ pub fn scenarios(kind: Scenarios) -> impl Strategy<Value = Scenario> {
 
 fn operation(followers: usize) -> impl Strategy<Value = (u16, PlannedKind, &'static str)> {
     let read = (0..=followers).prop_map(|place| match place.checked_sub(1) {
-        None => NodeId::Leader,
+        None => NodeRef::Leader,
         Some(follower) => FollowerId(follower as u8).into(),
     });
     let kind = prop_oneof![
@@ -181,13 +181,13 @@ fn trouble(followers: usize, links: bool, crashes: bool) -> impl Strategy<Value 
     kinds.extend(if crashes { &[2, 3][..] } else { &[] });
     let most = kinds.len().min(1);
     (subsequence(kinds, most), 0..followers as u8, 0..15_u64, 1..20_u64).prop_map(|(kind, follower, begin, length)| {
-        let follower = NodeId::from(FollowerId(follower));
-        let links = super::scenario::Links { from: vec![NodeId::Leader], to: vec![follower], one_way: false };
+        let follower = NodeRef::from(FollowerId(follower));
+        let links = super::scenario::Links { from: vec![NodeRef::Leader], to: vec![follower], one_way: false };
         let (begins, ends) = match kind.first()? {
             0 => (FaultKind::Hold(follower), FaultKind::Release(follower)),
             1 => (FaultKind::Partition(links.clone()), FaultKind::Heal(links)),
             2 => (FaultKind::Crash(follower), FaultKind::Restart(follower)),
-            _ => (FaultKind::Crash(NodeId::Leader), FaultKind::Restart(NodeId::Leader)),
+            _ => (FaultKind::Crash(NodeRef::Leader), FaultKind::Restart(NodeRef::Leader)),
         };
         // Between operations, which happen at full hundreds.
         let at = |place: u64, kind| Fault { at_ms: place * 100 + 50, until_ms: None, kind };

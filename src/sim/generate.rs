@@ -6,7 +6,7 @@ use super::scenario::{
 };
 use super::{Engine, Strategy};
 use crate::base::seed::Draw;
-use crate::base::{FollowerId, NodeId, Seed};
+use crate::base::{FollowerId, NodeId, NodeRef, Seed};
 
 /// How long a generated scenario goes on having faults, in milliseconds.
 const SPAN_MS: u64 = 8000;
@@ -214,8 +214,8 @@ impl Kind {
         let draw = |purpose: u64| dice.draw(&[place * 100 + purpose]);
         let at_ms = draw(0).between(0, SPAN_MS);
         let end_ms = at_ms + draw(1).between(200, 3000);
-        let follower = NodeId::from(FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8));
-        let any_node = if draw(3).between(0, 3) == 0 { NodeId::Leader } else { follower };
+        let follower = NodeRef::from(FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8));
+        let any_node = if draw(3).between(0, 3) == 0 { NodeRef::Leader } else { follower };
         let lasting = |begin, end| {
             let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
             vec![fault(at_ms, begin), fault(end_ms, end)]
@@ -228,7 +228,7 @@ impl Kind {
             Self::Partition => {
                 let one_way = draw(5).between(0, 1) == 1;
                 let ends =
-                    if draw(6).between(0, 1) == 1 { (NodeId::Leader, follower) } else { (follower, NodeId::Leader) };
+                    if draw(6).between(0, 1) == 1 { (NodeRef::Leader, follower) } else { (follower, NodeRef::Leader) };
                 let links = Links { from: vec![ends.0], to: vec![ends.1], one_way };
                 lasting(FaultKind::Partition(links.clone()), FaultKind::Heal(links))
             }
@@ -250,7 +250,7 @@ impl Kind {
             Self::Pause => lasting(FaultKind::Pause(any_node), FaultKind::Resume(any_node)),
             Self::Clock => {
                 // The leader's: a follower has no timers.
-                let clock = |rate_per_mille| FaultKind::Clock { node: NodeId::Leader, rate_per_mille };
+                let clock = |rate_per_mille| FaultKind::Clock { node: NodeRef::Leader, rate_per_mille };
                 let rate =
                     if draw(5).between(0, 1) == 1 { draw(6).between(200, 900) } else { draw(6).between(1100, 4000) };
                 lasting(clock(rate), clock(1000))
@@ -274,7 +274,7 @@ impl Kind {
                 let of = |client: u64| NodeId::Client(client as u16);
                 let keeps = |client: &u64| draw(10 + client).between(0, 2) == 0;
                 let keeps = (0..u64::from(workload.clients)).filter(keeps).map(of).collect();
-                let (leader, former) = (NodeId::Leader, NodeId::Former);
+                let (leader, former) = (NodeRef::Leader, NodeRef::Former);
                 let cut = |leader| Links { from: vec![leader], to: vec![follower], one_way: false };
                 // It is out of reach for a while, and comes back when there is another; or it is just thought to be.
                 let (begin, end) = match draw(5).between(0, 2) {
@@ -290,7 +290,7 @@ impl Kind {
             }
             Self::Flap => {
                 // It is killed again before it is done with what it does when it starts; half of them take long for that.
-                let node = if draw(5).between(0, 1) == 0 { NodeId::Leader } else { follower };
+                let node = if draw(5).between(0, 1) == 0 { NodeRef::Leader } else { follower };
                 let is_slow = draw(20).between(0, 1) == 1;
                 let slow = |at_ms, latency_ms| {
                     let kind = FaultKind::Slow { node, to: None, latency_ms };
@@ -313,13 +313,13 @@ impl Kind {
                 let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
                 vec![
                     fault(at_ms, FaultKind::Quorum(quorum)),
-                    fault(at_ms, FaultKind::Crash(NodeId::Leader)),
-                    fault(at_ms + draw(6).between(1, 1000), FaultKind::Restart(NodeId::Leader)),
+                    fault(at_ms, FaultKind::Crash(NodeRef::Leader)),
+                    fault(at_ms + draw(6).between(1, 1000), FaultKind::Restart(NodeRef::Leader)),
                 ]
             }
             Self::Outage => {
-                let followers = || FollowerId::first(cluster.followers).map(NodeId::from);
-                let nodes = || [NodeId::Leader].into_iter().chain(followers());
+                let followers = || FollowerId::first(cluster.followers).map(NodeRef::from);
+                let nodes = || [NodeRef::Leader].into_iter().chain(followers());
                 let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
                 let down = nodes().map(|node| fault(at_ms, FaultKind::Crash(node)));
                 down.chain(nodes().map(|node| fault(end_ms, FaultKind::Restart(node)))).collect()

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::scenario::{ExplicitOperation, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target, Workload};
 use crate::base::trace::{Disturbance, Event, LostPart, MessageId, Micros, Record, Trace, operation_name};
-use crate::base::{FollowerId, NodeId};
+use crate::base::{FollowerId, NodeId, NodeRef};
 
 /// How long a message takes that is not spoken of, in milliseconds.
 pub(super) const USUAL_DELAY_MS: u64 = 10;
@@ -60,7 +60,7 @@ fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
                 (*operation, PlannedKind::Delete, key, request_id.as_ref())
             }
             Event::InvokeGet { operation, target, key, mode } => {
-                (*operation, PlannedKind::Get { from: *target, mode: *mode }, key, None)
+                (*operation, PlannedKind::Get { from: NodeRef::by_role(*target), mode: *mode }, key, None)
             }
             _ => continue,
         };
@@ -119,6 +119,6 @@ fn target(operation: OperationName, message: MessageId) -> Target {
     Target { operation: Some(operation), to: Some(node(to)), attempt: Some(attempt), per_mille: 1000 }
 }
 
-fn node(follower: FollowerId) -> NodeId {
-    NodeId::Follower(follower)
+fn node(follower: FollowerId) -> NodeRef {
+    NodeRef::from(follower)
 }

@@ -173,8 +173,8 @@ impl Reader {
 
     fn invoke(&mut self, number: usize, client: u16, line: Line) -> Result<Event, Misfit> {
         let Line { f: function, process, key, value, node, .. } = line;
-        let target = node.unwrap_or(NodeId::Leader);
-        if !matches!(target, NodeId::Leader | NodeId::Follower(_)) {
+        let target = node.unwrap_or(NodeId::FIRST_SERVER);
+        if !target.is_node() {
             return Err(Misfit::NoNode(target));
         }
         if let Some(Begun { line: begun, .. }) = self.begun.get(&client) {
@@ -249,7 +249,7 @@ mod tests {
         ])
         .unwrap();
         let [write, found, open] = history.operations.as_slice() else { panic!("{history:?}") };
-        assert_eq!((write.name(), write.target, write.outcome), ("c1#1".into(), NodeId::Leader, Outcome::Ok));
+        assert_eq!((write.name(), write.target, write.outcome), ("c1#1".into(), NodeId::FIRST_SERVER, Outcome::Ok));
         assert_eq!(write.stamp, found.stamp);
         assert_eq!(write.returned, Some(Moment { index: 2, at: Micros(2) }));
         assert_eq!((found.name(), found.target.to_string()), ("c8#1".into(), "f2".into()));
@@ -311,7 +311,7 @@ mod tests {
         for (line, says) in [
             (WRITE.replace("\"value\":5,", ""), "line 1: a write needs its value"),
             (WRITE.replace("\"index\":0", "\"node\":\"c3\""), "line 1: c3 is not a node that answers"),
-            (WRITE.replace("\"index\":0", "\"node\":\"n1\""), "line 1: \"n1\" is not a node"),
+            (WRITE.replace("\"index\":0", "\"node\":\"x1\""), "line 1: \"x1\" is not a node"),
         ] {
             let message = read(&[&line]).unwrap_err().to_string();
             assert!(message.starts_with(says), "{message}");

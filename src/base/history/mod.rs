@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn history() -> History {
-        let (target, key) = (NodeId::Leader, Key::new("x").unwrap());
+        let (target, key) = (NodeId::FIRST_SERVER, Key::new("x").unwrap());
         let value = Value::from_json("null").unwrap();
         let stamp = Some(Stamp::of_version(Version::FIRST));
         let returned =

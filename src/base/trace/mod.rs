@@ -165,7 +165,7 @@ mod tests {
     use crate::base::{FollowerId, Key, ReadMode, Stamp, Value};
 
     fn record(at: u64, event: Event) -> Record {
-        Record { at: Micros(at), node: NodeId::Leader, incarnation: 0, event }
+        Record { at: Micros(at), node: NodeId::FIRST_SERVER, incarnation: 0, event }
     }
 
     fn fault(what: &str) -> Event {
@@ -238,7 +238,7 @@ mod tests {
         };
         let named_set = |id| Event::InvokeSet {
             operation: 1,
-            target: NodeId::Leader,
+            target: NodeId::FIRST_SERVER,
             key: key("x"),
             value: value("1"),
             request_id: name(id),
@@ -287,7 +287,7 @@ mod tests {
                 window,
             };
         let complete = |write, ok, confirmations| Event::Complete { write, ok, confirmations };
-        let (leader, f1) = (NodeId::Leader, NodeId::Follower(FollowerId(0)));
+        let (leader, f1) = (NodeId::FIRST_SERVER, NodeId::Follower(FollowerId(0)));
         vec![
             set(1, leader, "x", "1"),
             set(2, leader, "x", "1"),
@@ -417,8 +417,8 @@ mod tests {
     #[test]
     fn what_is_not_a_record_is_named() {
         for (line, says) in [
-            (r#"{"at_us":1,"node":"leader","event":"fly"}"#, "there is no event \"fly\""),
-            (r#"{"at_us":1,"node":"leader","event":"ack"}"#, "ack: message is missing"),
+            (r#"{"at_us":1,"node":"n1","event":"fly"}"#, "there is no event \"fly\""),
+            (r#"{"at_us":1,"node":"n1","event":"ack"}"#, "ack: message is missing"),
             (r#"{"at_us":1,"node":"boss","event":"crash"}"#, "\"boss\" is not a node"),
             (r#"{"at_us":1,"event":"crash"}"#, "missing field `node`"),
             (r#"{"at_us":0,"node":"network","event":"cluster","followers":3}"#, "cluster: write_quorum is missing"),
@@ -431,10 +431,10 @@ mod tests {
                 "cluster: delay_us is [shortest, longest]",
             ),
             (
-                r#"{"at_us":1,"node":"leader","event":"send","message":{"write":1,"to":"f1","attempt":1},"delay_us":[1,2]}"#,
+                r#"{"at_us":1,"node":"n1","event":"send","message":{"write":1,"to":"f1","attempt":1},"delay_us":[1,2]}"#,
                 "send: delay_us is one number",
             ),
-            (r#"{"at_us":1,"node":"leader","event":"send","delay_us":"1"}"#, "or [shortest, longest]"),
+            (r#"{"at_us":1,"node":"n1","event":"send","delay_us":"1"}"#, "or [shortest, longest]"),
             (r#"{"at_us":1,"node":"f1","event":"crash","colour":1}"#, "unknown field `colour`"),
         ] {
             let message = Trace::read_json_lines(line.as_bytes()).unwrap_err().to_string();
@@ -459,7 +459,7 @@ mod tests {
         trace.write_json_lines(&mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "{\"at_us\":1500,\"node\":\"leader\",\"event\":\"send\",\
+            "{\"at_us\":1500,\"node\":\"n1\",\"event\":\"send\",\
              \"message\":{\"write\":1,\"to\":\"f3\",\"attempt\":1},\"delay_us\":7}\n"
         );
     }

@@ -14,8 +14,8 @@ fn acknowledged() -> Story {
 fn a_right_run_is_not_accused() {
     let mut story = acknowledged();
     story.at(20).crash(f(1)).at(30).restart(f(1)).apply(f(1), "k1", 1, "\"a\"").apply(f(2), "k1", 2, "\"b\"");
-    story.invoke_get(c(1), 1, NodeId::Leader, "k1").found(c(1), 1, 1, "\"a\"");
-    story.ends_with(NodeId::Leader, dump(&[("k1", 1, "\"a\"")]));
+    story.invoke_get(c(1), 1, NodeId::FIRST_SERVER, "k1").found(c(1), 1, 1, "\"a\"");
+    story.ends_with(NodeId::FIRST_SERVER, dump(&[("k1", 1, "\"a\"")]));
     assert_eq!(story.holds(check), "1 acknowledged write, 1 crash");
 }
 
@@ -26,7 +26,7 @@ fn too_few_holders_at_the_acknowledgement() {
     story.apply(f(1), "k1", 1, "\"a\"").apply(f(2), "k1", 1, "\"a\"").at(4).crash(f(2)).at(9).complete(1, true, 2);
     assert_eq!(
         story.evidence(check),
-        ["leader acknowledged k1 v1 (c3#2) at 9 ms, when only f1 stored it, where 2 must; f2 had, but crashed at 4 ms"]
+        ["n1 acknowledged k1 v1 (c3#2) at 9 ms, when only f1 stored it, where 2 must; f2 had, but crashed at 4 ms"]
     );
 }
 
@@ -37,7 +37,7 @@ fn a_holder_that_crashes_later_is_not_the_stores_fault_but_one_that_goes_back_is
     story.apply(f(2), "k1", 2, "\"b\"").at(25).complete(2, true, 2).at(30).apply(f(1), "k1", 1, "\"a\"");
     assert_eq!(
         story.evidence(check),
-        ["leader acknowledged k1 v2 (c1#1) at 25 ms, but f1 replaced it by v1 = \"a\" at 30 ms, \
+        ["n1 acknowledged k1 v2 (c1#1) at 25 ms, but f1 replaced it by v1 = \"a\" at 30 ms, \
           and f2 still stored it, where 2 must"]
     );
 }
@@ -46,29 +46,29 @@ fn a_holder_that_crashes_later_is_not_the_stores_fault_but_one_that_goes_back_is
 fn a_leader_that_forgets() {
     let restarted = || {
         let mut story = acknowledged();
-        story.at(20).crash(NodeId::Leader).at(30).restart(NodeId::Leader);
+        story.at(20).crash(NodeId::FIRST_SERVER).at(30).restart(NodeId::FIRST_SERVER);
         story
     };
-    let how = "leader acknowledged k1 v1 (c3#2) at 9 ms; the leader crashed at 20 ms, and";
+    let how = "n1 acknowledged k1 v1 (c3#2) at 9 ms; n1 crashed at 20 ms, and";
     let mut story = restarted();
-    story.ends_with(NodeId::Leader, dump(&[]));
+    story.ends_with(NodeId::FIRST_SERVER, dump(&[]));
     assert_eq!(story.evidence(check), [format!("{how} in the end it has nothing for k1")]);
     let mut story = restarted();
     story.at(40).invoke_set(c(1), 1, "k1", "\"b\"").accept(1, "k1", 1, "\"b\"");
-    story.ends_with(NodeId::Leader, dump(&[("k1", 1, "\"b\"")]));
+    story.ends_with(NodeId::FIRST_SERVER, dump(&[("k1", 1, "\"b\"")]));
     assert_eq!(story.evidence(check), [format!("{how} at 40 ms gave k1 v1 to \"b\"")]);
     let mut story = restarted();
-    story.at(40).invoke_get(c(1), 1, NodeId::Leader, "k1").found(c(1), 1, 0, "");
+    story.at(40).invoke_get(c(1), 1, NodeId::FIRST_SERVER, "k1").found(c(1), 1, 0, "");
     assert_eq!(story.evidence(check), [format!("{how} c1#1 found no k1 there at 40 ms")]);
 }
 
 #[test]
 fn the_same_stamp_with_another_value_is_a_loss() {
     let mut story = acknowledged();
-    story.ends_with(NodeId::Leader, dump(&[("k1", 1, "\"b\"")]));
+    story.ends_with(NodeId::FIRST_SERVER, dump(&[("k1", 1, "\"b\"")]));
     assert_eq!(
         story.evidence(check),
-        ["leader acknowledged k1 v1 (c3#2) at 9 ms, and in the end it has v1 = \"b\" for k1"]
+        ["n1 acknowledged k1 v1 (c3#2) at 9 ms, and in the end it has v1 = \"b\" for k1"]
     );
 }
 
@@ -83,19 +83,24 @@ fn deleted() -> Story {
 #[test]
 fn a_deletion_is_kept_by_who_has_forgotten_it() {
     let mut story = deleted();
-    story.at(20).collect(f(1), "k1", 2).collect(f(2), "k1", 2).crash(NodeId::Leader).restart(NodeId::Leader);
-    story.at(30).invoke_get(c(1), 2, NodeId::Leader, "k1").found(c(1), 2, 0, "");
-    story.ends_with(NodeId::Leader, dump(&[]));
+    story
+        .at(20)
+        .collect(f(1), "k1", 2)
+        .collect(f(2), "k1", 2)
+        .crash(NodeId::FIRST_SERVER)
+        .restart(NodeId::FIRST_SERVER);
+    story.at(30).invoke_get(c(1), 2, NodeId::FIRST_SERVER, "k1").found(c(1), 2, 0, "");
+    story.ends_with(NodeId::FIRST_SERVER, dump(&[]));
     assert_eq!(story.holds(check), "2 acknowledged writes, 1 crash");
 }
 
 #[test]
 fn a_deletion_that_is_undone() {
     let mut story = deleted();
-    story.at(20).crash(NodeId::Leader).restart(NodeId::Leader);
-    let how = "leader acknowledged k1 v2 (c1#1) at 15 ms; the leader crashed at 20 ms, and";
-    story.at(30).invoke_get(c(1), 2, NodeId::Leader, "k1").found(c(1), 2, 1, "\"a\"");
-    story.ends_with(NodeId::Leader, dump(&[("k1", 1, "\"a\"")]));
+    story.at(20).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
+    let how = "n1 acknowledged k1 v2 (c1#1) at 15 ms; n1 crashed at 20 ms, and";
+    story.at(30).invoke_get(c(1), 2, NodeId::FIRST_SERVER, "k1").found(c(1), 2, 1, "\"a\"");
+    story.ends_with(NodeId::FIRST_SERVER, dump(&[("k1", 1, "\"a\"")]));
     assert_eq!(
         story.evidence(check),
         [
@@ -110,10 +115,7 @@ fn a_deletion_that_too_few_have() {
     let mut story = acknowledged();
     story.at(11).invoke_delete(c(1), 1, "k1").accept_delete(2, "k1", 2, (c(1), 1));
     story.at(15).apply_delete(f(1), "k1", 2).complete(2, true, 2);
-    assert_eq!(
-        story.evidence(check),
-        ["leader acknowledged k1 v2 (c1#1) at 15 ms, when only f1 stored it, where 2 must"]
-    );
+    assert_eq!(story.evidence(check), ["n1 acknowledged k1 v2 (c1#1) at 15 ms, when only f1 stored it, where 2 must"]);
 }
 
 /// Nobody was told ok of the deletion; but it took effect, for a node has forgotten it.
@@ -121,8 +123,8 @@ fn a_deletion_that_too_few_have() {
 fn what_was_forgotten_took_effect() {
     let mut story = acknowledged();
     story.at(11).invoke_delete(c(1), 1, "k1").accept_delete(2, "k1", 2, (c(1), 1)).complete(2, false, 0);
-    story.at(15).collect(f(1), "k1", 2).at(20).crash(NodeId::Leader).restart(NodeId::Leader);
-    story.ends_with(NodeId::Leader, dump(&[]));
+    story.at(15).collect(f(1), "k1", 2).at(20).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
+    story.ends_with(NodeId::FIRST_SERVER, dump(&[]));
     assert_eq!(story.holds(check), "1 acknowledged write, 1 crash");
 }
 
@@ -130,10 +132,10 @@ fn what_was_forgotten_took_effect() {
 fn what_the_leader_gave_out_may_not_vanish_with_it() {
     let mut story = Story::new();
     story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"");
-    story.at(2).invoke_get(c(1), 1, NodeId::Leader, "k1").found(c(1), 1, 1, "\"a\"");
-    story.at(3).crash(NodeId::Leader).restart(NodeId::Leader).ends_with(NodeId::Leader, dump(&[]));
+    story.at(2).invoke_get(c(1), 1, NodeId::FIRST_SERVER, "k1").found(c(1), 1, 1, "\"a\"");
+    story.at(3).crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER).ends_with(NodeId::FIRST_SERVER, dump(&[]));
     assert_eq!(
         story.evidence(check),
-        ["c1#1 read k1 v1 at the leader at 2 ms; the leader crashed at 3 ms, and in the end it has nothing for k1"]
+        ["c1#1 read k1 v1 at the leader at 2 ms; n1 crashed at 3 ms, and in the end it has nothing for k1"]
     );
 }

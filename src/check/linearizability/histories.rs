@@ -138,7 +138,7 @@ pub(super) fn history(drafts: &[Draft]) -> History {
                 mode: crate::base::ReadMode::Linearizable,
                 client: testing::c(at as u16 + 1),
                 number: 1,
-                target: NodeId::Leader,
+                target: NodeId::FIRST_SERVER,
                 key: key(draft),
                 kind,
                 invoked: moment((false, at)),

@@ -3,7 +3,7 @@ use crate::base::RequestName;
 use crate::check::Finding;
 use crate::check::testing::{Story, c, f};
 
-const LEADER: NodeId = NodeId::Leader;
+const LEADER: NodeId = NodeId::FIRST_SERVER;
 
 /// c1 writes v1 from 1 to 5 ms.
 fn written() -> Story {
@@ -191,7 +191,7 @@ fn a_retry_that_is_made_anew_takes_effect_where_it_is_made() {
         let (stamp, operation) = (of_epoch(1, 2), name(1));
         let (key_of, value_of, request) = (key.clone(), Some(value.clone()), request_id.clone());
         let made = Event::Accept { write: 1, key: key_of, stamp, value: value_of, operation, request_id: request };
-        story.at(2).event(NodeId::Former, made).at(3).wrote(c(1), 1, Outcome::Unknown, 0);
+        story.at(2).event(NodeId::Server(1), made).at(3).wrote(c(1), 1, Outcome::Unknown, 0);
         story.at(4).invoke_set(c(2), 1, "k", "2");
         let (outcome, confirmed) = (Outcome::Ok, Some((2, 2)));
         let stamp = Some(of_epoch(2, 1));

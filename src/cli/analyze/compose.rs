@@ -32,7 +32,7 @@ pub(super) async fn restart_leader(file: Option<&Path>, quorum: usize, cluster: 
         let words: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         return Err(Failure::Failed(format!("Compose could not start the leader anew: {}", words.join("; "))));
     }
-    let leader = cluster.address(semisync::base::NodeId::Leader);
+    let leader = cluster.address(semisync::base::NodeRef::Leader);
     let began = Instant::now();
     loop {
         let last = match cluster.client().ready(leader).await {

@@ -9,7 +9,7 @@ use super::results::{Consistency, Law, QuorumResult};
 use super::staleness;
 use super::statistics::Statistics;
 use crate::base::wire::SetAnswer;
-use crate::base::{Key, NodeId, Value};
+use crate::base::{Key, NodeRef, Value};
 use crate::check::latency_law::LatencyLaw;
 use crate::client::{Cluster, Outcome, ReadError};
 use crate::live::outcome;
@@ -177,7 +177,7 @@ async fn learn<T: Transport>(
     key: Key,
     newest: &mut BTreeMap<Key, (u64, String)>,
 ) -> Result<(), ReadError> {
-    if let Some(found) = cluster.client().get(cluster.address(NodeId::Leader), &key).await? {
+    if let Some(found) = cluster.client().get(cluster.address(NodeRef::Leader), &key).await? {
         let entry = (found.version.get(), found.value.as_json().to_owned());
         if newest.get(&key).is_none_or(|known| entry.0 > known.0) {
             newest.insert(key, entry);
@@ -200,7 +200,7 @@ async fn consistency<T: Transport>(
         let seen = until_all_hold(cluster, key, &wanted, left).await;
         inconsistent.extend(seen.into_iter().filter(|(_, seen)| *seen != wanted).map(|(node, _)| node));
     }
-    let inconsistent_followers: Vec<String> = inconsistent.iter().map(NodeId::to_string).collect();
+    let inconsistent_followers: Vec<String> = inconsistent.iter().map(NodeRef::to_string).collect();
     Consistency { consistent: inconsistent_followers.is_empty(), inconsistent_followers }
 }
 
@@ -212,7 +212,7 @@ async fn baseline<T: Transport>(cluster: &Cluster<T>, plan: &Plan) -> Result<f64
     let mut times = Vec::new();
     for _ in 0..READS {
         let sent = Instant::now();
-        cluster.client().get(cluster.address(NodeId::Leader), &key).await?;
+        cluster.client().get(cluster.address(NodeRef::Leader), &key).await?;
         times.push(sent.elapsed().as_secs_f64());
     }
     Ok(2.0 * Statistics::of(&times).median)

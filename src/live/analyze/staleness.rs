@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::measure::{Plan, key, text};
 use super::results::StalenessPoint;
-use crate::base::{Key, NodeId};
+use crate::base::{Key, NodeRef};
 use crate::check::latency_law::LatencyLaw;
 use crate::client::Cluster;
 use crate::net::Transport;
@@ -68,7 +68,7 @@ struct Count {
 }
 
 async fn ask<T: Transport>(cluster: &Cluster<T>, key: &Key) -> Count {
-    let followers = cluster.nodes().filter(|node| *node != NodeId::Leader);
+    let followers = cluster.nodes().filter(|node| *node != NodeRef::Leader);
     let reads = join_all(followers.map(|node| cluster.client().get(cluster.address(node), key))).await;
     let answers: Vec<bool> = reads.into_iter().filter_map(Result::ok).map(|found| found.is_none()).collect();
     Count { lack: answers.iter().filter(|lacks| **lacks).count(), reads: answers.len() }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome;
 use crate::base::seed::Draw;
-use crate::base::{FollowerId, Key, NodeId, ReadMode, Seed, Value};
+use crate::base::{FollowerId, Key, NodeId, NodeRef, ReadMode, Seed, Value};
 use crate::client::{Cluster, HistoryRecorder, RecordedClient};
 use crate::net::Transport;
 
@@ -191,13 +191,13 @@ impl<T: Transport> Load<'_, T> {
 }
 
 /// The node that a draw falls on. Without followers there is only the leader.
-fn read_from(from: ReadFrom, draw: Draw, followers: u64) -> NodeId {
-    let follower = |place: u64| NodeId::from(FollowerId(place as u8));
+fn read_from(from: ReadFrom, draw: Draw, followers: u64) -> NodeRef {
+    let follower = |place: u64| NodeRef::from(FollowerId(place as u8));
     match from {
-        _ if followers == 0 => NodeId::Leader,
-        ReadFrom::Leader => NodeId::Leader,
+        _ if followers == 0 => NodeRef::Leader,
+        ReadFrom::Leader => NodeRef::Leader,
         ReadFrom::Any => match draw.between(0, followers) {
-            0 => NodeId::Leader,
+            0 => NodeRef::Leader,
             place => follower(place - 1),
         },
         ReadFrom::Followers => follower(draw.between(0, followers - 1)),
@@ -220,14 +220,14 @@ mod tests {
     #[test]
     fn reads_fall_on_all_nodes_alike() {
         for (from, nodes) in [(ReadFrom::Any, 3), (ReadFrom::Followers, 2), (ReadFrom::Leader, 1)] {
-            let mut counts: BTreeMap<NodeId, u32> = BTreeMap::new();
+            let mut counts: BTreeMap<NodeRef, u32> = BTreeMap::new();
             for n in 0..6000 {
                 *counts.entry(read_from(from, Seed::new(1).draw(&[n]), 2)).or_default() += 1;
             }
             assert_eq!(counts.len(), nodes, "{counts:?}");
             // Five standard deviations of a binomial of 6,000 are below 200.
             assert!(counts.values().all(|count| count.abs_diff(6000 / nodes as u32) < 200), "{counts:?}");
-            assert_eq!(read_from(from, Seed::new(1).draw(&[0]), 0), NodeId::Leader);
+            assert_eq!(read_from(from, Seed::new(1).draw(&[0]), 0), NodeRef::Leader);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::trace::{Disturbance, Event, operation_name};
-use crate::base::{FollowerId, NodeId, RequestName};
+use crate::base::{FollowerId, NodeId, NodeRef, RequestName};
 use crate::net::{Effect, MessageFault};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, Links, OperationName, Scenario, Target};
 
@@ -86,7 +86,7 @@ fn message_fault(fault: &Fault) -> Option<MessageFault> {
         _ => return None,
     };
     let to = match to {
-        Some(NodeId::Follower(id)) => Some(*id),
+        Some(NodeRef::Node(NodeId::Follower(id))) => Some(*id),
         _ => None,
     };
     Some(MessageFault {
@@ -110,7 +110,7 @@ pub(super) fn timed_faults(scenario: &Scenario) -> Vec<Fault> {
 }
 
 /// Every one-way link between two sets of nodes.
-pub(super) fn directed(links: &Links) -> impl Iterator<Item = (NodeId, NodeId)> {
+pub(super) fn directed(links: &Links) -> impl Iterator<Item = (NodeRef, NodeRef)> {
     let pairs = links.from.iter().flat_map(|from| links.to.iter().map(|to| (*from, *to)));
     pairs.flat_map(|(from, to)| [(from, to)].into_iter().chain((!links.one_way).then_some((to, from))))
 }
@@ -164,9 +164,9 @@ pub(super) fn clock(node: NodeId, rate_per_mille: u64) -> Event {
     fault(kind, &[node], format!("the clock of {node} runs at {rate_per_mille} thousandths of the true rate"))
 }
 
-/// How it tells that a second leader was started while the first still ran.
-pub(super) fn replace() -> Event {
-    fault(Disturbance::Replace, &[NodeId::Leader], "another leader is started, though the former still runs".into())
+/// How it tells that another node is started as the leader while the present one still runs.
+pub(super) fn replace(started: NodeId, present: NodeId) -> Event {
+    fault(Disturbance::Replace, &[started], format!("{started} is started as the leader, though {present} still runs"))
 }
 
 /// How it tells that a follower's name leads to another, or to itself again.
@@ -178,12 +178,8 @@ pub(super) fn misdirect(follower: FollowerId, to: FollowerId) -> Event {
 }
 
 /// How it tells that the next leader will have another quorum.
-pub(super) fn quorum(write_quorum: usize) -> Event {
-    fault(
-        Disturbance::Configure,
-        &[NodeId::Leader],
-        format!("from its next start the leader has a quorum of {write_quorum}"),
-    )
+pub(super) fn quorum(node: NodeId, write_quorum: usize) -> Event {
+    fault(Disturbance::Configure, &[node], format!("from its next start {node} has a quorum of {write_quorum}"))
 }
 
 /// How it tells that every fault was ended.

@@ -4,7 +4,7 @@ use super::action::{Action, Fate, Parcel};
 use super::model::Exhaustive;
 use super::scope::Operation;
 use super::state::{Progress, State};
-use crate::base::{FollowerId, NodeId};
+use crate::base::{FollowerId, NodeId, NodeRef};
 use crate::check::Property;
 use crate::sim::scenario::{ClusterSpec, Expect, ExplicitOperation, Fault, FaultKind, Scenario, Target, Workload};
 
@@ -127,13 +127,13 @@ impl Timeline {
                 Action::Invoke(operation) => {
                     accepted.insert(*operation, now);
                     let Operation { name, kind, .. } = &model.scope.operations[*operation];
-                    let is_known = !known_clients.insert((name.client, kind.target()));
+                    let is_known = !known_clients.insert((name.client, kind.target().with_one_leader()));
                     timeline.invoked.push((*operation, now - travel(is_known)));
                     armed.extend(next.followers().map(|(id, _)| (id, now)));
                 }
                 Action::GiveUp(parcel) | Action::Answer(parcel) => drop(armed.insert(parcel.to, now)),
                 Action::Question(to) => drop(connected.insert(*to)),
-                Action::Crash(NodeId::Leader) => connected.clear(),
+                Action::Crash(NodeId::FIRST_SERVER) => connected.clear(),
                 Action::Crash(NodeId::Follower(id)) => drop(connected.remove(id)),
                 _ => {}
             }
@@ -167,8 +167,10 @@ impl Timeline {
         }
         match action {
             Action::Crash(node) => {
-                self.node_faults.push(fault(now, FaultKind::Crash(node)));
-                for (id, site) in state.followers().filter(|(id, _)| node == NodeId::Leader || node == (*id).into()) {
+                self.node_faults.push(fault(now, FaultKind::Crash(NodeRef::by_role(node))));
+                for (id, site) in
+                    state.followers().filter(|(id, _)| node == NodeId::FIRST_SERVER || node == (*id).into())
+                {
                     for flight in &site.flights {
                         let passage = self.flights.entry(flight.parcel).or_default();
                         passage.cut = Some(now);
@@ -178,7 +180,7 @@ impl Timeline {
                     }
                 }
             }
-            Action::Restart(node) => self.node_faults.push(fault(now, FaultKind::Restart(node))),
+            Action::Restart(node) => self.node_faults.push(fault(now, FaultKind::Restart(NodeRef::by_role(node)))),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::scope::{Budgeted, JUDGED, MessageFault, Scope};
 use super::state::{Flight, Progress, Record, Stage, State};
 use super::step::{Step, Tale};
-use crate::base::{FollowerId, NodeId};
+use crate::base::{FollowerId, NodeId, NodeRef};
 use crate::core::{Leader, Promise, Timer};
 use crate::sim::scenario::{OperationName, PlannedKind, Target};
 
@@ -96,7 +96,7 @@ impl State {
     /// What can happen without a fault.
     fn progress(&self, scope: &Scope, actions: &mut Vec<Action>) {
         if self.leader.is_none() {
-            actions.push(Action::Restart(NodeId::Leader));
+            actions.push(Action::Restart(NodeId::FIRST_SERVER));
             // Whatever can happen before that can happen before what it asks then arrives.
             if scope.is_reduced() {
                 return;
@@ -210,7 +210,7 @@ impl State {
             return None;
         }
         let is_up = match scope.operations[next].kind {
-            PlannedKind::Get { from: NodeId::Follower(id), .. } => {
+            PlannedKind::Get { from: NodeRef::Node(NodeId::Follower(id)), .. } => {
                 self.site(id).memory.as_ref().is_some_and(Memory::remembers)
             }
             PlannedKind::Get { .. } | PlannedKind::Set | PlannedKind::Delete => {

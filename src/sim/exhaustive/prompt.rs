@@ -17,7 +17,7 @@ impl State {
     /// answer, and nothing but the answer comes of it, that anybody looks at.
     pub(super) fn asked_at_any_time(&self, scope: &Scope) -> Option<FollowerId> {
         let leader = self.prompt_leader(scope)?;
-        let outlives = !self.may_crash(scope, NodeId::Leader);
+        let outlives = !self.may_crash(scope, NodeId::FIRST_SERVER);
         let is_asked = |(id, site): &(FollowerId, &Site)| {
             let Some(Interview { call, answer: None, frail: false }) = &site.interview else { return false };
             let arrives = |flight: &Flight| matches!(flight.stage, Stage::OnTheWay | Stage::Orphan);
@@ -42,7 +42,7 @@ impl State {
         if scope.operations.iter().any(|operation| operation.kind == PlannedKind::Delete) {
             return None;
         }
-        let leader = self.prompt_leader(scope).filter(|_| !self.may_crash(scope, NodeId::Leader))?;
+        let leader = self.prompt_leader(scope).filter(|_| !self.may_crash(scope, NodeId::FIRST_SERVER))?;
         let is_heard = |(id, site): &(FollowerId, &Site)| {
             let Some(Interview { answer: Some(answer), frail: false, .. }) = &site.interview else { return false };
             let identity = Identity { incarnation: answer.incarnation, standing: answer.standing };

@@ -1,7 +1,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::base::{Epoch, FollowerSet, Key, NodeId, Seed, Value};
+use crate::base::{Epoch, FollowerSet, Key, NodeId, NodeRef, Seed, Value};
 use crate::check::Property;
 use crate::core::{Configuration, Leader, LeaderConfig, LeaderId, Limits, Rules};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target};
@@ -249,11 +249,11 @@ impl Scope {
             return FollowerSet::first(self.scenario.cluster.followers);
         }
         let of_operations = self.operations.iter().enumerate().map(|(place, operation)| match operation.kind {
-            PlannedKind::Get { from, .. } if operation_is_left(place) => Some(from),
+            PlannedKind::Get { from, .. } if operation_is_left(place) => Some(from.with_one_leader()),
             _ => None,
         });
         let of_faults = self.faults.iter().enumerate().map(|(place, fault)| match fault {
-            Budgeted::Message(_, target) if fault_is_left(place) => target.to,
+            Budgeted::Message(_, target) if fault_is_left(place) => target.to.map(NodeRef::with_one_leader),
             // Where nobody asks who has crashed, answers that are on their way say so by name.
             Budgeted::Crash(node) if fault_is_left(place) || !recovers => Some(*node),
             _ => None,
@@ -271,7 +271,7 @@ impl Scope {
 /// What a fault of a file is in a scope; none if it says nothing.
 fn budgeted(fault: &Fault) -> Result<Option<Budgeted>, String> {
     let (kind, target) = match &fault.kind {
-        FaultKind::Crash(node) => return Ok(Some(Budgeted::Crash(*node))),
+        FaultKind::Crash(node) => return Ok(Some(Budgeted::Crash(node.with_one_leader()))),
         FaultKind::Restart(_) | FaultKind::Quorum(_) => return Ok(None),
         FaultKind::Drop(target) => (MessageFault::Drop, target),
         FaultKind::DropReply(target) => (MessageFault::DropReply, target),

@@ -102,7 +102,7 @@ impl<'a> Step<'a> {
     fn invoke(&mut self, operation: usize) {
         match self.scope.operations[operation].kind {
             PlannedKind::Set | PlannedKind::Delete => self.write(operation),
-            PlannedKind::Get { from, mode } => self.read(operation, from, mode),
+            PlannedKind::Get { from, mode } => self.read(operation, from.with_one_leader(), mode),
         }
     }
 
@@ -161,7 +161,7 @@ impl<'a> Step<'a> {
         match (&self.state.leader, readable) {
             (Some(leader), Readable::Yes) => {
                 let found = leader.committed(key).cloned();
-                self.found(read, NodeId::Leader, found);
+                self.found(read, NodeId::FIRST_SERVER, found);
             }
             _ => self.state.ghost.records[read].progress = Progress::Done,
         }
@@ -175,7 +175,7 @@ impl<'a> Step<'a> {
             Some(entry) => format!("{} finds {entry}", step.name(read)),
         });
         match (from, found) {
-            (NodeId::Leader, found) => self.judge_read_at_leader(read, found.as_ref()),
+            (NodeId::FIRST_SERVER, found) => self.judge_read_at_leader(read, found.as_ref()),
             (_, Some(found)) => self.judge_read_at_follower(read, &found),
             (_, None) => {}
         }

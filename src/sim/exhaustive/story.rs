@@ -12,7 +12,7 @@ impl Exhaustive {
                 match self.scope.operations[operation].kind {
                     PlannedKind::Set => format!("{name} writes {key}"),
                     PlannedKind::Delete => format!("{name} deletes {key}"),
-                    PlannedKind::Get { from, .. } => format!("{name} reads {key} at {}", node(from)),
+                    PlannedKind::Get { from, .. } => format!("{name} reads {key} at {}", node(from.with_one_leader())),
                 }
             }
             Action::Arrive(parcel) => format!("{} arrives", self.message(parcel)),
@@ -57,5 +57,5 @@ fn which(parcel: Parcel) -> String {
 }
 
 fn node(node: NodeId) -> String {
-    if node == NodeId::Leader { "the leader".into() } else { node.to_string() }
+    if node == NodeId::FIRST_SERVER { "the leader".into() } else { node.to_string() }
 }

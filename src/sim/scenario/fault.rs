@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::require_ms;
 use crate::base::trace::OperationId;
-use crate::base::{FollowerId, NodeId};
+use crate::base::{FollowerId, NodeId, NodeRef};
 use raw::RawFault;
 
 /// Something that happens to the cluster.
@@ -27,17 +27,17 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
     /// The node is killed; what it had in memory is lost.
-    Crash(NodeId),
+    Crash(NodeRef),
     /// The node is started again, empty.
-    Restart(NodeId),
+    Restart(NodeRef),
     /// The node stops, with its memory, and knows nothing of it. Core engine only.
-    Pause(NodeId),
+    Pause(NodeRef),
     /// The node goes on.
-    Resume(NodeId),
+    Resume(NodeRef),
     /// What goes between the node and the others is held back, both ways.
-    Hold(NodeId),
+    Hold(NodeRef),
     /// It is let go.
-    Release(NodeId),
+    Release(NodeRef),
     /// What goes between two sets of nodes is lost.
     Partition(Links),
     /// It is not lost any more.
@@ -45,9 +45,9 @@ pub enum FaultKind {
     /// A link, or every link of a node, takes this long, one way.
     Slow {
         /// The node, or one end of the link.
-        node: NodeId,
+        node: NodeRef,
         /// The other end.
-        to: Option<NodeId>,
+        to: Option<NodeRef>,
         /// Milliseconds, one way.
         latency_ms: u64,
     },
@@ -79,7 +79,7 @@ pub enum FaultKind {
     /// A node's clock runs at another rate. Core engine only.
     Clock {
         /// The node.
-        node: NodeId,
+        node: NodeRef,
         /// Thousandths of the true rate.
         rate_per_mille: u64,
     },
@@ -94,11 +94,11 @@ pub enum FaultKind {
         /// Whom whoever looks for it finds.
         to: FollowerId,
     },
-    /// A second leader is started while the first still runs, as when somebody takes a node for dead that is only out of
-    /// reach. From there on `leader` is the second, and the first is called `former`; once everything is healed, it is
-    /// stopped. Core engine only.
+    /// Another node is started as the leader while the present one still runs, as when an operator takes a node for dead that
+    /// is only out of reach. From then on [`NodeRef::Leader`] is the new node, and the one before is [`NodeRef::Former`]; once
+    /// everything is healed, all but the new one are stopped. Core engine only.
     Replace {
-        /// The clients that go on calling the first.
+        /// The clients that continue to call the leader that they called before.
         keeps: Vec<NodeId>,
     },
 }
@@ -108,9 +108,9 @@ pub enum FaultKind {
 #[serde(deny_unknown_fields)]
 pub struct Links {
     /// One set.
-    pub from: Vec<NodeId>,
+    pub from: Vec<NodeRef>,
     /// The other.
-    pub to: Vec<NodeId>,
+    pub to: Vec<NodeRef>,
     /// Only what goes from the one to the other.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_way: bool,
@@ -125,7 +125,7 @@ pub struct Target {
     pub operation: Option<OperationName>,
     /// Those to this follower.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<NodeId>,
+    pub to: Option<NodeRef>,
     /// Those of this attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
@@ -234,7 +234,7 @@ impl FaultKind {
     }
 
     /// The nodes that it names.
-    pub(in crate::sim) fn nodes(&self) -> Vec<NodeId> {
+    pub(in crate::sim) fn nodes(&self) -> Vec<NodeRef> {
         match self {
             Self::Crash(node) | Self::Restart(node) | Self::Pause(node) | Self::Resume(node) => vec![*node],
             Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => vec![*node],
@@ -262,7 +262,7 @@ impl FaultKind {
     }
 
     /// Calls this with each node that it names.
-    pub(in crate::sim) fn for_each_node(&mut self, mut change: impl FnMut(&mut NodeId)) {
+    pub(in crate::sim) fn for_each_node(&mut self, mut change: impl FnMut(&mut NodeRef)) {
         match self {
             Self::Crash(node) | Self::Restart(node) | Self::Pause(node) | Self::Resume(node) => change(node),
             Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => change(node),
@@ -270,9 +270,9 @@ impl FaultKind {
             Self::Slow { node, to, .. } => [node].into_iter().chain(to).for_each(change),
             Self::Misdirect { follower, to } => {
                 for id in [follower, to] {
-                    let mut node = NodeId::from(*id);
+                    let mut node = NodeRef::from(*id);
                     change(&mut node);
-                    if let NodeId::Follower(changed) = node {
+                    if let NodeRef::Node(NodeId::Follower(changed)) = node {
                         *id = changed;
                     }
                 }
@@ -348,8 +348,8 @@ impl Fault {
             if target.per_mille > 1000 {
                 return Err(format!("per_mille = {}: must be 0 to 1000", target.per_mille));
             }
-            if let Some(leader) = target.to.filter(|to| to.is_leader()) {
-                return Err(format!("replication messages go to followers; to = \"{leader}\" is none"));
+            if let Some(to) = target.to.filter(|to| !matches!(to, NodeRef::Node(NodeId::Follower(_)))) {
+                return Err(format!("replication messages go to followers; to = \"{to}\" is none"));
             }
             if target.attempt == Some(0) {
                 return Err("attempt = 0: attempts are counted from 1".into());

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::NodeId;
+use crate::base::{NodeId, NodeRef};
 use crate::check::{Finding, Property, Verdict};
 use crate::core::Limits;
 
@@ -278,9 +278,10 @@ impl Scenario {
     fn check_fault(&self, fault: &Fault) -> Result<(), String> {
         let nodes = fault.kind.nodes();
         let unknown = nodes.iter().find(|node| match node {
-            NodeId::Leader | NodeId::Former => false,
-            NodeId::Follower(id) => id.index() >= self.cluster.followers,
-            NodeId::Client(_) | NodeId::Network => true,
+            // Which of these there are depends on the faults before.
+            NodeRef::Leader | NodeRef::Former | NodeRef::Node(NodeId::Server(_)) => false,
+            NodeRef::Node(NodeId::Follower(id)) => id.index() >= self.cluster.followers,
+            NodeRef::Node(NodeId::Client(_) | NodeId::Network) => true,
         });
         if let Some(node) = unknown {
             return Err(format!("there is no node {node}"));

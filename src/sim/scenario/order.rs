@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fault, FaultKind, Links};
-use crate::base::NodeId;
+use crate::base::{NodeId, NodeRef};
 
 /// Checks that what ends has begun, in the order in which faults happen: the end of nothing is a slip of the pen, and a
 /// scenario that has one does not do what its author believes.
@@ -35,15 +35,24 @@ impl FaultKind {
     }
 }
 
-/// What has begun and not ended. Holds and partitions are counted: two of them end by two ends.
-#[derive(Default)]
+/// The most nodes that can lead: the first one, and one more for each `replace`.
+const MOST_SERVERS: u8 = 16;
+
+/// What has begun and not ended, by the identities of nodes. Holds and partitions are counted: two of them end by two ends.
 struct Happening {
     down: BTreeSet<NodeId>,
     held: Counts<NodeId>,
     paused: BTreeSet<NodeId>,
     cut: Counts<(NodeId, NodeId)>,
-    /// Whether a former leader runs beside the present one.
-    has_former: bool,
+    /// How many nodes that can lead have been started.
+    servers: u8,
+}
+
+impl Default for Happening {
+    fn default() -> Self {
+        let (down, paused) = Default::default();
+        Self { down, held: Counts::new(), paused, cut: Counts::new(), servers: 1 }
+    }
 }
 
 /// How often something has begun and not ended.
@@ -57,78 +66,112 @@ fn end<T: Ord>(counts: &mut Counts<T>, what: &T) -> bool {
 }
 
 impl Happening {
-    fn follow(&mut self, kind: &FaultKind) -> Result<(), String> {
-        if !self.has_former && kind.nodes().contains(&NodeId::Former) {
-            return Err("there is no former; a leader is called so after a replace, until it crashes".into());
+    /// The node that is addressed so at this point.
+    fn resolve(&self, node: NodeRef) -> Result<NodeId, String> {
+        let present = NodeId::Server(self.servers - 1);
+        let mut former = (0..self.servers - 1).rev().map(NodeId::Server).filter(|node| !self.down.contains(node));
+        match node {
+            NodeRef::Leader => Ok(present),
+            NodeRef::Former => former.next().ok_or_else(|| {
+                "there is no former; a leader is called so after a replace, until it crashes; by its own name, n1, n2, …, it \
+                 can be addressed always"
+                    .to_owned()
+            }),
+            NodeRef::Node(NodeId::Server(id)) if id >= self.servers => {
+                Err(format!("there is no {node} yet; each replace starts one more node that can lead, n2 the first"))
+            }
+            NodeRef::Node(node) => Ok(node),
         }
-        let Self { down, held, paused, cut, has_former } = self;
+    }
+
+    fn follow(&mut self, kind: &FaultKind) -> Result<(), String> {
+        for node in kind.nodes() {
+            self.resolve(node)?;
+        }
         match kind {
-            FaultKind::Restart(NodeId::Former) => {
-                Err("restart: a former leader stays down; the present one is called leader".into())
-            }
-            FaultKind::Crash(NodeId::Former) => {
-                *has_former = false;
-                paused.remove(&NodeId::Former);
-                Ok(())
-            }
-            FaultKind::Replace { .. } if down.contains(&NodeId::Leader) => {
-                Err("replace: the leader is down; restart starts another".into())
-            }
             FaultKind::Replace { .. } => {
-                *has_former = true;
-                // What was done to the first leader follows it.
-                paused.remove(&NodeId::Former);
-                if paused.remove(&NodeId::Leader) {
-                    paused.insert(NodeId::Former);
+                let leader = self.resolve(NodeRef::Leader)?;
+                if self.down.contains(&leader) {
+                    return Err("replace: the leader is down; restart starts it again".into());
                 }
-                let links = std::mem::take(cut);
-                let renamed = |node| if node == NodeId::Leader { NodeId::Former } else { node };
-                let links = links.into_iter().filter(|((from, to), _)| ![*from, *to].contains(&NodeId::Former));
-                *cut = links.map(|((from, to), count)| ((renamed(from), renamed(to)), count)).collect();
-                held.remove(&NodeId::Former);
-                if let Some(count) = held.remove(&NodeId::Leader) {
-                    held.insert(NodeId::Former, count);
+                if self.servers == MOST_SERVERS {
+                    return Err(format!(
+                        "replace: there are {MOST_SERVERS} nodes that can lead already, the most there can be"
+                    ));
+                }
+                self.servers += 1;
+                Ok(())
+            }
+            FaultKind::Crash(name) => {
+                let node = self.resolve(*name)?;
+                if !self.down.insert(node) {
+                    return Err(format!("crash: {name} is down already; it can crash again after a restart"));
+                }
+                if node.can_lead() && node != NodeId::Server(self.servers - 1) {
+                    self.paused.remove(&node);
                 }
                 Ok(())
             }
-            FaultKind::Crash(node) if !down.insert(*node) => {
-                Err(format!("crash: {node} is down already; it can crash again after a restart"))
+            FaultKind::Restart(name) => {
+                let node = self.resolve(*name)?;
+                if !self.down.remove(&node) {
+                    return Err(format!("restart: {name} is not down; only a node that has crashed can be restarted"));
+                }
+                Ok(())
             }
-            FaultKind::Restart(node) if !down.remove(node) => {
-                Err(format!("restart: {node} is not down; only a node that has crashed can be restarted"))
+            FaultKind::Release(name) => {
+                let node = self.resolve(*name)?;
+                if !end(&mut self.held, &node) {
+                    return Err(format!("release: {name} is not held; only a node that is on hold can be released"));
+                }
+                Ok(())
             }
-            FaultKind::Release(node) if !end(held, node) => {
-                Err(format!("release: {node} is not held; only a node that is on hold can be released"))
-            }
-            FaultKind::Resume(node) if !paused.remove(node) => {
-                Err(format!("resume: {node} is not paused; only a node that has been paused can go on"))
+            FaultKind::Resume(name) => {
+                let node = self.resolve(*name)?;
+                if !self.paused.remove(&node) {
+                    return Err(format!("resume: {name} is not paused; only a node that has been paused can go on"));
+                }
+                Ok(())
             }
             FaultKind::Heal(links) => {
                 // Part of a partition may be healed, and one way of it both ways.
-                let healed = directed(links).into_iter().filter(|link| end(cut, link)).count();
+                let links = self.directed(links)?;
+                let healed = links.into_iter().filter(|link| end(&mut self.cut, link)).count();
                 if healed > 0 { Ok(()) } else { Err("heal: none of these links is cut by a partition".into()) }
             }
             FaultKind::Hold(node) => {
-                *held.entry(*node).or_default() += 1;
+                let node = self.resolve(*node)?;
+                *self.held.entry(node).or_default() += 1;
                 Ok(())
             }
             FaultKind::Pause(node) => {
-                paused.insert(*node);
+                let node = self.resolve(*node)?;
+                self.paused.insert(node);
                 Ok(())
             }
             FaultKind::Partition(links) => {
-                for link in directed(links) {
-                    *cut.entry(link).or_default() += 1;
+                for link in self.directed(links)? {
+                    *self.cut.entry(link).or_default() += 1;
                 }
                 Ok(())
             }
-            _ => Ok(()),
+            FaultKind::Slow { .. }
+            | FaultKind::Drop(_)
+            | FaultKind::DropReply(_)
+            | FaultKind::Duplicate { .. }
+            | FaultKind::Delay { .. }
+            | FaultKind::Disconnect { .. }
+            | FaultKind::Clock { .. }
+            | FaultKind::Quorum(_)
+            | FaultKind::Misdirect { .. } => Ok(()),
         }
     }
-}
 
-/// The links, each in one direction.
-fn directed(links: &Links) -> Vec<(NodeId, NodeId)> {
-    let pairs = links.from.iter().flat_map(|from| links.to.iter().map(|to| (*from, *to)));
-    pairs.flat_map(|(from, to)| [Some((from, to)), (!links.one_way).then_some((to, from))]).flatten().collect()
+    /// The links, each in one direction.
+    fn directed(&self, links: &Links) -> Result<Vec<(NodeId, NodeId)>, String> {
+        let resolve = |nodes: &[NodeRef]| nodes.iter().map(|node| self.resolve(*node)).collect::<Result<Vec<_>, _>>();
+        let (from, to) = (resolve(&links.from)?, resolve(&links.to)?);
+        let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to)));
+        Ok(pairs.flat_map(|(from, to)| [Some((from, to)), (!links.one_way).then_some((to, from))]).flatten().collect())
+    }
 }

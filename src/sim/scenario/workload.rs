@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OperationName, require_ms};
 use crate::base::trace::OperationId;
-use crate::base::{FollowerId, Key, NodeId, ReadMode, Seed};
+use crate::base::{FollowerId, Key, NodeId, NodeRef, ReadMode, Seed};
 
 /// What clients do: operations that are drawn, operations that are written down, or both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ struct RawOperation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     get: Option<Key>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<NodeId>,
+    from: Option<NodeRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mode: Option<ReadMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,9 +129,9 @@ impl TryFrom<RawOperation> for ExplicitOperation {
                 Err("a get has no request: only a set or a delete has a name by which the leader knows it again")
             }
             (None, None, Some(key), _) => {
-                let from = from.unwrap_or(NodeId::Leader);
+                let from = from.unwrap_or(NodeRef::Leader);
                 let mode = mode.unwrap_or_else(|| PlannedKind::usual_mode(from));
-                if from != NodeId::Leader && mode != ReadMode::Local {
+                if from != NodeRef::Leader && mode != ReadMode::Local {
                     return Err(
                         "a follower can be read locally only; mode = \"committed\" or \"linearizable\" is for the leader",
                     );
@@ -170,7 +170,7 @@ pub enum PlannedKind {
     /// It reads.
     Get {
         /// From this node.
-        from: NodeId,
+        from: NodeRef,
         /// What it may find.
         mode: ReadMode,
     },
@@ -183,21 +183,21 @@ impl PlannedKind {
     }
 
     /// The node that it asks.
-    pub fn target(self) -> NodeId {
+    pub fn target(self) -> NodeRef {
         match self {
-            Self::Set | Self::Delete => NodeId::Leader,
+            Self::Set | Self::Delete => NodeRef::Leader,
             Self::Get { from, .. } => from,
         }
     }
 
     /// A read from this node, in the mode that scenarios use unless they say otherwise.
-    pub fn get(from: NodeId) -> Self {
+    pub fn get(from: NodeRef) -> Self {
         Self::Get { from, mode: Self::usual_mode(from) }
     }
 
     /// At the leader, where all is promised, linearizable; at followers local, for there is nothing else.
-    fn usual_mode(from: NodeId) -> ReadMode {
-        if from == NodeId::Leader { ReadMode::Linearizable } else { ReadMode::Local }
+    fn usual_mode(from: NodeRef) -> ReadMode {
+        if from == NodeRef::Leader { ReadMode::Linearizable } else { ReadMode::Local }
     }
 }
 
@@ -325,17 +325,17 @@ impl Workload {
         let key = format!("k{}", draw(0).between(1, self.keys));
         let is_read = self.reads > 0.0 && (draw(1).between(1, 1_000_000) as f64) <= self.reads * 1e6;
         let is_delete = || self.deletes > 0.0 && (draw(4).between(1, 1_000_000) as f64) <= self.deletes * 1e6;
-        let follower = |place: u64| NodeId::from(FollowerId(place as u8));
+        let follower = |place: u64| NodeRef::from(FollowerId(place as u8));
         let from = || match self.read_from {
-            ReadFrom::Leader => NodeId::Leader,
+            ReadFrom::Leader => NodeRef::Leader,
             ReadFrom::Followers => follower(draw(2).between(0, followers as u64 - 1)),
             ReadFrom::Any => match draw(2).between(0, followers as u64) {
-                0 => NodeId::Leader,
+                0 => NodeRef::Leader,
                 place => follower(place - 1),
             },
         };
         let read = |from| match from {
-            NodeId::Leader => PlannedKind::Get { from, mode: self.read_mode },
+            NodeRef::Leader => PlannedKind::Get { from, mode: self.read_mode },
             follower => PlannedKind::get(follower),
         };
         let [shortest, longest] = self.think_ms;
@@ -402,10 +402,10 @@ impl Workload {
                 return Err(format!("workload.without: {operation}: {drawn}"));
             }
         }
-        let stranger = |node: &NodeId| match node {
-            NodeId::Leader => false,
-            NodeId::Follower(id) => id.index() >= followers,
-            NodeId::Former | NodeId::Client(_) | NodeId::Network => true,
+        let stranger = |node: &NodeRef| match node {
+            NodeRef::Leader => false,
+            NodeRef::Node(NodeId::Follower(id)) => id.index() >= followers,
+            NodeRef::Former | NodeRef::Node(NodeId::Server(_) | NodeId::Client(_) | NodeId::Network) => true,
         };
         let mut last: BTreeMap<u16, OperationId> = BTreeMap::new();
         for operation in &self.explicit {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::NodeId;
+use crate::base::NodeRef;
 use crate::sim::scenario::{Fault, OperationName, Scenario};
 
 /// Something that can be taken away.
@@ -73,6 +73,6 @@ pub(super) fn without(scenario: &Scenario, gone: &[Part]) -> Scenario {
 }
 
 /// Whether a fault names this node.
-pub(super) fn names(fault: &Fault, node: NodeId) -> bool {
+pub(super) fn names(fault: &Fault, node: NodeRef) -> bool {
     fault.kind.nodes().contains(&node)
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Search;
 use super::parts::names;
-use crate::base::{FollowerId, Key, NodeId};
+use crate::base::{FollowerId, Key, NodeId, NodeRef};
 use crate::sim::scenario::{ClusterSpec, FaultKind, OperationName, PlannedKind, Scenario};
 use crate::sim::spell::USUAL_DELAY_MS;
 
@@ -78,7 +78,7 @@ fn without_follower(scenario: &Scenario, gone: FollowerId) -> Scenario {
     let mut left = scenario.clone();
     left.cluster.followers -= 1;
     left.cluster.write_quorum = left.cluster.write_quorum.min(left.cluster.followers);
-    let gone_node = NodeId::from(gone);
+    let gone_node = NodeRef::from(gone);
     left.workload
         .explicit
         .retain(|operation| !matches!(operation.kind, PlannedKind::Get { from, .. } if from == gone_node));
@@ -92,8 +92,8 @@ fn without_follower(scenario: &Scenario, gone: FollowerId) -> Scenario {
         }
         _ => true,
     });
-    let renumber = |node: NodeId| match node {
-        NodeId::Follower(follower) if follower > gone => NodeId::from(FollowerId(follower.0 - 1)),
+    let renumber = |node: NodeRef| match node {
+        NodeRef::Node(NodeId::Follower(follower)) if follower > gone => NodeRef::from(FollowerId(follower.0 - 1)),
         other => other,
     };
     for operation in &mut left.workload.explicit {

@@ -165,7 +165,7 @@ impl<'a> Abandoned<'a> {
                 false
             }
             Event::Complete { write, .. } => self.accepted.remove(write).is_some_and(|gone| gone < record.at),
-            Event::Crash if record.node == NodeId::Leader => {
+            Event::Crash if record.node.can_lead() => {
                 self.accepted.clear();
                 false
             }

@@ -8,7 +8,7 @@ use super::network::Machine;
 use super::queue::{At, CallId, ClientIndex, Event};
 use super::world::World;
 use crate::base::trace::{Event as Happened, Outcome, operation_name};
-use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
+use crate::base::{Key, NodeId, NodeRef, ReadMode, Stamp, Value};
 use crate::core::{Completion, Readable, Standing, Terms};
 use crate::node;
 use crate::sim::engine::story;
@@ -57,7 +57,7 @@ impl Call {
     /// Whether it goes to this node, which is a leader if it has a machine.
     fn goes_to(&self, node: NodeId, machine: Option<Machine>) -> bool {
         match machine {
-            Some(machine) => self.target.is_leader() && self.machine == machine,
+            Some(machine) => self.target.can_lead() && self.machine == machine,
             None => self.target == node,
         }
     }
@@ -130,8 +130,17 @@ impl World {
         let (id, operation) = (host.id, number);
         let target = kind.target();
         let hangs_up = host.hangs_up.get(&number).copied();
-        let machine = self.former().filter(|_| self.loyal.contains(&id)).unwrap_or(self.present());
-        let target = if target == NodeId::Leader { self.name_of(machine) } else { target };
+        let called = match target {
+            NodeRef::Leader | NodeRef::Former => {
+                self.loyal.get(&id).copied().filter(|machine| self.leaders[*machine].up)
+            }
+            NodeRef::Node(node) => self.machine_of(node),
+        };
+        let machine = called.unwrap_or(self.present());
+        let target = match target {
+            NodeRef::Leader | NodeRef::Former => Self::name_of(machine),
+            NodeRef::Node(node) => node,
+        };
         let request_id = request.map(story::request_name);
         let mut value = None;
         let event = match kind {

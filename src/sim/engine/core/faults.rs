@@ -9,7 +9,7 @@ use super::world::World;
 use crate::base::trace::Event as Happened;
 use crate::base::{Epoch, FollowerId, NodeId};
 use crate::sim::engine::story;
-use crate::sim::scenario::FaultKind;
+use crate::sim::scenario::{FaultKind, Links};
 
 impl World {
     /// The next fault strikes at its time.
@@ -28,24 +28,30 @@ impl World {
         self.struck += 1;
         self.struck_at.push(self.now);
         match kind {
-            FaultKind::Crash(node) => self.crash(node),
-            FaultKind::Restart(node) => self.restart(node),
-            FaultKind::Pause(node) => self.pause(node),
-            FaultKind::Resume(node) => self.resume(node),
+            FaultKind::Crash(node) => self.resolve(node).into_iter().for_each(|node| self.crash(node)),
+            FaultKind::Restart(node) => self.resolve(node).into_iter().for_each(|node| self.restart(node)),
+            FaultKind::Pause(node) => self.resolve(node).into_iter().for_each(|node| self.pause(node)),
+            FaultKind::Resume(node) => self.resolve(node).into_iter().for_each(|node| self.resume(node)),
             FaultKind::Hold(node) => {
-                self.record_fault(story::hold(node));
-                self.links_of(node).into_iter().for_each(|ends| self.network.hold(ends));
-            }
-            FaultKind::Release(node) => {
-                self.record_fault(story::release(node));
-                for ends in self.links_of(node) {
-                    let released = self.network.release(ends);
-                    self.happens_now(released);
+                if let Some(node) = self.resolve(node) {
+                    self.record_fault(story::hold(node));
+                    self.links_of(node).into_iter().for_each(|ends| self.network.hold(ends));
                 }
             }
-            FaultKind::Partition(links) => story::directed(&links).for_each(|(from, to)| self.cut(from, to)),
+            FaultKind::Release(node) => {
+                if let Some(node) = self.resolve(node) {
+                    self.record_fault(story::release(node));
+                    for ends in self.links_of(node) {
+                        let released = self.network.release(ends);
+                        self.happens_now(released);
+                    }
+                }
+            }
+            FaultKind::Partition(links) => {
+                self.resolved(&links).into_iter().for_each(|(from, to)| self.cut(from, to));
+            }
             FaultKind::Heal(links) => {
-                for (from, to) in story::directed(&links) {
+                for (from, to) in self.resolved(&links) {
                     self.record_fault(story::mend(from, to));
                     if let Some((ends, way)) = self.link(from, to) {
                         self.network.mend(ends, way);
@@ -53,7 +59,9 @@ impl World {
                 }
             }
             FaultKind::Slow { node, to, latency_ms } => {
-                let slow = |other: &NodeId| to.is_none_or(|to| to == *other);
+                let Some(node) = self.resolve(node) else { return self.next_fault() };
+                let to = to.map(|to| self.resolve(to));
+                let slow = |other: &NodeId| to.is_none_or(|to| to == Some(*other));
                 for other in self.nodes().filter(|other| *other != node).filter(slow) {
                     self.record_fault(story::apart(node, other, Duration::from_millis(latency_ms)));
                     if let Some((ends, _)) = self.link(node, other) {
@@ -61,7 +69,9 @@ impl World {
                     }
                 }
             }
-            FaultKind::Clock { node, rate_per_mille } => self.set_clock(node, rate_per_mille),
+            FaultKind::Clock { node, rate_per_mille } => {
+                self.resolve(node).into_iter().for_each(|node| self.set_clock(node, rate_per_mille));
+            }
             FaultKind::Replace { keeps } => self.replace(keeps),
             FaultKind::Misdirect { follower, to } => {
                 self.record_fault(story::misdirect(follower, to));
@@ -71,8 +81,8 @@ impl World {
                 }
             }
             FaultKind::Quorum(quorum) => {
-                self.record_fault(story::quorum(quorum));
                 let machine = self.present();
+                self.record_fault(story::quorum(Self::name_of(machine), quorum));
                 self.leaders[machine].set_quorum(quorum);
             }
             // What acts on messages or on a client's call is not a fault of nodes or links.
@@ -82,13 +92,18 @@ impl World {
         self.next_fault();
     }
 
-    /// Where the leader of this name runs, if one does or is to.
+    /// The machine of a node that can lead, if it has been started.
     pub(super) fn machine_of(&self, node: NodeId) -> Option<Machine> {
         match node {
-            NodeId::Leader => Some(self.present()),
-            NodeId::Former => self.former(),
-            _ => None,
+            NodeId::Server(id) => Some(Machine::from(id)).filter(|machine| *machine < self.leaders.len()),
+            NodeId::Follower(_) | NodeId::Client(_) | NodeId::Network => None,
         }
+    }
+
+    /// The links, each in one direction, by the nodes that are addressed so now.
+    fn resolved(&self, links: &Links) -> Vec<(NodeId, NodeId)> {
+        let resolve = |(from, to)| Some((self.resolve(from)?, self.resolve(to)?));
+        story::directed(links).filter_map(resolve).collect()
     }
 
     /// The link between two nodes, and which way this goes, if they are ever to talk.
@@ -158,14 +173,15 @@ impl World {
         }
     }
 
-    /// A second leader starts, and the first goes on, for those clients that keep to it. A third takes the place of both.
+    /// Another leader starts, and those before it run on, for those clients that keep calling them.
     fn replace(&mut self, keeps: Vec<NodeId>) {
-        self.crash(NodeId::Former);
-        self.record_fault(story::replace());
-        let next = self.leaders[self.present()].successor(self.now, self.next_epoch());
+        let present = self.present();
+        self.record_fault(story::replace(Self::name_of(present + 1), Self::name_of(present)));
+        let next = self.leaders[present].successor(self.now, self.next_epoch());
         self.leaders.push(next);
         self.network.add_machine();
-        self.loyal = keeps;
+        let called = |client: &NodeId| self.loyal.get(client).copied().unwrap_or(present);
+        self.loyal = keeps.into_iter().map(|client| (client, called(&client))).collect();
         let machine = self.present();
         self.begin_life(machine);
     }
@@ -199,10 +215,7 @@ impl World {
                 calls
             }
             _ => {
-                let machine = self.present();
-                if self.leaders[machine].up {
-                    return;
-                }
+                let Some(machine) = self.machine_of(node).filter(|machine| !self.leaders[*machine].up) else { return };
                 let first_epoch = self.next_epoch();
                 self.leaders[machine].restart(self.now, first_epoch);
                 self.begin_life(machine);
@@ -254,10 +267,11 @@ impl World {
         }
     }
 
-    /// Ends every fault. One leader is enough: the former is stopped.
+    /// Ends every fault. One leader is enough: those before the present one are stopped.
     pub(super) fn heal(&mut self) {
         self.record_fault(story::healed());
-        self.crash(NodeId::Former);
+        let former: Vec<Machine> = self.former().collect();
+        former.into_iter().for_each(|machine| self.crash(Self::name_of(machine)));
         let machine = self.present();
         self.leaders[machine].spare_messages();
         let paused: Vec<NodeId> = self.nodes().filter(|node| self.is_paused(*node)).collect();
@@ -271,10 +285,11 @@ impl World {
         self.leaders[machine].arrange_wake_up();
     }
 
-    /// Every node that is to run: the leader, the former one if there is one, then the followers in order.
+    /// Every node that is to run: the present leader, the former ones that run, then the followers in order.
     pub(super) fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
-        let leaders = [Some(NodeId::Leader), self.former().map(|_| NodeId::Former)];
-        leaders.into_iter().flatten().chain(FollowerId::first(self.followers.len()).map(NodeId::from))
+        let leaders: Vec<Machine> = [self.present()].into_iter().chain(self.former()).collect();
+        let leaders = leaders.into_iter().map(Self::name_of);
+        leaders.chain(FollowerId::first(self.followers.len()).map(NodeId::from))
     }
 
     fn is_paused(&self, node: NodeId) -> bool {

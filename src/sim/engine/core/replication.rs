@@ -70,7 +70,7 @@ impl World {
 
     /// Hands a message over to the emulated network.
     fn hand_over(&mut self, machine: Machine, message: Message) {
-        let (id, name, chooses) = (message.id(), self.name_of(machine), self.chooses());
+        let (id, name, chooses) = (message.id(), Self::name_of(machine), self.chooses());
         let leader = &mut self.leaders[machine];
         let now = leader.shown_at(self.now);
         let Fate { delay, loss, copy } = leader.netem.fate(now, name, id, message.update.operation);
@@ -362,7 +362,7 @@ impl World {
             Ok(reply) => (reply, reply.event(id)),
             Err(reason) => (Reply::Lost, Happened::Lost { message: id, reason }),
         };
-        let name = self.name_of(machine);
+        let name = Self::name_of(machine);
         let leader = &mut self.leaders[machine];
         self.trace.push(self.now, name, leader.life, event);
         leader.state.handle_reply(leader.shown_at(self.now), message, reply);

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::network::{Machine, Network};
 use super::queue::{At, CallId, Event, Queue};
 use super::record::Recorder;
 use crate::base::trace::Event as Happened;
-use crate::base::{FollowerId, NodeId, Seed};
+use crate::base::{FollowerId, NodeId, NodeRef, Seed};
 use crate::core::{Parcel, Reply, assemble};
 use crate::sim::engine::story;
 use crate::sim::scenario::{ClusterSpec, Fault, Scenario};
@@ -24,10 +24,10 @@ pub(super) struct World {
     pub(super) queue: Queue,
     pub(super) trace: Recorder,
     pub(super) network: Network,
-    /// By their machines. The last is the present leader; the one before it, if it is up, is the former; others are down.
+    /// By their machines: `n1`, `n2`, …. The last is the present leader.
     pub(super) leaders: Vec<LeaderHost>,
-    /// The clients that call the former leader.
-    pub(super) loyal: Vec<NodeId>,
+    /// The clients that still call a leader before the present one, with its machine.
+    pub(super) loyal: BTreeMap<NodeId, Machine>,
     pub(super) followers: Vec<FollowerHost>,
     /// To whose machine each follower's name leads.
     pub(super) names: Vec<FollowerId>,
@@ -96,7 +96,7 @@ impl World {
             trace,
             network: Network::new(followers, latency_ms * 1000),
             leaders: vec![leader],
-            loyal: Vec::new(),
+            loyal: BTreeMap::new(),
             followers: hosts,
             names: FollowerId::first(followers).collect(),
             exchanges: Exchanges::default(),
@@ -191,18 +191,27 @@ impl World {
         self.leaders.len() - 1
     }
 
-    /// That of the former one, if it runs.
-    pub(super) fn former(&self) -> Option<Machine> {
-        self.present().checked_sub(1).filter(|machine| self.leaders[*machine].up)
+    /// The machines of the former leaders that run, the latest first.
+    pub(super) fn former(&self) -> impl Iterator<Item = Machine> {
+        (0..self.present()).rev().filter(|machine| self.leaders[*machine].up)
     }
 
-    /// The leader of a machine, by its name.
-    pub(super) fn name_of(&self, machine: Machine) -> NodeId {
-        if machine == self.present() { NodeId::Leader } else { NodeId::Former }
+    /// The name of the node on a leader's machine.
+    pub(super) fn name_of(machine: Machine) -> NodeId {
+        NodeId::Server(u8::try_from(machine).expect("a scenario starts 16 leaders at most"))
+    }
+
+    /// The node that a scenario addresses so now; none if it is a former leader and none runs.
+    pub(super) fn resolve(&self, node: NodeRef) -> Option<NodeId> {
+        match node {
+            NodeRef::Leader => Some(Self::name_of(self.present())),
+            NodeRef::Former => self.former().next().map(Self::name_of),
+            NodeRef::Node(node) => Some(node),
+        }
     }
 
     pub(super) fn record_of_leader(&mut self, machine: Machine, event: Happened) {
-        self.trace.push(self.now, self.name_of(machine), self.leaders[machine].life, event);
+        self.trace.push(self.now, Self::name_of(machine), self.leaders[machine].life, event);
     }
 
     /// Records what is done to the network, to a node or to a client.

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::stage::{Stage, StageClient};
 use super::world::{Healing, World};
 use crate::base::wire::Dump;
-use crate::base::{NodeId, Seed};
+use crate::base::{NodeId, NodeRef, Seed};
 use crate::client::NotConverged;
 use crate::sim::engine::{Played, SimError, story};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, Scenario};
@@ -114,7 +114,7 @@ async fn play_out(scenario: &Scenario, seed: u64, stage: &Stage) -> Result<End, 
     let mut states = Vec::new();
     for node in stage.cluster().nodes() {
         let dump = stage.cluster().dump(node).await;
-        states.push((node, dump.map_err(|error| NotConverged::Unreadable { node, error })?));
+        states.push((node.with_one_leader(), dump.map_err(|error| NotConverged::Unreadable { node, error })?));
     }
     Ok(End { states, virtual_time })
 }
@@ -161,7 +161,9 @@ async fn strike(stage: &Stage, faults: Vec<Fault>) {
             FaultKind::Quorum(quorum) => stage.set_quorum(quorum),
             FaultKind::Slow { node, to, latency_ms } => {
                 let latency = Duration::from_millis(latency_ms);
-                let others = stage.cluster().nodes().filter(|other| *other != node && to.is_none_or(|to| to == *other));
+                let (node, to) = (node.with_one_leader(), to.map(NodeRef::with_one_leader));
+                let others = stage.cluster().nodes().map(NodeRef::with_one_leader);
+                let others = others.filter(|other| *other != node && to.is_none_or(|to| to == *other));
                 others.for_each(|other| stage.set_latency(node, other, latency));
             }
             // Refused before the run, acts on operations, or acts on messages.

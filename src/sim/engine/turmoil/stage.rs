@@ -10,7 +10,7 @@ use super::recorder::Recorder;
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
-use crate::base::{Key, NodeId, ReadMode, RequestName, Value};
+use crate::base::{Key, NodeId, NodeRef, ReadMode, RequestName, Value};
 use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient};
 use crate::net::Turmoil;
 use crate::sim::engine::story;
@@ -65,24 +65,27 @@ impl Stage {
     }
 
     /// Kills a node at the end of this tick. Its memory is lost, and its peers see their connections end.
-    pub fn crash(&self, node: NodeId) {
+    pub fn crash(&self, node: impl Into<NodeRef>) {
+        let node = node.into().with_one_leader();
         self.control.want(Action::Crash(node));
     }
 
     /// From its next start on the leader has this quorum: so many followers must confirm a write.
     pub fn set_quorum(&self, write_quorum: usize) {
-        self.recorder.record(NodeId::Network, story::quorum(write_quorum));
+        self.recorder.record(NodeId::Network, story::quorum(NodeId::FIRST_SERVER, write_quorum));
         self.control.want(Action::SetQuorum(write_quorum));
     }
 
     /// Starts a node again, empty, at the end of this tick.
-    pub fn restart(&self, node: NodeId) {
+    pub fn restart(&self, node: impl Into<NodeRef>) {
+        let node = node.into().with_one_leader();
         self.control.want(Action::Restart(node));
     }
 
     /// Cuts a node off from all other nodes, both ways. What is on its way is lost, and nobody is told. Clients still
     /// reach it.
-    pub fn isolate(&self, node: NodeId) {
+    pub fn isolate(&self, node: impl Into<NodeRef>) {
+        let node = node.into().with_one_leader();
         self.fault(Disturbance::Isolate, &[node], format!("isolate {node}"));
         self.others(node).for_each(|other| {
             self.links.cut(node, other);
@@ -91,7 +94,8 @@ impl Stage {
     }
 
     /// Ends [`Stage::isolate`].
-    pub fn reconnect(&self, node: NodeId) {
+    pub fn reconnect(&self, node: impl Into<NodeRef>) {
+        let node = node.into().with_one_leader();
         self.fault(Disturbance::Reconnect, &[node], format!("reconnect {node}"));
         self.others(node).for_each(|other| {
             self.links.mend(node, other);
@@ -101,31 +105,36 @@ impl Stage {
 
     /// Holds everything back that goes between a node and the others, both ways: a node that is paused looks like this
     /// from outside.
-    pub fn hold(&self, node: NodeId) {
+    pub fn hold(&self, node: impl Into<NodeRef>) {
+        let node = node.into().with_one_leader();
         self.record(story::hold(node));
         self.others(node).for_each(|other| self.links.hold(node, other));
     }
 
     /// Lets go of what [`Stage::hold`] held back.
-    pub fn release(&self, node: NodeId) {
+    pub fn release(&self, node: impl Into<NodeRef>) {
+        let node = node.into().with_one_leader();
         self.record(story::release(node));
         self.others(node).for_each(|other| self.links.release(node, other));
     }
 
     /// Loses everything that `from` sends to `to` from now on; the other direction stays.
-    pub fn cut(&self, from: NodeId, to: NodeId) {
+    pub fn cut(&self, from: impl Into<NodeRef>, to: impl Into<NodeRef>) {
+        let (from, to) = (from.into().with_one_leader(), to.into().with_one_leader());
         self.record(story::cut(from, to));
         self.links.cut(from, to);
     }
 
     /// Ends [`Stage::cut`].
-    pub fn mend(&self, from: NodeId, to: NodeId) {
+    pub fn mend(&self, from: impl Into<NodeRef>, to: impl Into<NodeRef>) {
+        let (from, to) = (from.into().with_one_leader(), to.into().with_one_leader());
         self.record(story::mend(from, to));
         self.links.mend(from, to);
     }
 
     /// Makes a link take this long, one way, from the end of this tick on.
-    pub fn set_latency(&self, a: NodeId, b: NodeId, latency: Duration) {
+    pub fn set_latency(&self, a: impl Into<NodeRef>, b: impl Into<NodeRef>, latency: Duration) {
+        let (a, b) = (a.into().with_one_leader(), b.into().with_one_leader());
         self.record(story::apart(a, b, latency));
         self.control.want(Action::SetLatency(a, b, latency));
     }
@@ -135,7 +144,7 @@ impl Stage {
     pub(super) fn heal(&self, healing: Healing) {
         self.record(story::healed());
         self.control.want(Action::HealMessages);
-        let nodes: Vec<NodeId> = self.cluster.nodes().collect();
+        let nodes: Vec<NodeId> = self.cluster.nodes().map(NodeRef::with_one_leader).collect();
         for (place, node) in nodes.iter().enumerate() {
             self.control.want(Action::Restart(*node));
             for other in &nodes[place + 1..] {
@@ -178,7 +187,7 @@ impl Stage {
     }
 
     fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
-        self.cluster.nodes().filter(move |other| *other != node)
+        self.cluster.nodes().map(NodeRef::with_one_leader).filter(move |other| *other != node)
     }
 
     fn fault(&self, kind: Disturbance, nodes: &[NodeId], what: String) {
@@ -237,7 +246,7 @@ impl StageClient {
     ///
     /// # Panics
     /// If the key is not one.
-    pub async fn read(&self, node: NodeId, key: &str, mode: ReadMode) -> Result<Option<Found>, ReadError> {
+    pub async fn read(&self, node: impl Into<NodeRef>, key: &str, mode: ReadMode) -> Result<Option<Found>, ReadError> {
         self.client.read(node, &make_key(key), mode).await
     }
 
@@ -248,7 +257,7 @@ impl StageClient {
     ///
     /// # Panics
     /// If the key is not one.
-    pub async fn get(&self, node: NodeId, key: &str) -> Result<Option<Found>, ReadError> {
+    pub async fn get(&self, node: impl Into<NodeRef>, key: &str) -> Result<Option<Found>, ReadError> {
         self.client.get(node, &make_key(key)).await
     }
 

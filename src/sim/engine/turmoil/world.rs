@@ -244,17 +244,17 @@ impl World {
             write_quorum: self.write_quorum,
             netem: self.netem,
             repl_timeout: self.repl_timeout,
-            advertise: Some(host_port(NodeId::Leader)),
+            advertise: Some(host_port(NodeId::FIRST_SERVER)),
         };
         let mut levers = Levers::default();
         levers.quorum.0.store(self.write_quorum, Ordering::Relaxed);
         levers.quorum.1 = self.write_quorum;
-        self.host(&mut sim, recorder, &mut levers, NodeId::Leader, &Role::Leader(leader));
+        self.host(&mut sim, recorder, &mut levers, NodeId::FIRST_SERVER, &Role::Leader(leader));
         for id in FollowerId::first(self.followers) {
             self.host(&mut sim, recorder, &mut levers, id.into(), &Role::Follower);
         }
         let client_deadline = story::client_deadline(self.repl_timeout, self.link_latency.max(self.tick));
-        let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::Leader), followers);
+        let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::FIRST_SERVER), followers);
         let control = Control::default();
         let stage = Stage::new(cluster, recorder.clone(), control.clone());
         let latency = self.link_latency.max(self.tick);
@@ -355,7 +355,7 @@ fn act(sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &Levers, action:
         Action::Restart(node) if !sim.is_host_running(node.to_string()) => {
             recorder.record_at(at, node, started(node), Event::Restart);
             let (quorum, first) = (levers.quorum.0.load(Ordering::Relaxed), levers.quorum.1);
-            if node == NodeId::Leader && quorum != first {
+            if node == NodeId::FIRST_SERVER && quorum != first {
                 recorder.record_at(at, node, started(node), Event::Require { write_quorum: quorum });
             }
             sim.bounce(node.to_string());

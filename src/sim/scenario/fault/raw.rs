@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultKind, Links, OperationName, Target, all, is_all};
-use crate::base::{FollowerId, NodeId};
+use crate::base::{FollowerId, NodeId, NodeRef};
 
 /// A fault as it stands in a file: exactly one of the kinds is set.
 #[derive(Default, Serialize, Deserialize)]
@@ -12,17 +12,17 @@ pub(super) struct RawFault {
     #[serde(skip_serializing_if = "Option::is_none")]
     until_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    crash: Option<NodeId>,
+    crash: Option<NodeRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    restart: Option<NodeId>,
+    restart: Option<NodeRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pause: Option<NodeId>,
+    pause: Option<NodeRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resume: Option<NodeId>,
+    resume: Option<NodeRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<NodeId>,
+    hold: Option<NodeRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    release: Option<NodeId>,
+    release: Option<NodeRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partition: Option<Links>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,9 +56,9 @@ fn is_zero(ms: &u64) -> bool {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSlow {
-    node: NodeId,
+    node: NodeRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<NodeId>,
+    to: Option<NodeRef>,
     latency_ms: u64,
 }
 
@@ -68,7 +68,7 @@ struct RawDelay {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<OperationName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<NodeId>,
+    to: Option<NodeRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(default = "all", skip_serializing_if = "is_all")]
@@ -82,7 +82,7 @@ struct RawDuplicate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     operation: Option<OperationName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<NodeId>,
+    to: Option<NodeRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(default = "all", skip_serializing_if = "is_all")]
@@ -101,7 +101,7 @@ struct RawDisconnect {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with node and rate_per_mille")]
 struct RawClock {
-    node: NodeId,
+    node: NodeRef,
     rate_per_mille: u64,
 }
 
