@@ -253,6 +253,12 @@ impl FollowerSet {
         self.0 >> id.0 & 1 == 1
     }
 
+    /// The followers of this set that are not in the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// How many followers the set holds.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize
@@ -279,6 +285,8 @@ mod tests {
         assert!(!set.remove(FollowerId(3)));
         assert!(!set.contains(FollowerId(3)) && set.contains(FollowerId(127)));
         assert_eq!(FollowerSet::first(128).len(), 128);
+        assert_eq!(FollowerSet::first(5).without(FollowerSet::first(3)).len(), 2);
+        assert!(FollowerSet::first(2).without(FollowerSet::first(3)).is_empty());
     }
 
     #[test]

@@ -11,11 +11,15 @@ use crate::core::Configuration;
 pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
     let facts = run.facts?;
     let leader = Leaders::after(run.records).present();
-    let (mut serves, mut recovers) = (true, false);
+    // One that was started later has to recover, if leaders recover at all.
+    let (mut serves, mut recovers) = (leader == NodeId::FIRST_SERVER, false);
     let mut remember = vec![true; facts.followers];
     for Record { node, event, .. } in run.records {
         match (node, event) {
-            (node, Event::Serve { .. }) if *node == leader => (serves, recovers) = (true, true),
+            (node, Event::Serve { .. }) => {
+                recovers = true;
+                serves |= *node == leader;
+            }
             (node, Event::Crash | Event::Restart | Event::StepDown { .. }) if *node == leader => serves = false,
             (NodeId::Follower(FollowerId(id)), Event::Crash) => remember[usize::from(*id)] = false,
             (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => remember[usize::from(*id)] = true,

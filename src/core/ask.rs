@@ -179,10 +179,7 @@ pub struct Ask {
 #[serde(rename_all = "snake_case")]
 pub enum Question {
     /// Promise the epoch, and say what you have promised and stored.
-    Fence {
-        /// What is in force in this epoch. The follower remembers it, for a leader that comes later.
-        configuration: Configuration,
-    },
+    Fence,
     /// Are you still the same, and is my epoch still the one that you have promised?
     Probe {
         /// That every write acknowledged earlier is stored by a quorum of this configuration: the ones before are history.
@@ -309,7 +306,8 @@ pub enum Said {
     Refused,
     /// It is promised.
     Promised {
-        /// The configurations that may be in force for something that was acknowledged, as far as is known here.
+        /// The configurations under which something may have been acknowledged that is still to be recovered, as far as is known here:
+        /// none if no leader has brought this follower up to date since it started.
         configurations: Vec<Configuration>,
         /// What is stored.
         summary: Summary,
@@ -364,7 +362,7 @@ mod tests {
         let configurations = vec![Configuration::of(3, 2)];
         let last = Some(Last { summary, configurations: configurations.clone(), floor: Some(version) });
         for question in [
-            Question::Fence { configuration: Configuration::of(3, 2) },
+            Question::Fence,
             Question::Probe { recovered: Some(Configuration::of(1, 1)), buckets: true },
             Question::Pull { incarnation, after: Some(key.clone()), keys: 7 },
             Question::Push { incarnation, snapshot: SnapshotId(1), part: 0, entries: entries.clone(), last },

@@ -157,7 +157,7 @@ fn late_copies_do_not_bring_a_key_back() {
     assert!(world.followers.iter().all(|follower| follower.store() == world.leader.store()));
     // The copies reach a follower in its next life, before it is up to date.
     world.followers[0] = follower_in(F1, 1, Rules::SAFE);
-    let fence = Question::Fence { configuration: Configuration::of(3, 2) };
+    let fence = Question::Fence;
     let ask = Ask { epoch: world.leader.epoch(), leader: world.leader.id(), question: fence };
     world.followers[0].ask(&ask, &mut Vec::new());
     for copy in copies.iter().filter(|copy| copy.to == FollowerId(0) && copy.value().is_some()) {

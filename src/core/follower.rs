@@ -27,11 +27,11 @@ pub struct Follower {
     standing: Standing,
     /// Invariant: its epoch never goes down.
     promised: Promise,
-    /// The configurations under which something may have been acknowledged that this follower must help to recover. Those
-    /// before the last completed recovery are history.
+    /// The configurations under which something may have been acknowledged that this follower must help to recover: those that
+    /// the leader which brought it up to date knew of, its own among them. Those before the last completed recovery are
+    /// history. That of a leader which has only been promised an epoch is not among them: no leader serves before enough
+    /// members of the earlier configurations have been brought up to date under its own.
     configurations: Vec<Configuration>,
-    /// That of the leader to which it has promised, until that one has recovered. Nothing was acknowledged under it yet.
-    proposed: Option<Configuration>,
     /// Everything up to this stamp that is not here was deleted; see `leader/collect.rs`.
     floor: Option<Stamp>,
     /// The last epoch in which a leader has brought it up to date.
@@ -68,7 +68,6 @@ impl Follower {
             standing: if rules.start_recovering { Standing::Recovering } else { Standing::Normal },
             promised: Promise::default(),
             configurations: Vec::new(),
-            proposed: None,
             floor: None,
             current_in: Epoch::ZERO,
             staged: None,
@@ -82,9 +81,9 @@ impl Follower {
         // What the rules are does not change.
         let Self { store, by_hand, incarnation, standing, promised, configurations, .. } = self;
         (store, by_hand, incarnation, standing, promised, configurations).hash(state);
-        let Self { proposed, floor, current_in, staged, rules: _, .. } = self;
+        let Self { floor, current_in, staged, rules: _, .. } = self;
         let staged = staged.as_ref().filter(|_| parts_may_come);
-        (proposed, floor, current_in, staged).hash(state);
+        (floor, current_in, staged).hash(state);
     }
 
     /// What the follower stores of its leader's writes.
@@ -198,12 +197,11 @@ impl Follower {
     pub fn ask(&mut self, ask: &Ask, events: &mut Vec<Event>) -> Answer {
         let promise = Promise { epoch: ask.epoch, leader: ask.leader };
         let said = match &ask.question {
-            Question::Fence { configuration } => self.fence(promise, configuration, events),
+            Question::Fence => self.fence(promise, events),
             _ if promise != self.promised || promise.epoch == Epoch::ZERO => Said::Refused,
             Question::Probe { recovered, buckets } => {
                 if let Some(configuration) = recovered {
                     self.configurations = vec![configuration.clone()];
-                    self.proposed = None;
                 }
                 let buckets = buckets.then(|| self.store.buckets().clone());
                 Said::Here { summary: self.store.shown(), buckets }
@@ -227,7 +225,7 @@ impl Follower {
     }
 
     /// An epoch is promised if it is greater than the one that is, or if it is that one, of the same leader.
-    fn fence(&mut self, promise: Promise, configuration: &Configuration, events: &mut Vec<Event>) -> Said {
+    fn fence(&mut self, promise: Promise, events: &mut Vec<Event>) -> Said {
         let is_new = promise.epoch > self.promised.epoch;
         if !is_new && promise != self.promised {
             return Said::Refused;
@@ -244,11 +242,6 @@ impl Follower {
                     store.entries().map(|(key, entry)| Event::Discard { key: key.clone(), stamp: entry.stamp }),
                 );
             }
-        }
-        if is_new {
-            // Whether the last leader came to serve is not known.
-            let before = self.proposed.replace(configuration.clone());
-            self.configurations.extend(before.filter(|before| !self.configurations.contains(before)));
         }
         Said::Promised {
             configurations: self.configurations.clone(),
@@ -374,7 +367,6 @@ impl Follower {
         self.current_in = self.promised.epoch;
         self.standing = Standing::Normal;
         self.configurations = configurations.to_vec();
-        self.proposed = None;
         events.push(Event::Install { epoch: self.promised.epoch });
     }
 }

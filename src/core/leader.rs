@@ -2,6 +2,7 @@ mod admission;
 mod behaviour;
 mod catch_up;
 mod collect;
+mod connection;
 mod contest;
 mod read;
 mod retry;
@@ -66,8 +67,8 @@ pub struct LeaderConfig {
 ///
 /// - To read: [`Leader::store`], [`Leader::status`], [`Leader::waiting_for`].
 /// - To feed: [`Leader::set`] for a client's write, [`Leader::handle_reply`] for what became of a message,
-///   [`Leader::handle_answer`] for the answer to a question, [`Leader::handle_timeout`] when [`Leader::wake_at`] has come;
-///   [`Leader::accept_loss`] for an operator.
+///   [`Leader::handle_answer`] for the answer to a question, [`Leader::handle_disconnect`] when a connection to a follower has
+///   ended, [`Leader::handle_timeout`] when [`Leader::wake_at`] has come; [`Leader::accept_loss`] for an operator.
 /// - To poll, after each of them and until it returns `None`: [`Leader::poll_output`]. Then ask [`Leader::wake_at`]
 ///   again.
 #[derive(Debug, Clone)]
@@ -78,6 +79,8 @@ pub struct Leader {
     contest: Contest,
     /// The lives of followers that have promised its epoch, under whatever names; of many, the last of each name.
     lives: BTreeSet<Incarnation>,
+    /// The followers to which a connection has ended and that have not answered since. What they confirmed does not count.
+    doubted: FollowerSet,
     /// How often it has begun to ask everybody whether its epoch still stands.
     round: u64,
     /// How many questions it has asked.
@@ -173,6 +176,7 @@ impl Leader {
             phase: Phase::Serving,
             contest: Contest::default(),
             lives: BTreeSet::new(),
+            doubted: FollowerSet::default(),
             round: 0,
             asked: 0,
             next_ask: Duration::MAX,
@@ -362,9 +366,16 @@ impl Leader {
         if let Some(open) = self.open.get_mut(&write) {
             open.confirmed.insert(by);
             open.answers += 1;
-            if open.waiting && open.confirmations(self.config.rules) >= self.config.configuration.write_quorum {
-                self.complete(write, true);
-            }
+            self.complete_if_confirmed(write);
+        }
+    }
+
+    /// Answers the client of a write if enough followers have confirmed it.
+    fn complete_if_confirmed(&mut self, write: WriteId) {
+        let quorum = self.write_quorum();
+        let is_confirmed = |open: &Open| open.waiting && open.confirmations(self.config.rules, self.doubted) >= quorum;
+        if self.open.get(&write).is_some_and(is_confirmed) {
+            self.complete(write, true);
         }
     }
 
@@ -377,7 +388,7 @@ impl Leader {
             write,
             stamp: open.update.entry.stamp,
             ok,
-            confirmations: open.confirmations(self.config.rules),
+            confirmations: open.confirmations(self.config.rules, self.doubted),
             required: self.config.configuration.write_quorum,
         }));
         if ok {
@@ -405,8 +416,9 @@ impl Leader {
 }
 
 impl Open {
-    fn confirmations(&self, rules: Rules) -> usize {
-        if rules.count_distinct { self.confirmed.len() } else { self.answers }
+    /// The confirmations that count, which are not those of followers in doubt.
+    fn confirmations(&self, rules: Rules, doubted: FollowerSet) -> usize {
+        if rules.count_distinct { self.confirmed.without(doubted).len() } else { self.answers }
     }
 }
 

@@ -67,8 +67,7 @@ fn of_two_leaders_one_comes_to_serve() {
 #[test]
 fn the_last_epoch_is_not_the_end_of_a_leader() {
     let (mut leader, mut followers) = cluster(config(1, 1, 0));
-    let configuration = Configuration::of(1, 1);
-    let fence = Ask { epoch: Epoch::new(u64::MAX), leader: LeaderId(7), question: Question::Fence { configuration } };
+    let fence = Ask { epoch: Epoch::new(u64::MAX), leader: LeaderId(7), question: Question::Fence };
     followers[0].ask(&fence, &mut Vec::new());
     leader.set(Duration::ZERO, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
     while let Some(output) = leader.poll_output() {

@@ -21,8 +21,7 @@ pub struct Rules {
     pub confirm_only_answers: bool,
     /// A write that misses its quorum is not acknowledged. Without it the deadline lowers the quorum to what there is.
     pub keep_quorum: bool,
-    /// What a follower missed is sent again until it arrives, and stores are compared in case more is missing. Without it a
-    /// lost message stays lost (F36).
+    /// What a follower missed is sent again until it arrives. Without it a lost message stays lost (F36).
     pub resend_missed: bool,
     /// A write gets the version after the key's last. Without it the version is read before earlier writes have ended, as
     /// by two handlers that do not wait for one another, and is given twice (F17).
@@ -79,6 +78,19 @@ pub struct Rules {
     /// A follower that answers under the name of another is not taken for it. Without it, one node that two names lead to counts
     /// twice (F13).
     pub tell_nodes_apart: bool,
+    /// A follower that was brought up to date is not new, however few keys it stores. Without it, a follower without keys
+    /// counts as one that was never used, and a cluster whose keys were deleted can bootstrap although writes were
+    /// acknowledged (F3).
+    pub bootstrap_only_new: bool,
+    /// When a connection to a follower ends, its confirmations do not count until it has answered again. Without it, they count
+    /// until the leader learns that the follower has restarted (F8).
+    pub doubt_ended_connections: bool,
+    /// A leader serves under another configuration only when enough members of each earlier one have been brought up to date
+    /// under it, so that every later leader learns of it. Without it, its own quorum is enough (F3).
+    pub hand_over_configuration: bool,
+    /// The stores of leader and followers are compared, and what differs is sent again. Without it, what a follower lost
+    /// without noticing stays lost.
+    pub compare_stores: bool,
 }
 
 /// One of the [`Rules`], by its name.
@@ -143,11 +155,19 @@ pub enum Rule {
     ConfirmReads,
     /// [`Rules::tell_nodes_apart`]
     TellNodesApart,
+    /// [`Rules::bootstrap_only_new`]
+    BootstrapOnlyNew,
+    /// [`Rules::doubt_ended_connections`]
+    DoubtEndedConnections,
+    /// [`Rules::hand_over_configuration`]
+    HandOverConfiguration,
+    /// [`Rules::compare_stores`]
+    CompareStores,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::CompareStamps,
         Self::ConfirmOnlyStored,
         Self::CountDistinct,
@@ -177,6 +197,10 @@ impl Rule {
         Self::ReadCommitted,
         Self::ConfirmReads,
         Self::TellNodesApart,
+        Self::BootstrapOnlyNew,
+        Self::DoubtEndedConnections,
+        Self::HandOverConfiguration,
+        Self::CompareStores,
     ];
 
     /// The name that scenarios and commands use.
@@ -211,6 +235,10 @@ impl Rule {
             Self::ReadCommitted => "read-committed",
             Self::ConfirmReads => "confirm-reads",
             Self::TellNodesApart => "tell-nodes-apart",
+            Self::BootstrapOnlyNew => "bootstrap-only-new",
+            Self::DoubtEndedConnections => "doubt-ended-connections",
+            Self::HandOverConfiguration => "hand-over-configuration",
+            Self::CompareStores => "compare-stores",
         }
     }
 }
@@ -262,6 +290,10 @@ impl Rules {
         read_committed: true,
         confirm_reads: true,
         tell_nodes_apart: true,
+        bootstrap_only_new: true,
+        doubt_ended_connections: true,
+        hand_over_configuration: true,
+        compare_stores: true,
     };
 
     /// The textbook design that many start from: versions are compared and followers counted once, but any answer with
@@ -276,6 +308,8 @@ impl Rules {
         read_committed: false,
         confirm_reads: false,
         tell_nodes_apart: false,
+        doubt_ended_connections: false,
+        compare_stores: false,
         ..Self::SAFE
     };
 
@@ -312,6 +346,10 @@ impl Rules {
             Rule::ReadCommitted => &mut self.read_committed,
             Rule::ConfirmReads => &mut self.confirm_reads,
             Rule::TellNodesApart => &mut self.tell_nodes_apart,
+            Rule::BootstrapOnlyNew => &mut self.bootstrap_only_new,
+            Rule::DoubtEndedConnections => &mut self.doubt_ended_connections,
+            Rule::HandOverConfiguration => &mut self.hand_over_configuration,
+            Rule::CompareStores => &mut self.compare_stores,
         } = false;
         self
     }

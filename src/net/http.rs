@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -89,6 +90,7 @@ pub struct Answer {
 /// An answer whose body is still coming. Its connection is not used again.
 pub struct StreamedAnswer {
     status: StatusCode,
+    headers: HeaderMap,
     body: Incoming,
     patience: Duration,
     _connection: Connection,
@@ -98,6 +100,11 @@ impl StreamedAnswer {
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// The next piece of the body; `None` after the last.
@@ -153,6 +160,8 @@ struct Host {
     idle: Vec<Connection>,
     /// How often it is to be looked up anew: connections that were made before are not kept.
     disconnected: u64,
+    /// How many connections the other side has ended.
+    ended: watch::Sender<u64>,
 }
 
 /// An open connection. Dropping it closes it, whatever is still under way on it.
@@ -205,8 +214,13 @@ impl<T: Transport> HttpClient<T> {
         patience: Duration,
     ) -> Result<StreamedAnswer, HttpError> {
         let (response, connection) = self.send(to, request, Instant::now() + patience, patience).await?;
-        let status = response.status();
-        Ok(StreamedAnswer { status, body: response.into_body(), patience, _connection: connection })
+        let (head, body) = response.into_parts();
+        Ok(StreamedAnswer { status: head.status, headers: head.headers, body, patience, _connection: connection })
+    }
+
+    /// Counts the connections to this host that have ended without having been closed here. A receiver is told of each.
+    pub fn ended_connections(&self, host: &HostPort) -> watch::Receiver<u64> {
+        self.lock_hosts().entry(host.clone()).or_default().ended.subscribe()
     }
 
     /// The next request to this host looks it up anew. The connections to it are closed, those in use once they are not any more.
@@ -251,8 +265,17 @@ impl<T: Transport> HttpClient<T> {
         let stream = stream.and_then(|connected| connected).map_err(HttpError::Connect)?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(HttpError::Disconnect)?;
-        // An error of the connection reaches us as the error of the request that is under way on it.
-        let driver = tokio::spawn(async move { drop(driver.await) });
+        // The connections kept in `Shared` own their drivers.
+        let (shared, host) = (Arc::downgrade(&self.shared), to.clone());
+        let driver = tokio::spawn(async move {
+            // An error of the connection reaches us as the error of the request that is under way on it.
+            drop(driver.await);
+            if let Some(shared) = shared.upgrade()
+                && let Some(host) = shared.lock_hosts().get(&host)
+            {
+                host.ended.send_modify(|ended| *ended += 1);
+            }
+        });
         Ok(Connection { sender, last_used: Instant::now(), made_in, _driver: AbortOnDropHandle::new(driver) })
     }
 
@@ -275,6 +298,9 @@ impl<T: Transport> HttpClient<T> {
             hosts.insert(to.clone(), Host::default());
         }
         let host = hosts.get_mut(to).expect("just inserted");
+        // The oldest come first. They are closed here before the other side does, which would look like the end of its process.
+        let fresh = host.idle.partition_point(|connection| connection.last_used.elapsed() >= MAX_IDLE_TIME);
+        host.idle.drain(..fresh);
         let is_good = connection.made_in == host.disconnected && !connection.sender.is_closed();
         if is_good && host.idle.len() < MAX_IDLE {
             host.idle.push(connection);
@@ -282,7 +308,13 @@ impl<T: Transport> HttpClient<T> {
     }
 
     fn lock_hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostPort, Host>> {
+        self.shared.lock_hosts()
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock_hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostPort, Host>> {
         // Nothing that holds the lock can leave the map half-changed, so a panic elsewhere does not spoil it.
-        self.shared.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

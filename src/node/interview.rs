@@ -11,7 +11,7 @@ use super::replicator::Replicator;
 use crate::base::FollowerId;
 use crate::base::wire;
 use crate::core::{Asked, Call};
-use crate::net::http::{Body, HttpClient};
+use crate::net::http::{Body, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
 
 /// What a follower is to be asked: one question at a time.
@@ -94,6 +94,20 @@ impl<T: Transport> Interview<T> {
         }
     }
 
+    /// Tells the leader of each connection to the follower that ends. Never returns.
+    pub(super) async fn watch_connections(
+        http: HttpClient<T>,
+        address: HostPort,
+        to: FollowerId,
+        leader: Arc<Replicator>,
+    ) {
+        let mut ended = http.ended_connections(&address);
+        // The sender lives as long as `http`.
+        while ended.changed().await.is_ok() {
+            leader.disconnected(to);
+        }
+    }
+
     /// What becomes of a question; `None` if the follower does not understand it.
     async fn ask(&self, call: &Call, admits: &mut bool) -> Option<Asked> {
         let body = serde_json::to_vec(&call.ask).expect("our own types can be written as JSON");
@@ -113,6 +127,9 @@ impl<T: Transport> Interview<T> {
         let asked = match self.http.request(follower, request, self.deadline).await {
             Err(error) => {
                 debug!(%follower, %error, "the follower does not answer a question");
+                if let HttpError::Connect(_) = error {
+                    self.replicator.disconnected(self.to);
+                }
                 Asked::Lost
             }
             Ok(answer) if answer.status == StatusCode::OK => match wire::parse(&answer.body) {
@@ -149,13 +166,17 @@ impl<T: Transport> Interview<T> {
         Some(asked)
     }
 
-    /// Whether a server that does not understand questions stores nothing, as far as the documented interface tells. Something
-    /// between may have answered in place of a follower that does understand them.
+    /// Whether a server that does not understand questions stores nothing and never did, as far as the documented interface
+    /// tells. A proxy may have answered in place of a follower that does understand them: such a follower says who it is,
+    /// and that it stores no keys does not mean that it remembers nothing.
     async fn stores_nothing(&self) -> Option<bool> {
         let request = Request::builder().uri("/dump").body(Body::default()).expect("every part is valid");
         let mut answer = self.http.stream(&self.address, request, self.deadline).await.ok()?;
         if answer.status() != StatusCode::OK {
             return None;
+        }
+        if answer.headers().contains_key(wire::FOLLOWER_HEADER) {
+            return Some(false);
         }
         // As much as shows that there is more than nothing: a store may be of any size.
         let mut beginning: Vec<u8> = Vec::new();

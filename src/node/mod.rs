@@ -205,6 +205,8 @@ fn start_replication<T: Transport>(
             advertise: advertise.clone(),
         };
         background.spawn(interview.run());
+        let leader = Arc::clone(&replicator);
+        background.spawn(Interview::watch_connections(http.clone(), address.clone(), to, leader));
     }
     let timer = Arc::clone(&replicator);
     background.spawn(async move { timer.run_timer().await });

@@ -192,6 +192,7 @@ impl<T: Transport> Pipeline<T> {
                 let reason = loss_reason(&error);
                 let mut unanswered = batch;
                 if reason == LossReason::Connect {
+                    self.replicator.disconnected(self.to);
                     // What else is due would fare no better, and need not find out one connection at a time.
                     let now = self.replicator.clock().now();
                     learnt.backoff.failed(now);

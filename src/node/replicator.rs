@@ -165,6 +165,15 @@ impl Replicator {
         self.arrange_wake_up(&mut state);
     }
 
+    /// Learns that a connection to a follower has ended, or that there is none.
+    pub(super) fn disconnected(&self, from: FollowerId) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        state.leader.handle_disconnect(now, from);
+        self.act(&mut state, now);
+        self.arrange_wake_up(&mut state);
+    }
+
     /// Takes a write on, on these terms; without a value it deletes the key. Its completion arrives whether or not anybody
     /// still waits for it.
     pub(super) fn write(

@@ -95,6 +95,8 @@ fn masked_by(rule: Rule) -> Option<Rule> {
         Rule::ConfirmOnlyStored => Some(Rule::RefuseDeposed),
         // What is read before a quorum stores it is told from what was recovered only if both are shown.
         Rule::ReplicateRecovered => Some(Rule::ReadCommitted),
+        // What was lost on its way is found missing when stores are compared.
+        Rule::ResendMissed => Some(Rule::CompareStores),
         _ => None,
     }
 }
@@ -126,6 +128,9 @@ pub fn prevents(rule: Rule) -> &'static [&'static str] {
         Rule::ReadCommitted => &["F10"],
         Rule::ConfirmReads => &["F40"],
         Rule::TellNodesApart => &["F13"],
+        Rule::BootstrapOnlyNew | Rule::HandOverConfiguration => &["F3"],
+        Rule::DoubtEndedConnections => &["F8"],
+        Rule::CompareStores => &["F6"],
     }
 }
 

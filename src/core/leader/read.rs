@@ -154,10 +154,16 @@ impl Leader {
         let Some(uncommitted) = self.uncommitted.get_mut(key) else { return };
         if stored >= uncommitted.stamp {
             uncommitted.confirmed.insert(by);
-            if uncommitted.confirmed.len() >= quorum {
+            if uncommitted.confirmed.without(self.doubted).len() >= quorum {
                 self.uncommitted.remove(key);
             }
         }
+    }
+
+    /// Notes which keys are committed, once the confirmations of a follower count again.
+    pub(super) fn settle_committed(&mut self) {
+        let (quorum, doubted) = (self.write_quorum(), self.doubted);
+        self.uncommitted.retain(|_, uncommitted| uncommitted.confirmed.without(doubted).len() < quorum);
     }
 
     /// A write of a key, not the newest, has reached its quorum.
@@ -172,13 +178,10 @@ impl Leader {
 
     /// A follower was given everything up to this write.
     pub(super) fn note_caught_up(&mut self, by: FollowerId, covers: WriteId) {
-        let quorum = self.write_quorum();
-        self.uncommitted.retain(|_, uncommitted| {
-            if uncommitted.write <= covers {
-                uncommitted.confirmed.insert(by);
-            }
-            uncommitted.confirmed.len() < quorum
-        });
+        for uncommitted in self.uncommitted.values_mut().filter(|uncommitted| uncommitted.write <= covers) {
+            uncommitted.confirmed.insert(by);
+        }
+        self.settle_committed();
     }
 
     /// A follower does not store any more what it did.

@@ -8,9 +8,13 @@
 //! epoch, as if written anew: an older leader's unfinished writes cannot come back over it (Ongaro and Ousterhout, *In Search
 //! of an Understandable Consensus Algorithm*, 2014, section 5.4.2). When a quorum stores that, the leader serves.
 //!
-//! Where all followers may have lost their memory, or have never stored anything, nothing has survived anywhere, and the
-//! cluster begins anew, empty: that is its first start. Any other loss of more than the quorum allows for waits for
-//! those that are missing, or for an operator.
+//! Before it serves, enough members of each earlier configuration have been brought up to date under its own, so that a leader
+//! under any of them learns of it (see [`Leader::handed_over`]). That is what makes a change of the members or of the quorum safe,
+//! and why the configuration of a leader that never served binds no later leader.
+//!
+//! Where no follower has been brought up to date by any leader since it started, nothing has survived anywhere, and the
+//! cluster bootstraps, empty: that is its first start. A follower that was brought up to date is not new, however few keys it
+//! stores. Any other loss of more than the quorum allows for waits for those that are missing, or for an operator.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -44,6 +48,8 @@ pub(super) struct Start {
     found: Summary,
     /// Whether an operator has accepted that what the missing followers know is lost.
     accepts_loss: bool,
+    /// The configurations that were in force when everything had been read, this leader's own among them.
+    recovered_under: Vec<Configuration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,6 +83,11 @@ impl Start {
         self.stage == Stage::Confirming
     }
 
+    /// The configurations that were in force when everything had been read.
+    pub(super) fn recovered_under(&self) -> &[Configuration] {
+        &self.recovered_under
+    }
+
     /// Whether the state of this follower is to be read next.
     pub(super) fn pulls_from(&self, id: FollowerId) -> bool {
         self.source == Some(id)
@@ -91,9 +102,9 @@ impl Start {
 
     /// Everything that decides what is done next, but for what concerns single followers.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { stage, merged, read, since, found, accepts_loss, promised: _, source: _ } = self;
+        let Self { stage, merged, read, since, found, accepts_loss, recovered_under, promised: _, source: _ } = self;
         let gathered = (!self.has_recovered()).then_some((merged, read, since));
-        (stage, gathered, found, accepts_loss)
+        (stage, gathered, found, accepts_loss, recovered_under)
     }
 
     /// What decides what is done next with a follower.
@@ -117,6 +128,7 @@ impl Leader {
             since: Epoch::ZERO,
             found: Summary::default(),
             accepts_loss: false,
+            recovered_under: Vec::new(),
         }));
         self.collection = None;
         self.lives.clear();
@@ -135,7 +147,13 @@ impl Leader {
         Some(match start.stage {
             Stage::Confirming => Waiting::State,
             Stage::Gathering if self.basis(|_| true).is_some() => Waiting::State,
-            Stage::Quorum => Waiting::Quorum { current: self.current(), needed: self.quorum_to_serve() },
+            Stage::Quorum => {
+                let (current, needed) = (self.current().len(), self.quorum_to_serve());
+                match self.handed_over() {
+                    Some(waiting) if current >= needed => waiting,
+                    _ => Waiting::Quorum { current, needed },
+                }
+            }
             Stage::Gathering => self.waiting_for_followers(start.accepts_loss),
         })
     }
@@ -230,7 +248,8 @@ impl Leader {
                 }
             },
             Stage::Quorum => {
-                let serves = self.current() >= self.quorum_to_serve() || !self.config.rules.replicate_recovered;
+                let is_stored = self.current().len() >= self.quorum_to_serve() && self.handed_over().is_none();
+                let serves = is_stored || !self.config.rules.replicate_recovered;
                 if serves {
                     self.phase = Phase::Serving;
                     self.contest.serves_from(now);
@@ -318,9 +337,11 @@ impl Leader {
             return Some(Basis { from, anew: false });
         }
         let all = self.promised_by(&is);
-        let blank = self.promised_by(|promised| {
-            is(promised) && (promised.standing == Standing::Recovering || promised.summary.keys == 0)
-        });
+        // A follower that was brought up to date takes part in a cluster that may have served, however few keys it stores.
+        let is_new = |promised: &Promised| {
+            promised.standing == Standing::Recovering || (!rules.bootstrap_only_new && promised.summary.keys == 0)
+        };
+        let blank = self.promised_by(|promised| is(promised) && is_new(promised));
         let majority = self.config.configuration.majority();
         let nothing_survives = if rules.bootstrap_from_all {
             blank.len() >= self.peers_with_memory()
@@ -406,6 +427,10 @@ impl Leader {
         // Whoever is to be given a memory waits for a round that begins now at the latest.
         let rounds = self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.needs_round));
         self.round = rounds.fold(self.round, u64::max);
+        let in_force = self.configurations_in_force();
+        if let Phase::Starting(start) = &mut self.phase {
+            start.recovered_under = in_force;
+        }
         let keys = store.len();
         let deleted = store.tombstones().map(|(_, stamp)| stamp.version).max();
         self.floor = self.floor.max(deleted);
@@ -426,9 +451,40 @@ impl Leader {
         })
     }
 
-    /// How many followers have what was recovered.
-    fn current(&self) -> usize {
-        self.peers.iter().filter(|peer| peer.link.is_current()).count()
+    /// The followers that have what was recovered.
+    fn current(&self) -> FollowerSet {
+        let mut current = FollowerSet::default();
+        for (id, peer) in self.followers().zip(&self.peers) {
+            if peer.link.is_current() {
+                current.insert(id);
+            }
+        }
+        current.without(self.doubted)
+    }
+
+    /// What the leader waits for before enough members of each earlier configuration know its own.
+    ///
+    /// Every recovery under an earlier configuration asks R of its members. If n − R + 1 of them have been brought up to date
+    /// under this leader's configuration, one of those R is among them and reports it, so that nothing which is acknowledged
+    /// under it can be missed. Where an operator has accepted a loss, the members that this leader has must do.
+    fn handed_over(&self) -> Option<Waiting> {
+        if !self.config.rules.hand_over_configuration {
+            return None;
+        }
+        let accepts_loss = matches!(&self.phase, Phase::Starting(start) if start.accepts_loss);
+        let own = &self.config.configuration;
+        let current = self.current();
+        self.configurations_in_force().iter().filter(|configuration| *configuration != own).find_map(|configuration| {
+            let members = || {
+                let named = self.followers().zip(own.members.iter());
+                named.filter(|(id, name)| is_member(configuration, name) && !self.peers[id.index()].link.is_legacy())
+            };
+            let needed = configuration.members.len() + 1 - configuration.recovery_quorum();
+            let needed = if accepts_loss { needed.min(members().count()) } else { needed };
+            let have = members().filter(|(id, _)| current.contains(*id)).count();
+            let missing = members().filter(|(id, _)| !current.contains(*id)).map(|(_, name)| name.clone()).collect();
+            (have < needed).then_some(Waiting::HandOver { current: have, needed, missing })
+        })
     }
 
     /// How many must. Those that do not know epochs cannot; unless they never stored anything, it takes an operator to go on

@@ -48,6 +48,8 @@ pub(super) struct Link {
     pub(super) pushes: u64,
     /// Whether something about it is to be found out at once.
     in_doubt: bool,
+    /// The number of the last question that was asked before a connection to it ended, if it has not answered a later one since.
+    disconnected_after: Option<u64>,
     /// Whether its buckets are to be compared.
     compare: bool,
     /// Whether it has been told that the recovery is complete.
@@ -153,6 +155,25 @@ impl Link {
     pub(super) fn ask_at(&self) -> Option<Duration> {
         self.ask_at
     }
+
+    /// A connection to it has ended after this question was asked.
+    pub(super) fn doubt(&mut self, last_question: u64) {
+        self.disconnected_after = Some(last_question);
+    }
+
+    /// Whether the answer to this question ends the doubt about it, if there is one.
+    pub(super) fn ends_doubt(&mut self, question: u64) -> bool {
+        self.disconnected_after.take_if(|last| question > *last).is_some()
+    }
+
+    pub(super) fn drop_doubt(&mut self) {
+        self.disconnected_after = None;
+    }
+
+    /// Whether a connection to it has ended and it has not answered since.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.disconnected_after.is_some()
+    }
 }
 
 impl Leader {
@@ -200,7 +221,12 @@ impl Leader {
                 // Questions may get through where messages do not.
                 let peer = &mut self.peers[from.index()];
                 peer.reachable |= peer.resender.len() == 0;
+                let incarnation = answer.incarnation;
                 self.hear(now, from, &call, answer);
+                // If it has restarted, what it confirmed has been dropped by now.
+                if self.knows(from).is_some_and(|known| known.incarnation == incarnation) {
+                    self.end_doubt(from, number);
+                }
             }
         }
         self.go_on(now);
@@ -368,7 +394,7 @@ impl Leader {
         promised.standing = standing;
         peer.link.knows_recovered |= call.says_recovered;
         peer.link.compare = false;
-        let repairs = self.config.rules.resend_missed && serves && peer.link.is_current() && peer.resender.len() == 0;
+        let repairs = self.config.rules.compare_stores && serves && peer.link.is_current() && peer.resender.len() == 0;
         if buckets.is_some() {
             peer.link.compared_at = peer.link.asked_at;
         }
@@ -406,6 +432,7 @@ impl Leader {
         let known = link.promised.take()?.incarnation;
         link.sync = Sync::Behind;
         (link.compare, link.knows_recovered) = (false, false);
+        self.drop_doubt(of);
         self.remembers_again(of);
         if self.config.rules.forget_lost_confirmations {
             for open in self.open.values_mut() {
@@ -422,6 +449,7 @@ impl Leader {
         if self.config.rules.recover_on_start && !link.is_legacy() {
             link.promised = None;
             link.sync = Sync::Legacy { is_empty };
+            self.drop_doubt(id);
             self.outputs.push_back(Output::Tell(News::Legacy(id)));
         }
     }
@@ -464,7 +492,11 @@ impl Leader {
         if self.serves() || !self.config.rules.remember_quorums {
             return configurations;
         }
-        for configuration in self.reported() {
+        let recovered = match &self.phase {
+            Phase::Starting(start) => start.recovered_under(),
+            Phase::Serving => &[],
+        };
+        for configuration in recovered.iter().chain(self.reported()) {
             if !configurations.contains(configuration) {
                 configurations.push(configuration.clone());
             }

@@ -270,6 +270,20 @@ pub enum Waiting {
     /// The state of those that have answered.
     #[error("recovering: reading what the followers store")]
     State,
+    /// Members of an earlier configuration that know the new one.
+    #[error(
+        "recovering: {current} of {needed} members of the earlier configuration have been brought up to date under the new \
+         one{}",
+        listed("; not yet: ", .missing)
+    )]
+    HandOver {
+        /// How many of them have.
+        current: usize,
+        /// How many must, so that a later leader under the earlier configuration learns of the new one.
+        needed: usize,
+        /// Those that have not.
+        missing: Vec<String>,
+    },
     /// A quorum that has what was recovered.
     #[error("recovering: {current} of {needed} followers have been brought up to date")]
     Quorum {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use super::request::{key_in_path, min_version, read_mode};
 use super::{App, Contents, Duty, json, of_epoch};
-use crate::base::wire::{DumpEntry, Found};
+use crate::base::wire::{DumpEntry, FOLLOWER_HEADER, Found};
 use crate::base::{Epoch, Key, ReadMode, Stamp, Value};
 use crate::core::Entry;
 use crate::node::replicator::Committed;
@@ -90,12 +90,21 @@ const CHUNK: usize = 64 << 10;
 /// `GET /dump`: every key in order, streamed. Each chunk is a consistent view of the keys in it; between chunks writes
 /// go on. So the memory it takes does not depend on the number of keys, and no write waits for a slow reader.
 pub(super) async fn dump(State(app): State<Arc<App>>) -> Response {
+    let identity = match &app.duty {
+        Duty::Leader { .. } => None,
+        Duty::Follower(standby) => HeaderValue::try_from(standby.lock().identity().to_string()).ok(),
+    };
     let chunks = stream::unfold(Some(Cursor::Start), move |cursor| {
         let chunk = cursor.map(|cursor| next_chunk(&app, cursor));
         std::future::ready(chunk.map(|(text, next)| (Ok::<_, Infallible>(text), next)))
     });
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (content_type, Body::from_stream(chunks)).into_response()
+    let mut response = (content_type, Body::from_stream(chunks)).into_response();
+    // A leader whose questions are refused on the way knows by this that the follower may remember something.
+    if let Some(identity) = identity {
+        response.headers_mut().insert(FOLLOWER_HEADER, identity);
+    }
+    response
 }
 
 /// Up to where a dump has come.

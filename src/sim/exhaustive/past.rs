@@ -97,7 +97,7 @@ impl Future<'_> {
     fn is_idle_ask(&self, site: &Site, ask: &Ask) -> bool {
         let promise = promise_of(ask);
         match &ask.question {
-            Question::Fence { .. } => {
+            Question::Fence => {
                 let promised = site.memory.as_ref().map(|memory| memory.follower.promised().epoch);
                 !self.may_crash && promised.is_some_and(|promised| promised >= ask.epoch)
             }
@@ -125,7 +125,7 @@ impl Future<'_> {
 /// Whether a follower has promised this, or may yet, of a leader that is not any more.
 fn may_hold(site: &Site, promise: Promise) -> bool {
     let holds = site.memory.as_ref().is_some_and(|memory| memory.follower.promised() == promise);
-    let asks = |ask: &Ask| matches!(ask.question, Question::Fence { .. }) && promise_of(ask) == promise;
+    let asks = |ask: &Ask| matches!(ask.question, Question::Fence) && promise_of(ask) == promise;
     holds || site.strays.iter().any(asks)
 }
 

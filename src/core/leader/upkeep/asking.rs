@@ -22,6 +22,12 @@ impl Leader {
         }
     }
 
+    /// Has a follower asked something as soon as no question to it is in flight, however often it failed to answer before.
+    pub(in crate::core::leader) fn ask_again(&mut self, now: Duration, to: FollowerId) {
+        self.ask_or_arrange(now, to, false);
+        self.look_for_next_ask();
+    }
+
     /// Asks every follower what is to be asked now.
     pub(in crate::core::leader) fn attend_to_all(&mut self, now: Duration) {
         for to in self.followers() {
@@ -92,7 +98,11 @@ impl Leader {
     pub(super) fn is_urgent(&self, to: FollowerId) -> bool {
         let link = &self.peers[to.index()].link;
         let Some(promised) = &link.promised else { return !link.is_legacy() };
-        if link.in_doubt || link.compare || (promised.round < self.round && self.needs_affirmation()) {
+        if link.in_doubt
+            || link.is_doubted()
+            || link.compare
+            || (promised.round < self.round && self.needs_affirmation())
+        {
             return true;
         }
         match (&self.phase, &link.sync) {
@@ -107,7 +117,7 @@ impl Leader {
     fn question(&mut self, to: FollowerId) -> Question {
         let link = &self.peers[to.index()].link;
         if link.promised.is_none() {
-            return Question::Fence { configuration: self.config.configuration.clone() };
+            return Question::Fence;
         }
         let has_recovered = match &self.phase {
             Phase::Starting(start) if start.pulls_from(to) => return self.pull(to),

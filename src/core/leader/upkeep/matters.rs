@@ -50,7 +50,13 @@ impl Link {
         let (Some(call), Some(promised)) = (&self.call, &self.promised) else { return false };
         let is_told = self.knows_recovered || call.says_recovered;
         let is_old = matters.rounds.is_none_or(|rounds| rounds.age(call.round) >= rounds.age(promised.round));
-        call.affirms && is_told && is_old && !self.compares(matters, Some(found)) && !self.in_doubt && !self.compare
+        call.affirms
+            && is_told
+            && is_old
+            && !self.compares(matters, Some(found))
+            && !self.in_doubt
+            && !self.is_doubted()
+            && !self.compare
     }
 
     /// Everything that decides what it is asked next, but when. `found` as in [`Link::compares`].
@@ -89,6 +95,8 @@ impl Link {
         });
         // Where no time passes a pause is over when its timer goes off, and not before.
         let pauses = (!self.not_before.is_zero(), matters.silence.then(|| self.answers()));
-        (promised, self.promised_as, sync, call, self.in_doubt, self.compare, self.knows_recovered, self.pushes, pauses)
+        // Which question ended a doubt is told by the order in which they come.
+        let doubts = (self.in_doubt, self.is_doubted(), self.compare);
+        (promised, self.promised_as, sync, call, doubts, self.knows_recovered, self.pushes, pauses)
     }
 }

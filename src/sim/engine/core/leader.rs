@@ -125,9 +125,11 @@ impl Lane {
         self.end();
     }
 
-    /// This connection, and what others there are like it, are of no use any more.
-    pub(super) fn forget(&mut self, dead: Connection) {
+    /// This connection, and others like it, have ended. Returns whether there were any.
+    pub(super) fn forget(&mut self, dead: Connection) -> bool {
+        let before = self.idle.len();
         self.idle.retain(|connection| *connection != dead);
+        self.idle.len() < before
     }
 
     /// Nothing goes over the connections any more that nobody uses now.

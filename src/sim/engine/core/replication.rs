@@ -1,5 +1,6 @@
 //! The traffic between the leader and its followers.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
@@ -305,19 +306,34 @@ impl World {
             return inbox.push(event);
         }
         let dead = Connection { host: follower, life };
-        self.leaders[machine].lanes.iter_mut().for_each(|lane| lane.forget(dead));
+        let lanes = FollowerId::first(self.followers.len()).zip(&mut self.leaders[machine].lanes);
+        let mut disconnected: BTreeSet<FollowerId> =
+            lanes.filter_map(|(to, lane)| lane.forget(dead).then_some(to)).collect();
         let dead = self.exchanges.open().filter(|(_, exchange)| (exchange.ends, exchange.life) == (ends, Some(life)));
-        let dead: Vec<ExchangeId> = dead.map(|(id, _)| id).collect();
-        for id in dead {
+        let dead: Vec<(ExchangeId, FollowerId)> = dead.map(|(id, exchange)| (id, exchange.to)).collect();
+        disconnected.extend(dead.iter().map(|(_, to)| *to));
+        disconnected.into_iter().for_each(|to| self.disconnected(machine, to));
+        for (id, _) in dead {
             self.give_up(id, LossReason::Disconnect);
         }
         self.leaders[machine].arrange_wake_up();
     }
 
-    /// There will be no answer.
+    /// The leader learns that a connection to a follower has ended, or was refused.
+    fn disconnected(&mut self, machine: Machine, from: FollowerId) {
+        let now = self.leaders[machine].shown_at(self.now);
+        self.leaders[machine].state.handle_disconnect(now, from);
+        self.act(machine);
+    }
+
+    /// There will be no answer, because the connection has ended or there is none.
     fn give_up_and_go_on(&mut self, id: ExchangeId, reason: LossReason) {
-        let Some(machine) = self.exchanges.get(id).map(|exchange| exchange.ends.machine()) else { return };
+        let Some(exchange) = self.exchanges.get(id) else { return };
+        let (machine, to, is_open) = (exchange.ends.machine(), exchange.to, exchange.open);
         self.exchanges.settle(id);
+        if is_open {
+            self.disconnected(machine, to);
+        }
         self.give_up(id, reason);
         self.leaders[machine].arrange_wake_up();
     }

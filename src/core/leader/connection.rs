@@ -1,0 +1,137 @@
+//! The end of a connection to a follower.
+//!
+//! A confirmation is worth as much as the memory of the process that gave it. When a connection to that process ends (reset,
+//! refused, end of stream), the process may be gone. Until the follower has answered a question that was asked afterwards, the
+//! leader does not count what it confirmed, neither for writes in flight nor for reads of what is committed. If it answers in
+//! the same incarnation, its confirmations count again. If it has restarted, they are dropped. So the time for which a lost
+//! confirmation can count ends one link latency after the connection does.
+
+use std::time::Duration;
+
+use super::Leader;
+use crate::base::FollowerId;
+use crate::base::trace::WriteId;
+
+impl Leader {
+    /// Learns that a connection to a follower has ended, or that the follower refuses one. The confirmations of the follower
+    /// do not count until it has answered a question that is asked from now on, which is asked at once.
+    pub fn handle_disconnect(&mut self, now: Duration, from: FollowerId) {
+        let rules = self.config.rules;
+        if !rules.doubt_ended_connections || !rules.recover_on_start || self.peers[from.index()].link.is_legacy() {
+            return;
+        }
+        self.doubted.insert(from);
+        self.peers[from.index()].link.doubt(self.asked);
+        self.ask_again(now, from);
+    }
+
+    /// A follower has answered a question in the incarnation in which it is known: what it confirmed counts again, if the
+    /// question was asked after the connection had ended.
+    pub(super) fn end_doubt(&mut self, about: FollowerId, question: u64) {
+        if !self.peers[about.index()].link.ends_doubt(question) {
+            return;
+        }
+        self.doubted.remove(about);
+        let waiting = self.open.iter().filter(|(_, open)| open.waiting && open.confirmed.contains(about));
+        let waiting: Vec<WriteId> = waiting.map(|(write, _)| *write).collect();
+        for write in waiting {
+            self.complete_if_confirmed(write);
+        }
+        self.settle_committed();
+    }
+
+    /// The follower has restarted, or is not the one that it was: nothing that it confirmed is left to be doubted.
+    pub(super) fn drop_doubt(&mut self, about: FollowerId) {
+        self.doubted.remove(about);
+        self.peers[about.index()].link.drop_doubt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Key, Value};
+    use crate::core::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, stores};
+    use crate::core::{Message, Output, Rules};
+
+    const NOW: Duration = Duration::from_secs(3);
+
+    /// A leader that needs two confirmations and has that of f1; and the message to f2.
+    fn half_confirmed() -> (Leader, Vec<crate::core::Follower>, Message) {
+        let (mut leader, mut followers) = cluster(config(3, 2, 0));
+        while leader.poll_output().is_some() {}
+        leader.set(NOW, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
+        let sent: Vec<Message> = std::iter::from_fn(|| leader.poll_output())
+            .filter_map(|output| if let Output::Send(message) = output { Some(message) } else { None })
+            .collect();
+        let [to_f1, to_f2, _] = [F1, F2, F3].map(|id| sent.iter().find(|message| message.to == id).unwrap().clone());
+        followers[0].replicate(leader.id(), to_f1.key(), to_f1.update.entry.clone());
+        followers[1].replicate(leader.id(), to_f2.key(), to_f2.update.entry.clone());
+        leader.handle_reply(NOW, &to_f1, stores(F1, to_f1.stamp()));
+        (leader, followers, to_f2)
+    }
+
+    /// How many confirmations the client was told of, if it was answered.
+    fn acknowledged(leader: &mut Leader) -> Option<usize> {
+        std::iter::from_fn(|| leader.poll_output()).find_map(|output| match output {
+            Output::Complete(completion) => Some(completion.confirmations),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_confirmation_counts_again_once_the_same_incarnation_has_answered() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        leader.handle_disconnect(NOW, F1);
+        let asked = calls(&mut leader);
+        assert_eq!(asked.iter().map(|call| call.to).collect::<Vec<_>>(), [F1], "it is asked at once");
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        assert_eq!(acknowledged(&mut leader), None, "f1 may be gone");
+        answer(&mut leader, &mut followers, NOW, &asked[0]);
+        assert_eq!(acknowledged(&mut leader), Some(2));
+    }
+
+    #[test]
+    fn a_confirmation_of_a_follower_that_restarted_is_dropped() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        followers[0] = follower_in(F1, 1, Rules::SAFE);
+        leader.handle_disconnect(NOW, F1);
+        let asked = calls(&mut leader);
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        answer(&mut leader, &mut followers, NOW, &asked[0]);
+        assert_eq!(acknowledged(&mut leader), None, "f2 alone stores it");
+    }
+
+    /// The answer to a question that was asked before the connection ended may have been sent before that, too.
+    #[test]
+    fn an_older_answer_says_nothing() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        let later = NOW + Duration::from_secs(2);
+        leader.handle_timeout(later);
+        let heartbeats = calls(&mut leader);
+        let of_f1 = heartbeats.iter().find(|call| call.to == F1).expect("a silent follower is asked");
+        leader.handle_disconnect(later, F1);
+        leader.handle_reply(later, &to_f2, stores(F2, to_f2.stamp()));
+        answer(&mut leader, &mut followers, later, of_f1);
+        let next: Vec<_> = {
+            let outputs: Vec<Output> = std::iter::from_fn(|| leader.poll_output()).collect();
+            assert!(!outputs.iter().any(|output| matches!(output, Output::Complete(_))), "{outputs:?}");
+            outputs.into_iter().filter_map(|o| if let Output::Ask(call) = o { Some(*call) } else { None }).collect()
+        };
+        let again = next.iter().find(|call| call.to == F1).expect("it is asked again");
+        answer(&mut leader, &mut followers, later, again);
+        assert_eq!(acknowledged(&mut leader), Some(2));
+    }
+
+    #[test]
+    fn what_is_committed_does_not_count_a_follower_in_doubt() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        let x = Key::new("x").unwrap();
+        leader.handle_disconnect(NOW, F1);
+        let asked = calls(&mut leader);
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        assert!(leader.committed(&x).is_none(), "one follower stores it for certain, and two must");
+        answer(&mut leader, &mut followers, NOW, &asked[0]);
+        assert!(leader.committed(&x).is_some());
+    }
+}
