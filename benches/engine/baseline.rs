@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use semisync::base::trace::{Event as Happened, Outcome, Record, Trace, WriteId, operation_name};
-use semisync::base::{Epoch, FollowerId, NodeId, Seed};
+use semisync::base::{Epoch, FollowerId, FollowerSet, NodeId, Seed};
 use semisync::core::{
     Applied, Completion, Configuration, Follower, Identity, Incarnation, Leader, LeaderConfig, LeaderId, Limits,
     Message, Output, Reply, Rules, Store, Stored, assemble,
@@ -73,6 +73,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
         id: LeaderId(0),
         first_epoch: Epoch::FIRST,
         configuration: Configuration::of(race.followers, race.write_quorum),
+        followers: FollowerSet::first(race.followers),
         repl_timeout: Duration::from_secs(5),
         limits: Limits::default(),
         seed,

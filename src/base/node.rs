@@ -228,10 +228,7 @@ impl FollowerSet {
 
     /// The first `count` followers.
     pub fn first(count: usize) -> Self {
-        FollowerId::first(count).fold(Self::default(), |mut set, id| {
-            set.insert(id);
-            set
-        })
+        FollowerId::first(count).collect()
     }
 
     /// Adds a follower; false if it was in the set already.
@@ -264,9 +261,46 @@ impl FollowerSet {
         self.0.count_ones() as usize
     }
 
+    /// The followers, in order.
+    pub fn iter(self) -> impl DoubleEndedIterator<Item = FollowerId> {
+        Followers(self.0)
+    }
+
     /// Whether the set holds none.
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+/// The followers of a set that have not been visited yet.
+struct Followers(u128);
+
+impl Iterator for Followers {
+    type Item = FollowerId;
+
+    fn next(&mut self) -> Option<FollowerId> {
+        let first = FollowerId(self.0.trailing_zeros() as u8);
+        // Clears the lowest bit.
+        let rest = self.0 & self.0.checked_sub(1)?;
+        self.0 = rest;
+        Some(first)
+    }
+}
+
+impl DoubleEndedIterator for Followers {
+    fn next_back(&mut self) -> Option<FollowerId> {
+        let last = 127_u32.checked_sub(self.0.leading_zeros())?;
+        self.0 &= !(1 << last);
+        Some(FollowerId(last as u8))
+    }
+}
+
+impl FromIterator<FollowerId> for FollowerSet {
+    fn from_iter<I: IntoIterator<Item = FollowerId>>(ids: I) -> Self {
+        ids.into_iter().fold(Self::default(), |mut set, id| {
+            set.insert(id);
+            set
+        })
     }
 }
 
@@ -287,6 +321,10 @@ mod tests {
         assert_eq!(FollowerSet::first(128).len(), 128);
         assert_eq!(FollowerSet::first(5).without(FollowerSet::first(3)).len(), 2);
         assert!(FollowerSet::first(2).without(FollowerSet::first(3)).is_empty());
+        let some: FollowerSet = [127, 3, 0].map(FollowerId).into_iter().collect();
+        assert_eq!(some.iter().map(|id| id.0).collect::<Vec<_>>(), [0, 3, 127]);
+        assert_eq!(some.iter().rev().map(|id| id.0).collect::<Vec<_>>(), [127, 3, 0]);
+        assert_eq!(FollowerSet::default().iter().next(), None);
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::testing::{self, F1, cluster, follower_in, stores};
 use super::*;
-use crate::base::{FollowerId, Version};
+use crate::base::{FollowerId, FollowerSet, Version};
 
 pub(super) const F3: FollowerId = FollowerId(2);
 
 fn config(members: &[&str], quorum: usize, id: u64, rules: Rules) -> LeaderConfig {
+    let followers = FollowerSet::first(members.len());
     let members = members.iter().map(ToString::to_string).collect();
     let configuration = Configuration { members, write_quorum: quorum };
-    LeaderConfig { configuration, rules, ..testing::config(0, 0, id) }
+    LeaderConfig { configuration, followers, rules, ..testing::config(0, 0, id) }
 }
 
 pub(super) const THREE: [&str; 3] = ["f1", "f2", "f3"];

@@ -4,6 +4,7 @@ mod catch_up;
 mod collect;
 mod connection;
 mod contest;
+mod peers;
 mod read;
 mod retry;
 mod start;
@@ -31,6 +32,7 @@ use crate::base::{Epoch, FollowerId, FollowerSet, Key, Seed, Stamp, Version};
 use admission::Admission;
 use collect::Collection;
 use contest::Contest;
+use peers::Peers;
 use read::{Uncommitted, Waiter};
 use retry::Retries;
 use start::Start;
@@ -44,9 +46,12 @@ pub struct LeaderConfig {
     /// The first epoch that it asks for. A cluster whose nodes have all lost their memory begins with it, so it should be
     /// greater than any that an earlier leader had.
     pub first_epoch: Epoch,
-    /// Whom it replicates to, at most [`FollowerSet::CAPACITY`], and how many of them must confirm a write before its client
-    /// is told `ok`.
+    /// The members that it replicates to, at most [`FollowerSet::CAPACITY`], and how many of them must confirm a write before
+    /// its client is told `ok`.
     pub configuration: Configuration,
+    /// The numbers of the members, in their order. A node numbers them from 0; where members change in a simulation, those
+    /// that stay keep their numbers.
+    pub followers: FollowerSet,
     /// How long a write may wait for its quorum, from its acceptance.
     pub repl_timeout: Duration,
     /// How much may be under way.
@@ -112,7 +117,7 @@ pub struct Leader {
     /// The deadlines of the writes in `open` whose client still waits, and of some whose client does not any more.
     /// Invariants: in order, for the timeout is the same for all; the client of the first one waits.
     deadlines: VecDeque<(Duration, WriteId)>,
-    peers: Vec<Peer>,
+    peers: Peers,
     outputs: VecDeque<Output>,
 }
 
@@ -155,11 +160,11 @@ impl Leader {
     /// A leader with an empty store, which asks its followers at once.
     ///
     /// # Panics
-    /// If the quorum is larger than the number of followers, or that number larger than [`FollowerSet::CAPACITY`].
+    /// If the quorum is larger than the number of followers, or the members are not as many as the followers.
     pub fn new(config: LeaderConfig) -> Self {
         let Configuration { members, write_quorum } = &config.configuration;
         let followers = members.len();
-        assert!(followers <= FollowerSet::CAPACITY, "too many followers: {followers}");
+        assert_eq!(followers, config.followers.len(), "each follower has a name");
         assert!(*write_quorum <= followers, "a quorum of {write_quorum} cannot be met");
         let seed = config.seed.fork("resend");
         let peer = |to| Peer {
@@ -170,7 +175,7 @@ impl Leader {
             resender: Resender::new(to, seed),
         };
         let mut leader = Self {
-            peers: FollowerId::first(followers).map(peer).collect(),
+            peers: Peers::new(config.followers, peer),
             config,
             epoch: Epoch::FIRST,
             phase: Phase::Serving,
@@ -244,7 +249,7 @@ impl Leader {
     }
 
     fn followers(&self) -> impl DoubleEndedIterator<Item = FollowerId> + use<> {
-        FollowerId::first(self.peers.len())
+        self.peers.ids()
     }
 
     fn write_quorum(&self) -> usize {
@@ -268,7 +273,7 @@ impl Leader {
         }
         let stored = self.heed(now, message.to, reply);
         if stored.is_some() {
-            self.peers[message.to.index()].resender.heard(now);
+            self.peers[message.to].resender.heard(now);
         }
         let first_ended = message.attempt == 1 && self.settle_first_delivery(message);
         if first_ended && stored.is_none() && reply != Reply::Legacy {
@@ -277,7 +282,7 @@ impl Leader {
         if let Some(stored) = stored {
             self.note_stored(message.key(), stored, message.to);
             self.confirm_retries(message.key(), stored, message.to);
-            let made_good = self.peers[message.to.index()].resender.stored(message.key(), stored);
+            let made_good = self.peers[message.to].resender.stored(message.key(), stored);
             if !self.config.rules.confirm_only_stored || self.is_own(message, stored) {
                 for write in made_good.into_iter().chain([message.update.write]) {
                     self.confirm(write, message.to);
@@ -286,7 +291,7 @@ impl Leader {
         } else if !self.config.rules.confirm_only_answers {
             self.confirm(message.update.write, message.to);
         }
-        let peer = &mut self.peers[message.to.index()];
+        let peer = &mut self.peers[message.to];
         if reply == Reply::Legacy {
             peer.resender.stored(message.key(), message.stamp());
             peer.reachable = true;
@@ -304,7 +309,7 @@ impl Leader {
 
     /// What a reply says of the follower. The stamp that it stores, if that counts.
     fn heed(&mut self, now: Duration, from: FollowerId, reply: Reply) -> Option<Stamp> {
-        let peer = &mut self.peers[from.index()];
+        let peer = &mut self.peers[from];
         match reply {
             Reply::Stored(stored) => {
                 let counts = !self.config.rules.confirm_only_current
@@ -336,7 +341,7 @@ impl Leader {
     fn settle_first_delivery(&mut self, message: &Message) -> bool {
         let is_first = self.open.get_mut(&message.update.write).is_some_and(|open| open.unanswered.remove(message.to));
         if is_first {
-            let peer = &mut self.peers[message.to.index()];
+            let peer = &mut self.peers[message.to];
             peer.unanswered -= 1;
             peer.unanswered_bytes -= message.update.size();
         }
@@ -348,7 +353,7 @@ impl Leader {
             return;
         }
         let waits = self.is_waiting(message.update.write);
-        self.peers[message.to.index()].resender.missed(now, &message.update, message.attempt, waits);
+        self.peers[message.to].resender.missed(now, &message.update, message.attempt, waits);
     }
 
     /// Whether what the follower stores is the message's write or a later one that this leader issued. Anything greater

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::*;
-use crate::base::{Epoch, FollowerId, Seed, Stamp};
+use crate::base::{Epoch, FollowerId, FollowerSet, Seed, Stamp};
 
 /// A leader that serves, and its followers.
 pub(super) fn cluster(config: LeaderConfig) -> (Leader, Vec<Follower>) {
     let rules = config.rules;
     let mut followers: Vec<Follower> =
-        FollowerId::first(config.configuration.members.len()).map(|id| follower_in(id, 0, rules)).collect();
+        config.followers.iter().map(|id| follower_in(id, 0, rules)).collect();
     let mut leader = Leader::new(config);
     assemble(&mut leader, |id, ask, events| followers[id.index()].ask(ask, events), |_, _| {});
     assert!(leader.serves());
@@ -38,6 +38,7 @@ pub(super) fn config(followers: usize, quorum: usize, id: u64) -> LeaderConfig {
         id: LeaderId(id),
         first_epoch: Epoch::new(id + 1),
         configuration: Configuration::of(followers, quorum),
+        followers: FollowerSet::first(followers),
         repl_timeout: Duration::from_secs(5),
         limits: Limits::default(),
         seed: Seed::new(1),

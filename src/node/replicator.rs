@@ -12,7 +12,7 @@ use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
 use super::outbox::SharedOutbox;
 use crate::base::trace::{Event, LossReason, Observer, WriteId};
-use crate::base::{FollowerId, Key, NodeId, Value};
+use crate::base::{FollowerId, FollowerSet, Key, NodeId, Value};
 use crate::core::{
     Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
     ReadId, Readable, Rejected, Reply, Terms, Waiting,
@@ -66,6 +66,7 @@ impl Replicator {
         let leader = LeaderConfig {
             id: LeaderId(config.incarnation),
             first_epoch: config.first_epoch,
+            followers: FollowerSet::first(names.len()),
             configuration: Configuration { members: Arc::clone(&names), write_quorum: role.write_quorum },
             repl_timeout: role.repl_timeout,
             limits: config.limits,

@@ -67,18 +67,18 @@ impl Leader {
     /// Whether what a follower stores decides anything, if the question that is under way is whether its promise stands: not if something
     /// was on its way to it when that was asked, or has been written since, nor if the answer, where it is known, says the same.
     pub fn compares(&self, id: FollowerId, answer: Option<&Answer>) -> bool {
-        self.peers[id.index()].link.compares(self.what_matters(), answer.and_then(found))
+        self.peers[id].link.compares(self.what_matters(), answer.and_then(found))
     }
 
     /// Whether the leader is bringing a follower up to date.
     pub fn pushes_to(&self, id: FollowerId) -> bool {
-        matches!(self.peers[id.index()].link.sync, Sync::Pushing(_))
+        matches!(self.peers[id].link.sync, Sync::Pushing(_))
     }
 
     /// Whether the answer to the question that is under way, if it came now, would tell the leader nothing: a follower that is up to date
     /// says that it is still there. What that changes is that the next question may be asked.
     pub fn learns_nothing_from(&self, id: FollowerId, answer: &Answer) -> bool {
-        let link = &self.peers[id.index()].link;
+        let link = &self.peers[id].link;
         let Said::Here { summary, buckets: None } = answer.said else { return false };
         let is_known = self.knows(id) == Some(Identity { incarnation: answer.incarnation, standing: answer.standing });
         let is_mine = answer.promised == Promise { epoch: self.epoch, leader: self.config.id };
@@ -99,7 +99,7 @@ impl Leader {
         if let Phase::Starting(start) = &self.phase {
             start.behaviour_to(follower).hash(state);
         }
-        let peer = &self.peers[follower.index()];
+        let peer = &self.peers[follower];
         peer.link.behaviour(self.what_matters(), answer.and_then(found)).hash(state);
         self.can_adopt(follower).hash(state);
         // Whether it is reachable matters only as time passes, which it does not in a search.

@@ -80,7 +80,7 @@ impl Leader {
         // Of some buckets only, nothing is known of the rest.
         let covers = if against.is_some() { 0 } else { self.last_write };
         let floor = self.floor;
-        let link = &mut self.peers[to.index()].link;
+        let link = &mut self.peers[to].link;
         link.pushes += 1;
         link.sync = Sync::Pushing(Box::new(Snapshot {
             number: SnapshotId::nth(to, link.pushes),
@@ -99,7 +99,7 @@ impl Leader {
     pub(super) fn part(&mut self, to: FollowerId) -> Question {
         let configurations = self.configurations_in_force();
         let nothing = !self.config.rules.resync_followers;
-        let link = &mut self.peers[to.index()].link;
+        let link = &mut self.peers[to].link;
         let (Sync::Pushing(snapshot), Some(promised)) = (&mut link.sync, &link.promised) else {
             unreachable!("there is a part only of what is being pushed to somebody who has promised");
         };
@@ -135,7 +135,7 @@ impl Leader {
     /// a promise may once it is sure that no other leader can count on that promise: every other leader needs a majority,
     /// and so many of the rest have said since that they have promised this one's epoch that none is left.
     pub(super) fn may_install(&self, to: FollowerId) -> bool {
-        let Some(promised) = &self.peers[to.index()].link.promised else { return false };
+        let Some(promised) = &self.peers[to].link.promised else { return false };
         if promised.standing == Standing::Normal || !self.config.rules.confirm_before_install {
             return true;
         }
@@ -149,7 +149,7 @@ impl Leader {
 
     /// The follower has what the leader had when it began to push.
     pub(super) fn installed(&mut self, now: Duration, from: FollowerId, says_recovered: bool) {
-        let peer = &mut self.peers[from.index()];
+        let peer = &mut self.peers[from];
         let (Sync::Pushing(snapshot), Some(promised)) = (&peer.link.sync, &mut peer.link.promised) else { return };
         let covers = snapshot.covers;
         peer.link.sync = Sync::Current;

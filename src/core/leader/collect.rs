@@ -147,7 +147,7 @@ impl Leader {
 
     /// Tells a follower what it is to forget.
     pub(super) fn forget_question(&self, to: FollowerId) -> Question {
-        let promised = self.peers[to.index()].link.promised.as_ref();
+        let promised = self.peers[to].link.promised.as_ref();
         let (Some(collection), Some(promised)) = (&self.collection, promised) else {
             unreachable!("only a follower that has promised is up to date, and has something to forget");
         };

@@ -17,18 +17,18 @@ impl Leader {
     /// do not count until it has answered a question that is asked from now on, which is asked at once.
     pub fn handle_disconnect(&mut self, now: Duration, from: FollowerId) {
         let rules = self.config.rules;
-        if !rules.doubt_ended_connections || !rules.recover_on_start || self.peers[from.index()].link.is_legacy() {
+        if !rules.doubt_ended_connections || !rules.recover_on_start || self.peers[from].link.is_legacy() {
             return;
         }
         self.doubted.insert(from);
-        self.peers[from.index()].link.doubt(self.asked);
+        self.peers[from].link.doubt(self.asked);
         self.ask_again(now, from);
     }
 
     /// A follower has answered a question in the incarnation in which it is known: what it confirmed counts again, if the
     /// question was asked after the connection had ended.
     pub(super) fn end_doubt(&mut self, about: FollowerId, question: u64) {
-        if !self.peers[about.index()].link.ends_doubt(question) {
+        if !self.peers[about].link.ends_doubt(question) {
             return;
         }
         self.doubted.remove(about);
@@ -43,7 +43,7 @@ impl Leader {
     /// The follower has restarted, or is not the one that it was: nothing that it confirmed is left to be doubted.
     pub(super) fn drop_doubt(&mut self, about: FollowerId) {
         self.doubted.remove(about);
-        self.peers[about.index()].link.drop_doubt();
+        self.peers[about].link.drop_doubt();
     }
 }
 

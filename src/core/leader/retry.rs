@@ -88,7 +88,7 @@ impl Leader {
         if self.retries.is_empty() {
             return;
         }
-        let (on_their_way, resender) = (keys_on_their_way(&self.open, by), &self.peers[by.index()].resender);
+        let (on_their_way, resender) = (keys_on_their_way(&self.open, by), &self.peers[by].resender);
         for retry in self.retries.where_key(|key| !on_their_way.contains(key) && !resender.misses(key)) {
             self.confirm(retry, by);
         }
@@ -106,7 +106,7 @@ impl Leader {
             }
         }
         let mut all = FollowerSet::default();
-        for (id, peer) in self.followers().zip(&self.peers) {
+        for (id, peer) in self.peers.enumerate() {
             if self.counts(peer) && !peer.resender.misses(key) && !on_its_way.contains(id) {
                 all.insert(id);
             }

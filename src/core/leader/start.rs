@@ -132,7 +132,7 @@ impl Leader {
         }));
         self.collection = None;
         self.lives.clear();
-        for peer in &mut self.peers {
+        for peer in self.peers.iter_mut() {
             (peer.link.promised, peer.link.promised_as) = (None, None);
             (peer.link.knows_recovered, peer.link.is_astray) = (false, false);
             // Whoever did not know epochs may be another program by now.
@@ -166,7 +166,7 @@ impl Leader {
             members.filter(|(id, _)| is(*id)).map(|(_, name)| name.clone()).collect()
         };
         let promised = self.promised_by(|_| true);
-        let foreign = |id: FollowerId| self.peers[id.index()].link.is_legacy();
+        let foreign = |id: FollowerId| self.peers[id].link.is_legacy();
         let silent = named(&|id| !promised.contains(id) && !foreign(id));
         if accepts_loss {
             return Waiting::Majority { promised: promised.len(), needed: self.majority_to_go_on(), silent };
@@ -209,13 +209,13 @@ impl Leader {
             self.open.clear();
             (self.retries, self.admission) = Default::default();
             self.contest.served_until(now);
-            for (to, peer) in self.followers().zip(&mut self.peers) {
+            for (to, peer) in self.peers.enumerate_mut() {
                 (peer.unanswered, peer.unanswered_bytes) = (0, 0);
                 peer.resender = super::Resender::new(to, self.config.seed.fork("resend"));
             }
         }
         let until = now + self.contest.lost(&self.config);
-        for peer in &mut self.peers {
+        for peer in self.peers.iter_mut() {
             peer.link.not_before = peer.link.not_before.max(until);
         }
         self.start(now, promised.next());
@@ -350,7 +350,7 @@ impl Leader {
         };
         // What is lost is what those know that do not answer.
         let left_out = || {
-            let answers = self.followers().filter(|id| self.peers[id.index()].link.answers());
+            let answers = self.followers().filter(|id| self.peers[*id].link.answers());
             let remember = self.promised_by(|promised| self.remembers(promised));
             answers.filter(|id| remember.contains(*id) && !from.contains(*id)).count()
         };
@@ -378,7 +378,7 @@ impl Leader {
     }
 
     pub(super) fn pull(&self, from: FollowerId) -> Question {
-        let promised = self.peers[from.index()].link.promised.as_ref();
+        let promised = self.peers[from].link.promised.as_ref();
         let (incarnation, after) =
             promised.map(|promised| (promised.incarnation, promised.read_to.clone())).unwrap_or_default();
         Question::Pull { incarnation, after, keys: self.config.limits.part_keys }
@@ -387,7 +387,7 @@ impl Leader {
     /// A part of what a follower stores has come. Of each key the newest is taken.
     pub(super) fn take_page(&mut self, from: FollowerId, entries: Vec<Item>, more: bool) {
         let merge_newest = self.config.rules.merge_newest;
-        let (Phase::Starting(start), Some(promised)) = (&mut self.phase, &mut self.peers[from.index()].link.promised)
+        let (Phase::Starting(start), Some(promised)) = (&mut self.phase, &mut self.peers[from].link.promised)
         else {
             return;
         };
@@ -445,7 +445,7 @@ impl Leader {
     /// Whether a follower stores what was recovered, but for the stamps.
     pub(super) fn can_adopt(&self, id: FollowerId) -> bool {
         let Phase::Starting(start) = &self.phase else { return false };
-        let promised = self.peers[id.index()].link.promised.as_ref();
+        let promised = self.peers[id].link.promised.as_ref();
         promised.is_some_and(|promised| {
             !promised.differs && promised.standing == Standing::Normal && promised.summary == start.found
         })
@@ -454,7 +454,7 @@ impl Leader {
     /// The followers that have what was recovered.
     fn current(&self) -> FollowerSet {
         let mut current = FollowerSet::default();
-        for (id, peer) in self.followers().zip(&self.peers) {
+        for (id, peer) in self.peers.enumerate() {
             if peer.link.is_current() {
                 current.insert(id);
             }
@@ -477,7 +477,7 @@ impl Leader {
         self.configurations_in_force().iter().filter(|configuration| *configuration != own).find_map(|configuration| {
             let members = || {
                 let named = self.followers().zip(own.members.iter());
-                named.filter(|(id, name)| is_member(configuration, name) && !self.peers[id.index()].link.is_legacy())
+                named.filter(|(id, name)| is_member(configuration, name) && !self.peers[*id].link.is_legacy())
             };
             let needed = configuration.members.len() + 1 - configuration.recovery_quorum();
             let needed = if accepts_loss { needed.min(members().count()) } else { needed };

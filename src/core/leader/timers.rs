@@ -20,7 +20,7 @@ impl Leader {
             if self.resend_at(to).is_some_and(|at| at <= now) {
                 self.fire(now, Timer::Resend(to));
             }
-            if self.peers[to.index()].link.ask_at().is_some_and(|at| at <= now) {
+            if self.peers[to].link.ask_at().is_some_and(|at| at <= now) {
                 self.attend(now, to);
             }
         }
@@ -28,7 +28,7 @@ impl Leader {
 
     /// When the next round to this follower begins. To one that is not up to date there is none.
     fn resend_at(&self, to: FollowerId) -> Option<Duration> {
-        let peer = &self.peers[to.index()];
+        let peer = &self.peers[to];
         peer.resender.wake_at().filter(|_| self.sends_to(peer))
     }
 
@@ -47,7 +47,7 @@ impl Leader {
             }
             Timer::Resend(to) => {
                 let open = &self.open;
-                let round = self.peers[to.index()].resender.start_round(now, || keys_on_their_way(open, to));
+                let round = self.peers[to].resender.start_round(now, || keys_on_their_way(open, to));
                 self.outputs.extend(round.into_iter().map(Output::Send));
             }
             Timer::Read => self.give_up_read(),
@@ -59,7 +59,7 @@ impl Leader {
     pub fn timers(&self) -> impl Iterator<Item = (Timer, Duration)> {
         let deadline = self.deadlines.front().map(|&(deadline, _)| (Timer::Deadline, deadline));
         let resends = self.followers().filter_map(|to| Some((Timer::Resend(to), self.resend_at(to)?)));
-        let asks = self.followers().zip(&self.peers);
+        let asks = self.peers.enumerate();
         let asks = asks.filter_map(|(to, peer)| Some((Timer::Ask(to), peer.link.ask_at()?)));
         let read = self.reads.front().map(|waiter| (Timer::Read, waiter.deadline()));
         deadline.into_iter().chain(read).chain(resends).chain(asks)
@@ -71,7 +71,7 @@ impl Leader {
         let deadline = self.deadlines.front().map_or(Duration::MAX, |&(deadline, _)| deadline);
         let mut first = self.reads.front().map_or(deadline, |waiter| waiter.deadline().min(deadline));
         first = first.min(self.next_ask);
-        for peer in &self.peers {
+        for peer in self.peers.iter() {
             if let Some(at) = peer.resender.wake_at()
                 && self.sends_to(peer)
             {

@@ -184,18 +184,18 @@ impl Leader {
 
     /// Which life of a follower has promised the leader's epoch, and whether it remembers, as far as the leader knows.
     pub fn knows(&self, id: FollowerId) -> Option<Identity> {
-        let promised = self.peers[id.index()].link.promised.as_ref()?;
+        let promised = self.peers[id].link.promised.as_ref()?;
         Some(Identity { incarnation: promised.incarnation, standing: promised.standing })
     }
 
     /// Whether the leader has something to ask a follower that cannot wait for long.
     pub fn wants_to_ask(&self, id: FollowerId) -> bool {
-        self.peers[id.index()].link.call.is_none() && self.is_urgent(id)
+        self.peers[id].link.call.is_none() && self.is_urgent(id)
     }
 
     /// Learns what became of a question.
     pub fn handle_answer(&mut self, now: Duration, from: FollowerId, number: u64, asked: Asked) {
-        let link = &mut self.peers[from.index()].link;
+        let link = &mut self.peers[from].link;
         let Some(call) = link.call.take_if(|call| call.number == number) else { return };
         match asked {
             Asked::Lost => self.no_answer(now, from),
@@ -210,7 +210,7 @@ impl Leader {
             }
             Asked::Answered(answer) => {
                 self.move_name(from, answer.incarnation);
-                let link = &mut self.peers[from.index()].link;
+                let link = &mut self.peers[from].link;
                 link.is_astray = false;
                 link.heard(now);
                 link.failures = 0;
@@ -219,7 +219,7 @@ impl Leader {
                     link.sync = Sync::Behind;
                 }
                 // Questions may get through where messages do not.
-                let peer = &mut self.peers[from.index()];
+                let peer = &mut self.peers[from];
                 peer.reachable |= peer.resender.len() == 0;
                 let incarnation = answer.incarnation;
                 self.hear(now, from, &call, answer);
@@ -233,9 +233,9 @@ impl Leader {
     }
 
     fn no_answer(&mut self, now: Duration, from: FollowerId) {
-        self.peers[from.index()].link.failures += 1;
+        self.peers[from].link.failures += 1;
         let pause = self.pause(from);
-        let peer = &mut self.peers[from.index()];
+        let peer = &mut self.peers[from];
         peer.link.not_before = now + pause;
         peer.reachable = false;
         self.source_is_silent(from);
@@ -243,7 +243,7 @@ impl Leader {
 
     /// The other follower that this life is known to be, and answers as.
     pub(super) fn other_known_as(&self, id: FollowerId, incarnation: Incarnation) -> Option<FollowerId> {
-        self.other_name_of(id, incarnation).filter(|other| self.peers[other.index()].link.answers())
+        self.other_name_of(id, incarnation).filter(|other| self.peers[*other].link.answers())
     }
 
     fn other_name_of(&self, id: FollowerId, incarnation: Incarnation) -> Option<FollowerId> {
@@ -252,7 +252,7 @@ impl Leader {
         }
         let is_known =
             |peer: &Peer| peer.link.promised.as_ref().is_some_and(|promised| promised.incarnation == incarnation);
-        self.followers().zip(&self.peers).find(|(other, peer)| *other != id && is_known(peer)).map(|(other, _)| other)
+        self.peers.enumerate().find(|(other, peer)| *other != id && is_known(peer)).map(|(other, _)| other)
     }
 
     /// This life answers under this name. If it had another, that does not answer any more, and it is known by this one from now on.
@@ -267,7 +267,7 @@ impl Leader {
     /// may be the one that is looked for at the wrong place, so both are looked up anew.
     fn astray(&mut self, now: Duration, id: FollowerId, by: FollowerId) {
         let lost = self.forget_promise_of(id);
-        if !std::mem::replace(&mut self.peers[id.index()].link.is_astray, true) {
+        if !std::mem::replace(&mut self.peers[id].link.is_astray, true) {
             self.outputs.push_back(Output::Tell(News::Astray { follower: id, by, lost }));
         }
         self.outputs.extend([id, by].map(Output::Reconnect));
@@ -285,11 +285,11 @@ impl Leader {
         if call.epoch != self.epoch {
             return;
         }
-        let known = self.peers[from.index()].link.promised.as_ref().map(|promised| promised.incarnation);
+        let known = self.peers[from].link.promised.as_ref().map(|promised| promised.incarnation);
         if known.is_some_and(|known| known != incarnation) {
             self.lose_memory_of(from);
             // Who was not taken for itself because this one was taken for it may be now.
-            let astray = |id: &FollowerId| self.peers[id.index()].link.is_astray;
+            let astray = |id: &FollowerId| self.peers[*id].link.is_astray;
             let astray: Vec<FollowerId> = self.followers().filter(astray).collect();
             astray.into_iter().for_each(|id| self.ask_now(now, id));
         }
@@ -304,14 +304,14 @@ impl Leader {
             Said::Here { summary, buckets } => self.affirmed(now, from, call, (standing, summary, buckets)),
             Said::Page { entries, more } => self.take_page(from, entries, more),
             Said::Taken => {
-                if let Sync::Pushing(snapshot) = &mut self.peers[from.index()].link.sync {
+                if let Sync::Pushing(snapshot) = &mut self.peers[from].link.sync {
                     snapshot.part_is_taken();
                 }
             }
             Said::Installed => self.installed(now, from, call.says_recovered),
             Said::Forgotten => self.forgotten(from),
             Said::Again => {
-                let link = &mut self.peers[from.index()].link;
+                let link = &mut self.peers[from].link;
                 link.sync = Sync::Behind;
                 link.promised.iter_mut().for_each(|promised| promised.differs = true);
             }
@@ -324,7 +324,7 @@ impl Leader {
     /// acknowledged since. (Of one that has never promised this epoch it cannot be told whether it has restarted or was away; if
     /// such a one is heard first, it is given this leader's memory, and what it alone had is lost.)
     fn is_led_by_another(&self, from: FollowerId, incarnation: Incarnation, standing: Standing) -> bool {
-        let promised_as = self.peers[from.index()].link.promised_as;
+        let promised_as = self.peers[from].link.promised_as;
         let has_recovered = !matches!(&self.phase, Phase::Starting(start) if !start.has_recovered());
         // It may have promised it under another name.
         let is_known = self.config.rules.tell_nodes_apart && self.lives.contains(&incarnation);
@@ -354,7 +354,7 @@ impl Leader {
         if let Phase::Starting(start) = &mut self.phase {
             start.note_promise(from);
         }
-        let link = &mut self.peers[from.index()].link;
+        let link = &mut self.peers[from].link;
         let (differs, read_to) = (false, None);
         link.promised = Some(Promised {
             incarnation,
@@ -388,7 +388,7 @@ impl Leader {
             return;
         }
         let (serves, ours) = (self.serves(), self.store.shown());
-        let peer = &mut self.peers[from.index()];
+        let peer = &mut self.peers[from];
         let Some(promised) = &mut peer.link.promised else { return };
         promised.round = promised.round.max(call.round);
         promised.standing = standing;
@@ -428,7 +428,7 @@ impl Leader {
 
     /// What a follower has promised, confirmed and stored is not known any more. Which life of it was known before.
     fn forget_promise_of(&mut self, of: FollowerId) -> Option<Incarnation> {
-        let link = &mut self.peers[of.index()].link;
+        let link = &mut self.peers[of].link;
         let known = link.promised.take()?.incarnation;
         link.sync = Sync::Behind;
         (link.compare, link.knows_recovered) = (false, false);
@@ -445,7 +445,7 @@ impl Leader {
 
     /// The follower does not know epochs. `is_empty` says whether it was found to store nothing.
     pub(super) fn take_for_legacy(&mut self, id: FollowerId, is_empty: bool) {
-        let link = &mut self.peers[id.index()].link;
+        let link = &mut self.peers[id].link;
         if self.config.rules.recover_on_start && !link.is_legacy() {
             link.promised = None;
             link.sync = Sync::Legacy { is_empty };
@@ -457,7 +457,7 @@ impl Leader {
     /// What a follower answered to a message makes it doubtful that it is what it was.
     pub(super) fn look_after(&mut self, now: Duration, id: FollowerId) {
         if self.config.rules.recover_on_start {
-            self.peers[id.index()].link.in_doubt = true;
+            self.peers[id].link.in_doubt = true;
             self.attend(now, id);
         }
     }
@@ -480,7 +480,7 @@ impl Leader {
             Phase::Starting(start) if !start.has_recovered() => start.is_confirming(),
             Phase::Serving if !self.reads.is_empty() => true,
             _ => self.followers().any(|id| {
-                let link = &self.peers[id.index()].link;
+                let link = &self.peers[id].link;
                 link.promised.is_some() && matches!(link.sync, Sync::Behind) && !self.may_install(id)
             }),
         }
@@ -513,7 +513,7 @@ impl Leader {
     /// The followers of which something is true that have promised the epoch.
     pub(super) fn promised_by(&self, is: impl Fn(&Promised) -> bool) -> FollowerSet {
         let mut set = FollowerSet::default();
-        for (id, peer) in self.followers().zip(&self.peers) {
+        for (id, peer) in self.peers.enumerate() {
             if peer.link.promised.as_ref().is_some_and(&is) {
                 set.insert(id);
             }

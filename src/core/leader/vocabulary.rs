@@ -208,7 +208,7 @@ impl News {
                     let (key, Entry { stamp, value, .. }) = (key.clone(), entry.clone());
                     Event::Recover { key, stamp, value }
                 });
-                let ids = FollowerId::first(FollowerSet::CAPACITY).filter(|id| from.contains(*id)).collect();
+                let ids = from.iter().collect();
                 found.chain([Event::Recovered { epoch: *epoch, from: ids, anew: *anew }]).collect()
             }
             Self::Serving(epoch) => vec![Event::Serve { epoch: *epoch }],

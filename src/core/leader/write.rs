@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::retry::remembered;
 use super::vocabulary::{Accepted, Output, Rejected, Terms};
 use super::{Leader, Open};
-use crate::base::{FollowerId, FollowerSet, Key, Stamp, Value, Version};
+use crate::base::{FollowerSet, Key, Stamp, Value, Version};
 use crate::core::digest::bucket;
 use crate::core::store::Entry;
 use crate::core::{Message, Update};
@@ -104,7 +104,7 @@ impl Leader {
         let (size, limits) = (update.size(), &self.config.limits);
         self.admission.begin(size);
         let sends_to_all = !self.config.rules.recover_on_start;
-        for (to, peer) in FollowerId::first(self.peers.len()).zip(&mut self.peers) {
+        for (to, peer) in self.peers.enumerate_mut() {
             let fits = peer.unanswered_bytes + size <= limits.window_bytes || peer.unanswered == 0;
             // One that lags is sent a single write at a time, to see whether it is there again.
             let lags = !peer.reachable && peer.link.is_silent(now, self.config.repl_timeout);

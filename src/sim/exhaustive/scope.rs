@@ -211,6 +211,7 @@ impl Scope {
             id: LeaderId(life.into()),
             first_epoch: Epoch::new(u64::from(life) + 1),
             configuration: Configuration::of(followers, self.quorum_of(life)),
+            followers: FollowerSet::first(followers),
             // Its timers go off whenever the search lets them.
             repl_timeout: Duration::from_secs(1),
             limits: Limits { window, part_keys, ..Limits::default() },

@@ -14,7 +14,7 @@ use crate::core::leader::{Leader, Phase};
 impl Leader {
     /// Asks a follower its next question, if one is to come, whether or not it is time.
     pub(in crate::core::leader) fn ask_now(&mut self, now: Duration, to: FollowerId) {
-        let link = &mut self.peers[to.index()].link;
+        let link = &mut self.peers[to].link;
         if link.ask_at.is_some() {
             link.not_before = Duration::ZERO;
             self.ask_or_arrange(now, to, true);
@@ -49,7 +49,7 @@ impl Leader {
 
     fn ask_or_arrange(&mut self, now: Duration, to: FollowerId, at_once: bool) {
         let urgent = at_once || self.is_urgent(to);
-        let link = &mut self.peers[to.index()].link;
+        let link = &mut self.peers[to].link;
         link.ask_at = None;
         if link.call.is_some() {
             return;
@@ -72,7 +72,7 @@ impl Leader {
         };
         let ask = Ask { epoch: self.epoch, leader: self.config.id, question };
         let says_recovered = self.serves();
-        let link = &mut self.peers[to.index()].link;
+        let link = &mut self.peers[to].link;
         link.asked_at = now;
         link.call = Some(Pending { number, epoch: self.epoch, round, affirms, compared, says_recovered });
         self.outputs.push_back(Output::Ask(Box::new(Call { to, number, ask })));
@@ -82,7 +82,7 @@ impl Leader {
     /// something is on its way; without them, a follower must have answered for all that it was sent, and have missed nothing that is yet
     /// to be sent again.
     fn to_compare(&self, to: FollowerId, buckets: bool) -> Option<Compared> {
-        let peer = &self.peers[to.index()];
+        let peer = &self.peers[to];
         let is_quiet = || self.serves() && peer.link.is_current() && peer.unanswered == 0 && peer.resender.len() == 0;
         let settled = if buckets { Some(self.settled_by(to)) } else { is_quiet().then_some(self.last_write) };
         settled.map(|settled| Compared { summary: self.store.shown(), settled, buckets })
@@ -96,7 +96,7 @@ impl Leader {
 
     /// Whether the next question to a follower is to be asked at once.
     pub(super) fn is_urgent(&self, to: FollowerId) -> bool {
-        let link = &self.peers[to.index()].link;
+        let link = &self.peers[to].link;
         let Some(promised) = &link.promised else { return !link.is_legacy() };
         if link.in_doubt
             || link.is_doubted()
@@ -115,7 +115,7 @@ impl Leader {
     }
 
     fn question(&mut self, to: FollowerId) -> Question {
-        let link = &self.peers[to.index()].link;
+        let link = &self.peers[to].link;
         if link.promised.is_none() {
             return Question::Fence;
         }
@@ -127,18 +127,18 @@ impl Leader {
         if has_recovered && matches!(link.sync, Sync::Behind) && self.may_install(to) {
             self.push(to, None);
         }
-        match &self.peers[to.index()].link.sync {
+        match &self.peers[to].link.sync {
             Sync::Pushing(_) => self.part(to),
-            Sync::Current if self.has_to_forget(to) && !self.peers[to.index()].link.compare => self.forget_question(to),
+            Sync::Current if self.has_to_forget(to) && !self.peers[to].link.compare => self.forget_question(to),
             _ => {
                 let recovered = self.serves().then(|| self.config.configuration.clone());
-                Question::Probe { recovered, buckets: self.peers[to.index()].link.compare }
+                Question::Probe { recovered, buckets: self.peers[to].link.compare }
             }
         }
     }
 
     pub(super) fn pause(&self, to: FollowerId) -> Duration {
-        let failures = self.peers[to.index()].link.failures;
+        let failures = self.peers[to].link.failures;
         let draw = self.config.seed.fork("asks").draw(&[to.0.into(), self.config.id.0, failures.into()]);
         jittered_pause(failures.saturating_sub(1), draw)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::exchange::{Connection, ExchangeId};
 use super::queue::{At, CallId, Event};
 use crate::base::trace::{LostPart, WriteId};
-use crate::base::{Epoch, FollowerId, Seed};
+use crate::base::{Epoch, FollowerId, FollowerSet, Seed};
 use crate::core::{
     BatchLimit, Configuration, ConnectBackoff, Leader, LeaderConfig, LeaderId, Limits, Message, Outbox, Parcel, ReadId,
 };
@@ -179,6 +179,7 @@ impl LeaderHost {
             id: LeaderId(0),
             first_epoch: Epoch::FIRST,
             configuration: Configuration::of(followers, write_quorum),
+            followers: FollowerSet::first(followers),
             repl_timeout: Duration::from_millis(repl_timeout_ms),
             limits: Limits { window, part_keys, ..Limits::default() },
             seed,
