@@ -5,6 +5,7 @@
 pub mod history;
 pub mod json_lines;
 mod key;
+mod member;
 mod node;
 mod read_mode;
 mod recording;
@@ -17,6 +18,7 @@ mod value;
 pub mod wire;
 
 pub use key::{InvalidKey, Key};
+pub use member::{InvalidMember, Member};
 pub use node::{FollowerId, FollowerSet, InvalidNodeId, InvalidNodeRef, NodeId, NodeRef};
 pub use read_mode::ReadMode;
 pub use recording::{Recording, RecordingError};

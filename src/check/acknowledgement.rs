@@ -141,7 +141,7 @@ fn told(
     let write = || writes.that_says(keys.number(&operation.key)?, stamp?, value);
     let required = write().map_or(facts.write_quorum, |write| facts.quorum_of(write.life));
     let quorum = Quorum { required, first: None };
-    let contradiction = |confirmed| contradiction(&quorum, Some(facts.followers), operation, confirmed);
+    let contradiction = |confirmed| contradiction(&quorum, Some(facts.all_followers()), operation, confirmed);
     if let Some(what) = operation.confirmed.and_then(contradiction) {
         return Some(what);
     }

@@ -11,6 +11,7 @@ use std::fmt;
 
 use super::evidence::{count, not_applicable, without_trace};
 use super::{Property, Recorded, Verdict, waiting};
+use crate::base::trace::Event;
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{Key, NodeId};
 
@@ -25,10 +26,24 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     if let Some(waits) = waiting::leader_waits(run) {
         return not_applicable(Property::Convergence, &waits);
     }
-    let evidence = differences(run.states).iter().map(|difference| format!("in the end, {difference}")).collect();
+    let states = replicas(run);
+    let evidence = differences(&states).iter().map(|difference| format!("in the end, {difference}")).collect();
     Verdict::unless(Property::Convergence, evidence, || {
-        format!("{} on {}", count(first.len(), "key"), count(run.states.len(), "node"))
+        format!("{} on {}", count(first.len(), "key"), count(states.len(), "node"))
     })
+}
+
+/// The final states of the leader and of the followers that it replicates to.
+fn replicas(run: &Recorded<'_>) -> Vec<(NodeId, Dump)> {
+    let leader = run.states.first().map(|(node, _)| *node);
+    let starts = run.records.iter().filter(|record| Some(record.node) == leader && record.event == Event::Restart);
+    let incarnation = starts.map(|record| record.incarnation).max().unwrap_or(0);
+    let members = run.facts.map(|facts| facts.members_of(incarnation)).unwrap_or_default();
+    let is_replica = |node: NodeId| match node {
+        NodeId::Follower(id) => members.iter().any(|member| member.follower == id),
+        NodeId::Server(_) | NodeId::Client(_) | NodeId::Network => true,
+    };
+    run.states.iter().filter(|(node, _)| is_replica(*node)).cloned().collect()
 }
 
 /// A key that a node does not store as the first node does.

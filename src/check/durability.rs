@@ -33,7 +33,7 @@ use super::writes::Write;
 use super::{Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
-use crate::base::{Epoch, FollowerSet, Key, NodeId, Stamp, Value};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, NodeId, Stamp, Value};
 
 /// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
 /// follower that goes back takes as long as there were writes between what it had and what it has.
@@ -58,6 +58,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         nobody_knows: false,
         remember: BTreeSet::new(),
         lives: BTreeSet::new(),
+        lost_keys: Vec::new(),
         crashes: Vec::new(),
         evidence: Vec::new(),
     };
@@ -75,6 +76,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             }
             Event::Collect { stamp, .. } => check.collected(record, keys.stored_at(index), *stamp),
             Event::Discard { .. } => check.given_up(record, keys.stored_at(index), replaced),
+            Event::LoseKey { .. } => check.lost(record, keys.stored_at(index), replaced),
             Event::Recovered { anew, .. } => check.begins_anew = (record.node, *anew),
             Event::Serve { epoch } => {
                 check.serves(record, *epoch);
@@ -206,6 +208,8 @@ struct Check<'a> {
     remember: BTreeSet<NodeId>,
     /// The lives of the leader that had writes acknowledged.
     lives: BTreeSet<u64>,
+    /// What followers lost without noticing: which, the number of the key, and what they held.
+    lost_keys: Vec<(FollowerId, usize, Held<'a>)>,
     /// Which life of which node ended when.
     crashes: Vec<(NodeId, u64, Micros)>,
     evidence: Vec<String>,
@@ -223,7 +227,8 @@ impl<'a> Check<'a> {
         self.lives.insert(write.life);
         let (holders, mourned) = (self.replay.holders(write), self.replay.mourned(write, now));
         let mut crashed = FollowerSet::default();
-        for id in mourned {
+        let lost = self.lost_keys.iter().filter(|(_, key, held)| *key == write.key_number && held.covers(write));
+        for id in mourned.into_iter().chain(lost.map(|(id, ..)| *id)).filter(|id| !holders.contains(id)) {
             crashed.insert(id);
         }
         let accused = holders.len() + crashed.len() < self.facts.quorum_of(write.life);
@@ -290,6 +295,18 @@ impl<'a> Check<'a> {
             let at = At(record.at);
             self.evidence.push(format!("{}{restart}, and at {at} the leader serves with {has} instead", known.how));
         }
+    }
+
+    /// A follower lost what it stored for a key and did not notice. Until it is repaired, no node can know.
+    fn lost(&mut self, record: &Record, key: usize, before: Option<Held<'a>>) {
+        let (NodeId::Follower(id), Some(before)) = (record.node, before) else { return };
+        for at in self.of_key[key].values() {
+            let Acknowledged { write, crashed, .. } = &mut self.acknowledged[*at];
+            if before.covers(write) {
+                crashed.insert(id);
+            }
+        }
+        self.lost_keys.push((id, key, before));
     }
 
     /// A follower gives up what it stores for a key.

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::trace::{Disturbance, Event, Micros, Record};
+use crate::base::{FollowerId, Member};
 
 /// What a checker must know of the cluster and of the run, besides what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,13 +25,18 @@ pub struct Facts {
     pub healed_at: Option<usize>,
     /// How many first deliveries to one follower may be unanswered.
     pub window: usize,
+    /// How many followers there are besides that are no members in the beginning.
+    pub spares: usize,
+    /// The members of those incarnations of leaders that had others than in the beginning.
+    pub members: BTreeMap<u64, Vec<Member>>,
 }
 
 impl Facts {
     /// What a trace says of itself: its first record describes the cluster. `None` if it does not, as in a trace whose
     /// beginning is missing, of which nothing can be told.
     pub fn from_records(records: &[Record]) -> Option<Self> {
-        let Event::Cluster { followers, write_quorum, repl_timeout, delay, link, window } = &records.first()?.event
+        let Event::Cluster { followers, write_quorum, repl_timeout, delay, link, window, spares } =
+            &records.first()?.event
         else {
             return None;
         };
@@ -45,6 +51,8 @@ impl Facts {
             faulty: records.iter().any(|record| is_fault(&record.event, delay)),
             healed_at: records.iter().position(|record| is_probe(&record.event)),
             window: *window,
+            spares: *spares,
+            members: records.iter().filter_map(members).collect(),
         })
     }
 }
@@ -54,11 +62,29 @@ impl Facts {
     pub fn quorum_of(&self, life: u64) -> usize {
         self.quorums.get(&life).copied().unwrap_or(self.write_quorum)
     }
+
+    /// How many followers there are, members or not.
+    pub fn all_followers(&self) -> usize {
+        self.followers + self.spares
+    }
+
+    /// The members that this incarnation of a leader replicates to.
+    pub fn members_of(&self, incarnation: u64) -> Vec<Member> {
+        let of_beginning = || FollowerId::first(self.followers).map(Member::from).collect();
+        self.members.get(&incarnation).cloned().unwrap_or_else(of_beginning)
+    }
 }
 
 fn quorum(record: &Record) -> Option<(u64, usize)> {
     match record.event {
-        Event::Require { write_quorum } => Some((record.incarnation, write_quorum)),
+        Event::Require { write_quorum, .. } => Some((record.incarnation, write_quorum)),
+        _ => None,
+    }
+}
+
+fn members(record: &Record) -> Option<(u64, Vec<Member>)> {
+    match &record.event {
+        Event::Require { members, .. } if !members.is_empty() => Some((record.incarnation, members.clone())),
         _ => None,
     }
 }
@@ -94,6 +120,7 @@ mod tests {
             delay: (Micros(10), Micros(20)),
             link: Micros(1),
             window: 7,
+            spares: 0,
         }
     }
 
@@ -124,6 +151,8 @@ mod tests {
             faulty: false,
             healed_at: None,
             window: 7,
+            spares: 0,
+            members: BTreeMap::new(),
         };
         assert_eq!(found, expected);
     }

@@ -19,7 +19,7 @@ pub fn final_states(records: &[Record], facts: &Facts) -> Vec<(NodeId, Dump)> {
         replay.follow(&keys, &writes, place, record);
     }
     let leader = Leaders::after(records).present();
-    let nodes = [leader].into_iter().chain(FollowerId::first(facts.followers).map(NodeId::from));
+    let nodes = [leader].into_iter().chain(FollowerId::first(facts.all_followers()).map(NodeId::from));
     nodes.filter_map(|node| Some((node, replay.dump(&keys, node)?))).collect()
 }
 

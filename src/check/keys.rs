@@ -32,6 +32,7 @@ impl<'a> Keys<'a> {
             | Event::Apply { key, .. }
             | Event::Recover { key, .. }
             | Event::Discard { key, .. }
+            | Event::LoseKey { key, .. }
             | Event::Collect { key, .. } = &record.event
             {
                 *stored = keys.add(key);

@@ -27,7 +27,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let Prepared { run, keys, writes, .. } = prepared;
     let Some(facts) = run.facts else { return without_trace(Property::Prefix) };
     let nothing = || Lack::of(keys.len());
-    let mut lacks: Vec<Lack> = FollowerId::first(facts.followers).map(|_| nothing()).collect();
+    let mut lacks: Vec<Lack> = FollowerId::first(facts.all_followers()).map(|_| nothing()).collect();
     // What the leader's present life has accepted, in order.
     let mut accepted: Vec<&Write<'_>> = Vec::new();
     let mut applied = 0;

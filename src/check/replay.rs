@@ -24,7 +24,7 @@ pub(super) struct Held<'a> {
 impl Held<'_> {
     /// Whether this is the write or a later one. Within one epoch only the life that issued a stamp can say what is
     /// later: v7 of a leader that was forgotten does not contain v1 of its successor.
-    fn covers(&self, write: &Write<'_>) -> bool {
+    pub(super) fn covers(&self, write: &Write<'_>) -> bool {
         match self.stamp.cmp(&write.stamp) {
             std::cmp::Ordering::Less => false,
             std::cmp::Ordering::Equal => self.value == write.value,
@@ -156,7 +156,9 @@ impl<'a> Replay<'a> {
             Event::Recover { stamp, value, .. } => {
                 (keys.stored_at(place), Held { stamp: *stamp, value: value.as_ref(), life: Some(record.incarnation) })
             }
-            Event::Discard { .. } => return self.memories.of(record.node).give_up(keys.stored_at(place)),
+            Event::Discard { .. } | Event::LoseKey { .. } => {
+                return self.memories.of(record.node).give_up(keys.stored_at(place));
+            }
             Event::Install { .. } => {
                 self.installs = true;
                 self.memories.of(record.node).remembers = true;

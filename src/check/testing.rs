@@ -62,6 +62,8 @@ impl Story {
             faulty: true,
             healed_at: None,
             window: 100,
+            spares: 0,
+            members: BTreeMap::new(),
         };
         Self { facts, records: Vec::new(), states: Vec::new(), lives: BTreeMap::new(), now: 0 }
     }

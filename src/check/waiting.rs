@@ -1,9 +1,11 @@
 //! A leader that waits, as it must, for followers that remember what was acknowledged.
 
+use std::collections::BTreeSet;
+
 use super::Recorded;
 use super::leaders::Leaders;
 use crate::base::trace::{Event, Record};
-use crate::base::{FollowerId, NodeId};
+use crate::base::{FollowerId, Member, NodeId};
 use crate::core::Configuration;
 
 /// Why the leader does not serve when the run ends, if it may not: so many followers have lost their memory that nobody
@@ -13,24 +15,38 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
     let leader = Leaders::after(run.records).present();
     // One that was started later has to recover, if leaders recover at all.
     let (mut serves, mut recovers) = (leader == NodeId::FIRST_SERVER, false);
-    let mut remember = vec![true; facts.followers];
-    for Record { node, event, .. } in run.records {
+    let mut remember = vec![true; facts.all_followers()];
+    // The configuration of the present leader's last start, and those under which any leader has served.
+    let (mut present, mut served) = (0, BTreeSet::from([0]));
+    for Record { node, event, incarnation, .. } in run.records {
         match (node, event) {
             (node, Event::Serve { .. }) => {
                 recovers = true;
                 serves |= *node == leader;
+                served.insert(*incarnation);
             }
-            (node, Event::Crash | Event::Restart | Event::StepDown { .. }) if *node == leader => serves = false,
+            (node, Event::Crash | Event::Restart | Event::StepDown { .. }) if *node == leader => {
+                serves = false;
+                present = *incarnation;
+            }
             (NodeId::Follower(FollowerId(id)), Event::Crash) => remember[usize::from(*id)] = false,
             (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => remember[usize::from(*id)] = true,
             _ => {}
         }
     }
-    let remembering = remember.into_iter().filter(|remembers| *remembers).count();
-    let quorums = facts.quorums.values().copied().chain([facts.write_quorum]);
-    let needed = quorums.map(|quorum| Configuration::of(facts.followers, quorum).recovery_quorum());
-    let needed = needed.max().unwrap_or_default();
-    (recovers && !serves && remembering < needed).then(|| {
+    if serves || !recovers {
+        return None;
+    }
+    let members = facts.members_of(present);
+    let short = served.into_iter().chain([present]).find_map(|incarnation| {
+        let of_then = facts.members_of(incarnation);
+        let is_among = |member: &&Member| of_then.iter().any(|then| then.name() == member.name());
+        let remembering = members.iter().filter(is_among).filter(|member| remember[member.follower.index()]).count();
+        let configuration = Configuration::of(of_then.len(), facts.quorum_of(incarnation));
+        let needed = configuration.recovery_quorum();
+        (remembering < needed).then_some((remembering, needed))
+    });
+    short.map(|(remembering, needed)| {
         format!("the leader rightly waits for an operator: only {remembering} of the {needed} followers that it takes remember")
     })
 }

@@ -333,6 +333,12 @@ impl Follower {
         Said::Installed
     }
 
+    /// Loses what is stored for a key without noticing, as failing memory would make it. For simulations. Returns the stamp
+    /// that it had.
+    pub fn lose(&mut self, key: &Key) -> Option<Stamp> {
+        self.store.drop_those(|other, _| other == key).pop().map(|(_, entry)| entry.stamp)
+    }
+
     /// All followers know of these deletions, and this one of all writes that were made before: nothing older can come back.
     fn forget(&mut self, deletions: &[Deletion], floor: Option<Version>, events: &mut Vec<Event>) -> Said {
         self.raise_floor(floor);

@@ -9,8 +9,7 @@ use crate::base::{Epoch, FollowerId, FollowerSet, Seed, Stamp};
 /// A leader that serves, and its followers.
 pub(super) fn cluster(config: LeaderConfig) -> (Leader, Vec<Follower>) {
     let rules = config.rules;
-    let mut followers: Vec<Follower> =
-        config.followers.iter().map(|id| follower_in(id, 0, rules)).collect();
+    let mut followers: Vec<Follower> = config.followers.iter().map(|id| follower_in(id, 0, rules)).collect();
     let mut leader = Leader::new(config);
     assemble(&mut leader, |id, ask, events| followers[id.index()].ask(ask, events), |_, _| {});
     assert!(leader.serves());

@@ -71,7 +71,6 @@ impl fmt::Display for Diagram<'_> {
 }
 
 /// What has been learnt from the records so far, to put names to what comes later.
-#[derive(Default)]
 struct Reader {
     /// By the life of the leader, and its number for the write; and the same of messages.
     writes: BTreeMap<(u64, WriteId), (Key, Stamp)>,
@@ -86,6 +85,14 @@ struct Reader {
     leaders: BTreeMap<u64, NodeId>,
     /// The leader that each follower has promised its epoch.
     promised: BTreeMap<NodeId, NodeId>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        let (writes, delays, requests, link, reads, promised) = Default::default();
+        let leaders = BTreeMap::from([(0, NodeId::FIRST_SERVER)]);
+        Self { writes, delays, requests, link, reads, leaders, promised }
+    }
 }
 
 impl Reader {
@@ -196,8 +203,11 @@ impl Reader {
             Event::Serve { epoch } if record.incarnation > 0 => {
                 Some(lanes.cell(node, "", &format!("serves in epoch {}", epoch.get())))
             }
-            Event::Require { write_quorum } => {
-                Some(lanes.cell(node, "", &format!("has a quorum of {write_quorum} now")))
+            Event::Require { write_quorum, members } => {
+                let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+                let others =
+                    if names.is_empty() { String::new() } else { format!(" and the members {}", names.join(", ")) };
+                Some(lanes.cell(node, "", &format!("{node} has a quorum of {write_quorum}{others} now")))
             }
             Event::StepDown { .. } => Some(lanes.cell(node, "", "steps down: there is another leader")),
             Event::Install { epoch } if epoch.get() > 1 || record.incarnation > 0 => {
@@ -213,6 +223,11 @@ impl Reader {
                 Some(lanes.cell(node, &format!("forgets {key}"), &format!("was deleted as {stamp}")))
             }
             Event::Recovered { .. } | Event::Serve { .. } | Event::Install { .. } => None,
+            Event::LoseKey { key, stamp } => Some(lanes.cell(
+                node,
+                &format!("loses {key}"),
+                &format!("FAULT: had it as {stamp}, and does not notice"),
+            )),
             Event::Recover { .. } | Event::Stage { .. } | Event::Discard { .. } => None,
             Event::InvokeSet { .. } | Event::InvokeDelete { .. } | Event::Ack { .. } => None,
         }
@@ -325,6 +340,7 @@ mod tests {
                 delay: (Micros(0), Micros(9000)),
                 link: Micros(1000),
                 window: 9,
+                spares: 0,
             },
         );
         push(

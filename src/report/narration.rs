@@ -242,10 +242,15 @@ impl Teller {
             Event::Serve { epoch } if record.incarnation > 0 => {
                 (8, format!("At {at} ms {} serves again, in epoch {}.", self.the(record.node), epoch.get()))
             }
-            Event::Require { write_quorum } => (
-                9,
-                format!("It has another quorum now: a write is acknowledged once {write_quorum} have confirmed it."),
-            ),
+            Event::Require { write_quorum, members } => {
+                let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+                let of = if names.is_empty() { String::new() } else { format!(" of {}", names.join(", ")) };
+                let what = format!("a write is acknowledged once {write_quorum}{of} have confirmed it");
+                (9, format!("It has another configuration now: {what}."))
+            }
+            Event::LoseKey { key, stamp } => {
+                (9, format!("At {at} ms {} loses {stamp} of {key} and does not notice.", record.node))
+            }
             Event::StepDown { .. } => {
                 (9, format!("At {at} ms {} learns that there is another leader and steps down.", self.the(record.node)))
             }

@@ -87,7 +87,7 @@ impl Generator {
                 let before = faults.clone();
                 let wanted = before.len() + fault.len();
                 faults.extend(fault);
-                retain_possible(&mut faults);
+                retain_possible(&cluster, &mut faults);
                 // What is done to the first of two leaders makes no sense if there is no second.
                 if kind == Kind::Replace && faults.len() < wanted {
                     faults = before;

@@ -4,7 +4,7 @@ use super::event::{
     Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId,
 };
 use super::{Micros, Record};
-use crate::base::{Epoch, FollowerId, FollowerSet, Key, NodeId, ReadMode, RequestName, Stamp, Value};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, Member, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// A line of a trace file: the fields that any event may have.
 ///
@@ -48,6 +48,10 @@ pub(super) struct RawRecord {
     repl_timeout_us: Option<Micros>,
     link_us: Option<Micros>,
     window: Option<usize>,
+    #[serde(default)]
+    spares: usize,
+    #[serde(default)]
+    members: Vec<Member>,
     epoch: Option<Epoch>,
     from: Option<Vec<FollowerId>>,
     anew: Option<bool>,
@@ -149,7 +153,7 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "recover" => Event::Recover { key: need!(raw.key), stamp: need!(raw.stamp), value: raw.value },
         "recovered" => Event::Recovered { epoch: need!(raw.epoch), from: need!(raw.from), anew: need!(raw.anew) },
         "serve" => Event::Serve { epoch: need!(raw.epoch) },
-        "require" => Event::Require { write_quorum: need!(raw.write_quorum) },
+        "require" => Event::Require { write_quorum: need!(raw.write_quorum), members: raw.members },
         "step_down" => Event::StepDown { promised: need!(raw.promised) },
         "forgot" => Event::Forgot { follower: need!(raw.follower) },
         "astray" => Event::Astray { follower: need!(raw.follower), by: need!(raw.by) },
@@ -158,6 +162,7 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "install" => Event::Install { epoch: need!(raw.epoch) },
         "discard" => Event::Discard { key: need!(raw.key), stamp: need!(raw.stamp) },
         "collect" => Event::Collect { key: need!(raw.key), stamp: need!(raw.stamp) },
+        "lose_key" => Event::LoseKey { key: need!(raw.key), stamp: need!(raw.stamp) },
         "crash" => Event::Crash,
         "restart" => Event::Restart,
         "fault" => {
@@ -170,8 +175,9 @@ fn event(raw: RawRecord) -> Result<Event, String> {
 /// Checkers keep an account of each follower, so there are only as many as there can be.
 fn cluster(raw: RawRecord) -> Result<Event, String> {
     let (followers, write_quorum) = (need!(raw.followers), need!(raw.write_quorum));
-    if followers > FollowerSet::CAPACITY {
-        return Err(format!("cluster: {followers} followers; at most {} are possible", FollowerSet::CAPACITY));
+    let all = followers.saturating_add(raw.spares);
+    if all > FollowerSet::CAPACITY {
+        return Err(format!("cluster: {all} followers; at most {} are possible", FollowerSet::CAPACITY));
     }
     let Delay::Between(shortest, longest) = need!(raw.delay_us) else {
         return Err("cluster: delay_us is [shortest, longest]".into());
@@ -183,5 +189,6 @@ fn cluster(raw: RawRecord) -> Result<Event, String> {
         delay: (shortest, longest),
         link: need!(raw.link_us),
         window: need!(raw.window),
+        spares: raw.spares,
     })
 }

@@ -88,8 +88,14 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Serve { epoch } => {
             encoder.tag(18).number(epoch.get());
         }
-        Event::Require { write_quorum } => {
+        Event::Require { write_quorum, members } => {
             encoder.tag(27).number(*write_quorum as u64);
+            if !members.is_empty() {
+                encoder.number(members.len() as u64);
+                for member in members {
+                    encoder.text(&member.to_string());
+                }
+            }
         }
         Event::StepDown { promised } => {
             encoder.tag(19).number(promised.get());
@@ -115,15 +121,21 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
         Event::Collect { key, stamp } => {
             encoder.tag(25).text(key.as_str()).stamp(*stamp);
         }
+        Event::LoseKey { key, stamp } => {
+            encoder.tag(30).text(key.as_str()).stamp(*stamp);
+        }
         Event::Crash => {
             encoder.tag(13);
         }
         Event::Restart => {
             encoder.tag(14);
         }
-        Event::Cluster { followers, write_quorum, repl_timeout, delay: (shortest, longest), link, window } => {
+        Event::Cluster { followers, write_quorum, repl_timeout, delay: (shortest, longest), link, window, spares } => {
             encoder.tag(15).number(*followers as u64).number(*write_quorum as u64).number(repl_timeout.0);
             encoder.number(shortest.0).number(longest.0).number(link.0).number(*window as u64);
+            if *spares > 0 {
+                encoder.number(*spares as u64);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use super::Micros;
-use crate::base::{Epoch, FollowerId, Key, NodeId, ReadMode, RequestName, Stamp, Value};
+use crate::base::{Epoch, FollowerId, Key, Member, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// The number of an operation among those of its client, counted from 1.
 pub type OperationId = u64;
@@ -158,6 +158,40 @@ pub enum Disturbance {
     Misdirect,
     /// It leads to the follower itself again.
     Redirect,
+    /// An operator accepted at a leader that what only missing followers know is lost.
+    AcceptLoss,
+}
+
+impl Event {
+    /// Changes the numbers by which a leader's event names followers: a node numbers its members from 0, whichever of the
+    /// cluster's followers they are.
+    pub fn renumber(&mut self, follower: impl Fn(FollowerId) -> FollowerId) {
+        match self {
+            Self::Send { message, .. } | Self::Ack { message, .. } | Self::Lost { message, .. } => {
+                message.to = follower(message.to);
+            }
+            Self::Dispatch { to, messages, .. } => {
+                *to = follower(*to);
+                messages.iter_mut().for_each(|message| message.to = follower(message.to));
+            }
+            Self::Recovered { from, .. } => from.iter_mut().for_each(|id| *id = follower(*id)),
+            Self::Astray { follower: looked_for, by } => {
+                (*looked_for, *by) = (follower(*looked_for), follower(*by));
+            }
+            // A restarted follower is named by its incarnation, which knows whose it is.
+            Self::Forgot { .. } => {}
+            Self::Cluster { .. } | Self::Require { .. } | Self::Fault { .. } => {}
+            Self::InvokeSet { .. } | Self::InvokeDelete { .. } | Self::InvokeGet { .. } | Self::Return { .. } => {}
+            Self::Accept { .. } | Self::Retry { .. } | Self::Complete { .. } => {}
+            Self::Apply { .. } | Self::Reject { .. } | Self::Discard { .. } | Self::LoseKey { .. } => {}
+            Self::Recover { .. } | Self::Serve { .. } | Self::StepDown { .. } | Self::Collect { .. } => {}
+            Self::Promise { .. } | Self::Stage { .. } | Self::Install { .. } | Self::Crash | Self::Restart => {}
+        }
+    }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Something that happened.
@@ -181,6 +215,9 @@ pub enum Event {
         link: Micros,
         /// How many first deliveries to one follower may be unanswered.
         window: usize,
+        /// How many followers there are besides, numbered after those, that are no members in the beginning.
+        #[serde(skip_serializing_if = "is_zero")]
+        spares: usize,
     },
     /// A client called a node to write.
     InvokeSet {
@@ -368,10 +405,13 @@ pub enum Event {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// A leader that started has another quorum than the cluster had in the beginning.
+    /// A leader that started has another configuration than the cluster had in the beginning.
     Require {
         /// How many followers must confirm what it accepts.
         write_quorum: usize,
+        /// Its members; empty if they are those of the beginning.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        members: Vec<Member>,
     },
     /// The leader learnt that there is another one, and serves no longer.
     StepDown {
@@ -413,6 +453,13 @@ pub enum Event {
     },
     /// A follower that was brought up to date gave up what is of an earlier epoch.
     Discard {
+        /// The key.
+        key: Key,
+        /// The stamp that it had.
+        stamp: Stamp,
+    },
+    /// A follower lost what it stored for a key, and did not notice.
+    LoseKey {
         /// The key.
         key: Key,
         /// The stamp that it had.

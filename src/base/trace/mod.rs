@@ -285,6 +285,7 @@ mod tests {
                 delay: (Micros(shortest), Micros(longest)),
                 link: Micros(link),
                 window,
+                spares: 0,
             };
         let complete = |write, ok, confirmations| Event::Complete { write, ok, confirmations };
         let (leader, f1) = (NodeId::FIRST_SERVER, NodeId::Follower(FollowerId(0)));

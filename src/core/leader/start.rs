@@ -387,8 +387,7 @@ impl Leader {
     /// A part of what a follower stores has come. Of each key the newest is taken.
     pub(super) fn take_page(&mut self, from: FollowerId, entries: Vec<Item>, more: bool) {
         let merge_newest = self.config.rules.merge_newest;
-        let (Phase::Starting(start), Some(promised)) = (&mut self.phase, &mut self.peers[from].link.promised)
-        else {
+        let (Phase::Starting(start), Some(promised)) = (&mut self.phase, &mut self.peers[from].link.promised) else {
             return;
         };
         if start.stage == Stage::Quorum {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::trace::{Disturbance, Event, operation_name};
-use crate::base::{FollowerId, NodeId, NodeRef, RequestName};
+use crate::base::{FollowerId, Member, NodeId, NodeRef, RequestName};
 use crate::net::{Effect, MessageFault};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, Links, OperationName, Scenario, Target};
 
@@ -180,6 +180,17 @@ pub(super) fn misdirect(follower: FollowerId, to: FollowerId) -> Event {
 /// How it tells that the next leader will have another quorum.
 pub(super) fn quorum(node: NodeId, write_quorum: usize) -> Event {
     fault(Disturbance::Configure, &[node], format!("from its next start {node} has a quorum of {write_quorum}"))
+}
+
+/// How it tells that the next leader on a node will have other members.
+pub(super) fn members(node: NodeId, members: &[Member]) -> Event {
+    let names: Vec<String> = members.iter().map(Member::to_string).collect();
+    fault(Disturbance::Configure, &[node], format!("from its next start {node} has the members {}", names.join(", ")))
+}
+
+/// How it tells that an operator accepts a loss.
+pub(super) fn accept_loss(node: NodeId) -> Event {
+    fault(Disturbance::AcceptLoss, &[node], format!("an operator accepts a loss at {node}"))
 }
 
 /// How it tells that every fault was ended.

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::require_ms;
 use crate::base::trace::OperationId;
-use crate::base::{FollowerId, NodeId, NodeRef};
+use crate::base::{FollowerId, Key, Member, NodeId, NodeRef};
 use raw::RawFault;
 
 /// Something that happens to the cluster.
@@ -85,6 +85,17 @@ pub enum FaultKind {
     },
     /// From its next start on the leader has this quorum: so many followers must confirm a write.
     Quorum(usize),
+    /// From its next start on the leader has these members.
+    Members(Vec<Member>),
+    /// An operator accepts at a leader that what only missing followers know is lost.
+    AcceptLoss(NodeRef),
+    /// A follower loses what it stores for a key and does not notice. Core engine only.
+    LoseKey {
+        /// The follower.
+        follower: FollowerId,
+        /// The key.
+        key: Key,
+    },
     /// From then on a follower's name leads to another one, as when addresses have changed hands and not everybody has noticed: so
     /// do new connections of leaders; those that nobody uses now are closed. It is over when the name leads to the follower itself
     /// again; what is connected by then stays so. Core engine only.
@@ -187,7 +198,7 @@ impl From<OperationName> for String {
 
 impl FaultKind {
     /// The names of the kinds, as they stand in a file.
-    pub const NAMES: [&str; 18] = [
+    pub const NAMES: [&str; 21] = [
         "crash",
         "restart",
         "pause",
@@ -206,6 +217,9 @@ impl FaultKind {
         "replace",
         "quorum",
         "misdirect",
+        "members",
+        "accept_loss",
+        "lose_key",
     ];
 
     /// The name of the kind, as it stands in a file.
@@ -229,6 +243,9 @@ impl FaultKind {
             Self::Replace { .. } => 15,
             Self::Quorum(_) => 16,
             Self::Misdirect { .. } => 17,
+            Self::Members(_) => 18,
+            Self::AcceptLoss(_) => 19,
+            Self::LoseKey { .. } => 20,
         };
         Self::NAMES[place]
     }
@@ -237,7 +254,9 @@ impl FaultKind {
     pub(in crate::sim) fn nodes(&self) -> Vec<NodeRef> {
         match self {
             Self::Crash(node) | Self::Restart(node) | Self::Pause(node) | Self::Resume(node) => vec![*node],
-            Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => vec![*node],
+            Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } | Self::AcceptLoss(node) => vec![*node],
+            Self::Members(members) => members.iter().map(|member| member.follower.into()).collect(),
+            Self::LoseKey { follower, .. } => vec![(*follower).into()],
             Self::Partition(links) | Self::Heal(links) => [links.from.as_slice(), links.to.as_slice()].concat(),
             Self::Slow { node, to, .. } => [*node].into_iter().chain(*to).collect(),
             Self::Misdirect { follower, to } => vec![(*follower).into(), (*to).into()],
@@ -265,16 +284,16 @@ impl FaultKind {
     pub(in crate::sim) fn for_each_node(&mut self, mut change: impl FnMut(&mut NodeRef)) {
         match self {
             Self::Crash(node) | Self::Restart(node) | Self::Pause(node) | Self::Resume(node) => change(node),
-            Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } => change(node),
+            Self::Hold(node) | Self::Release(node) | Self::Clock { node, .. } | Self::AcceptLoss(node) => change(node),
+            Self::Members(members) => {
+                members.iter_mut().for_each(|member| change_follower(&mut member.follower, &mut change));
+            }
+            Self::LoseKey { follower, .. } => change_follower(follower, &mut change),
             Self::Partition(links) | Self::Heal(links) => links.from.iter_mut().chain(&mut links.to).for_each(change),
             Self::Slow { node, to, .. } => [node].into_iter().chain(to).for_each(change),
             Self::Misdirect { follower, to } => {
                 for id in [follower, to] {
-                    let mut node = NodeRef::from(*id);
-                    change(&mut node);
-                    if let NodeRef::Node(NodeId::Follower(changed)) = node {
-                        *id = changed;
-                    }
+                    change_follower(id, &mut change);
                 }
             }
             Self::Drop(target) | Self::DropReply(target) => target.to.iter_mut().for_each(change),
@@ -301,6 +320,15 @@ impl FaultKind {
             Self::Duplicate { target, .. } | Self::Delay { target, .. } => Some(target),
             _ => None,
         }
+    }
+}
+
+/// Changes a follower as the node that it is.
+fn change_follower(id: &mut FollowerId, change: &mut impl FnMut(&mut NodeRef)) {
+    let mut node = NodeRef::from(*id);
+    change(&mut node);
+    if let NodeRef::Node(NodeId::Follower(changed)) = node {
+        *id = changed;
     }
 }
 
@@ -359,6 +387,17 @@ impl Fault {
             && let Some(node) = keeps.iter().find(|node| !matches!(node, NodeId::Client(_)))
         {
             return Err(format!("replace.keeps: {node} is no client; clients are called c1, c2, …"));
+        }
+        if let FaultKind::Members(members) = &self.kind {
+            if members.is_empty() {
+                return Err("members = []: a leader needs at least one".into());
+            }
+            for (place, member) in members.iter().enumerate() {
+                let before = &members[..place];
+                if before.iter().any(|other| other.follower == member.follower || other.name() == member.name()) {
+                    return Err(format!("members: {member} is a member twice, by its node or by its name"));
+                }
+            }
         }
         if let FaultKind::Partition(links) | FaultKind::Heal(links) = &self.kind {
             if links.from.is_empty() || links.to.is_empty() {

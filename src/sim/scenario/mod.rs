@@ -49,6 +49,8 @@ pub struct Scenario {
 pub struct ClusterSpec {
     /// The number of followers.
     pub followers: usize,
+    /// How many followers run besides, numbered after those, that are no members until a fault makes them some.
+    pub spares: usize,
     /// How many of them must confirm a write.
     pub write_quorum: usize,
     /// The shortest and the longest emulated delay of a replication message, in milliseconds.
@@ -67,10 +69,18 @@ pub struct ClusterSpec {
     pub rules: RulesSpec,
 }
 
+impl ClusterSpec {
+    /// How many followers there are, members or not.
+    pub fn all_followers(&self) -> usize {
+        self.followers + self.spares
+    }
+}
+
 impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
             followers: 5,
+            spares: 0,
             write_quorum: 3,
             delay_ms: [0, 1000],
             repl_timeout_ms: 5000,
@@ -241,10 +251,24 @@ impl Scenario {
     /// [`ScenarioError::Impossible`].
     pub fn check(&self) -> Result<(), ScenarioError> {
         let impossible = |what: String| Err(ScenarioError::Impossible(what));
-        let ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, link_ms, tick_ms, .. } =
-            &self.cluster;
+        let ClusterSpec {
+            followers,
+            spares,
+            write_quorum,
+            delay_ms: [min, max],
+            repl_timeout_ms,
+            link_ms,
+            tick_ms,
+            ..
+        } = &self.cluster;
         if !(1..=128).contains(followers) {
             return impossible(format!("cluster.followers = {followers}: must be 1 to 128"));
+        }
+        if *spares > 128 - followers {
+            return impossible(format!(
+                "cluster.spares = {spares}: must be 0 to {}, so that there are at most 128 followers",
+                128 - followers
+            ));
         }
         if !(1..=*followers).contains(write_quorum) {
             return impossible(format!(
@@ -266,12 +290,12 @@ impl Scenario {
                 return impossible(format!("cluster.{name} = 0: must be at least 1"));
             }
         }
-        self.workload.check(*followers).map_err(ScenarioError::Impossible)?;
+        self.workload.check(self.cluster.all_followers()).map_err(ScenarioError::Impossible)?;
         for (place, fault) in self.faults.iter().enumerate() {
             self.check_fault(fault)
                 .map_err(|what| ScenarioError::Impossible(format!("fault {}: {what}", place + 1)))?;
         }
-        order::check(&self.faults).map_err(ScenarioError::Impossible)
+        order::check(&self.cluster, &self.faults).map_err(ScenarioError::Impossible)
     }
 
     /// What cannot be of a fault by itself.
@@ -280,13 +304,13 @@ impl Scenario {
         let unknown = nodes.iter().find(|node| match node {
             // Which of these there are depends on the faults before.
             NodeRef::Leader | NodeRef::Former | NodeRef::Node(NodeId::Server(_)) => false,
-            NodeRef::Node(NodeId::Follower(id)) => id.index() >= self.cluster.followers,
+            NodeRef::Node(NodeId::Follower(id)) => id.index() >= self.cluster.all_followers(),
             NodeRef::Node(NodeId::Client(_) | NodeId::Network) => true,
         });
         if let Some(node) = unknown {
             return Err(format!("there is no node {node}"));
         }
-        let followers = self.cluster.followers;
+        let followers = self.cluster.all_followers();
         if let FaultKind::Quorum(quorum) = fault.kind
             && !(1..=followers).contains(&quorum)
         {

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Fault, FaultKind, Links};
+use super::{ClusterSpec, Fault, FaultKind, Links};
 use crate::base::{NodeId, NodeRef};
 
 /// Checks that what ends has begun, in the order in which faults happen: the end of nothing is a slip of the pen, and a
 /// scenario that has one does not do what its author believes.
-pub(super) fn check(faults: &[Fault]) -> Result<(), String> {
-    let mut happening = Happening::default();
+pub(super) fn check(cluster: &ClusterSpec, faults: &[Fault]) -> Result<(), String> {
+    let mut happening = Happening::new(cluster);
     let mut in_order: Vec<(usize, &Fault)> = faults.iter().enumerate().collect();
     in_order.sort_by_key(|(_, fault)| fault.at_ms);
     for (place, fault) in in_order {
@@ -17,8 +17,8 @@ pub(super) fn check(faults: &[Fault]) -> Result<(), String> {
 }
 
 /// Takes out what cannot be where it stands: what is down cannot crash, and what has not begun cannot end.
-pub(in crate::sim) fn retain_possible(faults: &mut Vec<Fault>) {
-    let mut happening = Happening::default();
+pub(in crate::sim) fn retain_possible(cluster: &ClusterSpec, faults: &mut Vec<Fault>) {
+    let mut happening = Happening::new(cluster);
     faults.sort_by_key(|fault| fault.at_ms);
     faults.retain(|fault| happening.follow(&fault.kind).is_ok());
 }
@@ -46,13 +46,9 @@ struct Happening {
     cut: Counts<(NodeId, NodeId)>,
     /// How many nodes that can lead have been started.
     servers: u8,
-}
-
-impl Default for Happening {
-    fn default() -> Self {
-        let (down, paused) = Default::default();
-        Self { down, held: Counts::new(), paused, cut: Counts::new(), servers: 1 }
-    }
+    /// How many members the next leader has, and how many of them must confirm a write.
+    members: usize,
+    quorum: usize,
 }
 
 /// How often something has begun and not ended.
@@ -66,6 +62,29 @@ fn end<T: Ord>(counts: &mut Counts<T>, what: &T) -> bool {
 }
 
 impl Happening {
+    fn new(cluster: &ClusterSpec) -> Self {
+        Self {
+            down: BTreeSet::new(),
+            held: Counts::new(),
+            paused: BTreeSet::new(),
+            cut: Counts::new(),
+            servers: 1,
+            members: cluster.followers,
+            quorum: cluster.write_quorum,
+        }
+    }
+
+    /// Refuses to start a leader that cannot have its configuration.
+    fn require_quorum(&self, what: &str) -> Result<(), String> {
+        let Self { members, quorum, .. } = self;
+        if quorum <= members {
+            return Ok(());
+        }
+        Err(format!(
+            "{what}: the quorum is {quorum} by then, and there are {members} members; change the quorum before it"
+        ))
+    }
+
     /// The node that is addressed so at this point.
     fn resolve(&self, node: NodeRef) -> Result<NodeId, String> {
         let present = NodeId::Server(self.servers - 1);
@@ -99,6 +118,7 @@ impl Happening {
                         "replace: there are {MOST_SERVERS} nodes that can lead already, the most there can be"
                     ));
                 }
+                self.require_quorum("replace")?;
                 self.servers += 1;
                 Ok(())
             }
@@ -117,7 +137,7 @@ impl Happening {
                 if !self.down.remove(&node) {
                     return Err(format!("restart: {name} is not down; only a node that has crashed can be restarted"));
                 }
-                Ok(())
+                if node.can_lead() { self.require_quorum("restart") } else { Ok(()) }
             }
             FaultKind::Release(name) => {
                 let node = self.resolve(*name)?;
@@ -162,8 +182,17 @@ impl Happening {
             | FaultKind::Delay { .. }
             | FaultKind::Disconnect { .. }
             | FaultKind::Clock { .. }
-            | FaultKind::Quorum(_)
+            | FaultKind::AcceptLoss(_)
+            | FaultKind::LoseKey { .. }
             | FaultKind::Misdirect { .. } => Ok(()),
+            FaultKind::Quorum(quorum) => {
+                self.quorum = *quorum;
+                Ok(())
+            }
+            FaultKind::Members(members) => {
+                self.members = members.len();
+                Ok(())
+            }
         }
     }
 

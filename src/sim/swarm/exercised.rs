@@ -35,8 +35,14 @@ pub enum Exercised {
     Replace,
     /// A follower's name led to another one.
     Misdirect,
-    /// The leader was given another quorum.
+    /// The leader was given another quorum, or other members.
     Quorum,
+    /// The leader was given other members.
+    Members,
+    /// An operator accepted a loss.
+    AcceptLoss,
+    /// A follower lost what it stored for a key.
+    LoseKey,
     /// A write reached a follower after a later one.
     Reorder,
     /// A message was sent again.
@@ -59,7 +65,7 @@ pub enum Exercised {
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -75,6 +81,9 @@ impl Exercised {
         Self::Replace,
         Self::Misdirect,
         Self::Quorum,
+        Self::Members,
+        Self::AcceptLoss,
+        Self::LoseKey,
         Self::Reorder,
         Self::Resend,
         Self::Recover,
@@ -98,6 +107,8 @@ impl Exercised {
             self,
             Self::Restart
                 | Self::Quorum
+                | Self::Members
+                | Self::AcceptLoss
                 | Self::Reorder
                 | Self::Resend
                 | Self::Recover
@@ -115,7 +126,9 @@ impl Exercised {
     pub fn is_possible(self, generator: &Generator) -> bool {
         let rules = generator.rules.rules();
         match self {
-            Self::Crash | Self::Restart | Self::Quorum => generator.crashes,
+            Self::Crash | Self::Restart | Self::Quorum | Self::Members => generator.crashes,
+            Self::AcceptLoss => generator.crashes && rules.recover_on_start,
+            Self::LoseKey => generator.engine == Engine::Core && rules.compare_stores,
             Self::Pause | Self::Clock | Self::Misdirect => generator.engine == Engine::Core,
             Self::Replace => generator.crashes && generator.engine == Engine::Core,
             Self::Install if Self::Misdirect.is_possible(generator) => rules.recover_on_start,
@@ -148,7 +161,8 @@ impl Exercised {
             FaultKind::Replace { .. } => Self::Replace,
             FaultKind::Misdirect { .. } => Self::Misdirect,
             FaultKind::Restart(_) | FaultKind::Release(_) | FaultKind::Heal(_) | FaultKind::Resume(_) => return None,
-            FaultKind::Quorum(_) => return None,
+            FaultKind::Quorum(_) | FaultKind::Members(_) | FaultKind::AcceptLoss(_) => return None,
+            FaultKind::LoseKey { .. } => Self::LoseKey,
         })
     }
 
@@ -157,6 +171,8 @@ impl Exercised {
         let one = match &record.event {
             Event::Crash => Self::Crash,
             Event::Restart => Self::Restart,
+            Event::LoseKey { .. } => Self::LoseKey,
+            Event::Require { members, .. } if !members.is_empty() => Self::Members,
             Event::StepDown { .. } => Self::StepDown,
             Event::Install { .. } if record.at > Micros(0) => Self::Install,
             Event::Recovered { anew, .. } if record.at > Micros(0) => {
@@ -175,6 +191,7 @@ impl Exercised {
                 Disturbance::Replace => Self::Replace,
                 Disturbance::Misdirect => Self::Misdirect,
                 Disturbance::Configure => Self::Quorum,
+                Disturbance::AcceptLoss => Self::AcceptLoss,
                 _ => return Kinds::default(),
             },
             Event::Send { message, delay, lost, copy } => {
@@ -195,7 +212,7 @@ impl Exercised {
 
 /// Some of them, each once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Kinds(u32);
+pub(super) struct Kinds(u64);
 
 impl Kinds {
     pub(super) fn insert(&mut self, kind: Exercised) {
@@ -242,6 +259,9 @@ impl fmt::Display for Exercised {
             Self::Replace => "replace",
             Self::Misdirect => "misdirect",
             Self::Quorum => "quorum",
+            Self::Members => "members",
+            Self::AcceptLoss => "accept_loss",
+            Self::LoseKey => "lose_key",
             Self::Reorder => "reorder",
             Self::Resend => "resend",
             Self::Recover => "recover",

@@ -69,7 +69,8 @@ impl World {
 
     fn is_converged(&self) -> bool {
         let expected = self.leaders[self.present()].state.store();
-        self.followers.iter().all(|follower| follower.state.store().shows_the_same_as(expected))
+        let members = self.leaders[self.present()].members();
+        members.iter().all(|id| self.followers[id.index()].state.store().shows_the_same_as(expected))
     }
 }
 

@@ -7,7 +7,7 @@ use super::network::{Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
 use crate::base::trace::Event as Happened;
-use crate::base::{Epoch, FollowerId, NodeId};
+use crate::base::{Epoch, FollowerId, Key, NodeId};
 use crate::sim::engine::story;
 use crate::sim::scenario::{FaultKind, Links};
 
@@ -85,6 +85,17 @@ impl World {
                 self.record_fault(story::quorum(Self::name_of(machine), quorum));
                 self.leaders[machine].set_quorum(quorum);
             }
+            FaultKind::Members(members) => {
+                let machine = self.present();
+                self.record_fault(story::members(Self::name_of(machine), &members));
+                self.leaders[machine].set_members(members);
+            }
+            FaultKind::AcceptLoss(node) => {
+                if let Some(node) = self.resolve(node) {
+                    self.accept_loss(node);
+                }
+            }
+            FaultKind::LoseKey { follower, key } => self.lose_key(follower, &key),
             // What acts on messages or on a client's call is not a fault of nodes or links.
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } => {}
             FaultKind::Delay { .. } | FaultKind::Disconnect { .. } => {}
@@ -186,11 +197,32 @@ impl World {
         self.begin_life(machine);
     }
 
+    /// An operator accepts at a leader that what only missing followers know is lost. One that is down hears nothing.
+    fn accept_loss(&mut self, node: NodeId) {
+        self.record_fault(story::accept_loss(node));
+        let Some(machine) = self.machine_of(node).filter(|machine| self.leaders[*machine].up) else { return };
+        let now = self.leaders[machine].shown_at(self.now);
+        self.leaders[machine].state.accept_loss(now);
+        self.act(machine);
+        self.leaders[machine].arrange_wake_up();
+    }
+
+    /// A follower loses what it stores for a key.
+    fn lose_key(&mut self, follower: FollowerId, key: &Key) {
+        let host = &mut self.followers[follower.index()];
+        if host.up
+            && let Some(stamp) = host.state.lose(key)
+        {
+            let (life, key) = (host.life, key.clone());
+            self.trace.push(self.now, follower.into(), life, Happened::LoseKey { key, stamp });
+        }
+    }
+
     /// A leader is there, and begins.
     fn begin_life(&mut self, machine: Machine) {
         self.record_of_leader(machine, Happened::Restart);
-        if let Some(write_quorum) = self.leaders[machine].other_quorum() {
-            self.record_of_leader(machine, Happened::Require { write_quorum });
+        if let Some((write_quorum, members)) = self.leaders[machine].other_configuration() {
+            self.record_of_leader(machine, Happened::Require { write_quorum, members });
         }
         self.act(machine);
         self.leaders[machine].arrange_wake_up();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::exchange::{Connection, ExchangeId};
 use super::queue::{At, CallId, Event};
 use crate::base::trace::{LostPart, WriteId};
-use crate::base::{Epoch, FollowerId, FollowerSet, Seed};
+use crate::base::{Epoch, FollowerId, FollowerSet, Member, Seed};
 use crate::core::{
     BatchLimit, Configuration, ConnectBackoff, Leader, LeaderConfig, LeaderId, Limits, Message, Outbox, Parcel, ReadId,
 };
@@ -164,8 +164,12 @@ impl Waiting {
 #[derive(Debug, Clone)]
 struct Blueprint {
     config: LeaderConfig,
-    /// The quorum of its first life.
-    first_quorum: usize,
+    /// The members, as the configuration has them.
+    members: Vec<Member>,
+    /// The quorum and the members of its first life.
+    first: (usize, Vec<Member>),
+    /// How many followers there are, members or not.
+    hosts: usize,
     netem: NetemConfig,
     faults: Arc<[MessageFault]>,
     healed: Arc<AtomicBool>,
@@ -175,6 +179,7 @@ impl LeaderHost {
     pub(super) fn new(cluster: &ClusterSpec, seed: Seed, faults: Arc<[MessageFault]>) -> Self {
         let &ClusterSpec { followers, write_quorum, delay_ms: [min, max], repl_timeout_ms, window, part_keys, .. } =
             cluster;
+        let members: Vec<Member> = FollowerId::first(followers).map(Member::from).collect();
         let config = LeaderConfig {
             id: LeaderId(0),
             first_epoch: Epoch::FIRST,
@@ -186,7 +191,8 @@ impl LeaderHost {
             rules: cluster.rules.rules(),
         };
         let netem = NetemConfig { min_delay: Duration::from_millis(min), max_delay: Duration::from_millis(max) };
-        Self::of(Blueprint { config, first_quorum: write_quorum, netem, faults, healed: Arc::default() })
+        let (first, hosts) = ((write_quorum, members.clone()), cluster.all_followers());
+        Self::of(Blueprint { config, members, first, hosts, netem, faults, healed: Arc::default() })
     }
 
     fn of(blueprint: Blueprint) -> Self {
@@ -216,8 +222,8 @@ impl LeaderHost {
     /// A cluster that is up has asked its followers something, and keeps the connections.
     pub(super) fn connect(&mut self) {
         if self.blueprint.config.rules.recover_on_start {
-            for (host, lane) in FollowerId::first(self.lanes.len()).zip(&mut self.lanes) {
-                lane.give_back(Some(Connection { host, life: 0 }));
+            for host in self.blueprint.config.followers.iter() {
+                self.lanes[host.index()].give_back(Some(Connection { host, life: 0 }));
             }
         }
     }
@@ -259,10 +265,26 @@ impl LeaderHost {
         self.blueprint.config.configuration.write_quorum = write_quorum;
     }
 
-    /// How many must, if that is not what it was in the beginning.
-    pub(super) fn other_quorum(&self) -> Option<usize> {
-        let quorum = self.blueprint.config.configuration.write_quorum;
-        (quorum != self.blueprint.first_quorum).then_some(quorum)
+    /// The followers that it replicates to from its next start on, which are those of the present one if nothing changed.
+    pub(super) fn members(&self) -> FollowerSet {
+        self.blueprint.config.followers
+    }
+
+    /// From its next start on it replicates to these members.
+    pub(super) fn set_members(&mut self, mut members: Vec<Member>) {
+        members.sort_by_key(|member| member.follower);
+        let config = &mut self.blueprint.config;
+        config.followers = members.iter().map(|member| member.follower).collect();
+        config.configuration.members = members.iter().map(Member::name).collect();
+        self.blueprint.members = members;
+    }
+
+    /// Its quorum, and its members if they are others, if that is not what it was in the beginning.
+    pub(super) fn other_configuration(&self) -> Option<(usize, Vec<Member>)> {
+        let Blueprint { config, members, first, .. } = &self.blueprint;
+        let (quorum, is_same) = (config.configuration.write_quorum, *members == first.1);
+        let members = if is_same { Vec::new() } else { members.clone() };
+        (quorum != first.0 || !is_same).then_some((quorum, members))
     }
 
     /// No fault of messages strikes from now on, in no life.
@@ -351,7 +373,7 @@ impl Blueprint {
     }
 
     fn lanes(&self) -> Vec<Lane> {
-        self.config.configuration.members.iter().map(|_| Lane::default()).collect()
+        (0..self.hosts).map(|_| Lane::default()).collect()
     }
 }
 

@@ -73,11 +73,12 @@ impl World {
             delay: (micros(min), micros(max)),
             link: micros(latency_ms),
             window,
+            spares: cluster.spares,
         };
         trace.push(0, NodeId::Network, 0, described);
         let mut leader = LeaderHost::new(cluster, seed, story::message_faults(scenario));
         let mut hosts: Vec<FollowerHost> =
-            FollowerId::first(followers).map(|id| FollowerHost::new(id, cluster.rules.rules())).collect();
+            FollowerId::first(cluster.all_followers()).map(|id| FollowerHost::new(id, cluster.rules.rules())).collect();
         assemble(
             &mut leader.state,
             |id, question, events| hosts[id.index()].state.ask(question, events),
@@ -94,11 +95,11 @@ impl World {
             now: 0,
             queue: Queue::default(),
             trace,
-            network: Network::new(followers, latency_ms * 1000),
+            network: Network::new(cluster.all_followers(), latency_ms * 1000),
             leaders: vec![leader],
             loyal: BTreeMap::new(),
             followers: hosts,
-            names: FollowerId::first(followers).collect(),
+            names: FollowerId::first(cluster.all_followers()).collect(),
             exchanges: Exchanges::default(),
             busy_clients: clients.len(),
             clients,

@@ -2,10 +2,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::base::NodeId;
+use crate::base::{FollowerId, NodeId};
 
 /// What can be done to a simulation only from outside of it, between two ticks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Action {
     /// Kills a node; its memory is lost, and its peers see their connections end.
     Crash(NodeId),
@@ -15,6 +15,8 @@ pub(super) enum Action {
     HealMessages,
     /// From its next start on the leader has this quorum.
     SetQuorum(usize),
+    /// From its next start on the leader has these members.
+    SetMembers(Vec<FollowerId>),
     /// Makes a link take this long, one way.
     SetLatency(NodeId, NodeId, Duration),
 }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::stage::{Stage, StageClient};
 use super::world::{Healing, World};
 use crate::base::wire::Dump;
-use crate::base::{NodeId, NodeRef, Seed};
+use crate::base::{FollowerId, NodeId, NodeRef, Seed};
 use crate::client::NotConverged;
 use crate::sim::engine::{Played, SimError, story};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, Scenario};
@@ -30,9 +30,11 @@ pub(in crate::sim::engine) fn play(
         window,
         part_keys,
         rules,
+        spares,
     } = &scenario.cluster;
     let world = World::new(seed)
         .followers(*followers)
+        .spares(*spares)
         .write_quorum(*write_quorum)
         .delay_ms(*min, *max)
         .repl_timeout_ms(*repl_timeout_ms)
@@ -65,6 +67,10 @@ pub(in crate::sim::engine) fn refuse_what_turmoil_cannot(scenario: &Scenario) ->
             FaultKind::Clock { .. } => "turmoil's hosts share one clock",
             FaultKind::Replace { .. } => "here the leader is one host, which cannot run twice",
             FaultKind::Misdirect { .. } => "a name of turmoil's leads to one host for ever",
+            FaultKind::LoseKey { .. } => "what a node stores cannot be reached from outside of it",
+            FaultKind::Members(ref members) if members.iter().any(|member| member.alias.is_some()) => {
+                "a host of turmoil's has one name"
+            }
             _ => continue,
         };
         let name = fault.kind.name();
@@ -107,7 +113,7 @@ async fn play_out(scenario: &Scenario, seed: u64, stage: &Stage) -> Result<End, 
         heal(scenario, stage, clients).await;
     }
     // Not converging is a finding, not a reason to throw the run away: the states below will show it.
-    match stage.cluster().settle(story::settle_deadline(scenario)).await {
+    match stage.replicas().settle(story::settle_deadline(scenario)).await {
         Ok(_) | Err(NotConverged::Different { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -159,6 +165,15 @@ async fn strike(stage: &Stage, faults: Vec<Fault>) {
             FaultKind::Partition(links) => story::directed(&links).for_each(|(from, to)| stage.cut(from, to)),
             FaultKind::Heal(links) => story::directed(&links).for_each(|(from, to)| stage.mend(from, to)),
             FaultKind::Quorum(quorum) => stage.set_quorum(quorum),
+            FaultKind::Members(members) => {
+                let members: Vec<FollowerId> = members.iter().map(|member| member.follower).collect();
+                stage.set_members(&members);
+            }
+            FaultKind::AcceptLoss(_) => {
+                // What happens next does not wait for the answer.
+                let stage = stage.clone();
+                tokio::task::spawn_local(async move { stage.accept_loss().await });
+            }
             FaultKind::Slow { node, to, latency_ms } => {
                 let latency = Duration::from_millis(latency_ms);
                 let (node, to) = (node.with_one_leader(), to.map(NodeRef::with_one_leader));
@@ -168,7 +183,7 @@ async fn strike(stage: &Stage, faults: Vec<Fault>) {
             }
             // Refused before the run, acts on operations, or acts on messages.
             FaultKind::Pause(_) | FaultKind::Resume(_) | FaultKind::Clock { .. } | FaultKind::Replace { .. } => {}
-            FaultKind::Misdirect { .. } => {}
+            FaultKind::Misdirect { .. } | FaultKind::LoseKey { .. } => {}
             FaultKind::Disconnect { .. } => {}
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } | FaultKind::Delay { .. } => {}
         }

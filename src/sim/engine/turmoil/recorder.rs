@@ -3,8 +3,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::base::NodeId;
 use crate::base::trace::{Event, Micros, Observer, Record, Trace};
+use crate::base::{FollowerId, NodeId};
 
 /// Collects what happens anywhere in a simulation, in the order in which it happens. A simulation runs in one thread,
 /// so that order is the order of the calls.
@@ -55,7 +55,17 @@ impl Recorder {
 
     /// The observer of one life of a node.
     pub(super) fn observer(&self, node: NodeId, incarnation: u64) -> Arc<dyn Observer> {
-        Arc::new(OfNode { node, incarnation, recorder: self.clone() })
+        Arc::new(OfNode { node, incarnation, recorder: self.clone(), members: None })
+    }
+
+    /// The observer of one incarnation of a leader, which numbers these followers from 0.
+    pub(super) fn observer_of_leader(
+        &self,
+        node: NodeId,
+        incarnation: u64,
+        members: Vec<FollowerId>,
+    ) -> Arc<dyn Observer> {
+        Arc::new(OfNode { node, incarnation, recorder: self.clone(), members: Some(members) })
     }
 
     /// Records something that happens inside the simulation to what has no observer of its own.
@@ -92,10 +102,15 @@ struct OfNode {
     node: NodeId,
     incarnation: u64,
     recorder: Recorder,
+    /// Of a leader: its followers, in the order in which it numbers them.
+    members: Option<Vec<FollowerId>>,
 }
 
 impl Observer for OfNode {
-    fn record(&self, event: Event) {
+    fn record(&self, mut event: Event) {
+        if let Some(members) = &self.members {
+            event.renumber(|place| members.get(place.index()).copied().unwrap_or(place));
+        }
         self.recorder.record_of(self.node, self.incarnation, event);
     }
 }

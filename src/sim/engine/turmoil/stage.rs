@@ -10,7 +10,7 @@ use super::recorder::Recorder;
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
-use crate::base::{Key, NodeId, NodeRef, ReadMode, RequestName, Value};
+use crate::base::{FollowerId, Key, Member, NodeId, NodeRef, ReadMode, RequestName, Value};
 use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient};
 use crate::net::Turmoil;
 use crate::sim::engine::story;
@@ -27,6 +27,7 @@ const TRIES: usize = 100;
 #[derive(Clone)]
 pub struct Stage {
     cluster: Cluster<Turmoil>,
+    members: Arc<Mutex<Vec<FollowerId>>>,
     recorder: Recorder,
     control: Control,
     links: Links,
@@ -34,8 +35,21 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(cluster: Cluster<Turmoil>, recorder: Recorder, control: Control) -> Self {
-        Self { cluster, recorder, control, links: Links::default(), clients: Arc::default() }
+    pub(super) fn new(
+        cluster: Cluster<Turmoil>,
+        members: Vec<FollowerId>,
+        recorder: Recorder,
+        control: Control,
+    ) -> Self {
+        let members = Arc::new(Mutex::new(members));
+        Self { cluster, members, recorder, control, links: Links::default(), clients: Arc::default() }
+    }
+
+    /// The leader and its members of the next start, which are those of the present one if nothing changed.
+    pub(super) fn replicas(&self) -> Cluster<Turmoil> {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let followers = members.into_iter().map(|id| self.cluster.address(id).clone()).collect();
+        Cluster::new(self.cluster.client().clone(), self.cluster.address(NodeRef::Leader).clone(), followers)
     }
 
     /// The cluster, to be read and written without being recorded.
@@ -74,6 +88,21 @@ impl Stage {
     pub fn set_quorum(&self, write_quorum: usize) {
         self.recorder.record(NodeId::Network, story::quorum(NodeId::FIRST_SERVER, write_quorum));
         self.control.want(Action::SetQuorum(write_quorum));
+    }
+
+    /// From its next start on the leader replicates to these followers.
+    pub fn set_members(&self, members: &[FollowerId]) {
+        let named: Vec<Member> = members.iter().copied().map(Member::from).collect();
+        self.recorder.record(NodeId::Network, story::members(NodeId::FIRST_SERVER, &named));
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members.to_vec();
+        self.control.want(Action::SetMembers(members.to_vec()));
+    }
+
+    /// An operator accepts at the leader that what only missing followers know is lost. A leader that is down, or waits for
+    /// nothing of the kind, is left as it is.
+    pub async fn accept_loss(&self) {
+        self.record(story::accept_loss(NodeId::FIRST_SERVER));
+        drop(self.cluster.client().accept_loss(self.cluster.address(NodeRef::Leader), None).await);
     }
 
     /// Starts a node again, empty, at the end of this tick.

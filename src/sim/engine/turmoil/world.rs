@@ -1,8 +1,9 @@
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{future, panic, thread};
 
@@ -10,7 +11,7 @@ use super::control::{Action, Control};
 use super::recorder::Recorder;
 use super::stage::Stage;
 use crate::base::trace::{Event, Trace};
-use crate::base::{Epoch, FollowerId, FollowerSet, NodeId, Seed};
+use crate::base::{Epoch, FollowerId, FollowerSet, Member, NodeId, Seed};
 use crate::client::{Client, Cluster};
 use crate::core::{Incarnation, Limits, Rules};
 use crate::net::{HostPort, MessageFault, MessageFaults, NetemConfig, Turmoil};
@@ -42,6 +43,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct World {
     seed: Seed,
     followers: usize,
+    spares: usize,
     write_quorum: usize,
     netem: NetemConfig,
     repl_timeout: Duration,
@@ -76,6 +78,7 @@ impl World {
         Self {
             seed: Seed::new(seed),
             followers: 5,
+            spares: 0,
             write_quorum: 3,
             netem: NetemConfig { min_delay: Duration::ZERO, max_delay: Duration::from_secs(1) },
             repl_timeout: Duration::from_secs(5),
@@ -92,6 +95,12 @@ impl World {
     #[must_use]
     pub fn followers(self, followers: usize) -> Self {
         Self { followers, ..self }
+    }
+
+    /// How many followers run besides, numbered after those, that are no members in the beginning.
+    #[must_use]
+    pub fn spares(self, spares: usize) -> Self {
+        Self { spares, ..self }
     }
 
     /// How many followers must confirm a write.
@@ -204,10 +213,11 @@ impl World {
     }
 
     fn check(&self) -> Result<(), SimError> {
-        let Self { followers, write_quorum, netem, .. } = self;
+        let Self { followers, spares, write_quorum, netem, .. } = self;
         let impossible = |what| Err(SimError::Impossible(what));
-        if *followers > FollowerSet::CAPACITY {
-            return impossible(format!("{followers} followers; at most {} are possible", FollowerSet::CAPACITY));
+        let all = followers.saturating_add(*spares);
+        if all > FollowerSet::CAPACITY {
+            return impossible(format!("{all} followers; at most {} are possible", FollowerSet::CAPACITY));
         }
         if write_quorum > followers {
             return impossible(format!("a quorum of {write_quorum} cannot be met by {followers} followers"));
@@ -238,7 +248,9 @@ impl World {
             .rng_seed(self.seed.fork("turmoil").get())
             .build();
         recorder.record_at(Duration::ZERO, NodeId::Network, 0, self.described());
-        let followers: Vec<HostPort> = FollowerId::first(self.followers).map(|id| host_port(id.into())).collect();
+        let all: Vec<HostPort> =
+            FollowerId::first(self.followers + self.spares).map(|id| host_port(id.into())).collect();
+        let followers = all[..self.followers].to_vec();
         let leader = LeaderRole {
             followers: followers.clone(),
             write_quorum: self.write_quorum,
@@ -246,17 +258,18 @@ impl World {
             repl_timeout: self.repl_timeout,
             advertise: Some(host_port(NodeId::FIRST_SERVER)),
         };
-        let mut levers = Levers::default();
+        let members = Arc::new(Mutex::new(FollowerId::first(self.followers).collect()));
+        let mut levers = Levers { members, ..Levers::default() };
         levers.quorum.0.store(self.write_quorum, Ordering::Relaxed);
         levers.quorum.1 = self.write_quorum;
         self.host(&mut sim, recorder, &mut levers, NodeId::FIRST_SERVER, &Role::Leader(leader));
-        for id in FollowerId::first(self.followers) {
+        for id in FollowerId::first(self.followers + self.spares) {
             self.host(&mut sim, recorder, &mut levers, id.into(), &Role::Follower);
         }
         let client_deadline = story::client_deadline(self.repl_timeout, self.link_latency.max(self.tick));
-        let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::FIRST_SERVER), followers);
+        let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::FIRST_SERVER), all);
         let control = Control::default();
-        let stage = Stage::new(cluster, recorder.clone(), control.clone());
+        let stage = Stage::new(cluster, FollowerId::first(self.followers).collect(), recorder.clone(), control.clone());
         let latency = self.link_latency.max(self.tick);
         let (sender, receiver) = std::sync::mpsc::channel();
         sim.client("client", async move {
@@ -275,7 +288,7 @@ impl World {
 
     /// The cluster, as the trace begins with it.
     fn described(&self) -> Event {
-        let Self { followers, write_quorum, repl_timeout, netem, link_latency, tick, limits, .. } = *self;
+        let Self { followers, spares, write_quorum, repl_timeout, netem, link_latency, tick, limits, .. } = *self;
         Event::Cluster {
             followers,
             write_quorum,
@@ -284,6 +297,7 @@ impl World {
             // A tick longer than the latency rounds it up.
             link: link_latency.max(tick).into(),
             window: limits.window,
+            spares,
         }
     }
 
@@ -296,9 +310,13 @@ impl World {
         let started = Arc::new(AtomicU64::new(0));
         levers.lives.insert(node, Arc::clone(&started));
         let quorum = Arc::clone(&levers.quorum.0);
+        let members = Arc::clone(&levers.members);
         sim.host(node.to_string(), move || {
             let life = started.fetch_add(1, Ordering::Relaxed);
-            let observer = Some(recorder.observer(node, life));
+            let observer = match config.role {
+                Role::Leader(_) => recorder.observer_of_leader(node, life, members_now(&members)),
+                Role::Follower => recorder.observer(node, life),
+            };
             let incarnation = match node {
                 NodeId::Follower(id) => Incarnation::nth(id, life).0,
                 _ => life,
@@ -307,12 +325,13 @@ impl World {
             let mut config = config.clone();
             if let Role::Leader(role) = &mut config.role {
                 role.write_quorum = quorum.load(Ordering::Relaxed);
+                role.followers = members_now(&members).iter().map(|id| host_port((*id).into())).collect();
             }
             async move {
                 let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
                 let message_faults = MessageFaults { faults, since, beginning, healed };
                 let first_epoch = Epoch::new(life + 1);
-                let config = Config { incarnation, first_epoch, message_faults, observer, ..config };
+                let config = Config { incarnation, first_epoch, message_faults, observer: Some(observer), ..config };
                 Ok(node::run(Turmoil, config, future::pending()).await?)
             }
         });
@@ -342,6 +361,14 @@ struct Levers {
     messages_healed: Arc<AtomicBool>,
     /// The quorum of the leader's next start, and that of its first.
     quorum: (Arc<AtomicUsize>, usize),
+    /// The members of the leader's next start.
+    members: Arc<Mutex<Vec<FollowerId>>>,
+    /// Whether they were changed.
+    members_changed: Cell<bool>,
+}
+
+fn members_now(members: &Mutex<Vec<FollowerId>>) -> Vec<FollowerId> {
+    members.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 fn act(sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &Levers, action: Action) {
@@ -355,14 +382,22 @@ fn act(sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &Levers, action:
         Action::Restart(node) if !sim.is_host_running(node.to_string()) => {
             recorder.record_at(at, node, started(node), Event::Restart);
             let (quorum, first) = (levers.quorum.0.load(Ordering::Relaxed), levers.quorum.1);
-            if node == NodeId::FIRST_SERVER && quorum != first {
-                recorder.record_at(at, node, started(node), Event::Require { write_quorum: quorum });
+            let changed = levers.members_changed.get();
+            if node.can_lead() && (quorum != first || changed) {
+                let members = if changed { members_now(&levers.members) } else { Vec::new() };
+                let members = members.into_iter().map(Member::from).collect();
+                recorder.record_at(at, node, started(node), Event::Require { write_quorum: quorum, members });
             }
             sim.bounce(node.to_string());
         }
         // To crash what is down, or to start what is up, changes nothing.
         Action::Crash(_) | Action::Restart(_) => {}
         Action::SetQuorum(quorum) => levers.quorum.0.store(quorum, Ordering::Relaxed),
+        Action::SetMembers(mut members) => {
+            members.sort_unstable();
+            levers.members_changed.set(true);
+            *levers.members.lock().unwrap_or_else(PoisonError::into_inner) = members;
+        }
         Action::HealMessages => levers.messages_healed.store(true, Ordering::Relaxed),
         Action::SetLatency(a, b, latency) => sim.set_link_latency(a.to_string(), b.to_string(), latency),
     }

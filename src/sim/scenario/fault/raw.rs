@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Fault, FaultKind, Links, OperationName, Target, all, is_all};
-use crate::base::{FollowerId, NodeId, NodeRef};
+use crate::base::{FollowerId, Key, Member, NodeId, NodeRef};
 
 /// A fault as it stands in a file: exactly one of the kinds is set.
 #[derive(Default, Serialize, Deserialize)]
@@ -47,6 +47,12 @@ pub(super) struct RawFault {
     quorum: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     misdirect: Option<RawMisdirect>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<Member>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept_loss: Option<NodeRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lose_key: Option<RawLoseKey>,
 }
 
 fn is_zero(ms: &u64) -> bool {
@@ -113,6 +119,13 @@ struct RawMisdirect {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with follower and key")]
+struct RawLoseKey {
+    follower: FollowerId,
+    key: Key,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with the clients that it keeps, if there are any")]
 struct RawReplace {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -147,6 +160,9 @@ impl TryFrom<RawFault> for Fault {
             raw.clock.map(|RawClock { node, rate_per_mille }| FaultKind::Clock { node, rate_per_mille }),
             raw.replace.map(|RawReplace { keeps }| FaultKind::Replace { keeps }),
             raw.quorum.map(FaultKind::Quorum),
+            raw.members.map(FaultKind::Members),
+            raw.accept_loss.map(FaultKind::AcceptLoss),
+            raw.lose_key.map(|RawLoseKey { follower, key }| FaultKind::LoseKey { follower, key }),
             raw.misdirect.map(|RawMisdirect { follower, to }| FaultKind::Misdirect { follower, to }),
         ];
         let mut kinds = kinds.into_iter().flatten();
@@ -184,6 +200,9 @@ impl From<Fault> for RawFault {
             FaultKind::Clock { node, rate_per_mille } => raw.clock = Some(RawClock { node, rate_per_mille }),
             FaultKind::Replace { keeps } => raw.replace = Some(RawReplace { keeps }),
             FaultKind::Quorum(quorum) => raw.quorum = Some(quorum),
+            FaultKind::Members(members) => raw.members = Some(members),
+            FaultKind::AcceptLoss(node) => raw.accept_loss = Some(node),
+            FaultKind::LoseKey { follower, key } => raw.lose_key = Some(RawLoseKey { follower, key }),
             FaultKind::Misdirect { follower, to } => raw.misdirect = Some(RawMisdirect { follower, to }),
         }
         raw
