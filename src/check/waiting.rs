@@ -15,22 +15,27 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
     let leader = Leaders::after(run.records).present();
     // One that was started later has to recover, if leaders recover at all.
     let (mut serves, mut recovers) = (leader == NodeId::FIRST_SERVER, false);
-    let mut remember = vec![true; facts.all_followers()];
-    // The configuration of the present leader's last start, and those under which any leader has served.
+    let mut remember: Vec<bool> = (0..facts.all_followers()).map(|place| place < facts.followers).collect();
+    // The incarnation of the present leader's last start, and those under whose configuration a follower was brought up to
+    // date: they may have served.
     let (mut present, mut served) = (0, BTreeSet::from([0]));
+    let mut promised = vec![0; facts.all_followers()];
     for Record { node, event, incarnation, .. } in run.records {
         match (node, event) {
             (node, Event::Serve { .. }) => {
                 recovers = true;
                 serves |= *node == leader;
-                served.insert(*incarnation);
             }
+            (NodeId::Follower(FollowerId(id)), Event::Promise { leader, .. }) => promised[usize::from(*id)] = *leader,
             (node, Event::Crash | Event::Restart | Event::StepDown { .. }) if *node == leader => {
                 serves = false;
                 present = *incarnation;
             }
             (NodeId::Follower(FollowerId(id)), Event::Crash) => remember[usize::from(*id)] = false,
-            (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => remember[usize::from(*id)] = true,
+            (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => {
+                remember[usize::from(*id)] = true;
+                served.insert(promised[usize::from(*id)]);
+            }
             _ => {}
         }
     }

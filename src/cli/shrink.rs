@@ -94,7 +94,7 @@ fn print(shrunk: &Shrunk, text: &str, seconds: f64) {
     let events = shrunk.events();
     say(format_args!("{}: {events_before} events shrunk to {events}, {tries} tries, {seconds:.1} s\n", scenario.name));
     say(text);
-    if let Some(diagram) = Diagram::new(&run.trace, scenario.cluster.followers) {
+    if let Some(diagram) = Diagram::new(&run.trace, scenario.cluster.all_followers()) {
         say(diagram);
     }
     for verdict in violated(shrunk) {

@@ -148,7 +148,7 @@ fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64, engine: Engine) 
 }
 
 fn print(run: &ScenarioRun, is_race: bool) {
-    match Diagram::new(&run.trace, run.scenario.cluster.followers) {
+    match Diagram::new(&run.trace, run.scenario.cluster.all_followers()) {
         Some(diagram) => say(format_args!("{diagram}")),
         None if !is_race => say(format_args!("Not drawn: {}\n", Diagram::LIMITS)),
         None => {}

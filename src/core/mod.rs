@@ -21,6 +21,8 @@ mod table;
 #[cfg(test)]
 mod deletion;
 #[cfg(test)]
+mod membership;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod overload;

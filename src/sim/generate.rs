@@ -1,3 +1,5 @@
+mod operators;
+
 use std::collections::BTreeSet;
 
 use super::scenario::{
@@ -6,7 +8,7 @@ use super::scenario::{
 };
 use super::{Engine, Strategy};
 use crate::base::seed::Draw;
-use crate::base::{FollowerId, NodeId, NodeRef, Seed};
+use crate::base::{FollowerId, Key, NodeId, NodeRef, Seed};
 
 /// How long a generated scenario goes on having faults, in milliseconds.
 const SPAN_MS: u64 = 8000;
@@ -53,6 +55,8 @@ impl Generator {
         };
         let cluster = ClusterSpec {
             followers,
+            // Members change in one scenario of four or so; where they do not, spares would only stand by.
+            spares: [0, 0, 1, 2][dice.draw("spares", 0).between(0, 3) as usize],
             write_quorum: dice.draw("quorum", 0).between(1, followers as u64) as usize,
             delay_ms: [0, longest],
             repl_timeout_ms: dice.draw("timeout", 0).between(500, 3000),
@@ -66,7 +70,8 @@ impl Generator {
         let is_for_core_alone = self.engine == Engine::Core && dice.draw("core alone", 0).between(0, 1) == 1;
         let possible = |kind: &Kind| match kind {
             Kind::Crash | Kind::Outage | Kind::Flap | Kind::Quorum => self.crashes,
-            Kind::Pause | Kind::Clock => is_for_core_alone,
+            Kind::Members | Kind::AcceptLoss | Kind::AllButOne | Kind::HandOver => self.crashes,
+            Kind::Pause | Kind::Clock | Kind::LoseKey => is_for_core_alone,
             Kind::Misdirect => is_for_core_alone && followers > 1,
             Kind::Replace => is_for_core_alone && self.crashes,
             _ => true,
@@ -78,7 +83,7 @@ impl Generator {
             }
             let mut of_kind: Vec<Vec<Fault>> = Vec::new();
             for place in 1..=dice.draw(&[1]).between(1, 3) {
-                let fault = kind.generate(dice, place, &cluster, &workload);
+                let fault = kind.generate(dice, place, &cluster, &workload, is_for_core_alone);
                 if !of_kind.iter().any(|other| overlap(other, &fault)) {
                     of_kind.push(fault);
                 }
@@ -93,6 +98,12 @@ impl Generator {
                     faults = before;
                 }
             }
+        }
+        // A key that is lost and a memory that is lost may together be more than a quorum allows for. What repairs the one is
+        // seen best without the other.
+        let loses_memory = |fault: &Fault| matches!(fault.kind, FaultKind::Crash(_) | FaultKind::Replace { .. });
+        if faults.iter().any(loses_memory) {
+            faults.retain(|fault| !matches!(fault.kind, FaultKind::LoseKey { .. }));
         }
         Scenario { name: format!("swarm {seed}"), seed, cluster, workload, faults, expect: None }
     }
@@ -157,10 +168,20 @@ enum Kind {
     Quorum,
     Replace,
     Misdirect,
+    /// Other members.
+    Members,
+    /// A loss that an operator accepts.
+    AcceptLoss,
+    /// All nodes but one follower restart.
+    AllButOne,
+    /// Another quorum, and another start soon after.
+    HandOver,
+    /// A follower loses a key.
+    LoseKey,
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 21] = [
         Self::Crash,
         Self::Hold,
         Self::Partition,
@@ -177,6 +198,11 @@ impl Kind {
         Self::Quorum,
         Self::Replace,
         Self::Misdirect,
+        Self::Members,
+        Self::AcceptLoss,
+        Self::AllButOne,
+        Self::HandOver,
+        Self::LoseKey,
     ];
 
     fn name(self) -> &'static str {
@@ -197,6 +223,11 @@ impl Kind {
             Self::Outage => "outage",
             Self::Flap => "flap",
             Self::Quorum => "quorum",
+            Self::Members => "members",
+            Self::AcceptLoss => "accept_loss",
+            Self::AllButOne => "all_but_one",
+            Self::HandOver => "hand_over",
+            Self::LoseKey => "lose_key",
         }
     }
 
@@ -204,13 +235,21 @@ impl Kind {
     fn rarity(self) -> u64 {
         match self {
             Self::Outage => 9,
-            Self::Flap | Self::Quorum | Self::Misdirect => 3,
+            Self::Flap | Self::Quorum | Self::Misdirect | Self::Members | Self::HandOver | Self::AllButOne => 3,
+            Self::AcceptLoss => 5,
             _ => 1,
         }
     }
 
     /// One fault of this kind, and its end where it has one.
-    fn generate(self, dice: Seed, place: u64, cluster: &ClusterSpec, workload: &Workload) -> Vec<Fault> {
+    fn generate(
+        self,
+        dice: Seed,
+        place: u64,
+        cluster: &ClusterSpec,
+        workload: &Workload,
+        is_for_core_alone: bool,
+    ) -> Vec<Fault> {
         let draw = |purpose: u64| dice.draw(&[place * 100 + purpose]);
         let at_ms = draw(0).between(0, SPAN_MS);
         let end_ms = at_ms + draw(1).between(200, 3000);
@@ -317,6 +356,16 @@ impl Kind {
                     fault(at_ms + draw(6).between(1, 1000), FaultKind::Restart(NodeRef::Leader)),
                 ]
             }
+            Self::Members => operators::members(at_ms, cluster, is_for_core_alone, draw),
+            Self::AcceptLoss => operators::accepted_loss(at_ms, cluster, draw),
+            Self::AllButOne => operators::all_but_one(at_ms, cluster, draw),
+            Self::HandOver => operators::hand_over(at_ms, cluster, draw),
+            Self::LoseKey => {
+                let key = format!("k{}", draw(5).between(1, workload.keys));
+                let key = Key::new(&key).expect("a short name");
+                let follower = FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8);
+                vec![Fault { at_ms, until_ms: None, kind: FaultKind::LoseKey { follower, key } }]
+            }
             Self::Outage => {
                 let followers = || FollowerId::first(cluster.followers).map(NodeRef::from);
                 let nodes = || [NodeRef::Leader].into_iter().chain(followers());
@@ -362,7 +411,7 @@ mod tests {
     fn a_slow_link_is_given_its_usual_latency_back() {
         let (dice, workload) = (Dice { seed: Seed::new(1) }, SAFE.scenario(1).workload);
         let cluster = ClusterSpec { link_ms: 7, ..ClusterSpec::default() };
-        let faults = Kind::Slow.generate(dice.of("slow"), 1, &cluster, &workload);
+        let faults = Kind::Slow.generate(dice.of("slow"), 1, &cluster, &workload, true);
         assert!(matches!(faults[..], [_, Fault { kind: FaultKind::Slow { latency_ms: 7, .. }, .. }]), "{faults:?}");
     }
 
@@ -382,7 +431,10 @@ mod tests {
             times.chunk_by(|a, b| a == b).any(|together| together.len() == 1 + scenario.cluster.followers)
         };
         assert!((0..500).any(|seed| is_outage(&seed)), "there is never an outage");
-        for kind in Kind::ALL.into_iter().filter(|kind| ![Kind::Outage, Kind::Flap].contains(kind)) {
+        for kind in Kind::ALL
+            .into_iter()
+            .filter(|kind| ![Kind::Outage, Kind::Flap, Kind::AllButOne, Kind::HandOver].contains(kind))
+        {
             assert!(mixes.iter().flatten().any(|name| *name == kind.name()), "{kind:?} is never generated");
         }
     }
@@ -401,7 +453,8 @@ mod tests {
                 continue;
             }
             let of_crashes = |fault: &Fault| {
-                matches!(fault.kind, FaultKind::Crash(_) | FaultKind::Restart(_) | FaultKind::Quorum(_))
+                use FaultKind::{AcceptLoss, Crash, Members, Quorum, Restart};
+                matches!(fault.kind, Crash(_) | Restart(_) | Quorum(_) | Members(_) | AcceptLoss(_))
             };
             let without = without.scenario(seed);
             // A node that crashes again and again may be slow meanwhile.
@@ -422,7 +475,9 @@ mod tests {
             let is = |kind: &str| for_core.faults.iter().any(|fault| fault.kind.name() == kind);
             paused += usize::from(is("pause"));
             wrong += usize::from(is("clock"));
-            let of_core = |fault: &Fault| ["pause", "resume", "clock", "misdirect"].contains(&fault.kind.name());
+            let of_core = |fault: &Fault| {
+                ["pause", "resume", "clock", "misdirect", "lose_key", "members"].contains(&fault.kind.name())
+            };
             both += usize::from(!is_replaced(&for_core) && !for_core.faults.iter().any(of_core));
             for_core.faults.retain(|fault| !of_core(fault));
             if !is_replaced(&for_core) {

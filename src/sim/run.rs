@@ -52,7 +52,7 @@ impl ScenarioRun {
 
     /// How many writes of the story reached each follower after a newer one, in the order of the followers.
     pub fn stale_arrivals(&self) -> Vec<usize> {
-        let mut stale = vec![0; self.scenario.cluster.followers];
+        let mut stale = vec![0; self.scenario.cluster.all_followers()];
         for record in self.trace.story() {
             if let (NodeId::Follower(id), Event::Reject { .. }) = (record.node, &record.event) {
                 stale[id.index()] += 1;

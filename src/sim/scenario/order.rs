@@ -74,15 +74,16 @@ impl Happening {
         }
     }
 
-    /// Refuses to start a leader that cannot have its configuration.
-    fn require_quorum(&self, what: &str) -> Result<(), String> {
-        let Self { members, quorum, .. } = self;
-        if quorum <= members {
-            return Ok(());
+    /// Sets what the next leader has, unless so many members cannot confirm a write.
+    fn configure(&mut self, members: usize, quorum: usize) -> Result<(), String> {
+        if quorum > members {
+            return Err(format!(
+                "by then the quorum is {quorum}, and there are {members} members; lower the quorum before a member is removed, \
+                 and raise it after one is added"
+            ));
         }
-        Err(format!(
-            "{what}: the quorum is {quorum} by then, and there are {members} members; change the quorum before it"
-        ))
+        (self.members, self.quorum) = (members, quorum);
+        Ok(())
     }
 
     /// The node that is addressed so at this point.
@@ -118,7 +119,6 @@ impl Happening {
                         "replace: there are {MOST_SERVERS} nodes that can lead already, the most there can be"
                     ));
                 }
-                self.require_quorum("replace")?;
                 self.servers += 1;
                 Ok(())
             }
@@ -137,7 +137,7 @@ impl Happening {
                 if !self.down.remove(&node) {
                     return Err(format!("restart: {name} is not down; only a node that has crashed can be restarted"));
                 }
-                if node.can_lead() { self.require_quorum("restart") } else { Ok(()) }
+                Ok(())
             }
             FaultKind::Release(name) => {
                 let node = self.resolve(*name)?;
@@ -185,14 +185,8 @@ impl Happening {
             | FaultKind::AcceptLoss(_)
             | FaultKind::LoseKey { .. }
             | FaultKind::Misdirect { .. } => Ok(()),
-            FaultKind::Quorum(quorum) => {
-                self.quorum = *quorum;
-                Ok(())
-            }
-            FaultKind::Members(members) => {
-                self.members = members.len();
-                Ok(())
-            }
+            FaultKind::Quorum(quorum) => self.configure(self.members, *quorum),
+            FaultKind::Members(members) => self.configure(members.len(), self.quorum),
         }
     }
 

@@ -10,8 +10,8 @@ use crate::sim::spell::USUAL_DELAY_MS;
 
 impl<F: FnMut(u64, usize)> Search<F> {
     pub(super) fn smaller_cluster(&mut self) {
-        for follower in (0..self.best.cluster.followers).rev() {
-            if self.best.cluster.followers > 1 {
+        for follower in (0..self.best.cluster.all_followers()).rev() {
+            if self.best.cluster.followers > 1 || follower >= self.best.cluster.followers {
                 self.adopt(without_follower(&self.best, FollowerId(follower as u8)));
             }
         }
@@ -76,19 +76,26 @@ impl<F: FnMut(u64, usize)> Search<F> {
 /// The scenario without a follower, nor what concerns it alone. The numbers of those after it go down by one.
 fn without_follower(scenario: &Scenario, gone: FollowerId) -> Scenario {
     let mut left = scenario.clone();
-    left.cluster.followers -= 1;
+    let is_spare = gone.index() >= left.cluster.followers;
+    *(if is_spare { &mut left.cluster.spares } else { &mut left.cluster.followers }) -= 1;
     left.cluster.write_quorum = left.cluster.write_quorum.min(left.cluster.followers);
     let gone_node = NodeRef::from(gone);
     left.workload
         .explicit
         .retain(|operation| !matches!(operation.kind, PlannedKind::Get { from, .. } if from == gone_node));
-    left.faults
-        .retain(|fault| !names(fault, gone_node) || matches!(fault.kind, FaultKind::Partition(_) | FaultKind::Heal(_)));
+    left.faults.retain(|fault| {
+        let names_others = matches!(fault.kind, FaultKind::Partition(_) | FaultKind::Heal(_) | FaultKind::Members(_));
+        !names(fault, gone_node) || names_others
+    });
     left.faults.retain_mut(|fault| match &mut fault.kind {
         FaultKind::Partition(links) | FaultKind::Heal(links) => {
             links.from.retain(|node| *node != gone_node);
             links.to.retain(|node| *node != gone_node);
             !links.from.is_empty() && !links.to.is_empty()
+        }
+        FaultKind::Members(members) => {
+            members.retain(|member| member.follower != gone);
+            !members.is_empty()
         }
         _ => true,
     });

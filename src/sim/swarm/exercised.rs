@@ -96,9 +96,9 @@ impl Exercised {
     ];
 
     /// From how many seeds on it cannot be chance that it never happened. A snapshot is interrupted in one run of a
-    /// hundred; of everything else the rarest is in every twelfth.
+    /// hundred, a key is lost in one of thirty; of everything else the rarest is in every twelfth.
     pub fn enough_seeds(self) -> u64 {
-        if self == Self::Interrupt { 500 } else { 100 }
+        if matches!(self, Self::Interrupt | Self::LoseKey) { 500 } else { 100 }
     }
 
     /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
