@@ -130,6 +130,8 @@ class Processes(Cluster):
         super().__init__(port, settings)
         self.binary = binary
         self.running = {}
+        # The followers that the leader has; the others run all the same.
+        self.members = self.followers
 
     def __str__(self):
         return "six processes"
@@ -150,7 +152,7 @@ class Processes(Cluster):
         if node is self.leader:
             settings["ROLE"] = "leader"
             settings["ADVERTISE"] = f"localhost:{node.port}"
-            settings["FOLLOWERS"] = ",".join(f"127.0.0.1:{follower.port}" for follower in self.followers)
+            settings["FOLLOWERS"] = ",".join(self.names_of(self.members))
         command = [self.binary, "serve"]
         # A leader says on its standard error that followers do not answer, which is what the tests bring about.
         log = {"RUST_LOG": os.environ.get("RUST_LOG", "error")}
@@ -175,6 +177,13 @@ class Processes(Cluster):
         expect_same(self.end(self.leader), 0, "the exit status of the leader")
         self.start(self.leader)
         self.wait_until_healthy()
+
+    def lead(self, members, quorum):
+        """Starts the leader again with these followers and this quorum. Does not wait until it serves."""
+        self.members = members
+        self.settings = {**self.settings, "WRITE_QUORUM": str(quorum)}
+        expect_same(self.end(self.leader), 0, "the exit status of the leader")
+        self.start(self.leader)
 
     def kill(self, node):
         """The node is gone without a word, and with it what it held in memory."""

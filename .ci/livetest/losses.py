@@ -40,7 +40,7 @@ def check_calls(binary, calls):
     return done.returncode, done.stdout + done.stderr
 
 
-@suite.check("the first write ever, its leader and whoever has it are killed: nothing remembers anything, and the check says so")
+@suite.check("the first write, its leader and the followers that have it are killed: the others remember that there was a leader, so it waits for accept-loss")
 def first_write(cluster, binary):
     key = "losses/first"
     answer = cluster.leader.set(key, "kept?")
@@ -52,7 +52,15 @@ def first_write(cluster, binary):
         cluster.kill(follower)
     for node in [cluster.leader, *gone]:
         cluster.bring_back(node)
-    # No operator is asked: as far as anybody can know, this is a first start.
+    # No follower that is left stores a key, and yet this is no first start.
+    eventually(expect_first_write_is_missed, cluster, gone)
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        expect_first_write_is_missed(cluster, gone)
+        time.sleep(0.1)
+    refused = cluster.leader.set(key, "again")
+    expect_same(refused.status, 503, "status of a set meanwhile")
+    semisync(cluster, binary, "admin", "accept-loss", f"127.0.0.1:{cluster.leader.port}", addressed=False)
     cluster.wait_until_ready(*cluster.nodes)
     found = cluster.leader.get(key)
     expect_same(found.status, 404, "status of the acknowledged key")
@@ -61,6 +69,14 @@ def first_write(cluster, binary):
     expect_same(status, 1, f"the exit status of `semisync check` ({output})")
     expect_judged(output, "linearizability", "VIOLATED")
     return f"{len(gone)} of 5 followers had it"
+
+
+def expect_first_write_is_missed(cluster, gone):
+    """The leader does not serve, and names the followers that have restarted."""
+    answer = cluster.leader.request("GET", "/ready")
+    expect_same(answer.status, 503, "the leader's readiness")
+    _, _, forgetful = answer.json["detail"].partition("; restarted, and may have lost their memory: ")
+    expect_same(sorted(forgetful.split(", ")), sorted(cluster.names_of(gone)), f"whom it names in {answer.json['detail']!r}")
 
 
 @suite.check("the leader and two followers killed under load: it waits and says for whom, until an operator accepts the loss; the check finds it")

@@ -223,6 +223,12 @@ impl Leader {
         })
     }
 
+    /// The number of first deliveries without an answer, and of keys whose newest write a follower has missed.
+    pub fn backlog(&self, of: FollowerId) -> (usize, usize) {
+        let peer = &self.peers[of];
+        (peer.unanswered, peer.resender.len())
+    }
+
     /// Up to which version everything that is not stored here was deleted; none if nothing ever was.
     pub fn floor(&self) -> Option<Version> {
         self.floor

@@ -182,6 +182,11 @@ impl Leader {
         !self.config.rules.recover_on_start || peer.link.is_current()
     }
 
+    /// Whether a follower is one of the leader's members.
+    pub fn replicates_to(&self, id: FollowerId) -> bool {
+        self.config.followers.contains(id)
+    }
+
     /// Which life of a follower has promised the leader's epoch, and whether it remembers, as far as the leader knows.
     pub fn knows(&self, id: FollowerId) -> Option<Identity> {
         let promised = self.peers[id].link.promised.as_ref()?;

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::{Action, Fate, Parcel};
 use super::model::Exhaustive;
-use super::scope::Operation;
+use super::scope::{Operation, Scope};
 use super::state::{Progress, State};
 use crate::base::{FollowerId, NodeId, NodeRef};
 use crate::check::Property;
@@ -122,7 +122,7 @@ impl Timeline {
                 Action::Resend(to) => armed.get(to).map_or(now, |armed| armed + PAUSE),
                 _ => now,
             };
-            timeline.follow(&state, *action, now, &mut connected);
+            timeline.follow(&model.scope, &state, *action, now, &mut connected);
             match action {
                 Action::Invoke(operation) => {
                     accepted.insert(*operation, now);
@@ -149,7 +149,7 @@ impl Timeline {
     }
 
     /// Notes what happens to messages and nodes.
-    fn follow(&mut self, state: &State, action: Action, now: u64, connected: &mut BTreeSet<FollowerId>) {
+    fn follow(&mut self, scope: &Scope, state: &State, action: Action, now: u64, connected: &mut BTreeSet<FollowerId>) {
         if let Some(parcel) = parcel_of(action) {
             let passage = self.flights.entry(parcel).or_default();
             match action {
@@ -180,9 +180,25 @@ impl Timeline {
                     }
                 }
             }
-            Action::Restart(node) => self.node_faults.push(fault(now, FaultKind::Restart(NodeRef::by_role(node)))),
+            Action::Restart(node) => {
+                if node.can_lead() {
+                    self.configure(scope, state.life, now);
+                }
+                self.node_faults.push(fault(now, FaultKind::Restart(NodeRef::by_role(node))));
+            }
             _ => {}
         }
+    }
+
+    /// Gives the leader what its next start is configured with, if that is something else.
+    fn configure(&mut self, scope: &Scope, life: u8, now: u64) {
+        let (before, next) = (scope.configuration_of(life), scope.configuration_of(life + 1));
+        // A quorum must be possible at each step.
+        let lower = next.quorum < before.quorum;
+        let quorum = (next.quorum != before.quorum).then_some(FaultKind::Quorum(next.quorum));
+        let members = (next.members != before.members).then(|| FaultKind::Members(next.members.clone()));
+        let kinds = if lower { [quorum, members] } else { [members, quorum] };
+        self.node_faults.extend(kinds.into_iter().flatten().map(|kind| fault(now, kind)));
     }
 
     /// What must be done to a message so that it fares as it did.

@@ -251,7 +251,8 @@ impl Step<'_> {
         }
         let store = |memory: &Memory| memory.follower.store().shows_the_same_as(leader.store());
         let different = |id: &FollowerId| !self.state.site(*id).memory.as_ref().is_some_and(store);
-        if let Some(id) = FollowerId::first(self.state.sites.len()).find(different) {
+        let members = &self.scope.configuration_of(self.state.life).members;
+        if let Some(id) = members.iter().map(|member| member.follower).find(different) {
             self.accuse(Property::Convergence, |step| {
                 format!("{id} and the leader differ for ever: {}", step.differ(id))
             });
@@ -268,10 +269,16 @@ impl Step<'_> {
 
     /// The leader waits for what will not come. It may, if more followers have lost their memory than the quorum allows for.
     fn judge_waiting(&mut self) {
-        let remember = self.state.followers().filter(|(_, site)| site.memory.as_ref().is_some_and(Memory::remembers));
-        let configuration = |life| Configuration::of(self.state.sites.len(), self.scope.quorum_of(life));
-        let needed = (0..=self.state.life).map(|life| configuration(life).recovery_quorum()).max().unwrap_or(0);
-        if remember.count() >= needed {
+        let remembers = |id: FollowerId| self.state.site(id).memory.as_ref().is_some_and(Memory::remembers);
+        let present = &self.scope.configuration_of(self.state.life).members;
+        // Of the members of each configuration under which a leader has been, so many of the present ones must remember.
+        let enough = |life: u8| {
+            let of_then = self.scope.configuration_of(life);
+            let remembering = present.iter().filter(|member| of_then.members.contains(member));
+            let remembering = remembering.filter(|member| remembers(member.follower)).count();
+            remembering >= Configuration::of(of_then.members.len(), of_then.quorum).recovery_quorum()
+        };
+        if (0..=self.state.life).all(enough) {
             self.accuse(Property::Liveness, |_| "the leader never serves, though enough followers remember".into());
         }
     }
@@ -417,7 +424,8 @@ impl Step<'_> {
         }
         let Some(leader) = &self.state.leader else { return FollowerSet::default() };
         let is_unknown = |id: &FollowerId| {
-            let known = leader.knows(*id).map(|identity| identity.incarnation);
+            let known = leader.replicates_to(*id).then(|| leader.knows(*id)).flatten();
+            let known = known.map(|identity| identity.incarnation);
             lost(*id).is_some_and(|memory| known == Some(memory.follower.identity().incarnation))
         };
         set(FollowerId::first(self.state.sites.len()).filter(is_unknown))

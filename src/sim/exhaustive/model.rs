@@ -154,7 +154,7 @@ impl State {
         let stands = memory.follower.promised() == mine;
         let differs = !memory.follower.store().shows_the_same_as(leader.store());
         // Stores are compared where nothing else is left to do.
-        let is_quiet = || leader.status().nth(to.index()).is_some_and(|it| it.unanswered == 0 && it.missed == 0);
+        let is_quiet = || leader.backlog(to) == (0, 0);
         if differs && leader.rules().resend_missed && is_quiet() {
             return true;
         }

@@ -116,7 +116,11 @@ impl Future<'_> {
     fn is_mourned(&self, id: FollowerId, site: &Site) -> bool {
         let Some(lost) = &site.lost else { return true };
         let lost = lost.follower.identity().incarnation;
-        let is_known = self.leader.and_then(|leader| leader.knows(id)).is_some_and(|known| known.incarnation == lost);
+        let is_known = self
+            .leader
+            .filter(|leader| leader.replicates_to(id))
+            .and_then(|leader| leader.knows(id))
+            .is_some_and(|known| known.incarnation == lost);
         let mut answers = site.interview.iter().filter_map(|interview| interview.answer.as_ref());
         self.scope.rules().recover_on_start && !is_known && !answers.any(|answer| answer.incarnation == lost)
     }

@@ -1,7 +1,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::base::{Epoch, FollowerSet, Key, NodeId, NodeRef, Seed, Value};
+use crate::base::{Epoch, FollowerId, FollowerSet, Key, Member, NodeId, NodeRef, Seed, Value};
 use crate::check::Property;
 use crate::core::{Configuration, Leader, LeaderConfig, LeaderId, Limits, Rules};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target};
@@ -38,6 +38,8 @@ pub struct Scope {
     pub(super) clients: Vec<Range<usize>>,
     /// What the operations are about.
     pub(super) keys: Vec<Key>,
+    /// What the leader is configured with at its first start, at its second, and so on; the last stays.
+    pub(super) configurations: Vec<Configured>,
     pub(super) faults: Vec<Budgeted>,
     pub(super) reduction: Reduction,
 }
@@ -52,6 +54,13 @@ pub(super) enum Reduction {
     Alike,
     /// Besides, questions arrive at once, and answers, where it makes no difference when they do.
     Prompt,
+}
+
+/// What a leader is configured with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Configured {
+    pub(super) members: Vec<Member>,
+    pub(super) quorum: usize,
 }
 
 /// What a client does.
@@ -103,8 +112,8 @@ pub struct ScopeError(String);
 
 /// What a scope can have.
 const ALLOWED: &str = "a scope has operations that are written down, and of faults drop, drop_reply, duplicate, delay (the \
-     deadline may pass while the message is on its way) and crash, each of which may strike once, at any time, and quorum, which \
-     the next life of the leader has; restart says nothing, for a node that is down may be started at any time";
+     deadline may pass while the message is on its way) and crash, each of which may strike once, at any time, and quorum and members, \
+     which the next start of the leader has; restart says nothing, for a node that is down may be started at any time";
 
 impl Scope {
     /// Reads a scope from a scenario. Its times mean nothing: everything may happen at any time.
@@ -122,7 +131,7 @@ impl Scope {
         if let Some(name) = workload.explicit.iter().find_map(|operation| operation.request) {
             return refuse(format!("request = \"{name}\": retries have no place in a scope"));
         }
-        let (followers, operations) = (scenario.cluster.followers, workload.explicit.len());
+        let (followers, operations) = (scenario.cluster.all_followers(), workload.explicit.len());
         for (what, number, most) in [
             ("followers", followers, MOST_FOLLOWERS),
             ("operations", operations, MOST_OPERATIONS),
@@ -136,6 +145,7 @@ impl Scope {
             operations: Vec::new(),
             clients: Vec::new(),
             keys: Vec::new(),
+            configurations: Vec::new(),
             faults: Vec::new(),
             reduction: Reduction::Prompt,
             scenario,
@@ -147,6 +157,7 @@ impl Scope {
             }
         }
         scope.read_operations();
+        scope.read_configurations();
         Ok(scope)
     }
 
@@ -188,15 +199,32 @@ impl Scope {
             && !one.clone().chain(other.clone()).any(|place| is_target(&place))
     }
 
-    /// How many followers must confirm what this of the leader's lives accepts: the quorums that the faults name come one after
-    /// another.
+    /// How many followers must confirm what this incarnation of the leader accepts.
     pub(super) fn quorum_of(&self, life: u8) -> usize {
-        let named = self.scenario.faults.iter().filter_map(|fault| match fault.kind {
-            FaultKind::Quorum(quorum) => Some(quorum),
-            _ => None,
-        });
-        let quorums: Vec<usize> = [self.scenario.cluster.write_quorum].into_iter().chain(named).collect();
-        quorums[usize::from(life).min(quorums.len() - 1)]
+        self.configuration_of(life).quorum
+    }
+
+    /// What this incarnation of the leader is configured with: the changes that the faults name come one after another.
+    pub(super) fn configuration_of(&self, life: u8) -> &Configured {
+        &self.configurations[usize::from(life).min(self.configurations.len() - 1)]
+    }
+
+    fn read_configurations(&mut self) {
+        let ClusterSpec { followers, write_quorum, .. } = self.scenario.cluster;
+        let members = FollowerId::first(followers).map(Member::from).collect();
+        let mut configured = Configured { members, quorum: write_quorum };
+        self.configurations = vec![configured.clone()];
+        for fault in &self.scenario.faults {
+            match &fault.kind {
+                FaultKind::Quorum(quorum) => configured.quorum = *quorum,
+                FaultKind::Members(members) => {
+                    configured.members.clone_from(members);
+                    configured.members.sort_by_key(|member| member.follower);
+                }
+                _ => continue,
+            }
+            self.configurations.push(configured.clone());
+        }
     }
 
     /// Which decisions of the protocol are in force.
@@ -206,12 +234,14 @@ impl Scope {
 
     /// A leader that begins this of its lives.
     pub(super) fn leader(&self, life: u8) -> Leader {
-        let ClusterSpec { followers, window, part_keys, .. } = self.scenario.cluster;
+        let ClusterSpec { window, part_keys, .. } = self.scenario.cluster;
+        let Configured { members, quorum } = self.configuration_of(life);
+        let names = members.iter().map(Member::name).collect();
         Leader::new(LeaderConfig {
             id: LeaderId(life.into()),
             first_epoch: Epoch::new(u64::from(life) + 1),
-            configuration: Configuration::of(followers, self.quorum_of(life)),
-            followers: FollowerSet::first(followers),
+            configuration: Configuration { members: names, write_quorum: *quorum },
+            followers: members.iter().map(|member| member.follower).collect(),
             // Its timers go off whenever the search lets them.
             repl_timeout: Duration::from_secs(1),
             limits: Limits { window, part_keys, ..Limits::default() },
@@ -246,8 +276,10 @@ impl Scope {
         fault_is_left: impl Fn(usize) -> bool,
     ) -> FollowerSet {
         let recovers = self.rules().recover_on_start;
-        if !self.is_reduced() {
-            return FollowerSet::first(self.scenario.cluster.followers);
+        // Where members change, each is told by the configurations that it is in.
+        let changes = self.configurations.iter().any(|other| other.members != self.configurations[0].members);
+        if !self.is_reduced() || changes {
+            return FollowerSet::first(self.scenario.cluster.all_followers());
         }
         let of_operations = self.operations.iter().enumerate().map(|(place, operation)| match operation.kind {
             PlannedKind::Get { from, .. } if operation_is_left(place) => Some(from.with_one_leader()),
@@ -273,7 +305,7 @@ impl Scope {
 fn budgeted(fault: &Fault) -> Result<Option<Budgeted>, String> {
     let (kind, target) = match &fault.kind {
         FaultKind::Crash(node) => return Ok(Some(Budgeted::Crash(node.with_one_leader()))),
-        FaultKind::Restart(_) | FaultKind::Quorum(_) => return Ok(None),
+        FaultKind::Restart(_) | FaultKind::Quorum(_) | FaultKind::Members(_) => return Ok(None),
         FaultKind::Drop(target) => (MessageFault::Drop, target),
         FaultKind::DropReply(target) => (MessageFault::DropReply, target),
         FaultKind::Duplicate { target, .. } => (MessageFault::Duplicate, target),

@@ -190,7 +190,7 @@ impl State {
             Site { name, memory, lost: None, flights, life: 0, interview: None, strays }
         };
         let mut leader = scope.leader(0);
-        let mut sites: Vec<Site> = FollowerId::first(scope.scenario.cluster.followers).map(site).collect();
+        let mut sites: Vec<Site> = FollowerId::first(scope.scenario.cluster.all_followers()).map(site).collect();
         assemble(
             &mut leader,
             |id, ask, events| sites[id.index()].memory.as_mut().expect("all are up").follower.ask(ask, events),
@@ -261,6 +261,7 @@ impl Site {
     /// Feeds a hasher with everything that decides what comes of it, together with what the leader keeps for it.
     pub(super) fn hash_behaviour<H: Hasher>(&self, id: FollowerId, leader: Option<&Leader>, state: &mut H) {
         let Self { name, memory, lost, flights, life, interview, strays } = self;
+        let leader = leader.filter(|leader| leader.replicates_to(id));
         let answer = interview.as_ref().and_then(|interview| interview.answer.as_ref());
         interview.is_some().hash(state);
         if let Some(interview) = interview {
