@@ -17,7 +17,10 @@ pub fn files() -> Vec<PathBuf> {
 
 /// Whether turmoil has no means for what happens in a scenario.
 pub fn is_for_core_alone(scenario: &Scenario) -> bool {
-    scenario.faults.iter().any(|fault| ["pause", "clock", "replace", "misdirect", "lose_key"].contains(&fault.kind.name()))
+    scenario
+        .faults
+        .iter()
+        .any(|fault| ["pause", "clock", "replace", "misdirect", "lose_key"].contains(&fault.kind.name()))
 }
 
 /// Played by whole nodes, where they can.

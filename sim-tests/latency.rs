@@ -18,7 +18,7 @@ fn the_mean_latency_follows_the_order_statistic() {
         let law = run.law().expect("there is a range of delays");
         let latencies = run.latencies();
         assert_eq!(latencies.len(), 200);
-        let (mean, tolerance) = (mean(latencies) - baseline, law.mean_tolerance(200));
+        let (mean, tolerance) = (mean(latencies) - baseline, law.mean_tolerance(200, Level::OF_ONE_RUN));
         assert!((mean - law.mean()).abs() < tolerance, "quorum {quorum}: {mean} s, not {} ± {tolerance} s", law.mean());
     }
 }

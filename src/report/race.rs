@@ -6,7 +6,7 @@ use super::table;
 use crate::base::wire::Dump;
 use crate::base::{FollowerId, Key, NodeId};
 use crate::check::convergence::Difference;
-use crate::check::latency_law::LatencyLaw;
+use crate::check::latency_law::{LatencyLaw, Level};
 
 /// The most keys that get a column of their own, and the most differences that are listed.
 const MOST_KEYS: usize = 12;
@@ -111,7 +111,7 @@ impl RaceReport<'_> {
         writeln!(f, "\nWrite latency at the leader, from acceptance to acknowledgement, of {} writes", sorted.len())?;
         f.write_str(&table::plain(header, rows))?;
         if let Some(law) = self.law {
-            let tolerance = law.mean_tolerance(sorted.len());
+            let tolerance = law.mean_tolerance(sorted.len(), Level::OF_ONE_RUN);
             writeln!(
                 f,
                 " The law's mean is ± {} for 99.9 % of such runs; links and batches add a few ms to it.",

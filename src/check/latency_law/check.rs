@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::LatencyLaw;
+use super::{LatencyLaw, Level};
 use crate::base::trace::{Event, Micros, Record};
 use crate::check::evidence::{count, not_applicable};
 use crate::check::prepared::Prepared;
@@ -16,27 +16,35 @@ const FEWEST: usize = 30;
 /// completion, less what they take without any delay.
 ///
 /// 1. Their mean is within [`LatencyLaw::mean_tolerance`] of the law's.
-/// 2. The Kolmogorov–Smirnov distance between their distribution and the law's is below its asymptotic 0.1 % critical
-///    value, 1.949 / √n (Massey, *The Kolmogorov–Smirnov Test for Goodness of Fit*, 1951).
+/// 2. The Kolmogorov–Smirnov distance between their distribution and the law's is below its critical value.
 ///
 /// Without delay a write takes a round trip on a connection that is there: two link latencies, and up to 1 ms for ticks.
 /// On the late side both are lenient by 5 ms for batching and two link latencies for a new connection; on the early side
-/// by the 1 ms that the ticks may not have taken. Exact latencies pass either with a probability of 99.9 %, so this
-/// belongs to seeds that are known, or to counts over many.
+/// by the 1 ms that the ticks may not have taken. Exact latencies pass either test with a probability of 99.9 %; many runs
+/// are judged at a level that fits their number, see [`check_at`].
 ///
 /// It applies to runs without faults and with room for every message, of at least 30 acknowledged writes whose timeout is above every delay.
 pub fn check(run: &Recorded<'_>) -> Verdict {
-    judge(&Prepared::of(run))
+    check_at(run, Level::OF_ONE_RUN)
+}
+
+/// Checks a run at this level of significance for each of the two tests.
+pub fn check_at(run: &Recorded<'_>, level: Level) -> Verdict {
+    judge_at(&Prepared::of(run), level)
 }
 
 pub(in crate::check) fn judge(prepared: &Prepared<'_>) -> Verdict {
+    judge_at(prepared, Level::OF_ONE_RUN)
+}
+
+fn judge_at(prepared: &Prepared<'_>, level: Level) -> Verdict {
     let run = &prepared.run;
     let Some(facts) = run.facts else {
         return not_applicable(Property::LatencyLaw, "a history does not say how messages are delayed; a trace does");
     };
     match sample(prepared, facts) {
         Err(why) => not_applicable(Property::LatencyLaw, why),
-        Ok((law, latencies)) => hold_against(facts, &law, &latencies),
+        Ok((law, latencies)) => hold_against(facts, &law, &latencies, level),
     }
 }
 
@@ -96,11 +104,11 @@ fn of_records<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<f64> {
     latencies
 }
 
-fn hold_against(facts: &Facts, law: &LatencyLaw, latencies: &[f64]) -> Verdict {
+fn hold_against(facts: &Facts, law: &LatencyLaw, latencies: &[f64], level: Level) -> Verdict {
     let n = latencies.len();
     let (late, early) = (allowance(facts).as_secs_f64(), ROUNDING.as_secs_f64());
     let mean = latencies.iter().sum::<f64>() / n as f64;
-    let tolerance = law.mean_tolerance(n);
+    let tolerance = law.mean_tolerance(n, level);
     let mut evidence = Vec::new();
     if mean > law.mean() + tolerance + late || mean < law.mean() - tolerance - early {
         evidence.push(format!(
@@ -112,7 +120,7 @@ fn hold_against(facts: &Facts, law: &LatencyLaw, latencies: &[f64]) -> Verdict {
         ));
     }
     let (distance, at) = distance(law, latencies, late, early);
-    let critical = 1.949 / (n as f64).sqrt();
+    let critical = level.critical_distance(n);
     if distance >= critical {
         evidence.push(format!(
             "the latencies of {n} acknowledged writes are not distributed as the law says: at {} ms above what they take \

@@ -7,11 +7,37 @@
 mod check;
 
 pub(super) use check::judge;
-pub use check::{check, latencies};
+pub use check::{check, check_at, latencies};
 
 use std::time::Duration;
 
-use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF, Normal};
+
+/// A level of significance: the share of the runs of a system that obeys the law which one test of it accuses by chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level(f64);
+
+impl Level {
+    /// 0.1 %, for a run by itself.
+    pub const OF_ONE_RUN: Self = Self(0.001);
+
+    /// The level at which `runs` runs are judged, each by two tests, so that all of them together accuse a system that obeys
+    /// the law with a probability of 0.1 % (Bonferroni's correction; Dunn, *Multiple Comparisons among Means*, 1961).
+    pub fn of_runs(runs: u64) -> Self {
+        Self(Self::OF_ONE_RUN.0 / (2.0 * runs.max(1) as f64))
+    }
+
+    /// The point that a standard normal variable exceeds in absolute value with this probability.
+    fn normal_quantile(self) -> f64 {
+        Normal::standard().inverse_cdf(1.0 - self.0 / 2.0)
+    }
+
+    /// The asymptotic critical value of the Kolmogorov–Smirnov distance of so many samples (Massey, *The Kolmogorov–Smirnov
+    /// Test for Goodness of Fit*, 1951).
+    fn critical_distance(self, samples: usize) -> f64 {
+        (-(self.0 / 2.0).ln() / (2.0 * samples as f64)).sqrt()
+    }
+}
 
 /// The distribution of the latency of a write.
 #[derive(Debug, Clone, Copy)]
@@ -63,12 +89,10 @@ impl LatencyLaw {
         share
     }
 
-    /// How far the mean of `samples` independent writes may lie from [`LatencyLaw::mean`], in seconds: a distance that
-    /// 99.9 % of the runs of a system that obeys the law stay within.
-    pub fn mean_tolerance(&self, samples: usize) -> f64 {
-        /// The normal distribution's two-sided 99.9 % point; the mean of 30 and more samples is close to normal.
-        const Z: f64 = 3.290_526_7;
-        Z * self.standard_deviation() / (samples as f64).sqrt()
+    /// How far the mean of `samples` independent writes may lie from [`LatencyLaw::mean`], in seconds, at this level. The mean
+    /// of 30 and more samples is close to normal.
+    pub fn mean_tolerance(&self, samples: usize, level: Level) -> f64 {
+        level.normal_quantile() * self.standard_deviation() / (samples as f64).sqrt()
     }
 
     /// The share of the followers that do not have a write yet, a time after its acknowledgement, in seconds, if no newer
@@ -114,8 +138,19 @@ mod tests {
             close(law.standard_deviation(), sigma, 0.01);
             close(law.quantile(0.95), p95, 0.1);
             assert!((law.cdf(law.quantile(0.3)) - 0.3).abs() < 1e-6);
-            close(law.mean_tolerance(200), tolerance, 0.1);
+            close(law.mean_tolerance(200, Level::OF_ONE_RUN), tolerance, 0.1);
         }
+    }
+
+    /// The points of the published tables, and what a hundred thousand runs take.
+    #[test]
+    fn a_level_that_fits_many_runs_is_stricter() {
+        let one = Level::OF_ONE_RUN;
+        assert!((one.normal_quantile() - 3.2905).abs() < 1e-3);
+        assert!((one.critical_distance(200) - 1.949 / 200.0_f64.sqrt()).abs() < 1e-3);
+        let many = Level::of_runs(100_000);
+        assert!(many.normal_quantile() > 5.9 && many.critical_distance(200) > 1.6 * one.critical_distance(200));
+        assert_eq!(Level::of_runs(0), Level::of_runs(1));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::staleness;
 use super::statistics::Statistics;
 use crate::base::wire::SetAnswer;
 use crate::base::{Key, NodeRef, Value};
-use crate::check::latency_law::LatencyLaw;
+use crate::check::latency_law::{LatencyLaw, Level};
 use crate::client::{Cluster, Outcome, ReadError};
 use crate::live::outcome;
 use crate::live::settle::{Seen, until_all_hold};
@@ -109,7 +109,7 @@ pub async fn measure<T: Transport>(
     let law = LatencyLaw::new(plan.quorum, followers, plan.delay.0, plan.delay.1);
     let staleness = staleness::measure(cluster, plan, law.as_ref(), progress).await;
     let law = law.map(|law| {
-        let mean_tolerance = law.mean_tolerance(latencies.len().max(1));
+        let mean_tolerance = law.mean_tolerance(latencies.len().max(1), Level::OF_ONE_RUN);
         Law {
             followers,
             min_delay: plan.delay.0.as_secs_f64(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Figure, HEIGHT, WIDTH, latency_distribution, latency_vs_quorum, staleness};
 use crate::base::Seed;
-use crate::check::latency_law::LatencyLaw;
+use crate::check::latency_law::{LatencyLaw, Level};
 use crate::live::analyze::{Consistency, Law, QuorumResult, StalenessPoint};
 
 const BASELINE: f64 = 0.0019;
@@ -48,7 +48,7 @@ fn lawful(quorum: usize, followers: usize, count: usize, delays: (Duration, Dura
         min_delay: delays.0.as_secs_f64(),
         max_delay: delays.1.as_secs_f64(),
         mean: law.mean(),
-        mean_tolerance: law.mean_tolerance(count),
+        mean_tolerance: law.mean_tolerance(count, Level::OF_ONE_RUN),
         median: law.quantile(0.5),
         stdev: law.standard_deviation(),
         p95: law.quantile(0.95),
