@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use semisync::check::latency_law::Level;
 use semisync::sim::{Engine, Race};
 
 /// 200 writes by 10 clients at every quorum: the mean lies within the law's bounds for 99.9 % of such runs. The seeds are
