@@ -17,6 +17,8 @@ mod support;
 mod tidy;
 
 #[cfg(feature = "sim")]
+mod arguments;
+#[cfg(feature = "sim")]
 mod checkers;
 #[cfg(feature = "sim")]
 mod corpus;

@@ -12,10 +12,11 @@ pub use exercise::{Count, Exercise, Missing, Share};
 pub use exercised::Exercised;
 pub use judged::{Judged, JudgedRuns};
 pub use retrial::{Confirmation, Retrial, retry};
-pub use seeds::{SeedRange, Shard};
+pub use seeds::{EmptySeedRange, InvalidShard, SeedRange, Shard};
 
 use std::any::Any;
 use std::io;
+use std::num::NonZeroUsize;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -83,7 +84,7 @@ pub enum StartError {
         /// Which one, counted from 1.
         place: usize,
         /// Of how many.
-        jobs: usize,
+        jobs: NonZeroUsize,
         /// What the system said.
         error: io::Error,
     },
@@ -97,9 +98,10 @@ pub enum StartError {
 pub fn run(
     generator: Generator,
     seeds: impl Iterator<Item = u64> + Send + 'static,
-    jobs: usize,
+    jobs: NonZeroUsize,
     stop: Arc<AtomicBool>,
 ) -> Result<UnboundedReceiver<SeedReport>, StartError> {
+    generator.strategy.check().map_err(SimError::Impossible)?;
     if generator.engine == Engine::Turmoil {
         engine::require_determinism()?;
     }

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,7 +39,7 @@ pub enum Confirmation {
 /// [`StartError`]; nothing has been run then.
 pub fn retry(
     scenarios: Vec<Scenario>,
-    jobs: usize,
+    jobs: NonZeroUsize,
     stop: Arc<AtomicBool>,
 ) -> Result<UnboundedReceiver<(u64, Retrial)>, StartError> {
     engine::require_determinism()?;

@@ -11,7 +11,7 @@ use crate::base::wire::Dump;
 use crate::base::{FollowerId, NodeId, NodeRef, Seed};
 use crate::client::NotConverged;
 use crate::sim::engine::{Played, SimError, story};
-use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, Scenario};
+use crate::sim::scenario::{Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, Scenario};
 
 /// Runs a scenario with this seed in turmoil.
 pub(in crate::sim::engine) fn play(
@@ -20,31 +20,8 @@ pub(in crate::sim::engine) fn play(
     returned: Arc<AtomicUsize>,
 ) -> Result<Played, SimError> {
     refuse_what_turmoil_cannot(scenario)?;
-    let ClusterSpec {
-        followers,
-        write_quorum,
-        delay_ms: [min, max],
-        repl_timeout_ms,
-        link_ms,
-        tick_ms,
-        window,
-        part_keys,
-        rules,
-        spares,
-    } = &scenario.cluster;
-    let world = World::new(seed)
-        .followers(*followers)
-        .spares(*spares)
-        .write_quorum(*write_quorum)
-        .delay_ms(*min, *max)
-        .repl_timeout_ms(*repl_timeout_ms)
-        .link_latency_ms(*link_ms)
-        .tick_ms(*tick_ms)
-        .window(*window)
-        .part_keys(*part_keys)
-        .rules(rules.rules())
-        .message_faults(story::message_faults(scenario))
-        .count_into(returned);
+    let world =
+        World::of(seed, scenario.cluster.clone()).message_faults(story::message_faults(scenario)).count_into(returned);
     let play = scenario.clone();
     let (trace, played) = match world.attempt(async move |stage| play_out(&play, seed, &stage).await) {
         Ok(run) => run.map(|run| (run.trace, run.result.map_err(|error| error.to_string())))?,
