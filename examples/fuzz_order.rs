@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mine = Scenario::from_toml(MINE)?;
     let runner_config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new(runner_config).run(&arbitrary::orders(mine), |scenario| {
-        let run = engine::run(Engine::Core, &scenario, 1, Arc::default())?;
+        let run = engine::run(Engine::Core, &scenario, Arc::default())?;
         prop_assert!(run.violations().count() == 0, "{}", scenario.to_toml());
         Ok(())
     })?;

@@ -189,7 +189,7 @@ fn a_strategy_has_a_depth_from_1_to_10() {
     for depth in [0, 11, u32::MAX] {
         let strategy = Strategy::Pct { depth };
         let refused = format!("pct:{depth}: the depth must be 1 to 10");
-        let error = strategy.schedule(scenario(), 1).expect_err("it was scheduled");
+        let error = strategy.schedule(scenario()).expect_err("it was scheduled");
         assert_eq!(impossible(&error), refused);
         let generator = Generator { rules: RulesSpec::SAFE, crashes: false, engine: Engine::Core, strategy };
         let jobs = std::num::NonZeroUsize::MIN;

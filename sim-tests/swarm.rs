@@ -12,12 +12,12 @@ use semisync::sim::{Engine, Generator, ScenarioRun, Strategy, engine};
 const SAFE: RulesSpec = RulesSpec::Named(RuleSet::Safe);
 
 fn play(scenario: &Scenario) -> ScenarioRun {
-    engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default()).expect("a simulation")
+    engine::run(Engine::Turmoil, scenario, Arc::default()).expect("a simulation")
 }
 
 /// The evidence against a property in the run of a scenario; nothing if it is not violated.
 fn evidence(engine: Engine, scenario: &Scenario, property: Property) -> Vec<String> {
-    let run = engine::run(engine, scenario, scenario.seed, Arc::default()).expect("a simulation");
+    let run = engine::run(engine, scenario, Arc::default()).expect("a simulation");
     let verdict = run.verdicts.into_iter().find(|verdict| verdict.property == property);
     match verdict.map(|verdict| verdict.finding) {
         Some(Finding::Violated(evidence)) => evidence,
@@ -113,7 +113,7 @@ fn the_core_engine_finds_every_missing_rule() {
     for (rules, crashes) in rules.chain([false, true].map(|crashes| (RulesSpec::Named(RuleSet::Lab), crashes))) {
         let generator = Generator { rules, crashes, engine: Engine::Core, strategy: Strategy::Timed };
         let is_violated = |seed: &u64| {
-            let run = engine::run(Engine::Core, &generator.scenario(*seed), *seed, Arc::default());
+            let run = engine::run(Engine::Core, &generator.scenario(*seed), Arc::default());
             run.expect("a simulation").violations().next().is_some()
         };
         assert!((0..3000).any(|seed| is_violated(&seed)), "nothing in 3000 seeds: {generator:?}");

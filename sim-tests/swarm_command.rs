@@ -286,7 +286,7 @@ fn real_nodes_confirm_what_the_core_engine_finds() {
     for path in &saved {
         let text = fs::read_to_string(path).expect("a file");
         let scenario = Scenario::from_toml(&text).expect("a scenario");
-        let turmoil = engine::run(Engine::Turmoil, &scenario, scenario.seed, Arc::default());
+        let turmoil = engine::run(Engine::Turmoil, &scenario, Arc::default());
         assert_eq!(turmoil.is_err(), corpus::is_for_core_alone(&scenario), "{text}");
         let lines = text.lines().take_while(|line| line.starts_with('#'));
         for (line, property) in lines.filter_map(|line| Some((line, line.strip_prefix("# ")?.split_once(':')?.0))) {
@@ -318,8 +318,7 @@ fn what_turmoil_cannot_run_is_of_the_core_engine_only() {
         strategy: Strategy::Timed,
     };
     let fails = |scenario: &Scenario| {
-        engine::run(Engine::Core, scenario, scenario.seed, Arc::default()).expect("a simulation").violations().count()
-            > 0
+        engine::run(Engine::Core, scenario, Arc::default()).expect("a simulation").violations().count() > 0
     };
     let pauses = |scenario: &Scenario| scenario.faults.iter().any(|fault| fault.kind.name() == "pause");
     let seed = (0..500).find(|seed| {

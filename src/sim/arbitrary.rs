@@ -9,7 +9,7 @@
 //!
 //! let mine = Scenario::from_toml("name = \"two writes\"\n[[workload.operation]]\nset = \"x\"\n[[workload.operation]]\nset = \"x\"")?;
 //! TestRunner::default().run(&arbitrary::orders(mine), |scenario| {
-//!     let run = engine::run(Engine::Core, &scenario, 1, Default::default())?;
+//!     let run = engine::run(Engine::Core, &scenario, Default::default())?;
 //!     prop_assert_eq!(run.violations().count(), 0);
 //!     Ok(())
 //! })?;

@@ -32,15 +32,15 @@ impl Strategy {
     /// How many events a bug needs in an order, unless it is said: few need more than three.
     pub const DEPTH: u32 = 3;
 
-    /// The scenario with the order written down that this strategy decides with this seed.
+    /// The scenario with the order written down that this strategy decides with the scenario's seed.
     ///
     /// # Errors
     /// [`SimError`] if the scenario cannot be run, or the strategy has a depth that is not allowed.
-    pub fn schedule(self, scenario: Scenario, seed: u64) -> Result<Scenario, SimError> {
+    pub fn schedule(self, scenario: Scenario) -> Result<Scenario, SimError> {
         self.check().map_err(SimError::Impossible)?;
         match self {
             Self::Timed => Ok(scenario),
-            Self::Random | Self::Pct { .. } => engine::schedule(&scenario, seed, self),
+            Self::Random | Self::Pct { .. } => engine::schedule(&scenario, self),
         }
     }
 

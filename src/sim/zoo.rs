@@ -85,7 +85,7 @@ impl Exhibit {
 
 /// What a scenario violates; none if nothing.
 fn violations(scenario: &Scenario) -> Option<Vec<Property>> {
-    let run = engine::run(Engine::Core, scenario, scenario.seed, Default::default()).ok()?;
+    let run = engine::run(Engine::Core, scenario, Default::default()).ok()?;
     let violated: Vec<Property> = run.violations().filter(|property| *property != Property::LatencyLaw).collect();
     (!violated.is_empty()).then_some(violated)
 }
@@ -140,6 +140,6 @@ impl Finding {
     /// The smallest scenario that violates the same property; none if the violation cannot be repeated.
     pub fn shrink(&self) -> Option<Shrunk> {
         let (scenario, property) = (&self.scenario, Some(self.property));
-        shrink::shrink(Engine::Core, scenario, scenario.seed, property, &self.others, |_, _| {}).ok()
+        shrink::shrink(Engine::Core, scenario, property, &self.others, |_, _| {}).ok()
     }
 }

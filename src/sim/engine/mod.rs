@@ -109,23 +109,20 @@ pub struct Played {
     pub virtual_time: Duration,
 }
 
-/// Runs a scenario with this seed and judges the run. `returned` counts the operations that have ended, for whoever
-/// watches from another thread.
+/// Runs a scenario with its seed and judges the run. `returned` counts the operations that have ended, for a thread that
+/// shows the progress.
+///
+/// The scenario is the only source of the seed, so its text replays the run: see [`Scenario::with_seed`] for another one.
 ///
 /// # Errors
 /// [`SimError`].
-pub fn run(
-    engine: Engine,
-    scenario: &Scenario,
-    seed: u64,
-    returned: Arc<AtomicUsize>,
-) -> Result<ScenarioRun, SimError> {
-    Ok(judge(scenario, seed, play(engine, scenario, seed, returned)?))
+pub fn run(engine: Engine, scenario: &Scenario, returned: Arc<AtomicUsize>) -> Result<ScenarioRun, SimError> {
+    Ok(judge(scenario, play(engine, scenario, returned)?))
 }
 
-/// Whether a scenario violates this property with this seed. A run that does not come to its end violates nothing.
-pub(super) fn violates(engine: Engine, scenario: &Scenario, seed: u64, property: Property) -> bool {
-    let Ok(played) = play(engine, scenario, seed, Arc::default()) else { return false };
+/// Whether a scenario violates this property. A run that does not come to its end violates nothing.
+pub(super) fn violates(engine: Engine, scenario: &Scenario, property: Property) -> bool {
+    let Ok(played) = play(engine, scenario, Arc::default()) else { return false };
     let records = played.trace.records();
     let history = History::from_records(records);
     let facts = Facts::from_records(records);
@@ -133,32 +130,32 @@ pub(super) fn violates(engine: Engine, scenario: &Scenario, seed: u64, property:
     check::check(property, &recorded).is_violated()
 }
 
-/// Runs a scenario with this seed and leaves it to others to judge the run.
+/// Runs a scenario with its seed and does not judge the run.
 ///
 /// # Errors
 /// [`SimError`].
-pub fn play(engine: Engine, scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
+pub fn play(engine: Engine, scenario: &Scenario, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
     scenario.check().map_err(|error| SimError::Impossible(error.to_string()))?;
     match engine {
-        Engine::Turmoil => turmoil::play(scenario, seed, returned),
-        Engine::Core => core::play(scenario, seed, returned),
+        Engine::Turmoil => turmoil::play(scenario, returned),
+        Engine::Core => core::play(scenario, returned),
     }
 }
 
 /// A scenario with the order written down in which a strategy lets things happen.
-pub(super) fn schedule(scenario: &Scenario, seed: u64, strategy: Strategy) -> Result<Scenario, SimError> {
+pub(super) fn schedule(scenario: &Scenario, strategy: Strategy) -> Result<Scenario, SimError> {
     scenario.check().map_err(|error| SimError::Impossible(error.to_string()))?;
-    let core::Chosen { trace, struck } = core::choose(scenario, seed, strategy)?;
+    let core::Chosen { trace, struck } = core::choose(scenario, strategy)?;
     Ok(spell_out_order(scenario, &trace, &struck))
 }
 
 /// Has every checker look at what was played.
-fn judge(scenario: &Scenario, seed: u64, played: Played) -> ScenarioRun {
+fn judge(scenario: &Scenario, played: Played) -> ScenarioRun {
     let Played { trace, states, virtual_time } = played;
     let records = trace.records();
     let history = History::from_records(records);
     let facts = Facts::from_records(records).expect("a simulated run begins with its cluster");
     let recorded = Recorded { records, history: &history, states: &states, facts: Some(&facts) };
     let verdicts = check::all(&recorded);
-    ScenarioRun { scenario: scenario.clone(), seed, trace, history, states, verdicts, virtual_time }
+    ScenarioRun { scenario: scenario.clone(), trace, history, states, verdicts, virtual_time }
 }

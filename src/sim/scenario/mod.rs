@@ -157,6 +157,12 @@ impl Scenario {
         Self { cluster: ClusterSpec { rules, ..self.cluster.clone() }, ..self.clone() }
     }
 
+    /// The same scenario with another seed.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
     /// Reads a scenario from a file.
     ///
     /// # Errors

@@ -113,9 +113,9 @@ fn run_seed(generator: &Generator, seed: u64) -> SeedReport {
     guarded(seed, |scenario| {
         let scenario = scenario.insert(generator.scenario(seed));
         if generator.strategy != Strategy::Timed {
-            *scenario = generator.strategy.schedule(scenario.clone(), seed)?;
+            *scenario = generator.strategy.schedule(scenario.clone())?;
         }
-        let run = engine::run(generator.engine, scenario, seed, Arc::default())?;
+        let run = engine::run(generator.engine, scenario, Arc::default())?;
         let exercise = Exercise::of(&run);
         Ok((run, exercise))
     })

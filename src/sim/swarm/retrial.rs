@@ -48,7 +48,7 @@ pub fn retry(
 
 impl Retrial {
     fn of(scenario: &Scenario) -> Self {
-        let run = || engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default());
+        let run = || engine::run(Engine::Turmoil, scenario, Arc::default());
         match panic::catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(run)) => Self::Ran(run.violations().collect()),
             Ok(Err(SimError::Failed { why, .. })) => Self::Broke(why),
