@@ -16,7 +16,7 @@ use crate::base::{Epoch, FollowerId, Member, NodeId, Seed};
 use crate::client::{Client, Cluster};
 use crate::core::{Incarnation, Limits, Rules};
 use crate::net::{HostPort, MessageFault, MessageFaults, NetemConfig, Turmoil};
-use crate::node::{self, Config, LeaderRole, Role};
+use crate::node::{self, Config, LeaderRole, NodeIncarnation, Role};
 use crate::sim::engine::{SimError, panics, story};
 use crate::sim::scenario::ClusterSpec;
 
@@ -312,7 +312,7 @@ impl World {
         let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
         let ClusterSpec { window, part_keys, .. } = self.cluster;
         let limits = Limits { window, part_keys, ..Limits::default() };
-        let config = Config { rules: self.rules, limits, ..Config::new(role.clone(), listen, self.seed) };
+        let (rules, seed, role) = (self.rules, self.seed, role.clone());
         let (recorder, faults) = (recorder.clone(), Arc::clone(&self.message_faults));
         let healed = Arc::clone(&levers.messages_healed);
         let beginning = recorder.beginning().shared();
@@ -322,25 +322,26 @@ impl World {
         let members = Arc::clone(&levers.members);
         sim.host(node.to_string(), move || {
             let life = started.fetch_add(1, Ordering::Relaxed);
-            let observer = match config.role {
+            let observer = match role {
                 Role::Leader(_) => recorder.observer_of_leader(node, life, members_now(&members)),
                 Role::Follower => recorder.observer(node, life),
             };
-            let incarnation = match node {
+            let number = match node {
                 NodeId::Follower(id) => Incarnation::nth(id, life).0,
                 _ => life,
             };
+            let incarnation = NodeIncarnation { number, first_epoch: Epoch::new(life + 1) };
             let (faults, healed, beginning) = (Arc::clone(&faults), Arc::clone(&healed), Arc::clone(&beginning));
-            let mut config = config.clone();
-            if let Role::Leader(role) = &mut config.role {
+            let mut role = role.clone();
+            if let Role::Leader(role) = &mut role {
                 role.write_quorum = quorum.load(Ordering::Relaxed);
                 role.followers = members_now(&members).iter().map(|id| host_port((*id).into())).collect();
             }
             async move {
                 let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
                 let message_faults = MessageFaults { faults, since, beginning, healed };
-                let first_epoch = Epoch::new(life + 1);
-                let config = Config { incarnation, first_epoch, message_faults, observer: Some(observer), ..config };
+                let config = Config::new(role, listen, seed, incarnation);
+                let config = Config { rules, limits, message_faults, observer: Some(observer), ..config };
                 Ok(node::run(Turmoil, config, future::pending()).await?)
             }
         });
