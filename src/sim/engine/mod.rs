@@ -76,7 +76,7 @@ impl FromStr for Engine {
 }
 
 /// Why a simulation did not take place, or did not come to its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum SimError {
     /// The program was built without `--cfg tokio_unstable`, and could not keep its promise of determinism.
     #[error(
@@ -96,6 +96,21 @@ pub enum SimError {
         /// Everything that had happened by then.
         trace: Box<Trace>,
     },
+}
+
+/// As derived, but for two variants. `unwrap` and `expect` print it, so that [`SimError::NotDeterministic`] contains the
+/// remedy. [`SimError::Failed`] has the length of its trace instead of thousands of records.
+impl fmt::Debug for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDeterministic => write!(f, "NotDeterministic: {self}"),
+            Self::Impossible(what) => f.debug_tuple("Impossible").field(what).finish(),
+            Self::Failed { why, trace } => {
+                let records = trace.records().len();
+                f.debug_struct("Failed").field("why", why).field("records", &records).finish_non_exhaustive()
+            }
+        }
+    }
 }
 
 /// What an engine leaves behind, before anybody judges it.
@@ -158,4 +173,21 @@ fn judge(scenario: &Scenario, played: Played) -> ScenarioRun {
     let recorded = Recorded { records, history: &history, states: &states, facts: Some(&facts) };
     let verdicts = check::all(&recorded);
     ScenarioRun { scenario: scenario.clone(), trace, history, states, verdicts, virtual_time }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `unwrap` prints the `Debug` of an error, and this one is met by all who embed the simulator.
+    #[test]
+    fn what_unwrap_prints_says_what_to_do() {
+        let printed = |error: SimError| format!("{:?}", Err::<(), _>(error).map_err(|error| vec![error]));
+        let text = printed(SimError::NotDeterministic);
+        assert!(text.contains("NotDeterministic: this build cannot simulate"), "{text}");
+        assert!(text.contains("Build with RUSTFLAGS=\"--cfg tokio_unstable\"") && text.contains(".cargo/config.toml"));
+        assert_eq!(printed(SimError::Impossible("no".into())), "Err([Impossible(\"no\")])");
+        let failed = SimError::Failed { why: "no".into(), trace: Box::default() };
+        assert_eq!(printed(failed), "Err([Failed { why: \"no\", records: 0, .. }])");
+    }
 }
