@@ -33,7 +33,11 @@ mod explore;
 #[cfg(feature = "sim")]
 mod faults;
 #[cfg(feature = "sim")]
+mod fuzzing;
+#[cfg(feature = "sim")]
 mod latency;
+#[cfg(feature = "sim")]
+mod own_simulation;
 #[cfg(feature = "sim")]
 mod races;
 #[cfg(feature = "sim")]

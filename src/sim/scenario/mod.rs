@@ -6,6 +6,7 @@ mod fault;
 mod order;
 mod rules;
 mod seed;
+mod text;
 mod workload;
 
 pub(in crate::sim) use order::retain_possible;
@@ -199,7 +200,7 @@ impl Scenario {
         let mut text = toml::Table::try_from(self).expect("a scenario can be written as TOML");
         leave_out_defaults(&mut text, "cluster", ClusterSpec::default());
         leave_out_defaults(&mut text, "workload", Workload::default());
-        toml::to_string(&text).expect("a table can be written as TOML")
+        text::write(&text)
     }
 
     /// Whether anything happens to the cluster that does not happen by itself.

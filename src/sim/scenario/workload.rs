@@ -88,11 +88,11 @@ pub struct ExplicitOperation {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawOperation {
-    #[serde(default = "first_client")]
+    #[serde(default = "first_client", skip_serializing_if = "is_first_client")]
     client: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<OperationId>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     at_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     set: Option<Key>,
@@ -110,6 +110,14 @@ struct RawOperation {
 
 fn first_client() -> u16 {
     1
+}
+
+fn is_first_client(client: &u16) -> bool {
+    *client == first_client()
+}
+
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
 }
 
 impl TryFrom<RawOperation> for ExplicitOperation {
