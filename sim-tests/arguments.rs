@@ -89,7 +89,7 @@ fn a_message_fault_that_cannot_strike_is_refused() {
     }
 }
 
-/// What a story asks for in vain ends its simulation, even where the story would go on or its assertions fail.
+/// A call that is impossible ends the simulation, whether the code that called it continues or fails an assertion.
 #[test]
 fn a_stage_names_what_a_story_cannot_do() {
     type Call = fn(&Stage);
@@ -213,7 +213,7 @@ fn a_search_needs_a_thread_and_has_any_depth() {
     assert!(search(1, Some(usize::MAX)).expect("a search"), "a bound that is never reached");
 }
 
-/// What a file could not hold is refused before it is written.
+/// Numbers that TOML cannot express are refused by the check.
 #[test]
 fn a_scenario_that_passes_its_check_can_be_written() {
     let greatest = |keys| Scenario { workload: Workload { keys, ..scenario().workload }, ..scenario() };

@@ -121,12 +121,12 @@ fn what_cannot_be_drawn_from_is_refused() {
     assert!(error.contains("more than 10000 first deliveries"), "{error}");
     for operations in [0, 1001, usize::MAX] {
         let kind = Scenarios { operations, ..Scenarios::default() };
-        let error = arbitrary::scenarios(kind).map(drop).expect_err("so many operations").to_string();
+        let error = arbitrary::scenarios(kind).map(drop).expect_err("a number that is not allowed").to_string();
         assert_eq!(error, format!("operations = {operations}: must be 1 to 1000"));
     }
 }
 
-/// The message with which `assert_holds` panics; none if it does not.
+/// Returns the message of the panic of `assert_holds`, if it panics.
 fn message(scenario: &Scenario) -> Option<String> {
     let scenario = scenario.clone();
     // In a thread of its own, so that the report of a panic that is expected can be captured with it.
@@ -135,7 +135,7 @@ fn message(scenario: &Scenario) -> Option<String> {
     Some(panic.downcast_ref::<String>().expect("a message").clone())
 }
 
-/// What the last line of a message does when it is typed into a shell.
+/// Runs a line in a shell. Returns its exit status and its output.
 fn typed(line: &str) -> (Option<i32>, String) {
     let binary = Path::new(env!("CARGO_BIN_EXE_semisync"));
     let path = format!("{}:/usr/bin:/bin", binary.parent().expect("a directory").display());

@@ -1,4 +1,4 @@
-//! The library in somebody else's turmoil simulation: nodes and recorded clients on hosts that have clocks of their own.
+//! The library in a turmoil simulation that a user builds: nodes and recorded clients on hosts, each with its own clock.
 
 use std::future::pending;
 use std::net::Ipv4Addr;
@@ -46,7 +46,7 @@ fn start_client(sim: &mut Sim<'_>, number: u16, recorder: &HistoryRecorder) {
     });
 }
 
-/// Two clients, the second of which starts a second after the first. The recorder is started outside of the simulation.
+/// Runs two clients. The second starts a second after the first, and the recorder starts outside of the simulation.
 fn simulate() -> History {
     let recorder = HistoryRecorder::start(&Turmoil);
     let mut sim = Builder::new().rng_seed(7).build();
@@ -66,7 +66,7 @@ fn simulate() -> History {
         assert!(!sim.step().expect("a tick"), "one client takes longer");
     }
     start_client(&mut sim, 1, &recorder);
-    sim.run().expect("both clients come to their ends");
+    sim.run().expect("both clients finish");
     recorder.history()
 }
 

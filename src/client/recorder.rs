@@ -7,8 +7,8 @@ use crate::base::history::History;
 use crate::base::trace::{Event, Micros, Observer, Record};
 use crate::net::Transport;
 
-/// Collects the operations of clients of a live or a simulated cluster. They are ordered by a lock: an operation that
-/// returned before another was invoked stands before it, whatever the resolution of the clock.
+/// Collects the operations of clients of a live or a simulated cluster. A lock orders them: an operation that returned before
+/// another was invoked stands before it, even if the clock shows the same time for both.
 #[derive(Clone)]
 pub struct HistoryRecorder {
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,

@@ -29,8 +29,7 @@ pub struct Config {
     pub limits: Limits,
     /// Where the emulated delays and the jitter of resends come from.
     pub seed: Seed,
-    /// What distinguishes this run of the node from all others. It has no default: two runs with the same one break the
-    /// cluster.
+    /// The identity of this run of the node. It has no default, because two runs with the same one break the cluster.
     pub incarnation: NodeIncarnation,
     /// Which decisions of the protocol are in force: [`Rules::SAFE`], but for a simulation that shows what each is for.
     pub rules: Rules,

@@ -10,7 +10,7 @@ use crate::base::Epoch;
 pub struct NodeIncarnation {
     /// A number that no other run has.
     pub number: u64,
-    /// The first epoch that the node asks for if it leads. A cluster whose nodes have all lost their memory begins with it, so
+    /// The first epoch that the node proposes if it leads. A cluster whose nodes have all lost their memory begins with it, so
     /// it must be greater than every epoch that an earlier leader had.
     pub first_epoch: Epoch,
 }

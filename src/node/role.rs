@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::base::FollowerSet;
 use crate::net::{HostPort, NetemConfig};
 
-/// What a node does.
+/// The role of a node.
 #[derive(Debug, Clone)]
 pub enum Role {
     /// It accepts writes and replicates them.
@@ -12,18 +12,18 @@ pub enum Role {
     Follower,
 }
 
-/// What only a leader must know.
+/// The settings of a leader.
 #[derive(Debug, Clone)]
 pub struct LeaderRole {
-    /// Whom it replicates to. No two are the same.
+    /// The followers, each once.
     pub followers: Vec<HostPort>,
-    /// How many of them must confirm a write; 1 to their number, and 0 if and only if there are none.
+    /// The number of followers that must confirm a write: 1 to the number of followers, or 0 without followers.
     pub write_quorum: usize,
     /// The emulated delay of each replication message.
     pub netem: NetemConfig,
     /// The deadline of a write's quorum from its acceptance, and of each replication request from its sending.
     pub repl_timeout: Duration,
-    /// Where clients reach it, which its followers tell to those that come to them instead; none if nobody is to be told.
+    /// The address at which clients reach the leader. Followers pass it on to clients that write to them.
     pub advertise: Option<HostPort>,
 }
 
@@ -49,7 +49,7 @@ impl LeaderRole {
         {
             return Err(format!("follower {} is {twice}, as one before it; no two may be the same", place + 1));
         }
-        // Without followers a leader is alone, and confirms its writes by itself.
+        // A leader without followers confirms its writes alone.
         if !(count.min(1)..=count).contains(write_quorum) {
             return Err(format!("write_quorum = {write_quorum}: must be {} to {count}, the followers", count.min(1)));
         }

@@ -23,7 +23,7 @@ pub enum Strategy {
     /// (Burckhardt et al., *A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs*, 2010). Here each client is
     /// a task, the faults together are one, and each message is one.
     Pct {
-        /// The number of events whose order matters, 1 to 10.
+        /// The number of events that must happen in a certain order, 1 to 10.
         depth: u32,
     },
 }

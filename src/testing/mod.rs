@@ -1,7 +1,7 @@
 //! Assertions for `cargo test`: a scenario in, a counterexample to copy out.
 //!
 //! With [proptest](https://docs.rs/proptest), every order of delivery of a few writes is one test. `max_shrink_iters` is 0
-//! because [`assert_holds`] shrinks by itself, and each further failure would be shrunk and printed again.
+//! because [`assert_holds`] shrinks, and proptest would have each further failure shrunk and printed again.
 //!
 //! ```
 //! use proptest::prelude::*;
@@ -42,7 +42,7 @@ use failure::Failure;
 /// diagram and its narration, and last a command that replays it. The scenario is saved for that command in the system's
 /// directory for temporary files.
 ///
-/// What the scenario expects ([`Scenario::expect`]) is not looked at.
+/// [`Scenario::expect`] is ignored.
 ///
 /// # Panics
 /// If a property is violated, if the scenario cannot be run, or if its run does not come to an end.

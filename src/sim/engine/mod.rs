@@ -124,8 +124,8 @@ pub struct Played {
     pub virtual_time: Duration,
 }
 
-/// Runs a scenario with its seed and judges the run. `returned` counts the operations that have ended, for a thread that
-/// shows the progress.
+/// Runs a scenario with its seed and judges the run. `returned` counts the operations that have ended, so that another
+/// thread can show the progress.
 ///
 /// The scenario is the only source of the seed, so its text replays the run: see [`Scenario::with_seed`] for another one.
 ///
@@ -135,7 +135,7 @@ pub fn run(engine: Engine, scenario: &Scenario, returned: Arc<AtomicUsize>) -> R
     Ok(judge(scenario, play(engine, scenario, returned)?))
 }
 
-/// Whether a scenario violates this property. A run that does not come to its end violates nothing.
+/// Whether a scenario violates this property. A run that fails before its end violates nothing.
 pub(super) fn violates(engine: Engine, scenario: &Scenario, property: Property) -> bool {
     let Ok(played) = play(engine, scenario, Arc::default()) else { return false };
     let records = played.trace.records();

@@ -58,7 +58,7 @@ impl ClusterSpec {
 const MOST_AT_ONCE: usize = 1_000_000;
 
 impl ClusterSpec {
-    /// Checks each number by itself and against the others.
+    /// Checks each number, and the quorum against the number of followers.
     ///
     /// # Errors
     /// Names the field and its value, and what is allowed.

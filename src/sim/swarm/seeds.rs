@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn the_last_seed_of_all_belongs_to_the_range_of_all() {
         assert_eq!("0..".parse(), Ok(SeedRange::ALL));
-        assert_eq!(SeedRange::ALL.share(Shard::WHOLE), u64::MAX, "2^64 seeds are as good as this many");
+        assert_eq!(SeedRange::ALL.share(Shard::WHOLE), u64::MAX, "2^64 seeds count as u64::MAX");
         let last = Shard::new(u64::MAX, u64::MAX).expect("a shard");
         assert_eq!(SeedRange::ALL.of_shard(last).collect::<Vec<_>>(), [u64::MAX - 1]);
         assert_eq!(
@@ -183,7 +183,7 @@ mod tests {
         let error = SeedRange::new(5, 4).expect_err("5 is above 4").to_string();
         assert!(error.contains("from 5 to 4"), "{error}");
         for (place, of) in [(0, 3), (4, 3), (0, 0), (1, 0)] {
-            let error = Shard::new(place, of).expect_err("there is none").to_string();
+            let error = Shard::new(place, of).expect_err("it is refused").to_string();
             assert!(error.contains(&format!("no shard {place} of {of}")), "{error}");
         }
     }

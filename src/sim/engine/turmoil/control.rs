@@ -37,8 +37,7 @@ impl Control {
         self.lock().pop_front()
     }
 
-    /// Ends the simulation at the end of this tick, because the story asked for something that cannot be. The first reason
-    /// counts.
+    /// Ends the simulation at the end of this tick, because a call had an argument that cannot be used. The first reason counts.
     pub(super) fn refuse(&self, why: String) {
         // Later requests may be wrong as a consequence of the first.
         let _ = self.refused.set(why);
@@ -48,7 +47,7 @@ impl Control {
         self.refused.get().is_some()
     }
 
-    /// Why the simulation was ended, if the story asked for something that cannot be.
+    /// The reason of the refusal, if there was one.
     pub(super) fn refusal(&self) -> Option<String> {
         self.refused.get().cloned()
     }
