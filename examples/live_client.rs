@@ -15,7 +15,7 @@ use semisync::net::{HostPort, Tcp};
 async fn main() -> Result<(), Box<dyn Error>> {
     let node = |place: u16| HostPort::new("127.0.0.1", 8000 + place);
     let cluster = Cluster::new(Client::new(Tcp, Duration::from_secs(10)), node(0), (1..=5).map(node).collect());
-    let recorder = HistoryRecorder::start();
+    let recorder = HistoryRecorder::start(&Tcp);
     let client = RecordedClient::new(0, cluster.clone(), Some(recorder.observer(NodeId::Client(0))));
     let key = Key::new("greeting")?;
     for word in ["\"hello\"", "\"hello again\""] {

@@ -25,7 +25,7 @@ pub fn is_for_core_alone(scenario: &Scenario) -> bool {
 
 /// Played by whole nodes, where they can.
 pub fn play(scenario: &Scenario) -> ScenarioRun {
-    engine::run(Engine::that_plays(scenario), scenario, scenario.seed, Arc::default()).expect("a simulation")
+    engine::run(Engine::that_plays(scenario), scenario, Arc::default()).expect("a simulation")
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::corpus;
 use closest::why_incomparable;
 
 fn play(engine: Engine, scenario: &Scenario) -> ScenarioRun {
-    engine::run(engine, scenario, scenario.seed, Arc::default()).unwrap_or_else(|error| panic!("{engine}: {error}"))
+    engine::run(engine, scenario, Arc::default()).unwrap_or_else(|error| panic!("{engine}: {error}"))
 }
 
 /// What came of every operation of a client, by its name.
@@ -56,7 +56,7 @@ fn the_corpus_comes_out_alike() {
         scenarios.partition(|(scenario, _)| corpus::is_for_core_alone(scenario));
     println!("{} of {} scenarios comparable", comparable.len(), comparable.len() + core_alone.len());
     for (scenario, _) in &core_alone {
-        let refused = engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default()).expect_err("it cannot");
+        let refused = engine::run(Engine::Turmoil, scenario, Arc::default()).expect_err("it cannot");
         assert!(refused.to_string().contains(" needs the core engine "), "{refused}");
     }
     for (scenario, file) in comparable {

@@ -190,8 +190,12 @@ fn the_end_of_one_fault_does_not_end_another() {
             "#
         );
         let scenario = semisync::sim::scenario::Scenario::from_toml(&text).expect("a scenario");
-        let run = semisync::sim::engine::run(semisync::sim::Engine::Turmoil, &scenario, 1, std::sync::Arc::default())
-            .expect("a simulation");
+        let run = semisync::sim::engine::run(
+            semisync::sim::Engine::Turmoil,
+            &scenario.with_seed(1),
+            std::sync::Arc::default(),
+        )
+        .expect("a simulation");
         let applied = run.trace.records().iter().find(|record| matches!(record.event, Event::Apply { .. }));
         let at = Duration::from(applied.expect("in the end it arrives").at);
         assert!(at >= Duration::from_millis(until_ms), "applied at {at:?}, while the link was to be {faults}");

@@ -145,7 +145,7 @@ async fn a_port_that_is_taken_is_named() {
     let taken = Running::follower().await;
     let config = follower_config(taken.address.port());
     let Err(error) = Node::bind(Tcp, config).await.map(|node| node.local_addr()) else { panic!("it got the port") };
-    let NodeError::Bind { address, .. } = &error;
+    let NodeError::Bind { address, .. } = &error else { panic!("{error}") };
     assert_eq!(*address, taken.address);
     assert!(error.to_string().starts_with(&format!("PORT={}: cannot listen", taken.address.port())), "{error}");
 }

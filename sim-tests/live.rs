@@ -300,7 +300,7 @@ mod simulated {
 
     fn loaded(world: &World, plan: LoadPlan) -> (LoadResult, History) {
         let run = world.run(async move |stage| {
-            let recorder = HistoryRecorder::start();
+            let recorder = HistoryRecorder::start(stage.cluster().client().transport());
             let result = load::run(stage.cluster(), &plan, Some(&recorder), &CancellationToken::new(), |_| {}).await;
             (result, recorder.history())
         });

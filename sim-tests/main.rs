@@ -17,6 +17,8 @@ mod support;
 mod tidy;
 
 #[cfg(feature = "sim")]
+mod arguments;
+#[cfg(feature = "sim")]
 mod checkers;
 #[cfg(feature = "sim")]
 mod corpus;
@@ -31,7 +33,11 @@ mod explore;
 #[cfg(feature = "sim")]
 mod faults;
 #[cfg(feature = "sim")]
+mod fuzzing;
+#[cfg(feature = "sim")]
 mod latency;
+#[cfg(feature = "sim")]
+mod own_simulation;
 #[cfg(feature = "sim")]
 mod races;
 #[cfg(feature = "sim")]

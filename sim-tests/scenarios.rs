@@ -56,7 +56,7 @@ fn story() -> Scenario {
 }
 
 fn run(scenario: &Scenario) -> ScenarioRun {
-    engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default()).expect("a simulation")
+    engine::run(Engine::Turmoil, scenario, Arc::default()).expect("a simulation")
 }
 
 fn refused(text: &str) -> String {
@@ -206,7 +206,7 @@ fn the_turmoil_engine_refuses_what_it_cannot_do() {
     for (kind, why) in [("pause = \"f1\"", "clock"), ("clock = { node = \"f1\", rate_per_mille = 900 }", "one clock")] {
         let text = STORY.replace("hold = \"f1\"", kind).replace("release = \"f1\"", "hold = \"f2\"");
         let scenario = Scenario::from_toml(&text).expect("the format has it");
-        let error = engine::run(Engine::Turmoil, &scenario, 1, Arc::default()).expect_err("it was run").to_string();
+        let error = engine::run(Engine::Turmoil, &scenario, Arc::default()).expect_err("it was run").to_string();
         assert!(error.contains("needs the core engine (--engine core)") && error.contains(why), "{error}");
         assert_eq!(Engine::that_plays(&scenario), Engine::Core, "{kind}");
     }
@@ -289,6 +289,6 @@ fn taking_one_fault_away_changes_no_other_draw() {
 #[test]
 fn the_same_scenario_gives_the_same_run() {
     assert_eq!(run(&story()).trace.digest(), run(&story()).trace.digest());
-    let other = engine::run(Engine::Turmoil, &story(), 12, Arc::default()).expect("a simulation");
+    let other = engine::run(Engine::Turmoil, &story().with_seed(12), Arc::default()).expect("a simulation");
     assert_ne!(run(&story()).trace.digest(), other.trace.digest());
 }

@@ -18,14 +18,14 @@ fn generator(rules: RulesSpec, crashes: bool) -> Generator {
 }
 
 fn shrink(scenario: &Scenario, property: Property) -> Shrunk {
-    shrink::shrink(Engine::Core, scenario, scenario.seed, Some(property), &RulesSpec::SAFE, |_, _| {})
+    shrink::shrink(Engine::Core, scenario, Some(property), &RulesSpec::SAFE, |_, _| {})
         .unwrap_or_else(|error| panic!("{}: {error}", scenario.name))
 }
 
 /// The first generated scenario that violates this property.
 fn first_violation(generator: &Generator, property: Property) -> Scenario {
     let violates = |scenario: &Scenario| {
-        let run = engine::run(Engine::Core, scenario, scenario.seed, Arc::default()).expect("a simulation");
+        let run = engine::run(Engine::Core, scenario, Arc::default()).expect("a simulation");
         run.violations().any(|violated| violated == property)
     };
     let found = (0..2000).map(|seed| generator.scenario(seed)).find(violates);
@@ -119,7 +119,7 @@ fn a_planted_restart_is_all_that_is_left() {
     let shrunk = shrink(&planted(RulesSpec::Named(RuleSet::Lab), crash), Property::Acknowledgement);
     assert_eq!(kinds(&shrunk.scenario), ["crash", "restart"], "{}", shrunk.scenario.to_toml());
     assert_eq!(shrunk.scenario.workload.explicit.len(), 2);
-    let real = engine::run(Engine::Turmoil, &shrunk.scenario, shrunk.scenario.seed, Arc::default());
+    let real = engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default());
     let violated: Vec<Property> = real.expect("a simulation").violations().collect();
     assert!(violated.contains(&Property::Acknowledgement), "real nodes do the same: {violated:?}");
 }
@@ -160,7 +160,7 @@ fn the_story_goes_on_after_healing_where_that_is_what_broke() {
                 rules = { off = [\"compare-stamps\"] }\n[[workload.operation]]\nget = \"x\"\n\
                 [[fault]]\nhold = \"f1\"\n[[fault]]\nat_ms = 10\nrelease = \"f1\"\n";
     let scenario = Scenario::from_toml(text).unwrap_or_else(|error| panic!("{error}"));
-    let run = |seed| engine::run(Engine::Core, &scenario, seed, Arc::default()).expect("a simulation");
+    let run = |seed| engine::run(Engine::Core, &scenario.with_seed(seed), Arc::default()).expect("a simulation");
     let wrong = |run: &ScenarioRun| run.violations().any(|property| property == Property::MonotonicState);
     let run = (0..100).map(run).find(wrong).expect("a seed whose delays let a probe overtake another");
     let verdict = run.verdicts.iter().find(|verdict| verdict.property == Property::MonotonicState).expect("a verdict");
@@ -176,7 +176,7 @@ fn a_pause_that_need_not_be_one_becomes_a_hold() {
     scenario.cluster.write_quorum = 4;
     let shrunk = shrink(&scenario, Property::Acknowledgement);
     assert_eq!(kinds(&shrunk.scenario), ["hold"], "{}", shrunk.scenario.to_toml());
-    let real = engine::run(Engine::Turmoil, &shrunk.scenario, shrunk.scenario.seed, Arc::default());
+    let real = engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default());
     assert!(real.expect("a simulation").violations().any(|violated| violated == Property::Acknowledgement));
 }
 
@@ -187,7 +187,7 @@ fn what_is_left_is_a_file_that_says_what_it_shows() {
     let read = Scenario::from_toml(&shrunk.scenario.to_toml()).expect("a scenario");
     assert_eq!(read, shrunk.scenario);
     assert_eq!(read.expect, Some(Expect::Violates(property)));
-    let again = engine::run(Engine::Core, &read, read.seed, Arc::default()).expect("a simulation");
+    let again = engine::run(Engine::Core, &read, Arc::default()).expect("a simulation");
     assert_eq!(again.trace.digest(), shrunk.run.trace.digest());
     // Whoever shrinks it again has nothing to gain.
     assert_eq!(shrink(&read, property).events(), shrunk.events());
@@ -199,8 +199,7 @@ fn the_story_of_a_restart() {
         let file =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/corpus/f1-leader-restarts-empty.toml");
         let scenario = Scenario::from_file(&file).expect("a scenario");
-        shrink::shrink(Engine::Core, &scenario, scenario.seed, None, &RulesSpec::SAFE, |_, _| {})
-            .expect("it violates what it expects")
+        shrink::shrink(Engine::Core, &scenario, None, &RulesSpec::SAFE, |_, _| {}).expect("it violates what it expects")
     };
     assert_eq!(shrunk.property, Property::Acknowledgement, "what the file expects, though more is violated");
     let verdict = shrunk.run.verdicts.iter().find(|verdict| verdict.property == shrunk.property).expect("a verdict");
@@ -210,13 +209,14 @@ fn the_story_of_a_restart() {
 
 #[test]
 fn what_violates_nothing_cannot_be_shrunk() {
-    let scenario = planted(RulesSpec::Named(RuleSet::Safe), "");
+    let scenario = planted(RulesSpec::Named(RuleSet::Safe), "").with_seed(3);
     let error = |property| {
-        shrink::shrink(Engine::Core, &scenario, 3, property, &RulesSpec::SAFE, |_, _| {}).expect_err("nothing is wrong")
+        shrink::shrink(Engine::Core, &scenario, property, &RulesSpec::SAFE, |_, _| {}).expect_err("nothing is wrong")
     };
     assert!(matches!(error(None), ShrinkError::NothingViolated { .. }));
-    let lab = planted(without(Rule::ResendMissed), "[[fault]]\ndrop = { operation = \"c2#11\", to = \"f3\" }\n");
-    let error = shrink::shrink(Engine::Core, &lab, 3, Some(Property::Integrity), &RulesSpec::SAFE, |_, _| {})
+    let lab =
+        planted(without(Rule::ResendMissed), "[[fault]]\ndrop = { operation = \"c2#11\", to = \"f3\" }\n").with_seed(3);
+    let error = shrink::shrink(Engine::Core, &lab, Some(Property::Integrity), &RulesSpec::SAFE, |_, _| {})
         .expect_err("it holds");
     assert!(
         error.to_string().contains("integrity is not violated") && error.to_string().contains("convergence"),

@@ -17,8 +17,8 @@ fn generator(rules: RulesSpec, crashes: bool) -> Generator {
     Generator { rules, crashes, engine: Engine::Turmoil, strategy: Strategy::Timed }
 }
 
-fn play(engine: Engine, scenario: &Scenario, seed: u64) -> ScenarioRun {
-    engine::run(engine, scenario, seed, Arc::default()).unwrap_or_else(|error| panic!("{engine}: {error}"))
+fn play(engine: Engine, scenario: &Scenario) -> ScenarioRun {
+    engine::run(engine, scenario, Arc::default()).unwrap_or_else(|error| panic!("{engine}: {error}"))
 }
 
 /// Three clients write one key, with no delays: time alone lets nothing overtake anything.
@@ -44,14 +44,14 @@ fn an_order_follows_from_the_seed_and_differs_from_seed_to_seed() {
     for strategy in CHOOSING {
         let orders: BTreeSet<Vec<String>> = (0..40)
             .map(|seed| {
-                let scheduled = strategy.schedule(scenario.clone(), seed).expect("a schedule");
-                assert_eq!(scheduled, strategy.schedule(scenario.clone(), seed).expect("a schedule"));
-                arrivals(&play(Engine::Core, &scheduled, seed))
+                let scheduled = strategy.schedule(scenario.with_seed(seed)).expect("a schedule");
+                assert_eq!(scheduled, strategy.schedule(scenario.with_seed(seed)).expect("a schedule"));
+                arrivals(&play(Engine::Core, &scheduled))
             })
             .collect();
         assert!(orders.len() > 20, "{strategy}: only {} orders of 40", orders.len());
     }
-    assert_eq!(Strategy::Timed.schedule(scenario.clone(), 1).expect("a schedule"), scenario);
+    assert_eq!(Strategy::Timed.schedule(scenario.clone()).expect("a schedule"), scenario);
 }
 
 /// The last to arrive wins only where something arrives late: no timed run of this scenario shows it.
@@ -59,8 +59,8 @@ fn an_order_follows_from_the_seed_and_differs_from_seed_to_seed() {
 fn strategies_find_what_time_alone_does_not() {
     let scenario = prompt("{ off = [\"compare-stamps\"] }");
     let violates = |strategy: Strategy, seed: u64| {
-        let scheduled = strategy.schedule(scenario.clone(), seed).expect("a schedule");
-        play(Engine::Core, &scheduled, seed).violations().any(|property| property == Property::MonotonicState)
+        let scheduled = strategy.schedule(scenario.with_seed(seed)).expect("a schedule");
+        play(Engine::Core, &scheduled).violations().any(|property| property == Property::MonotonicState)
     };
     assert!(!(0..20).any(|seed| violates(Strategy::Timed, seed)));
     for strategy in CHOOSING {
@@ -100,9 +100,9 @@ fn a_scheduled_scenario_can_be_written_down_and_played_by_real_nodes() {
         // Those that make one step last longer than it is to the next.
         let lasts = ["slow", "hold", "release", "disconnect"];
         scenario.faults.retain(|fault| !lasts.contains(&fault.kind.name()));
-        let scheduled = strategy.schedule(scenario.clone(), seed).expect("a schedule");
+        let scheduled = strategy.schedule(scenario.clone()).expect("a schedule");
         assert_eq!(Scenario::from_toml(&scheduled.to_toml()).expect("a scenario"), scheduled);
-        let [turmoil, core] = Engine::ALL.map(|engine| play(engine, &scheduled, seed));
+        let [turmoil, core] = Engine::ALL.map(|engine| play(engine, &scheduled));
         let violations = |run: &ScenarioRun| run.violations().collect::<Vec<_>>();
         assert_eq!(violations(&turmoil), violations(&core), "{strategy}, seed {seed}\n{}", scheduled.to_toml());
         violated += usize::from(!violations(&core).is_empty());

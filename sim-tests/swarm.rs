@@ -1,5 +1,6 @@
 //! The swarm: it finds what a missing rule costs, and counts what it tried.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use semisync::check::{Finding, Property};
@@ -11,12 +12,12 @@ use semisync::sim::{Engine, Generator, ScenarioRun, Strategy, engine};
 const SAFE: RulesSpec = RulesSpec::Named(RuleSet::Safe);
 
 fn play(scenario: &Scenario) -> ScenarioRun {
-    engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default()).expect("a simulation")
+    engine::run(Engine::Turmoil, scenario, Arc::default()).expect("a simulation")
 }
 
 /// The evidence against a property in the run of a scenario; nothing if it is not violated.
 fn evidence(engine: Engine, scenario: &Scenario, property: Property) -> Vec<String> {
-    let run = engine::run(engine, scenario, scenario.seed, Arc::default()).expect("a simulation");
+    let run = engine::run(engine, scenario, Arc::default()).expect("a simulation");
     let verdict = run.verdicts.into_iter().find(|verdict| verdict.property == property);
     match verdict.map(|verdict| verdict.finding) {
         Some(Finding::Violated(evidence)) => evidence,
@@ -112,15 +113,16 @@ fn the_core_engine_finds_every_missing_rule() {
     for (rules, crashes) in rules.chain([false, true].map(|crashes| (RulesSpec::Named(RuleSet::Lab), crashes))) {
         let generator = Generator { rules, crashes, engine: Engine::Core, strategy: Strategy::Timed };
         let is_violated = |seed: &u64| {
-            let run = engine::run(Engine::Core, &generator.scenario(*seed), *seed, Arc::default());
+            let run = engine::run(Engine::Core, &generator.scenario(*seed), Arc::default());
             run.expect("a simulation").violations().next().is_some()
         };
         assert!((0..3000).any(|seed| is_violated(&seed)), "nothing in 3000 seeds: {generator:?}");
     }
 }
 
-fn reports(generator: &Generator, seeds: SeedRange, jobs: usize) -> Vec<SeedReport> {
-    let seeds = seeds.of_shard(Shard::WHOLE);
+fn reports(generator: &Generator, seeds: &str, jobs: usize) -> Vec<SeedReport> {
+    let seeds = seeds.parse::<SeedRange>().expect("a range").of_shard(Shard::WHOLE);
+    let jobs = NonZeroUsize::new(jobs).expect("at least one job");
     let mut channel = swarm::run(generator.clone(), seeds, jobs, Arc::default()).expect("a build that can simulate");
     let mut reports: Vec<SeedReport> = std::iter::from_fn(|| channel.blocking_recv()).collect();
     reports.sort_by_key(|report| report.seed);
@@ -141,8 +143,8 @@ fn names(missing: &[Missing]) -> String {
 
 fn sixty_seeds_try_everything_in(engine: Engine, everything: usize) {
     let generator = Generator { rules: SAFE, crashes: false, engine, strategy: Strategy::Timed };
-    let all = reports(&generator, SeedRange { first: 0, end: 60 }, 2);
-    let some = reports(&generator, SeedRange { first: 0, end: 8 }, 1);
+    let all = reports(&generator, "0..60", 2);
+    let some = reports(&generator, "0..8", 1);
     let mut exercise = Exercise::default();
     assert_eq!(exercise.missing(&generator).len(), everything, "at first nothing was tried");
     for (seed, report) in all.iter().enumerate() {

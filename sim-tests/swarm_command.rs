@@ -88,6 +88,31 @@ fn digest(text: &str) -> &str {
     text.lines().find(|line| line.starts_with("digest ")).expect("a digest")
 }
 
+/// Seeds up to the last one are run, saved, replayed and shrunk like small ones. In a file, TOML has no integers for them.
+#[test]
+fn the_greatest_seeds_are_saved_and_replayed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let args = ["swarm", "--seeds", "18446744073709551556..", "--off", "compare-stamps", "--max-failures", "1"];
+    let (code, text, _) = run(directory.path(), &args);
+    assert_eq!(code, Some(1), "{text}");
+    let (code, repeated) = typed(directory.path(), text.lines().last().expect("a last line"));
+    assert_eq!(code, Some(1), "{repeated}");
+    let [saved] = &files(&directory.path().join("swarm-failures"))[..] else { panic!("one file is saved") };
+    let content = fs::read_to_string(saved).expect("the file");
+    assert!(content.contains("\nseed = \"184467440737095"), "{content}");
+    let saved = saved.to_str().expect("UTF-8");
+    let (code, text, _) = run(directory.path(), &["shrink", saved, "--save", "smallest.toml"]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = typed(directory.path(), text.lines().last().expect("a last line"));
+    assert!(code == Some(1) && text.contains("VIOLATED"), "{text}");
+
+    let args = ["sim", "--engine", "core", "--writes", "5", "--seed", "9223372036854775808", "--save", "race.toml"];
+    let (code, text, _) = run(directory.path(), &args);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, again, _) = run(directory.path(), &["sim", "race.toml", "--engine", "core"]);
+    assert_eq!((code, digest(&again)), (Some(0), digest(&text)));
+}
+
 /// What other rules find goes beside what these have found.
 #[test]
 fn other_rules_overwrite_no_saved_scenario() {
@@ -261,7 +286,7 @@ fn real_nodes_confirm_what_the_core_engine_finds() {
     for path in &saved {
         let text = fs::read_to_string(path).expect("a file");
         let scenario = Scenario::from_toml(&text).expect("a scenario");
-        let turmoil = engine::run(Engine::Turmoil, &scenario, scenario.seed, Arc::default());
+        let turmoil = engine::run(Engine::Turmoil, &scenario, Arc::default());
         assert_eq!(turmoil.is_err(), corpus::is_for_core_alone(&scenario), "{text}");
         let lines = text.lines().take_while(|line| line.starts_with('#'));
         for (line, property) in lines.filter_map(|line| Some((line, line.strip_prefix("# ")?.split_once(':')?.0))) {
@@ -293,8 +318,7 @@ fn what_turmoil_cannot_run_is_of_the_core_engine_only() {
         strategy: Strategy::Timed,
     };
     let fails = |scenario: &Scenario| {
-        engine::run(Engine::Core, scenario, scenario.seed, Arc::default()).expect("a simulation").violations().count()
-            > 0
+        engine::run(Engine::Core, scenario, Arc::default()).expect("a simulation").violations().count() > 0
     };
     let pauses = |scenario: &Scenario| scenario.faults.iter().any(|fault| fault.kind.name() == "pause");
     let seed = (0..500).find(|seed| {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the lowest to the highest. A layer may import from those before it and from itself.
-const LAYERS: [&str; 10] = ["base", "core", "check", "net", "client", "live", "node", "sim", "report", "cli"];
+const LAYERS: [&str; 11] =
+    ["base", "core", "check", "net", "client", "live", "node", "sim", "report", "testing", "cli"];
 
 /// `report` and `sim` stand side by side: one draws what was recorded, the other records it.
 const STRANGERS: [(&str, &str); 2] = [("report", "sim"), ("report", "node")];

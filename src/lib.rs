@@ -6,6 +6,7 @@
 //! | layer | what it is |
 //! |---|---|
 //! | `cli` | the commands |
+//! | `testing` | assertions for `cargo test` (feature `sim`) |
 //! | [`report`] | a recorded run, as text; what an analysis measured, as figures |
 //! | `sim` | scenarios and the engines that run them (feature `sim`) |
 //! | [`live`] | what is done to a cluster through its interface: race, verify, analyze, load |
@@ -26,3 +27,5 @@ pub mod node;
 pub mod report;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "sim")]
+pub mod testing;

@@ -99,10 +99,10 @@ impl Side {
             Self::Bare => drop(black_box(baseline::run(&race, false))),
             Self::Recording => drop(black_box(baseline::run(&race, true))),
             Self::Engine => {
-                black_box(engine::play(Engine::Core, &race.scenario(), seed, Arc::default())?);
+                black_box(engine::play(Engine::Core, &race.scenario(), Arc::default())?);
             }
             Self::Judged => {
-                black_box(engine::run(Engine::Core, &race.scenario(), seed, Arc::default())?);
+                black_box(engine::run(Engine::Core, &race.scenario(), Arc::default())?);
             }
         }
         Ok(())

@@ -90,9 +90,9 @@ fn corpus_file(name: &str) -> PathBuf {
 
 /// A race in which clients also read, everywhere.
 fn race() -> Trace {
-    let mut scenario = Race { followers: 3, write_quorum: 2, writes: 120, ..Race::default() }.scenario();
+    let mut scenario = Race { seed: 1, followers: 3, write_quorum: 2, writes: 120, ..Race::default() }.scenario();
     scenario.workload.reads = 0.5;
-    let run = engine::run(Engine::Turmoil, &scenario, 1, Arc::default()).expect("a simulation");
+    let run = engine::run(Engine::Turmoil, &scenario, Arc::default()).expect("a simulation");
     assert_eq!(run.violations().next(), None);
     run.trace
 }

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use semisync::base::Seed;
+use semisync::base::{Epoch, Seed};
 use semisync::client::{Client, Cluster};
 use semisync::net::{HostPort, NetemConfig, Tcp};
-use semisync::node::{Config, LeaderRole, Node, Role};
+use semisync::node::{Config, LeaderRole, Node, NodeIncarnation, Role};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -53,9 +53,13 @@ impl Running {
     }
 }
 
+/// The next incarnation. All leaders ask for the first epoch at first, as if clocks stood still.
+fn next_incarnation() -> NodeIncarnation {
+    NodeIncarnation { number: STARTED.fetch_add(1, Ordering::Relaxed), first_epoch: Epoch::FIRST }
+}
+
 pub fn follower_config(port: u16) -> Config {
-    let incarnation = STARTED.fetch_add(1, Ordering::Relaxed);
-    Config { incarnation, ..Config::new(Role::Follower, SocketAddr::from(([127, 0, 0, 1], port)), Seed::new(1)) }
+    Config::new(Role::Follower, SocketAddr::from(([127, 0, 0, 1], port)), Seed::new(1), next_incarnation())
 }
 
 pub fn leader_config(followers: Vec<HostPort>, write_quorum: usize, delay_ms: (u64, u64)) -> Config {
@@ -67,8 +71,7 @@ pub fn leader_config(followers: Vec<HostPort>, write_quorum: usize, delay_ms: (u
         repl_timeout: Duration::from_secs(5),
         advertise: None,
     };
-    let incarnation = STARTED.fetch_add(1, Ordering::Relaxed);
-    Config { incarnation, ..Config::new(Role::Leader(role), SocketAddr::from(([127, 0, 0, 1], 0)), Seed::new(1)) }
+    Config::new(Role::Leader(role), SocketAddr::from(([127, 0, 0, 1], 0)), Seed::new(1), next_incarnation())
 }
 
 /// A leader and its followers.

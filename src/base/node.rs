@@ -103,7 +103,8 @@ impl FromStr for NodeId {
     type Err = InvalidNodeId;
 
     fn from_str(text: &str) -> Result<Self, InvalidNodeId> {
-        let numbered = |prefix: char| text.strip_prefix(prefix)?.parse::<u16>().ok()?.checked_sub(1);
+        let numbered =
+            |prefix: char| u16::try_from(text.strip_prefix(prefix)?.parse::<u32>().ok()?.checked_sub(1)?).ok();
         let follower =
             |place: u16| u8::try_from(place).ok().filter(|place| usize::from(*place) < FollowerSet::CAPACITY);
         let server = || numbered('n').and_then(|place| u8::try_from(place).ok()).map(Self::Server);
@@ -331,11 +332,11 @@ mod tests {
     fn names_count_from_one() {
         assert_eq!(NodeId::from(FollowerId(0)).to_string(), "f1");
         assert_eq!(NodeId::Client(9).to_string(), "c10");
-        for name in ["n1", "n256", "f1", "f128", "c1", "c65535", "network"] {
+        for name in ["n1", "n256", "f1", "f128", "c1", "c65536", "network"] {
             assert_eq!(name.parse::<NodeId>().unwrap().to_string(), name);
         }
         assert_eq!("leader".parse(), Ok(NodeId::FIRST_SERVER));
-        for text in ["", "f", "f0", "f129", "n0", "n257", "c0", "Leader", "former", "f1 ", "x1", "f-1"] {
+        for text in ["", "f", "f0", "f129", "n0", "n257", "c0", "c65537", "Leader", "former", "f1 ", "x1", "f-1"] {
             assert!(text.parse::<NodeId>().is_err(), "{text:?}");
         }
     }

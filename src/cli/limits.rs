@@ -9,5 +9,9 @@ pub(super) fn parse_count(text: &str) -> Result<NonZeroUsize, &'static str> {
 /// `90s`, `10m` or `1h 30m`: some time.
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write 90s, 10m or 1h 30m"))?;
-    if time.is_zero() { Err("must be longer than nothing".into()) } else { Ok(time) }
+    const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+    if time.is_zero() || time > LONGEST {
+        return Err("must be longer than nothing and at most 365 days".into());
+    }
+    Ok(time)
 }

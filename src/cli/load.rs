@@ -87,7 +87,7 @@ impl Task for Load {
     type Output = (LoadResult, History);
 
     async fn run<T: Transport>(self, cluster: Cluster<T>) -> (LoadResult, History) {
-        let recorder = HistoryRecorder::start();
+        let recorder = HistoryRecorder::start(cluster.client().transport());
         let by_count = self.plan.count.is_some();
         let progress = |progress: load::Progress| {
             let load::Progress { succeeded, failed, elapsed } = progress;

@@ -12,6 +12,7 @@ use semisync::node::{NodeError, Settings};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::serve::draw_incarnation;
 use super::{Failure, environment};
 
 /// How long the nodes may take to answer after their start, and one to answer a question.
@@ -42,7 +43,7 @@ fn check(node: &Command) -> Result<(), Failure> {
     let given = serve.try_get_matches_from(node.as_std().get_args()).map_err(Failure::usage)?;
     let settings = Settings::from_arg_matches(&given).map_err(Failure::usage)?;
     let inherited = |variable| environment(variable).filter(|_| !OURS.contains(&variable));
-    settings.or_from(inherited).validate(0).map(drop).map_err(Failure::usage)
+    settings.or_from(inherited).validate(0, draw_incarnation()?).map(drop).map_err(Failure::usage)
 }
 
 /// Whether a node could listen there. If somebody else's does, it would answer in place of ours.

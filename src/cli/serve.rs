@@ -2,9 +2,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use rlimit::Resource;
-use semisync::base::Epoch;
 use semisync::net::Tcp;
-use semisync::node::{self, Config, Settings};
+use semisync::node::{self, Config, NodeIncarnation, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
@@ -23,23 +22,17 @@ const RESERVED_FILES: u64 = 512;
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let system_seed = getrandom::u64().map_err(|error| Failure::Failed(format!("no seed from the system: {error}")))?;
     // A seed that is printed and can be typed again; JavaScript and spreadsheets keep 53 bits.
-    let mut config = args.settings.or_from(environment).validate(system_seed >> 11).map_err(Failure::usage)?;
+    let settings = args.settings.or_from(environment);
+    let mut config = settings.validate(system_seed >> 11, draw_incarnation()?).map_err(Failure::usage)?;
     init_log()?;
-    config.first_epoch = first_epoch();
     config.max_connections = config.max_connections.min(connections_allowed());
     runtime()?.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The time in milliseconds: greater than any epoch that a leader had before, should everything be lost that remembers one.
-#[expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "no simulation runs this, and nothing waits by it"
-)]
-fn first_epoch() -> Epoch {
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Epoch::new(u64::try_from(since_1970.as_millis()).unwrap_or(1).max(1))
+/// Draws what distinguishes this process from all other nodes and from its earlier runs.
+pub(super) fn draw_incarnation() -> Result<NodeIncarnation, Failure> {
+    NodeIncarnation::draw().map_err(|error| Failure::Failed(format!("no random number from the system: {error}")))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

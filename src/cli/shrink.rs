@@ -54,12 +54,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(rules) = args.rules.spec() {
         scenario.cluster.rules = rules;
     }
-    let seed = args.seed.unwrap_or(scenario.seed);
+    scenario.seed = args.seed.unwrap_or(scenario.seed);
     let save = OutputFile::create("--save", args.save.as_deref())?;
     let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid");
     let bar = ProgressBar::new_spinner().with_style(style);
     let began = Instant::now();
-    let shrunk = shrink::shrink(args.engine, &scenario, seed, args.property, &RulesSpec::SAFE, |tries, left| {
+    let shrunk = shrink::shrink(args.engine, &scenario, args.property, &RulesSpec::SAFE, |tries, left| {
         if tries % 64 == 0 || args.engine == Engine::Turmoil {
             bar.set_message(format!("{left} events left after {tries} tries"));
             bar.tick();
@@ -116,7 +116,7 @@ fn confirm(engine: Engine, shrunk: &Shrunk) {
         return;
     }
     let property = shrunk.property;
-    match engine::run(Engine::Turmoil, &shrunk.scenario, shrunk.scenario.seed, Arc::default()) {
+    match engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default()) {
         Ok(run) if run.violations().any(|violated| violated == property) => {
             say(format_args!("CONFIRMED: {property} is violated in turmoil too"));
         }

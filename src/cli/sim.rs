@@ -73,14 +73,15 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         scenario.cluster.rules = rules;
     }
     scenario.check().map_err(Failure::usage)?;
-    let seed = args.seed.unwrap_or(scenario.seed);
-    let scenario = args.strategy.schedule(scenario, seed).map_err(Failure::usage)?;
+    scenario.seed = args.seed.unwrap_or(scenario.seed);
+    let seed = scenario.seed;
+    let scenario = args.strategy.schedule(scenario).map_err(Failure::usage)?;
     let save = OutputFile::create("--save", args.save.as_deref())?;
     let trace = OutputFile::create("--trace", args.trace.as_deref())?;
     let history = OutputFile::create("--history", args.history.as_deref())?;
     let engine = args.engine.unwrap_or_else(|| Engine::that_plays(&scenario));
-    print_what_runs(&args, &scenario, seed, engine);
-    let run = match run_with_progress(engine, &scenario, seed) {
+    print_what_runs(&args, &scenario, engine);
+    let run = match run_with_progress(engine, &scenario) {
         Ok(run) => run,
         Err(SimError::Failed { why, trace: so_far }) => {
             // What had happened by then says the most about why.
@@ -96,7 +97,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     // What came of the run is told before a disk can be full.
     if let Some(file) = save {
         let expect = run.violations().next().map_or(Expect::Passes, Expect::Violates);
-        let played = Scenario { seed, expect: Some(expect), ..run.scenario.clone() };
+        let played = Scenario { expect: Some(expect), ..run.scenario.clone() };
         file.write(|out| out.write_all(played.to_toml().as_bytes()))?;
     }
     if let Some(file) = trace {
@@ -125,8 +126,8 @@ fn race(args: &Args) -> Race {
     }
 }
 
-fn print_what_runs(args: &Args, scenario: &Scenario, seed: u64, engine: Engine) {
-    let cluster = &scenario.cluster;
+fn print_what_runs(args: &Args, scenario: &Scenario, engine: Engine) {
+    let Scenario { cluster, seed, .. } = scenario;
     let [min, max] = cluster.delay_ms;
     let (followers, quorum) = (cluster.followers, cluster.write_quorum);
     let engine = match (engine, args.engine) {
@@ -194,7 +195,7 @@ fn command_again(args: &Args, seed: u64) -> String {
 }
 
 /// Runs the scenario and shows how far it has come where it takes more than a second.
-fn run_with_progress(engine: Engine, scenario: &Scenario, seed: u64) -> Result<ScenarioRun, SimError> {
+fn run_with_progress(engine: Engine, scenario: &Scenario) -> Result<ScenarioRun, SimError> {
     const PATIENCE: Duration = Duration::from_secs(1);
     const REDRAW: Duration = Duration::from_millis(100);
     let operations = scenario.workload.operations + scenario.workload.explicit.len();
@@ -204,7 +205,7 @@ fn run_with_progress(engine: Engine, scenario: &Scenario, seed: u64) -> Result<S
         let (done, is_done) = mpsc::channel::<()>();
         let counter = Arc::clone(&returned);
         let run = scope.spawn(move || {
-            let result = engine::run(engine, scenario, seed, counter);
+            let result = engine::run(engine, scenario, counter);
             drop(done);
             result
         });

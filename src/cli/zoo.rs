@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[arg(value_name = "RULE", value_parser = parse_rules)]
     rules: Vec<Exhibit>,
     /// How many searches for each rule, each with seeds of its own
-    #[arg(long, value_name = "N", value_parser = parse_count, default_value = "20")]
+    #[arg(long, value_name = "N", value_parser = parse_starts, default_value = "20")]
     starts: NonZeroUsize,
     /// The most seeds of one search
     #[arg(long, value_name = "N", value_parser = parse_count, default_value = "5000")]
@@ -47,6 +47,14 @@ pub(super) struct Args {
     save: Option<PathBuf>,
 }
 
+/// The most searches for each rule, far more than a machine can do in a day.
+const MOST_STARTS: usize = 10_000;
+
+fn parse_starts(text: &str) -> Result<NonZeroUsize, String> {
+    let starts = text.parse::<NonZeroUsize>().ok().filter(|starts| starts.get() <= MOST_STARTS);
+    starts.ok_or_else(|| format!("must be a whole number, 1 to {MOST_STARTS}"))
+}
+
 /// A rule alone stands for what the whole zoo shows of it.
 fn parse_rules(text: &str) -> Result<Exhibit, String> {
     let off: Vec<Rule> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
@@ -54,7 +62,8 @@ fn parse_rules(text: &str) -> Result<Exhibit, String> {
         return Err(format!("{twice} is named twice"));
     }
     let known = Exhibit::all().find(|exhibit| off == [exhibit.rule()]);
-    Ok(known.unwrap_or_else(|| Exhibit::of(off)))
+    let (first, others) = off.split_first().ok_or("name at least one rule")?;
+    Ok(known.unwrap_or_else(|| Exhibit::of(*first, others)))
 }
 
 /// What so many searches found is shrunk, to show the smallest: some finds end larger than others.
@@ -143,7 +152,7 @@ fn row(exhibit: &Exhibit, findings: &[Option<(Finding, Duration)>], events: Opti
     let seeds = median(found.iter().map(|(finding, _)| finding.seeds).collect());
     let millis = median(found.iter().map(|(_, took)| took.as_millis() as u64).collect());
     ZooRow {
-        rules: exhibit.off.iter().map(Rule::to_string).collect(),
+        rules: exhibit.off().iter().map(Rule::to_string).collect(),
         breaks: breaks(findings).map(|property| property.to_string()),
         found: (found.len(), findings.len()),
         median: seeds.zip(millis),

@@ -61,13 +61,21 @@ impl<T: Transport> Cluster<T> {
     /// # Panics
     /// If the cluster has no such node.
     pub fn address(&self, node: impl Into<NodeRef>) -> &HostPort {
-        match node.into() {
-            NodeRef::Leader | NodeRef::Node(NodeId::FIRST_SERVER) => &self.leader,
-            NodeRef::Node(NodeId::Follower(id)) => &self.followers[id.index()],
-            node @ (NodeRef::Former | NodeRef::Node(NodeId::Server(_) | NodeId::Client(_) | NodeId::Network)) => {
-                panic!("{node} is not a node of the cluster")
-            }
-        }
+        let node = node.into();
+        self.find(node).unwrap_or_else(|_| panic!("{node} is not a node of the cluster"))
+    }
+
+    /// Returns where a node listens, if the cluster has it.
+    ///
+    /// # Errors
+    /// [`ReadError::NoSuchNode`].
+    pub(super) fn find(&self, node: NodeRef) -> Result<&HostPort, ReadError> {
+        let known = match node {
+            NodeRef::Leader | NodeRef::Node(NodeId::FIRST_SERVER) => Some(&self.leader),
+            NodeRef::Node(NodeId::Follower(id)) => self.followers.get(id.index()),
+            NodeRef::Former | NodeRef::Node(NodeId::Server(_) | NodeId::Client(_) | NodeId::Network) => None,
+        };
+        known.ok_or(ReadError::NoSuchNode { node, followers: self.followers.len() })
     }
 
     /// Writes through the leader.
@@ -85,7 +93,7 @@ impl<T: Transport> Cluster<T> {
     /// # Errors
     /// [`ReadError`].
     pub async fn dump(&self, node: impl Into<NodeRef>) -> Result<Dump, ReadError> {
-        self.client.dump(self.address(node)).await
+        self.client.dump(self.find(node.into())?).await
     }
 
     /// Waits until every follower stores what the leader stores, and returns that.

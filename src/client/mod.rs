@@ -43,6 +43,11 @@ impl<T: Transport> Client<T> {
         Self { http: HttpClient::new(transport), deadline }
     }
 
+    /// The network that the client uses.
+    pub fn transport(&self) -> &T {
+        self.http.transport()
+    }
+
     /// `POST /set`. Never sent a second time: a write that is [`Outcome::Unknown`] may have taken effect.
     pub async fn set(&self, node: &HostPort, key: &Key, value: &Value) -> Outcome<SetAnswer> {
         self.set_as(node, key, value, None, None).await

@@ -2,6 +2,7 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::base::NodeRef;
 use crate::base::wire::SetAnswer;
 use crate::net::HostPort;
 use crate::net::http::HttpError;
@@ -81,6 +82,14 @@ pub enum ReadError {
     /// What came is not what was asked for.
     #[error("not the answer of a semisync node: {0}")]
     Unreadable(String),
+    /// The cluster has no such node, so nothing was sent.
+    #[error("there is no node {node} to read from: the cluster has a leader and {followers} followers")]
+    NoSuchNode {
+        /// The node that was named.
+        node: NodeRef,
+        /// The number of followers of the cluster.
+        followers: usize,
+    },
 }
 
 fn told(leader: &Option<HostPort>) -> String {

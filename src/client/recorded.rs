@@ -88,7 +88,7 @@ impl<T: Transport> RecordedClient<T> {
     /// Reads what a node stores for a key.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ReadError`]. A read from a node that the cluster does not have is not recorded.
     pub async fn get(&self, node: impl Into<NodeRef>, key: &Key) -> Result<Option<Found>, ReadError> {
         self.read(node, key, ReadMode::Local).await
     }
@@ -96,13 +96,14 @@ impl<T: Transport> RecordedClient<T> {
     /// Reads a key from a node, in this mode.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ReadError`]. A read from a node that the cluster does not have is not recorded.
     pub async fn read(&self, node: impl Into<NodeRef>, key: &Key, mode: ReadMode) -> Result<Option<Found>, ReadError> {
-        let operation = self.begin();
         let node = node.into();
+        let address = self.cluster.find(node)?;
+        let operation = self.begin();
         let target = node.with_one_leader();
         self.observe(|| Event::InvokeGet { operation, target, key: key.clone(), mode });
-        let found = self.cluster.client().read(self.cluster.address(node), key, mode).await;
+        let found = self.cluster.client().read(address, key, mode).await;
         let (outcome, stamp, value) = match &found {
             Ok(Some(found)) => (Returned::Ok, Some(found.stamp()), Some(found.value.clone())),
             Ok(None) => (Returned::Absent, None, None),

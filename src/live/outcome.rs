@@ -21,6 +21,7 @@ pub(super) fn of_read(error: &ReadError) -> String {
         ReadError::NoAnswer(error) => format!("read {}", without_answer(error)),
         ReadError::Refused { .. } => format!("read {error}"),
         ReadError::NotYet { .. } => "read of a version that was not there yet".into(),
+        ReadError::NoSuchNode { .. } => format!("read {error}"),
         ReadError::Unreadable(_) => "read got something that is no answer to a read".into(),
     }
 }

@@ -180,6 +180,11 @@ impl<T: Transport> HttpClient<T> {
         Self { shared: Arc::new(Shared { transport, hosts: Mutex::default() }) }
     }
 
+    /// The network that the client uses.
+    pub fn transport(&self) -> &T {
+        &self.shared.transport
+    }
+
     /// Sends a request and waits for the whole answer. Past `deadline`, counted from now, the connection is dropped:
     /// behind a lost segment or a half-open connection nothing would ever come.
     ///

@@ -1,6 +1,7 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use turmoil::net::{TcpListener, TcpStream};
@@ -32,6 +33,12 @@ impl Transport for Turmoil {
             }
             result => result,
         }
+    }
+
+    /// The time of the simulation. Each host has a tokio clock of its own, and these began at different moments of real time.
+    /// Outside of a simulation, where none of its time has passed, it is zero.
+    fn elapsed(&self) -> Duration {
+        turmoil::sim_elapsed().unwrap_or_default()
     }
 }
 

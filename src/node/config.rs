@@ -1,20 +1,15 @@
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::str::FromStr;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytesize::ByteSize;
-
-use super::peer::{PeerToken, Secret};
+use super::incarnation::NodeIncarnation;
+use super::peer::PeerToken;
+use super::role::Role;
 use crate::base::trace::Observer;
-use crate::base::{Epoch, FollowerSet, Seed};
+use crate::base::{Epoch, Seed};
 use crate::core::{Limits, Rules};
-use crate::net::{HostPort, InvalidHostPort, MessageFaults, NetemConfig};
+use crate::net::MessageFaults;
 
-/// Everything that a node must know before it starts, checked.
+/// Everything that a node must know before it starts.
 #[derive(Clone)]
 pub struct Config {
     /// What the node does.
@@ -34,52 +29,14 @@ pub struct Config {
     pub limits: Limits,
     /// Where the emulated delays and the jitter of resends come from.
     pub seed: Seed,
-    /// Which of its lives the node is in: a number that it never had before. The simulator counts from 0; `serve` draws
-    /// one, for a node without a disk cannot count.
-    pub incarnation: u64,
-    /// Leader: the first epoch that it asks for; see [`LeaderConfig::first_epoch`](crate::core::LeaderConfig::first_epoch). The
-    /// simulator counts, as for `incarnation`; `serve` takes the time, in seconds, for a node without a disk cannot count.
-    pub first_epoch: Epoch,
+    /// The identity of this run of the node. It has no default, because two runs with the same one break the cluster.
+    pub incarnation: NodeIncarnation,
     /// Which decisions of the protocol are in force: [`Rules::SAFE`], but for a simulation that shows what each is for.
     pub rules: Rules,
     /// What becomes of replication messages besides their delay: nothing, but in a simulation.
     pub message_faults: MessageFaults,
     /// Who is told what happens in the node, event by event. A simulation; in production nobody.
     pub observer: Option<Arc<dyn Observer>>,
-}
-
-/// What a node does.
-#[derive(Debug, Clone)]
-pub enum Role {
-    /// It accepts writes and replicates them.
-    Leader(LeaderRole),
-    /// It is replicated to.
-    Follower,
-}
-
-/// What only a leader must know.
-#[derive(Debug, Clone)]
-pub struct LeaderRole {
-    /// Whom it replicates to. No two are the same.
-    pub followers: Vec<HostPort>,
-    /// How many of them must confirm a write; 1 to their number, and 0 if and only if there are none.
-    pub write_quorum: usize,
-    /// The emulated delay of each replication message.
-    pub netem: NetemConfig,
-    /// The deadline of a write's quorum from its acceptance, and of each replication request from its sending.
-    pub repl_timeout: Duration,
-    /// Where clients reach it, which its followers tell to those that come to them instead; none if nobody is to be told.
-    pub advertise: Option<HostPort>,
-}
-
-impl Role {
-    /// `leader` or `follower`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Leader(_) => "leader",
-            Self::Follower => "follower",
-        }
-    }
 }
 
 impl Config {
@@ -90,8 +47,47 @@ impl Config {
     /// The most connections at a time unless the process may open fewer files.
     pub const MAX_CONNECTIONS: usize = 16_384;
 
-    /// A node of this role with every setting at its default.
-    pub fn new(role: Role, listen: SocketAddr, seed: Seed) -> Self {
+    /// A node of this role with every other setting at its default. Nodes may have the same seed, but no two have the same
+    /// incarnation: draw it, unless runs can be counted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use semisync::base::{Key, Seed, Value};
+    /// use semisync::client::Client;
+    /// use semisync::net::{HostPort, NetemConfig, Tcp};
+    /// use semisync::node::{Config, LeaderRole, Node, NodeIncarnation, Role};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = |role| {
+    ///     let any_port = ([127, 0, 0, 1], 0).into();
+    ///     std::io::Result::Ok(Config::new(role, any_port, Seed::new(1), NodeIncarnation::draw()?))
+    /// };
+    /// let mut followers: Vec<HostPort> = Vec::new();
+    /// for _ in 0..2 {
+    ///     let follower = Node::bind(Tcp, config(Role::Follower)?).await?;
+    ///     followers.push(follower.local_addr().into());
+    ///     tokio::spawn(follower.serve(std::future::pending()));
+    /// }
+    /// let leader = Role::Leader(LeaderRole {
+    ///     followers,
+    ///     write_quorum: 2,
+    ///     netem: NetemConfig { min_delay: Duration::ZERO, max_delay: Duration::ZERO },
+    ///     repl_timeout: Duration::from_secs(5),
+    ///     advertise: None,
+    /// });
+    /// let leader = Node::bind(Tcp, config(leader)?).await?;
+    /// let address = leader.local_addr().into();
+    /// tokio::spawn(leader.serve(std::future::pending()));
+    ///
+    /// let client = Client::new(Tcp, Duration::from_secs(10));
+    /// let answer = client.set(&address, &Key::new("x")?, &Value::from_json("1")?).await;
+    /// assert_eq!(answer.ok().expect("both followers confirm").confirmations, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(role: Role, listen: SocketAddr, seed: Seed, incarnation: NodeIncarnation) -> Self {
         Self {
             role,
             listen,
@@ -101,8 +97,7 @@ impl Config {
             max_connections: Self::MAX_CONNECTIONS,
             limits: Limits::default(),
             seed,
-            incarnation: 0,
-            first_epoch: Epoch::FIRST,
+            incarnation,
             rules: Rules::SAFE,
             message_faults: MessageFaults::default(),
             observer: None,
@@ -110,371 +105,64 @@ impl Config {
     }
 }
 
-/// The settings of a node as texts, named as the environment variables are. `None` where one is not set.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Settings {
-    /// What the node does: leader or follower [env: ROLE] [default: follower]
-    #[arg(long, value_name = "ROLE")]
-    pub role: Option<String>,
-    /// HTTP port [env: PORT] [default: 8000]
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<String>,
-    /// Address to listen on [env: HOST] [default: 0.0.0.0]
-    #[arg(long, value_name = "ADDRESS")]
-    pub host: Option<String>,
-    /// Leader: whom to replicate to, host:port separated by commas [env: FOLLOWERS]
-    #[arg(long, value_name = "LIST")]
-    pub followers: Option<String>,
-    /// Leader: where clients reach it, host:port, for its followers to tell them [env: ADVERTISE] [default: none]
-    #[arg(long, value_name = "ADDRESS")]
-    pub advertise: Option<String>,
-    /// Leader: how many followers must confirm a write [env: WRITE_QUORUM] [default: 1]
-    #[arg(long, value_name = "N")]
-    pub write_quorum: Option<String>,
-    /// Leader: shortest emulated delay of a replication message, in ms [env: MIN_DELAY] [default: 0]
-    #[arg(long, value_name = "MS")]
-    pub min_delay: Option<String>,
-    /// Leader: longest emulated delay of a replication message, in ms [env: MAX_DELAY] [default: 1000]
-    #[arg(long, value_name = "MS")]
-    pub max_delay: Option<String>,
-    /// Leader: deadline of a write's quorum and of a replication request, in seconds [env: REPL_TIMEOUT] [default: 5.0]
-    #[arg(long, value_name = "SECONDS")]
-    pub repl_timeout: Option<String>,
-    /// Largest request body, such as 512KiB or 16MiB [env: MAX_BODY] [default: 16MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub max_body: Option<String>,
-    /// What peers must know to replicate to this node, and what it shows to its followers [env: PEER_TOKEN] [default: none]
-    #[arg(long, value_name = "TOKEN")]
-    pub peer_token: Option<Secret>,
-    /// Leader: seed of the emulated delays [env: SEED] [default: from the system]
-    #[arg(long, value_name = "N")]
-    pub seed: Option<String>,
-}
-
-/// A setting that cannot be used. Its text names the variable, its value and what is allowed.
+/// A configuration with which a node cannot run. Its text names the field, its value and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}={value:?}: {problem}")]
-pub struct ConfigError {
-    variable: &'static str,
-    value: String,
-    problem: String,
-}
+#[error("{0}")]
+pub struct InvalidConfig(String);
 
-impl ConfigError {
-    fn new(variable: &'static str, value: impl fmt::Display, problem: impl Into<String>) -> Self {
-        Self { variable, value: value.to_string(), problem: problem.into() }
-    }
-
-    /// An error whose text does not show the value.
-    fn secret(variable: &'static str, problem: impl Into<String>) -> Self {
-        Self::new(variable, "(not shown)", problem)
-    }
-}
-
-/// Delays and deadlines beyond this are a slip of the pen.
-const LONGEST: Duration = Duration::from_secs(3600);
-
-impl Settings {
-    /// Fills what is not set from `lookup`, which gives the value of an environment variable. An empty value counts as
-    /// not set, because that is what a compose file makes of a variable without a value.
-    #[must_use]
-    pub fn or_from(mut self, lookup: impl Fn(&'static str) -> Option<String>) -> Self {
-        for (variable, setting) in [
-            ("ROLE", &mut self.role),
-            ("PORT", &mut self.port),
-            ("HOST", &mut self.host),
-            ("FOLLOWERS", &mut self.followers),
-            ("ADVERTISE", &mut self.advertise),
-            ("WRITE_QUORUM", &mut self.write_quorum),
-            ("MIN_DELAY", &mut self.min_delay),
-            ("MAX_DELAY", &mut self.max_delay),
-            ("REPL_TIMEOUT", &mut self.repl_timeout),
-            ("MAX_BODY", &mut self.max_body),
-            ("SEED", &mut self.seed),
-        ] {
-            if setting.is_none() {
-                *setting = lookup(variable).filter(|value| !value.is_empty());
-            }
-        }
-        if self.peer_token.is_none() {
-            self.peer_token = lookup("PEER_TOKEN").filter(|value| !value.is_empty()).map(Secret::from);
-        }
-        self
-    }
-
-    /// Checks every setting and puts the defaults in. `system_seed` is used where no seed is set. Every setting is
-    /// checked on a follower too, so that a mistake in a file that all nodes share shows on the first of them.
+impl Config {
+    /// Checks what the types allow and a node does not.
     ///
     /// # Errors
-    /// [`ConfigError`] for the first setting that cannot be used.
-    pub fn validate(&self, system_seed: u64) -> Result<Config, ConfigError> {
-        let is_leader = match self.role.as_deref().unwrap_or("follower").trim() {
-            "leader" => true,
-            "follower" => false,
-            other => return Err(ConfigError::new("ROLE", other, "must be leader or follower")),
-        };
-        let port: u16 = whole_number("PORT", &self.port, 8000, 0..=u16::MAX.into())? as u16;
-        let host: IpAddr = parse("HOST", &self.host, "0.0.0.0", "must be an IP address to listen on, such as 0.0.0.0")?;
-        let followers = self.followers(is_leader.then_some((host, port)))?;
-        let write_quorum = self.write_quorum(is_leader, followers.len())?;
-        let (netem, repl_timeout, advertise) = (self.netem()?, self.repl_timeout()?, self.advertise()?);
-        let role = LeaderRole { followers, write_quorum, netem, repl_timeout, advertise };
-        let role = if is_leader { Role::Leader(role) } else { Role::Follower };
-        let seed = whole_number("SEED", &self.seed, system_seed, 0..=u64::MAX)?;
-        let config = Config::new(role, SocketAddr::new(host, port), Seed::new(seed));
-        let max_body = self.max_body()?;
-        let max_bodies = Config::MAX_BODIES.max(2 * max_body);
-        Ok(Config { max_body, max_bodies, peer_token: self.peer_token()?, incarnation: system_seed, ..config })
-    }
-
-    /// `leader` is where the node listens, if it is the leader: a list that all nodes share names the followers too.
-    fn followers(&self, leader: Option<(IpAddr, u16)>) -> Result<Vec<HostPort>, ConfigError> {
-        let list = self.followers.as_deref().unwrap_or_default();
-        let error = |problem: String| ConfigError::new("FOLLOWERS", list, problem);
-        let mut followers = Vec::new();
-        let mut seen = BTreeSet::new();
-        for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-            let follower: HostPort = item.parse().map_err(|e| error(format!("{e}; items are separated by commas")))?;
-            let address = address_of(&follower);
-            if let (Some((host, port)), Some(ip)) = (leader, address)
-                && port == follower.port()
-                && (ip == host || (ip.is_loopback() && host.is_unspecified()))
-            {
-                return Err(error(format!("{follower} is this node itself; a leader is not its own follower")));
-            }
-            let name = address.map_or_else(|| follower.host().to_owned(), |ip| ip.to_string());
-            if !seen.insert((name, follower.port())) {
-                return Err(error(format!("{follower} is listed twice; its confirmation would count once only")));
-            }
-            followers.push(follower);
+    /// [`InvalidConfig`] for the first field that cannot be used.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        if self.limits.part_keys == 0 {
+            return Err(InvalidConfig("limits.part_keys = 0: must be at least 1".into()));
         }
-        if followers.len() > FollowerSet::CAPACITY {
-            return Err(error(format!("{} followers; at most {} are allowed", followers.len(), FollowerSet::CAPACITY)));
+        let Role::Leader(role) = &self.role else { return Ok(()) };
+        if self.incarnation.first_epoch < Epoch::FIRST {
+            let epoch = self.incarnation.first_epoch;
+            return Err(InvalidConfig(format!(
+                "incarnation.first_epoch = {}: must be at least {}",
+                epoch.get(),
+                Epoch::FIRST.get()
+            )));
         }
-        Ok(followers)
+        role.check().map_err(InvalidConfig)
     }
-
-    fn advertise(&self) -> Result<Option<HostPort>, ConfigError> {
-        let address = self.advertise.as_deref().map(|text| {
-            let error = |error: InvalidHostPort| ConfigError::new("ADVERTISE", text, error.to_string());
-            text.trim().parse().map_err(error)
-        });
-        address.transpose()
-    }
-
-    /// The default of 1 cannot be met without followers; a leader that has none and says nothing of a quorum is alone
-    /// on purpose.
-    fn write_quorum(&self, is_leader: bool, followers: usize) -> Result<usize, ConfigError> {
-        let default = if is_leader { followers.min(1) } else { 1 };
-        let quorum =
-            whole_number("WRITE_QUORUM", &self.write_quorum, default as u64, 0..=FollowerSet::CAPACITY as u64)?;
-        let quorum = quorum as usize;
-        let problem = match (quorum, followers) {
-            _ if !is_leader => return Ok(quorum),
-            (0, 0) => return Ok(0),
-            (_, 0) => "there are no FOLLOWERS to confirm a write; without any it must be 0".to_owned(),
-            (0, n) => format!("must be 1 to {n}, the number of FOLLOWERS; 0 is for a leader without followers only"),
-            (q, n) if q > n => format!("must be 1 to {n}, the number of FOLLOWERS"),
-            _ => return Ok(quorum),
-        };
-        Err(ConfigError::new("WRITE_QUORUM", quorum, problem))
-    }
-
-    fn netem(&self) -> Result<NetemConfig, ConfigError> {
-        let range = 0..=LONGEST.as_millis() as u64;
-        let min = whole_number("MIN_DELAY", &self.min_delay, 0, range.clone())?;
-        let max = whole_number("MAX_DELAY", &self.max_delay, 1000, range)?;
-        if min > max {
-            let default = if self.max_delay.is_none() { ", the default" } else { "" };
-            return Err(ConfigError::new(
-                "MIN_DELAY",
-                min,
-                format!("must not be above MAX_DELAY, which is {max}{default}"),
-            ));
-        }
-        Ok(NetemConfig { min_delay: Duration::from_millis(min), max_delay: Duration::from_millis(max) })
-    }
-
-    fn repl_timeout(&self) -> Result<Duration, ConfigError> {
-        let allowed = "must be a number of seconds above 0 and up to 3600, such as 5 or 0.7";
-        let seconds: f64 = parse("REPL_TIMEOUT", &self.repl_timeout, "5.0", allowed)?;
-        let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        if timeout.is_zero() || timeout > LONGEST {
-            return Err(ConfigError::new("REPL_TIMEOUT", seconds, allowed));
-        }
-        Ok(timeout)
-    }
-
-    fn max_body(&self) -> Result<usize, ConfigError> {
-        let allowed = "must be a size from 1KiB to 1GiB, such as 512KiB or 16MiB";
-        let default = ByteSize(Config::MAX_BODY as u64).to_string();
-        let size: ByteSize = parse("MAX_BODY", &self.max_body, &default, allowed)?;
-        if !(1 << 10..=1 << 30).contains(&size.as_u64()) {
-            return Err(ConfigError::new("MAX_BODY", size, allowed));
-        }
-        Ok(size.as_u64() as usize)
-    }
-
-    fn peer_token(&self) -> Result<Option<PeerToken>, ConfigError> {
-        let token = self.peer_token.as_ref().map(|token| PeerToken::new(token.reveal()));
-        token.transpose().map_err(|error| ConfigError::secret("PEER_TOKEN", error.to_string()))
-    }
-}
-
-/// The address, where the name says it: the same one can be written in several ways.
-fn address_of(follower: &HostPort) -> Option<IpAddr> {
-    match follower.host() {
-        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
-        host => host.parse().ok(),
-    }
-}
-
-fn parse<T: FromStr>(
-    variable: &'static str,
-    setting: &Option<String>,
-    default: &str,
-    allowed: &str,
-) -> Result<T, ConfigError> {
-    let text = setting.as_deref().unwrap_or(default);
-    text.trim().parse().map_err(|_| ConfigError::new(variable, text, allowed))
-}
-
-fn whole_number(
-    variable: &'static str,
-    setting: &Option<String>,
-    default: u64,
-    range: RangeInclusive<u64>,
-) -> Result<u64, ConfigError> {
-    let allowed = format!("must be a whole number from {} to {}", range.start(), range.end());
-    let number = parse(variable, setting, &default.to_string(), &allowed)?;
-    if range.contains(&number) { Ok(number) } else { Err(ConfigError::new(variable, number, allowed)) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-
-    fn settings(pairs: &[(&'static str, &str)]) -> Settings {
-        Settings::default().or_from(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
-    }
-
-    fn config(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
-        settings(pairs).validate(1)
-    }
-
-    fn leader(pairs: &[(&'static str, &str)]) -> LeaderRole {
-        let pairs = [&[("ROLE", "leader")], pairs].concat();
-        match config(&pairs).unwrap().role {
-            Role::Leader(role) => role,
-            Role::Follower => unreachable!("ROLE is leader"),
-        }
-    }
+    use crate::net::{HostPort, NetemConfig};
+    use crate::node::role::LeaderRole;
 
     #[test]
-    fn defaults() {
-        let follower = config(&[]).unwrap();
-        assert!(matches!(follower.role, Role::Follower));
-        assert_eq!(follower.listen, "0.0.0.0:8000".parse().unwrap());
-        assert_eq!((follower.max_body, follower.seed), (16 << 20, Seed::new(1)));
-        let leader = leader(&[("FOLLOWERS", "a:1,b:2")]);
-        assert_eq!(leader.advertise, None);
-        assert_eq!((leader.write_quorum, leader.repl_timeout), (1, Duration::from_secs(5)));
-        assert_eq!((leader.netem.min_delay, leader.netem.max_delay), (Duration::ZERO, Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn followers_are_read_leniently_where_nothing_is_ambiguous() {
-        let role = leader(&[("FOLLOWERS", " http://f1:8000, ,F2:8000/,\n[::1]:9000,")]);
-        let names: Vec<String> = role.followers.iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["f1:8000", "f2:8000", "[::1]:9000"]);
-        assert_eq!(leader(&[]).write_quorum, 0);
-        assert_eq!(leader(&[("WRITE_QUORUM", "")]).write_quorum, 0);
-    }
-
-    #[test]
-    fn flags_override_the_environment() {
-        let flags = Settings { port: Some("9".into()), ..Settings::default() };
-        let config = flags.or_from(|name| (name == "PORT").then(|| "7".into())).validate(1).unwrap();
-        assert_eq!(config.listen.port(), 9);
-    }
-
-    #[test]
-    fn an_error_names_the_variable_its_value_and_what_is_allowed() {
-        let with_two = |variable, value| [("ROLE", "leader"), ("FOLLOWERS", "a:1,b:2"), (variable, value)];
-        for (variable, value, allowed) in [
-            ("ROLE", "boss", "leader or follower"),
-            ("PORT", "65536", "0 to 65535"),
-            ("PORT", "http", "whole number"),
-            ("PORT", "-1", "whole number"),
-            ("HOST", "somewhere", "IP address"),
-            ("FOLLOWERS", "a", "host:port"),
-            ("FOLLOWERS", "a:1;b:2", "separated by commas"),
-            ("FOLLOWERS", "a:1,A:1", "listed twice"),
-            ("FOLLOWERS", "localhost:8000", "this node itself"),
-            ("FOLLOWERS", "localhost:1,127.0.0.1:1", "listed twice"),
-            ("FOLLOWERS", "[::1]:1,[0:0:0:0:0:0:0:1]:1", "listed twice"),
-            ("ADVERTISE", "localhost", "host:port"),
-            ("ADVERTISE", "a:1,b:2", "host:port"),
-            ("WRITE_QUORUM", "0", "1 to 2"),
-            ("WRITE_QUORUM", "3", "1 to 2"),
-            ("WRITE_QUORUM", "two", "whole number"),
-            ("WRITE_QUORUM", "1.5", "whole number"),
-            ("MIN_DELAY", "1001", "MAX_DELAY, which is 1000, the default"),
-            ("MIN_DELAY", "-5", "whole number"),
-            ("MAX_DELAY", "1s", "whole number"),
-            ("MAX_DELAY", "3600001", "0 to 3600000"),
-            ("REPL_TIMEOUT", "0", "above 0"),
-            ("REPL_TIMEOUT", "-1", "above 0"),
-            ("REPL_TIMEOUT", "NaN", "above 0"),
-            ("REPL_TIMEOUT", "inf", "above 0"),
-            ("REPL_TIMEOUT", "5s", "number of seconds"),
-            ("MAX_BODY", "lots", "1KiB to 1GiB"),
-            ("MAX_BODY", "0", "1KiB to 1GiB"),
-            ("SEED", "abc", "whole number"),
-            ("SEED", "18446744073709551616", "whole number"),
+    fn a_field_that_cannot_be_used_is_named() {
+        let incarnation = NodeIncarnation { number: 1, first_epoch: Epoch::FIRST };
+        let role = || LeaderRole {
+            followers: vec![HostPort::new("a", 1)],
+            write_quorum: 1,
+            netem: NetemConfig { min_delay: Duration::ZERO, max_delay: Duration::ZERO },
+            repl_timeout: Duration::from_secs(5),
+            advertise: None,
+        };
+        let leader = || Config::new(Role::Leader(role()), ([127, 0, 0, 1], 0).into(), Seed::new(1), incarnation);
+        assert_eq!(leader().check(), Ok(()));
+        let incarnation = NodeIncarnation { first_epoch: Epoch::ZERO, ..incarnation };
+        let limits = Limits { part_keys: 0, ..Limits::default() };
+        for (config, problem) in [
+            (Config { incarnation, ..leader() }, "incarnation.first_epoch = 0: must be at least 1"),
+            (
+                Config { role: Role::Leader(LeaderRole { write_quorum: 2, ..role() }), ..leader() },
+                "write_quorum = 2: must be 1 to 1, the followers",
+            ),
+            (Config { limits, ..leader() }, "limits.part_keys = 0: must be at least 1"),
         ] {
-            let mut pairs = with_two(variable, value).to_vec();
-            pairs.reverse(); // so that the pair under test is found before the set-up's own
-            let message = config(&pairs).err().unwrap_or_else(|| panic!("{variable}={value} is taken")).to_string();
-            assert!(message.starts_with(&format!("{variable}=")), "{message}");
-            assert!(message.contains(allowed), "{message}");
-            assert!(!message.contains('\n'), "{message}");
-        }
-        let message = config(&[("ROLE", "leader"), ("WRITE_QUORUM", "1")]).err().unwrap().to_string();
-        assert!(message.contains("no FOLLOWERS"), "{message}");
-    }
-
-    #[test]
-    fn a_peer_token_is_taken_and_never_shown() {
-        assert!(config(&[]).unwrap().peer_token.is_none());
-        assert!(config(&[("PEER_TOKEN", "")]).unwrap().peer_token.is_none());
-        let settings = settings(&[("PEER_TOKEN", "s3cret")]);
-        assert!(settings.validate(1).unwrap().peer_token.is_some());
-        assert!(!format!("{settings:?}").contains("s3cret"));
-        for wrong in ["s3cret s3cret".to_owned(), "s3cret\n".to_owned(), "s3cret".repeat(43)] {
-            let message = config(&[("PEER_TOKEN", &wrong)]).err().unwrap().to_string();
-            assert!(message.starts_with("PEER_TOKEN=") && message.contains("1 to 256 bytes"), "{message}");
-            assert!(!message.contains("s3cret") && !message.contains('\n'), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_mistake_shows_on_a_follower_too() {
-        assert!(config(&[("MAX_DELAY", "x")]).is_err());
-        assert!(config(&[("FOLLOWERS", "a:1"), ("WRITE_QUORUM", "3")]).is_ok());
-        assert!(config(&[("FOLLOWERS", "localhost:8000"), ("PORT", "8000")]).is_ok(), "the list names this follower");
-    }
-
-    #[test]
-    fn another_loopback_address_is_another_node() {
-        let pairs = [("ROLE", "leader"), ("HOST", "127.0.0.2"), ("FOLLOWERS", "127.0.0.1:8000")];
-        assert!(config(&pairs).is_ok());
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [("16MiB", 16 << 20), ("1 KiB", 1 << 10), ("2048", 2048), ("1MB", 1_000_000)] {
-            assert_eq!(config(&[("MAX_BODY", text)]).unwrap().max_body, bytes, "{text}");
+            assert_eq!(config.check().expect_err(problem).to_string(), problem);
         }
     }
 }

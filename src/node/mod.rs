@@ -6,16 +6,22 @@
 mod api;
 mod clock;
 mod config;
+mod incarnation;
 mod interview;
 mod metrics;
 mod outbox;
 mod peer;
 mod pipeline;
 mod replicator;
+mod role;
 mod server;
+mod settings;
 
-pub use config::{Config, ConfigError, LeaderRole, Role, Settings};
+pub use config::{Config, InvalidConfig};
+pub use incarnation::NodeIncarnation;
 pub use peer::{InvalidPeerToken, PeerToken, Secret};
+pub use role::{LeaderRole, Role};
+pub use settings::{ConfigError, Settings};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,6 +55,9 @@ pub enum NodeError {
         /// What the system said.
         source: io::Error,
     },
+    /// No node can run with the configuration.
+    #[error("the node cannot start: {0}")]
+    Config(#[from] InvalidConfig),
 }
 
 /// The variable to change: an address that this machine does not have is no fault of the port.
@@ -85,8 +94,9 @@ impl<T: Transport> Node<T> {
     /// Takes the port. From here on connections queue up for [`Node::serve`].
     ///
     /// # Errors
-    /// [`NodeError::Bind`].
+    /// [`NodeError`].
     pub async fn bind(transport: T, config: Config) -> Result<Self, NodeError> {
+        config.check()?;
         let failed = |source| NodeError::Bind { address: config.listen, source };
         let acceptor = transport.bind(config.listen).await.map_err(failed)?;
         let address = acceptor.local_addr().map_err(failed)?;
@@ -190,7 +200,7 @@ fn start_replication<T: Transport>(
             address: address.clone(),
             http: http.clone(),
             replicator: Arc::clone(&replicator),
-            incarnation: config.incarnation,
+            incarnation: config.incarnation.number,
             deadline: role.repl_timeout,
             token: config.peer_token.clone(),
         };

@@ -35,7 +35,7 @@ pub(super) struct Pipeline<T: Transport> {
     pub(super) address: HostPort,
     pub(super) http: HttpClient<T>,
     pub(super) replicator: Arc<Replicator>,
-    /// Which of the leader's lives this is; see [`Config::incarnation`](super::Config::incarnation).
+    /// Which of the leader's lives this is; see [`NodeIncarnation`](super::NodeIncarnation).
     pub(super) incarnation: u64,
     /// The deadline of each request.
     pub(super) deadline: Duration,
@@ -366,12 +366,12 @@ mod tests {
 
     use super::*;
     use crate::base::trace::Observer;
-    use crate::base::{Key, Seed, Value};
+    use crate::base::{Epoch, Key, Seed, Value};
     use crate::core::{Rules, Terms};
     use crate::net::{NetemConfig, Tcp};
     use crate::node::clock::Clock;
     use crate::node::metrics::Metrics;
-    use crate::node::{Config, LeaderRole, Role};
+    use crate::node::{Config, LeaderRole, NodeIncarnation, Role};
 
     /// How many messages each request carried.
     #[derive(Default)]
@@ -399,7 +399,8 @@ mod tests {
             advertise: None,
         };
         let batches = Arc::new(Batches::default());
-        let mut config = Config::new(Role::Leader(role.clone()), ([127, 0, 0, 1], 0).into(), Seed::new(1));
+        let incarnation = NodeIncarnation { number: 0, first_epoch: Epoch::FIRST };
+        let mut config = Config::new(Role::Leader(role.clone()), ([127, 0, 0, 1], 0).into(), Seed::new(1), incarnation);
         config.rules = Rules::LAB;
         config.observer = Some(Arc::clone(&batches) as Arc<dyn Observer>);
         let replicator = Arc::new(Replicator::new(&role, &config, Clock::start(), Arc::new(Metrics::new(true))));

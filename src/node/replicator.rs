@@ -7,10 +7,11 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::clock::Clock;
-use super::config::{Config, LeaderRole};
+use super::config::Config;
 use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
 use super::outbox::SharedOutbox;
+use super::role::LeaderRole;
 use crate::base::trace::{Event, LossReason, Observer, WriteId};
 use crate::base::{FollowerId, FollowerSet, Key, NodeId, Value};
 use crate::core::{
@@ -64,8 +65,8 @@ impl Replicator {
     pub(super) fn new(role: &LeaderRole, config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let names: Arc<[String]> = role.followers.iter().map(ToString::to_string).collect();
         let leader = LeaderConfig {
-            id: LeaderId(config.incarnation),
-            first_epoch: config.first_epoch,
+            id: LeaderId(config.incarnation.number),
+            first_epoch: config.incarnation.first_epoch,
             followers: FollowerSet::first(names.len()),
             configuration: Configuration { members: Arc::clone(&names), write_quorum: role.write_quorum },
             repl_timeout: role.repl_timeout,

@@ -1,20 +1,8 @@
-//! Strategies of [proptest](https://docs.rs/proptest): scenarios, and orders of delivery for a scenario of one's own. What
-//! fails is shrunk by proptest, and can be shrunk further by [`shrink`](super::shrink).
+//! Strategies of [proptest](https://docs.rs/proptest): generated scenarios, and the orders in which the messages of a given
+//! scenario can arrive.
 //!
-//! ```
-//! use proptest::prelude::*;
-//! use proptest::test_runner::TestRunner;
-//! use semisync::sim::scenario::Scenario;
-//! use semisync::sim::{Engine, arbitrary, engine};
-//!
-//! let mine = Scenario::from_toml("name = \"two writes\"\n[[workload.operation]]\nset = \"x\"\n[[workload.operation]]\nset = \"x\"")?;
-//! TestRunner::default().run(&arbitrary::orders(mine), |scenario| {
-//!     let run = engine::run(Engine::Core, &scenario, 1, Default::default())?;
-//!     prop_assert_eq!(run.violations().count(), 0);
-//!     Ok(())
-//! })?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! The scenario is all that a run depends on, so the text of a counterexample replays it.
+//! [`assert_holds`](crate::testing::assert_holds) runs, shrinks and prints one.
 
 use std::collections::BTreeMap;
 
@@ -25,17 +13,28 @@ use proptest::sample::{select, subsequence};
 
 use super::scenario::{
     ClusterSpec, ExplicitOperation, Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, RulesSpec,
-    Scenario, Target, Workload,
+    Scenario, ScenarioError, Target, Workload,
 };
 use crate::base::{FollowerId, Key, NodeId, NodeRef, Seed};
 
-/// How far deliveries lie apart in [`orders`], in milliseconds: so much that both engines keep to their order.
+/// The time between two places in an order of [`orders`], in milliseconds: enough for both engines to keep the order.
 const SLOT_MS: u64 = 40;
 
-/// A scenario of one's own, with its first deliveries in any order: each message of a write, written down or drawn, takes a
-/// delay of its own, some so long that later writes overtake it. What else the scenario says stays. Which operations are
-/// drawn goes by the scenario's seed.
-pub fn orders(scenario: Scenario) -> impl Strategy<Value = Scenario> {
+/// The most first deliveries that [`orders`] can put in an order.
+const MOST_DELIVERIES: usize = 10_000;
+
+/// The scenario with its first deliveries in any order: each message of a write takes its own delay, and a long delay lets
+/// later writes overtake it.
+///
+/// Nothing else is delayed: the range of drawn delays becomes `[0, 0]`, so that resends and the probes after healing cannot
+/// be the cause of what is found. Shrinking removes delays. The operations of a drawn workload follow from the scenario's
+/// seed. Everything else in the scenario stays.
+///
+/// # Errors
+/// [`ScenarioError`] if the scenario cannot be run, or has more than 10,000 first deliveries.
+pub fn orders(mut scenario: Scenario) -> Result<impl Strategy<Value = Scenario>, ScenarioError> {
+    scenario.check()?;
+    scenario.cluster.delay_ms = [0, 0];
     let followers = scenario.cluster.followers;
     let mut messages: Vec<Target> = Vec::new();
     for (client, operations) in scenario.workload.plan(Seed::new(scenario.seed), followers) {
@@ -44,15 +43,21 @@ pub fn orders(scenario: Scenario) -> impl Strategy<Value = Scenario> {
             let name = OperationName { client, number };
             messages.extend(FollowerId::first(followers).map(|to| first_delivery(name, to)));
         }
+        if messages.len() > MOST_DELIVERIES {
+            return Err(ScenarioError::Impossible(format!(
+                "the writes have more than {MOST_DELIVERIES} first deliveries; the orders of fewer can be drawn"
+            )));
+        }
     }
     let slots = messages.len() as u64;
-    vec(0..=slots, messages.len()).prop_map(move |chosen| {
+    Ok(vec(0..=slots, messages.len()).prop_map(move |chosen| {
         let mut scenario = scenario.clone();
+        let delayed = messages.iter().zip(chosen).filter(|(_, slot)| *slot > 0);
         let delay =
             |(target, slot): (&Target, u64)| FaultKind::Delay { target: target.clone(), delay_ms: slot * SLOT_MS };
-        scenario.faults.extend(messages.iter().zip(chosen).map(delay).map(of_messages));
+        scenario.faults.extend(delayed.map(delay).map(of_messages));
         scenario
-    })
+    }))
 }
 
 fn first_delivery(operation: OperationName, to: FollowerId) -> Target {
@@ -68,7 +73,7 @@ fn of_messages(kind: FaultKind) -> Fault {
 pub struct Scenarios {
     /// Which decisions of the protocol are in force.
     pub rules: RulesSpec,
-    /// The most operations, at least 1.
+    /// The most operations, 1 to 1000.
     pub operations: usize,
     /// Whether messages are lost, doubled and delayed.
     pub messages: bool,
@@ -84,11 +89,21 @@ impl Default for Scenarios {
     }
 }
 
+/// The most operations of a generated scenario.
+const MOST_OPERATIONS: usize = 1000;
+
 /// Small scenarios with everything written down, in which what comes from outside lies 100 ms apart and messages take
 /// delays of their own.
-pub fn scenarios(kind: Scenarios) -> impl Strategy<Value = Scenario> {
+///
+/// # Errors
+/// [`ScenarioError`] if the number of operations is not allowed.
+pub fn scenarios(kind: Scenarios) -> Result<impl Strategy<Value = Scenario>, ScenarioError> {
+    let most = kind.operations;
+    if !(1..=MOST_OPERATIONS).contains(&most) {
+        return Err(ScenarioError::Impossible(format!("operations = {most}: must be 1 to {MOST_OPERATIONS}")));
+    }
     let followers = 1..=4_usize;
-    (followers, 1..=kind.operations.max(1))
+    let strategy = (followers, 1..=most)
         .prop_flat_map(move |(followers, operations)| {
             let kind = kind.clone();
             let fates = vec(option::weighted(0.5, fate()), if kind.messages { operations * followers } else { 0 });
@@ -116,7 +131,8 @@ pub fn scenarios(kind: Scenarios) -> impl Strategy<Value = Scenario> {
             })
         })
         // Two troubles of a node at a time may contradict one another, as two crashes do.
-        .prop_filter("what ends must have begun", |scenario| scenario.check().is_ok())
+        .prop_filter("what ends must have begun", |scenario| scenario.check().is_ok());
+    Ok(strategy)
 }
 
 fn operation(followers: usize) -> impl Strategy<Value = (u16, PlannedKind, &'static str)> {
@@ -214,7 +230,7 @@ mod tests {
             drawn.iter().flat_map(|(_, planned)| planned).filter(|planned| planned.kind == PlannedKind::Set).count();
         assert!((1..9).contains(&writes));
         let mut seen = BTreeSet::new();
-        let strategy = orders(scenario);
+        let strategy = orders(scenario).expect("a scenario that can be run");
         for _ in 0..20 {
             let tree = strategy.new_tree(&mut TestRunner::default()).expect("a scenario");
             let scenario = tree.current();

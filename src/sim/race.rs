@@ -50,6 +50,6 @@ impl Race {
     /// # Errors
     /// [`SimError`].
     pub fn run(&self, engine: Engine, returned: Arc<AtomicUsize>) -> Result<ScenarioRun, SimError> {
-        engine::run(engine, &self.scenario(), self.seed, returned)
+        engine::run(engine, &self.scenario(), returned)
     }
 }

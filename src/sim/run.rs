@@ -12,10 +12,8 @@ use crate::check::{Finding, Property, Verdict};
 /// A scenario that was run, everything that was recorded of it, and the verdicts on it.
 #[derive(Debug, Clone)]
 pub struct ScenarioRun {
-    /// What was run.
+    /// The scenario, with the seed of the run.
     pub scenario: Scenario,
-    /// With which seed.
-    pub seed: u64,
     /// Everything that happened.
     pub trace: Trace,
     /// What the clients did and saw.

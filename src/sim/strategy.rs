@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::engine::{self, SimError};
@@ -22,7 +23,7 @@ pub enum Strategy {
     /// (Burckhardt et al., *A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs*, 2010). Here each client is
     /// a task, the faults together are one, and each message is one.
     Pct {
-        /// The number of events whose order matters, at least 1.
+        /// The number of events that must happen in a certain order, 1 to 10.
         depth: u32,
     },
 }
@@ -31,17 +32,34 @@ impl Strategy {
     /// How many events a bug needs in an order, unless it is said: few need more than three.
     pub const DEPTH: u32 = 3;
 
-    /// The scenario with the order written down that this strategy decides with this seed.
+    /// The scenario with the order written down that this strategy decides with the scenario's seed.
     ///
     /// # Errors
-    /// [`SimError`] if the scenario cannot be run.
-    pub fn schedule(self, scenario: Scenario, seed: u64) -> Result<Scenario, SimError> {
+    /// [`SimError`] if the scenario cannot be run, or the strategy has a depth that is not allowed.
+    pub fn schedule(self, scenario: Scenario) -> Result<Scenario, SimError> {
+        self.check().map_err(SimError::Impossible)?;
         match self {
             Self::Timed => Ok(scenario),
-            Self::Random | Self::Pct { .. } => engine::schedule(&scenario, seed, self),
+            Self::Random | Self::Pct { .. } => engine::schedule(&scenario, self),
+        }
+    }
+
+    /// Checks the depth.
+    ///
+    /// # Errors
+    /// Names the depth and what is allowed.
+    pub(super) fn check(self) -> Result<(), String> {
+        match self {
+            Self::Pct { depth } if !DEPTHS.contains(&depth) => {
+                Err(format!("pct:{depth}: the depth must be {} to {}", DEPTHS.start(), DEPTHS.end()))
+            }
+            Self::Timed | Self::Random | Self::Pct { .. } => Ok(()),
         }
     }
 }
+
+/// The depths that a strategy can have.
+const DEPTHS: RangeInclusive<u32> = 1..=10;
 
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,7 +76,7 @@ impl FromStr for Strategy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let depth = |text: &str| text.parse().ok().filter(|depth| (1..=10).contains(depth));
+        let depth = |text: &str| text.parse().ok().filter(|depth| DEPTHS.contains(depth));
         let wrong = || format!("{text:?}: must be timed, random, pct, or pct:D with a depth D from 1 to 10");
         match text.split_once(':') {
             None if text == "timed" => Ok(Self::Timed),

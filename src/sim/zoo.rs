@@ -14,7 +14,7 @@ use crate::core::Rule;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exhibit {
     /// Never empty.
-    pub off: Vec<Rule>,
+    off: Vec<Rule>,
 }
 
 /// What one search found.
@@ -36,16 +36,17 @@ const FROM_START_TO_START: u64 = 1_000_000;
 impl Exhibit {
     /// Every rule, each with what has to be taken away with it.
     pub fn all() -> impl Iterator<Item = Self> {
-        Rule::ALL.into_iter().map(|rule| Self { off: [rule].into_iter().chain(masked_by(rule)).collect() })
+        Rule::ALL.into_iter().map(|rule| Self::of(rule, masked_by(rule).as_slice()))
     }
 
-    /// These rules, the first of which is shown.
-    ///
-    /// # Panics
-    /// If there are none.
-    pub fn of(off: Vec<Rule>) -> Self {
-        assert!(!off.is_empty(), "something is to be switched off");
-        Self { off }
+    /// Shows a rule with others switched off together with it.
+    pub fn of(rule: Rule, with: &[Rule]) -> Self {
+        Self { off: [&[rule], with].concat() }
+    }
+
+    /// The rules that are switched off, the rule that is shown first.
+    pub fn off(&self) -> &[Rule] {
+        &self.off
     }
 
     /// The rule that is shown.
@@ -71,7 +72,8 @@ impl Exhibit {
     pub fn search(&self, start: u64, most_seeds: u64) -> Option<Finding> {
         let generator = self.generator();
         (0..most_seeds).find_map(|place| {
-            let seed = start * FROM_START_TO_START + place;
+            // Every start is a start: after the last seed comes the first.
+            let seed = start.wrapping_mul(FROM_START_TO_START).wrapping_add(place);
             let scenario = generator.scenario(seed);
             let violated = violations(&scenario)?;
             let with_it = violations(&scenario.with_rules(self.others())).unwrap_or_default();
@@ -83,7 +85,7 @@ impl Exhibit {
 
 /// What a scenario violates; none if nothing.
 fn violations(scenario: &Scenario) -> Option<Vec<Property>> {
-    let run = engine::run(Engine::Core, scenario, scenario.seed, Default::default()).ok()?;
+    let run = engine::run(Engine::Core, scenario, Default::default()).ok()?;
     let violated: Vec<Property> = run.violations().filter(|property| *property != Property::LatencyLaw).collect();
     (!violated.is_empty()).then_some(violated)
 }
@@ -138,6 +140,6 @@ impl Finding {
     /// The smallest scenario that violates the same property; none if the violation cannot be repeated.
     pub fn shrink(&self) -> Option<Shrunk> {
         let (scenario, property) = (&self.scenario, Some(self.property));
-        shrink::shrink(Engine::Core, scenario, scenario.seed, property, &self.others, |_, _| {}).ok()
+        shrink::shrink(Engine::Core, scenario, property, &self.others, |_, _| {}).ok()
     }
 }

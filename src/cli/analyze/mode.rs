@@ -92,11 +92,17 @@ async fn simulate(
         .followers(followers)
         .write_quorum(plan.quorum)
         .delay_ms(ms(plan.delay.0), ms(plan.delay.1))
-        .repl_timeout_ms(ms(plan.delay.1 + PATIENCE));
+        .repl_timeout_ms(ms(repl_timeout(&plan)));
     let run = move || world.run(async move |stage| measure(stage.cluster(), &plan, &progress).await);
     let run = tokio::task::spawn_blocking(run).await;
     let run = run.map_err(|error| Failure::Failed(error.to_string()))?.map_err(Failure::usage)?;
     run.result.map_err(failed)
+}
+
+/// The deadline of a write's quorum: longer than any delay, and at most the hour that a node allows.
+fn repl_timeout(plan: &Plan) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(3600);
+    (plan.delay.1 + PATIENCE).min(LONGEST)
 }
 
 /// The flags of the nodes for this plan.
@@ -104,7 +110,7 @@ fn flags(plan: &Plan, seed: Option<u64>) -> Vec<String> {
     let ms = |duration: Duration| duration.as_millis().to_string();
     let mut flags = vec!["--write-quorum".to_owned(), plan.quorum.to_string()];
     flags.extend(["--min-delay".to_owned(), ms(plan.delay.0), "--max-delay".to_owned(), ms(plan.delay.1)]);
-    flags.extend(["--repl-timeout".to_owned(), (plan.delay.1 + PATIENCE).as_secs_f64().to_string()]);
+    flags.extend(["--repl-timeout".to_owned(), repl_timeout(plan).as_secs_f64().to_string()]);
     flags.extend(seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
     flags
 }

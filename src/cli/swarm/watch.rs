@@ -25,9 +25,10 @@ pub(super) async fn watch(
     stop: &Arc<AtomicBool>,
     tally: &mut Tally,
 ) -> Result<bool, Failure> {
-    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     // More would have nothing to do.
-    let jobs = jobs.min(usize::try_from(all.share(args.shard)).unwrap_or(usize::MAX));
+    let share = usize::try_from(all.share(args.shard)).ok().and_then(NonZeroUsize::new);
+    let jobs = share.map_or(jobs, |share| jobs.min(share));
     let mut reports = swarm::run(generator, all.of_shard(args.shard), jobs, Arc::clone(stop)).map_err(cannot_start)?;
     let mut watcher = Watcher::new(args, all, stop);
     let mut in_order = InOrder::new(all.of_shard(args.shard));

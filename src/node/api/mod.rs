@@ -68,7 +68,7 @@ pub(super) struct Standby {
 
 impl Standby {
     pub(super) fn new(config: &Config) -> Self {
-        let follower = Follower::new(Incarnation(config.incarnation), config.rules);
+        let follower = Follower::new(Incarnation(config.incarnation.number), config.rules);
         Self { follower: Mutex::new(follower), leader: Mutex::default(), observer: config.observer.clone() }
     }
 

@@ -76,7 +76,7 @@ impl FromStr for Engine {
 }
 
 /// Why a simulation did not take place, or did not come to its end.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum SimError {
     /// The program was built without `--cfg tokio_unstable`, and could not keep its promise of determinism.
     #[error(
@@ -98,6 +98,21 @@ pub enum SimError {
     },
 }
 
+/// As derived, but for two variants. `unwrap` and `expect` print it, so that [`SimError::NotDeterministic`] contains the
+/// remedy. [`SimError::Failed`] has the length of its trace instead of thousands of records.
+impl fmt::Debug for SimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDeterministic => write!(f, "NotDeterministic: {self}"),
+            Self::Impossible(what) => f.debug_tuple("Impossible").field(what).finish(),
+            Self::Failed { why, trace } => {
+                let records = trace.records().len();
+                f.debug_struct("Failed").field("why", why).field("records", &records).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
 /// What an engine leaves behind, before anybody judges it.
 #[derive(Debug, Clone)]
 pub struct Played {
@@ -109,23 +124,20 @@ pub struct Played {
     pub virtual_time: Duration,
 }
 
-/// Runs a scenario with this seed and judges the run. `returned` counts the operations that have ended, for whoever
-/// watches from another thread.
+/// Runs a scenario with its seed and judges the run. `returned` counts the operations that have ended, so that another
+/// thread can show the progress.
+///
+/// The scenario is the only source of the seed, so its text replays the run: see [`Scenario::with_seed`] for another one.
 ///
 /// # Errors
 /// [`SimError`].
-pub fn run(
-    engine: Engine,
-    scenario: &Scenario,
-    seed: u64,
-    returned: Arc<AtomicUsize>,
-) -> Result<ScenarioRun, SimError> {
-    Ok(judge(scenario, seed, play(engine, scenario, seed, returned)?))
+pub fn run(engine: Engine, scenario: &Scenario, returned: Arc<AtomicUsize>) -> Result<ScenarioRun, SimError> {
+    Ok(judge(scenario, play(engine, scenario, returned)?))
 }
 
-/// Whether a scenario violates this property with this seed. A run that does not come to its end violates nothing.
-pub(super) fn violates(engine: Engine, scenario: &Scenario, seed: u64, property: Property) -> bool {
-    let Ok(played) = play(engine, scenario, seed, Arc::default()) else { return false };
+/// Whether a scenario violates this property. A run that fails before its end violates nothing.
+pub(super) fn violates(engine: Engine, scenario: &Scenario, property: Property) -> bool {
+    let Ok(played) = play(engine, scenario, Arc::default()) else { return false };
     let records = played.trace.records();
     let history = History::from_records(records);
     let facts = Facts::from_records(records);
@@ -133,32 +145,49 @@ pub(super) fn violates(engine: Engine, scenario: &Scenario, seed: u64, property:
     check::check(property, &recorded).is_violated()
 }
 
-/// Runs a scenario with this seed and leaves it to others to judge the run.
+/// Runs a scenario with its seed and does not judge the run.
 ///
 /// # Errors
 /// [`SimError`].
-pub fn play(engine: Engine, scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
+pub fn play(engine: Engine, scenario: &Scenario, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
     scenario.check().map_err(|error| SimError::Impossible(error.to_string()))?;
     match engine {
-        Engine::Turmoil => turmoil::play(scenario, seed, returned),
-        Engine::Core => core::play(scenario, seed, returned),
+        Engine::Turmoil => turmoil::play(scenario, returned),
+        Engine::Core => core::play(scenario, returned),
     }
 }
 
 /// A scenario with the order written down in which a strategy lets things happen.
-pub(super) fn schedule(scenario: &Scenario, seed: u64, strategy: Strategy) -> Result<Scenario, SimError> {
+pub(super) fn schedule(scenario: &Scenario, strategy: Strategy) -> Result<Scenario, SimError> {
     scenario.check().map_err(|error| SimError::Impossible(error.to_string()))?;
-    let core::Chosen { trace, struck } = core::choose(scenario, seed, strategy)?;
+    let core::Chosen { trace, struck } = core::choose(scenario, strategy)?;
     Ok(spell_out_order(scenario, &trace, &struck))
 }
 
 /// Has every checker look at what was played.
-fn judge(scenario: &Scenario, seed: u64, played: Played) -> ScenarioRun {
+fn judge(scenario: &Scenario, played: Played) -> ScenarioRun {
     let Played { trace, states, virtual_time } = played;
     let records = trace.records();
     let history = History::from_records(records);
     let facts = Facts::from_records(records).expect("a simulated run begins with its cluster");
     let recorded = Recorded { records, history: &history, states: &states, facts: Some(&facts) };
     let verdicts = check::all(&recorded);
-    ScenarioRun { scenario: scenario.clone(), seed, trace, history, states, verdicts, virtual_time }
+    ScenarioRun { scenario: scenario.clone(), trace, history, states, verdicts, virtual_time }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `unwrap` prints the `Debug` of an error, and this one is met by all who embed the simulator.
+    #[test]
+    fn what_unwrap_prints_says_what_to_do() {
+        let printed = |error: SimError| format!("{:?}", Err::<(), _>(error).map_err(|error| vec![error]));
+        let text = printed(SimError::NotDeterministic);
+        assert!(text.contains("NotDeterministic: this build cannot simulate"), "{text}");
+        assert!(text.contains("Build with RUSTFLAGS=\"--cfg tokio_unstable\"") && text.contains(".cargo/config.toml"));
+        assert_eq!(printed(SimError::Impossible("no".into())), "Err([Impossible(\"no\")])");
+        let failed = SimError::Failed { why: "no".into(), trace: Box::default() };
+        assert_eq!(printed(failed), "Err([Failed { why: \"no\", records: 0, .. }])");
+    }
 }

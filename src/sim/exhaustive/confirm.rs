@@ -38,7 +38,7 @@ pub fn confirm(scope: &Scope, found: &Counterexample) -> Result<Confirmation, Si
 
 /// What shows that the scenario violates the property, if it does.
 fn violated(scenario: &Scenario, property: Property) -> Result<Option<String>, SimError> {
-    let run = engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default())?;
+    let run = engine::run(Engine::Turmoil, scenario, Arc::default())?;
     let verdict = run.verdicts.into_iter().find(|verdict| verdict.property == property);
     Ok(verdict.and_then(|verdict| match verdict.finding {
         Finding::Violated(evidence) => evidence.into_iter().next(),

@@ -105,6 +105,9 @@ pub enum SearchError {
     /// The state machines panicked, which is a finding in itself.
     #[error("the protocol panicked during the search: {0}")]
     Panicked(String),
+    /// There is nothing to search with.
+    #[error("threads = 0: a search needs at least one thread")]
+    NoThreads,
 }
 
 impl Search {
@@ -160,6 +163,9 @@ pub fn search(
     threads: usize,
     mut watch: impl FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Search, SearchError> {
+    if threads == 0 {
+        return Err(SearchError::NoThreads);
+    }
     let finish = if bounds.first_violation { HasDiscoveries::AnyFailures } else { HasDiscoveries::All };
     let first = run(scope, bounds, (order, threads), finish, &mut watch)?;
     let mut shortest = Vec::new();
@@ -201,7 +207,7 @@ fn run(
     let mut builder = Exhaustive::new(scope.clone()).checker().threads(threads).finish_when(finish);
     if let Some(depth) = bounds.depth {
         // stateright counts states, and looks at none as deep as its target.
-        builder = builder.target_max_depth(depth + 2);
+        builder = builder.target_max_depth(depth.saturating_add(2));
     }
     let mut checker: Box<dyn Checker<Exhaustive>> = match order {
         Order::BreadthFirst => Box::new(builder.spawn_bfs()),

@@ -175,7 +175,7 @@ impl FromStr for OperationName {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = || {
             let (client, number) = text.strip_prefix('c')?.split_once('#')?;
-            let client = client.parse::<u16>().ok()?.checked_sub(1)?;
+            let client = u16::try_from(client.parse::<u32>().ok()?.checked_sub(1)?).ok()?;
             Some(Self { client, number: number.parse().ok().filter(|number| *number > 0)? })
         };
         parse().ok_or_else(|| format!("{text:?} does not name an operation; the third of the first client is c1#3"))

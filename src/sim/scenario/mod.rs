@@ -1,13 +1,17 @@
 //! Scenarios: what is run, as data. A file in TOML says everything that a run depends on, so that it can be saved,
 //! replayed, shrunk and drawn. `docs/SCENARIOS.md` is the reference of the format.
 
+mod cluster;
 mod fault;
 mod order;
 mod rules;
+mod seed;
+mod text;
 mod workload;
 
 pub(in crate::sim) use order::retain_possible;
 
+pub use cluster::ClusterSpec;
 pub use fault::{Fault, FaultKind, Links, OperationName, Target};
 pub use rules::{RuleSet, RulesSpec};
 pub use workload::{ExplicitOperation, PlannedKind, PlannedOperation, ReadFrom, Workload};
@@ -18,7 +22,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, NodeRef};
 use crate::check::{Finding, Property, Verdict};
-use crate::core::Limits;
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,8 +29,8 @@ use crate::core::Limits;
 pub struct Scenario {
     /// What it is about, in a few words.
     pub name: String,
-    /// The seed unless another one is asked for.
-    #[serde(default)]
+    /// Seed of the run, any `u64`. A file has seeds of 2^63 and above as text, because TOML integers are signed.
+    #[serde(default, with = "seed")]
     pub seed: u64,
     /// The cluster.
     #[serde(default)]
@@ -41,56 +44,6 @@ pub struct Scenario {
     /// What must come of it, for scenarios that are kept as tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expect>,
-}
-
-/// A cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClusterSpec {
-    /// The number of followers.
-    pub followers: usize,
-    /// How many followers run besides, numbered after those, that are no members until a fault makes them some.
-    pub spares: usize,
-    /// How many of them must confirm a write.
-    pub write_quorum: usize,
-    /// The shortest and the longest emulated delay of a replication message, in milliseconds.
-    pub delay_ms: [u64; 2],
-    /// The deadline of a write's quorum and of a replication request, in milliseconds.
-    pub repl_timeout_ms: u64,
-    /// The latency of a link, one way, in milliseconds.
-    pub link_ms: u64,
-    /// How far time advances at once, in milliseconds.
-    pub tick_ms: u64,
-    /// The most first deliveries to one follower that may be unanswered. What goes beyond is kept by key.
-    pub window: usize,
-    /// The most keys that a leader reads, or sends to bring a follower up to date, at a time.
-    pub part_keys: usize,
-    /// Which decisions of the protocol are in force.
-    pub rules: RulesSpec,
-}
-
-impl ClusterSpec {
-    /// How many followers there are, members or not.
-    pub fn all_followers(&self) -> usize {
-        self.followers + self.spares
-    }
-}
-
-impl Default for ClusterSpec {
-    fn default() -> Self {
-        Self {
-            followers: 5,
-            spares: 0,
-            write_quorum: 3,
-            delay_ms: [0, 1000],
-            repl_timeout_ms: 5000,
-            link_ms: 1,
-            tick_ms: 1,
-            window: Limits::default().window,
-            part_keys: Limits::default().part_keys,
-            rules: RulesSpec::SAFE,
-        }
-    }
 }
 
 /// What must come of a scenario.
@@ -205,6 +158,12 @@ impl Scenario {
         Self { cluster: ClusterSpec { rules, ..self.cluster.clone() }, ..self.clone() }
     }
 
+    /// The same scenario with another seed.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
     /// Reads a scenario from a file.
     ///
     /// # Errors
@@ -233,11 +192,15 @@ impl Scenario {
     }
 
     /// The text of the scenario, without what has its default. Reading it gives the same scenario.
+    ///
+    /// # Panics
+    /// If a number other than the seed is beyond the integers of TOML, which end at 2^63 - 1. [`Scenario::check`] refuses
+    /// such a scenario.
     pub fn to_toml(&self) -> String {
         let mut text = toml::Table::try_from(self).expect("a scenario can be written as TOML");
         leave_out_defaults(&mut text, "cluster", ClusterSpec::default());
         leave_out_defaults(&mut text, "workload", Workload::default());
-        toml::to_string(&text).expect("a table can be written as TOML")
+        text::write(&text)
     }
 
     /// Whether anything happens to the cluster that does not happen by itself.
@@ -250,46 +213,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError::Impossible`].
     pub fn check(&self) -> Result<(), ScenarioError> {
-        let impossible = |what: String| Err(ScenarioError::Impossible(what));
-        let ClusterSpec {
-            followers,
-            spares,
-            write_quorum,
-            delay_ms: [min, max],
-            repl_timeout_ms,
-            link_ms,
-            tick_ms,
-            ..
-        } = &self.cluster;
-        if !(1..=128).contains(followers) {
-            return impossible(format!("cluster.followers = {followers}: must be 1 to 128"));
-        }
-        if *spares > 128 - followers {
-            return impossible(format!(
-                "cluster.spares = {spares}: must be 0 to {}, so that there are at most 128 followers",
-                128 - followers
-            ));
-        }
-        if !(1..=*followers).contains(write_quorum) {
-            return impossible(format!(
-                "cluster.write_quorum = {write_quorum}: must be 1 to {followers}, the followers"
-            ));
-        }
-        if min > max || *max > LONGEST_MS {
-            return impossible(format!(
-                "cluster.delay_ms = [{min}, {max}]: must be [shortest, longest], up to {LONGEST_MS}"
-            ));
-        }
-        for (name, ms) in [("repl_timeout_ms", repl_timeout_ms), ("link_ms", link_ms), ("tick_ms", tick_ms)] {
-            if !(1..=LONGEST_MS).contains(ms) {
-                return impossible(format!("cluster.{name} = {ms}: must be 1 to {LONGEST_MS}"));
-            }
-        }
-        for (name, number) in [("window", self.cluster.window), ("part_keys", self.cluster.part_keys)] {
-            if number == 0 {
-                return impossible(format!("cluster.{name} = 0: must be at least 1"));
-            }
-        }
+        self.cluster.check().map_err(|what| ScenarioError::Impossible(format!("cluster.{what}")))?;
         self.workload.check(self.cluster.all_followers()).map_err(ScenarioError::Impossible)?;
         for (place, fault) in self.faults.iter().enumerate() {
             self.check_fault(fault)

@@ -88,11 +88,11 @@ pub struct ExplicitOperation {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawOperation {
-    #[serde(default = "first_client")]
+    #[serde(default = "first_client", skip_serializing_if = "is_first_client")]
     client: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     number: Option<OperationId>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     at_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     set: Option<Key>,
@@ -110,6 +110,14 @@ struct RawOperation {
 
 fn first_client() -> u16 {
     1
+}
+
+fn is_first_client(client: &u16) -> bool {
+    *client == first_client()
+}
+
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
 }
 
 impl TryFrom<RawOperation> for ExplicitOperation {
@@ -219,9 +227,10 @@ pub struct PlannedOperation {
     pub request: Option<OperationName>,
 }
 
-/// The most operations and clients of a scenario: as many as the race of the command line can have.
+/// The most operations, clients and keys of a scenario: as many as the race of the command line can have.
 const MOST_OPERATIONS: usize = 1_000_000;
 const MOST_CLIENTS: u16 = 10_000;
+const MOST_KEYS: u64 = 1_000_000;
 
 impl Workload {
     /// The operations of each client, in their order: first those that are drawn, then those that are written down. What
@@ -384,8 +393,8 @@ impl Workload {
         if self.operations > 0 && self.clients == 0 {
             return Err("workload.clients = 0: must be at least 1".into());
         }
-        if self.keys == 0 {
-            return Err("workload.keys = 0: must be at least 1".into());
+        if !(1..=MOST_KEYS).contains(&self.keys) {
+            return Err(format!("workload.keys = {}: must be 1 to {MOST_KEYS}", self.keys));
         }
         for (field, share) in [("reads", self.reads), ("deletes", self.deletes), ("retries", self.retries)] {
             if !(0.0..=1.0).contains(&share) {

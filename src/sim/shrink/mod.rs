@@ -90,12 +90,12 @@ fn others(violated: &[Property]) -> String {
 pub fn shrink(
     engine: Engine,
     scenario: &Scenario,
-    seed: u64,
     property: Option<Property>,
     others: &RulesSpec,
     tried: impl FnMut(u64, usize),
 ) -> Result<Shrunk, ShrinkError> {
-    let first = engine::run(engine, scenario, seed, Arc::default())?;
+    let seed = scenario.seed;
+    let first = engine::run(engine, scenario, Arc::default())?;
     let violated: Vec<Property> = first.violations().collect();
     let expected = match scenario.expect {
         Some(Expect::Violates(expected)) if violated.contains(&expected) => Some(expected),
@@ -109,7 +109,6 @@ pub fn shrink(
         Some(property) => property,
     };
     let mut base = scenario.clone();
-    base.seed = seed;
     base.expect = Some(Expect::Violates(property));
     let holds_with = Some(others.clone()).filter(|others| !violates_with(engine, &base, others, property));
     let mut search = Search { engine, property, holds_with, best: base.clone(), tries: 1, tried };
@@ -125,13 +124,13 @@ pub fn shrink(
             break;
         }
     }
-    let run = engine::run(engine, &search.best, seed, Arc::default())?;
+    let run = engine::run(engine, &search.best, Arc::default())?;
     Ok(Shrunk { property, scenario: search.best, run, events_before, tries: search.tries })
 }
 
 /// Whether the property is violated if these are the rules.
 fn violates_with(engine: Engine, scenario: &Scenario, rules: &RulesSpec, property: Property) -> bool {
-    engine::violates(engine, &scenario.with_rules(rules.clone()), scenario.seed, property)
+    engine::violates(engine, &scenario.with_rules(rules.clone()), property)
 }
 
 /// The smallest scenario so far, and what it has to show.
@@ -173,7 +172,7 @@ impl<F: FnMut(u64, usize)> Search<F> {
         }
         self.tries += 1;
         (self.tried)(self.tries, parts::count(&self.best));
-        let is_it = engine::violates(self.engine, &candidate, candidate.seed, self.property)
+        let is_it = engine::violates(self.engine, &candidate, self.property)
             && self
                 .holds_with
                 .as_ref()

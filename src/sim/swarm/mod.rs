@@ -12,10 +12,11 @@ pub use exercise::{Count, Exercise, Missing, Share};
 pub use exercised::Exercised;
 pub use judged::{Judged, JudgedRuns};
 pub use retrial::{Confirmation, Retrial, retry};
-pub use seeds::{SeedRange, Shard};
+pub use seeds::{EmptySeedRange, InvalidShard, SeedRange, Shard};
 
 use std::any::Any;
 use std::io;
+use std::num::NonZeroUsize;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -83,7 +84,7 @@ pub enum StartError {
         /// Which one, counted from 1.
         place: usize,
         /// Of how many.
-        jobs: usize,
+        jobs: NonZeroUsize,
         /// What the system said.
         error: io::Error,
     },
@@ -97,9 +98,10 @@ pub enum StartError {
 pub fn run(
     generator: Generator,
     seeds: impl Iterator<Item = u64> + Send + 'static,
-    jobs: usize,
+    jobs: NonZeroUsize,
     stop: Arc<AtomicBool>,
 ) -> Result<UnboundedReceiver<SeedReport>, StartError> {
+    generator.strategy.check().map_err(SimError::Impossible)?;
     if generator.engine == Engine::Turmoil {
         engine::require_determinism()?;
     }
@@ -111,9 +113,9 @@ fn run_seed(generator: &Generator, seed: u64) -> SeedReport {
     guarded(seed, |scenario| {
         let scenario = scenario.insert(generator.scenario(seed));
         if generator.strategy != Strategy::Timed {
-            *scenario = generator.strategy.schedule(scenario.clone(), seed)?;
+            *scenario = generator.strategy.schedule(scenario.clone())?;
         }
-        let run = engine::run(generator.engine, scenario, seed, Arc::default())?;
+        let run = engine::run(generator.engine, scenario, Arc::default())?;
         let exercise = Exercise::of(&run);
         Ok((run, exercise))
     })

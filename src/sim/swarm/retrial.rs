@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -38,7 +39,7 @@ pub enum Confirmation {
 /// [`StartError`]; nothing has been run then.
 pub fn retry(
     scenarios: Vec<Scenario>,
-    jobs: usize,
+    jobs: NonZeroUsize,
     stop: Arc<AtomicBool>,
 ) -> Result<UnboundedReceiver<(u64, Retrial)>, StartError> {
     engine::require_determinism()?;
@@ -47,7 +48,7 @@ pub fn retry(
 
 impl Retrial {
     fn of(scenario: &Scenario) -> Self {
-        let run = || engine::run(Engine::Turmoil, scenario, scenario.seed, Arc::default());
+        let run = || engine::run(Engine::Turmoil, scenario, Arc::default());
         match panic::catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(run)) => Self::Ran(run.violations().collect()),
             Ok(Err(SimError::Failed { why, .. })) => Self::Broke(why),

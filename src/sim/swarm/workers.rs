@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,7 +11,7 @@ use super::StartError;
 /// which they are there; the channel is closed after the last. No further item is begun once `stop` is set.
 pub(super) fn spread<T, R: Send + 'static>(
     items: impl Iterator<Item = T> + Send + 'static,
-    jobs: usize,
+    jobs: NonZeroUsize,
     stop: Arc<AtomicBool>,
     work: impl Fn(T) -> R + Send + Sync + 'static,
 ) -> Result<UnboundedReceiver<R>, StartError> {
@@ -18,7 +19,7 @@ pub(super) fn spread<T, R: Send + 'static>(
     let (items, work) = (Arc::new(Mutex::new(items)), Arc::new(work));
     // Nobody gets an item before all are there: where memory is short, simulations must not use up what the threads need.
     let all_wait = items.lock().unwrap_or_else(PoisonError::into_inner);
-    for place in 1..=jobs {
+    for place in 1..=jobs.get() {
         let (items, work, results) = (Arc::clone(&items), Arc::clone(&work), results.clone());
         let is_over = Arc::clone(&stop);
         let next = move || {

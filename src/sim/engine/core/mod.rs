@@ -32,9 +32,9 @@ use chooser::Chooser;
 use queue::At;
 use world::World;
 
-/// Runs a scenario with this seed.
-pub(super) fn play(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
-    let mut world = World::new(scenario, seed, returned);
+/// Runs a scenario with its seed.
+pub(super) fn play(scenario: &Scenario, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
+    let mut world = World::new(scenario, returned);
     match guarded(|| world.play_out(scenario)) {
         Ok(end) => Ok(Played { trace: world.trace.into_trace(), states: end.states, virtual_time: end.virtual_time }),
         Err(why) => Err(SimError::Failed { why, trace: Box::new(world.trace.into_trace()) }),
@@ -50,12 +50,12 @@ pub(super) struct Chosen {
 }
 
 /// Plays the story of a scenario with this strategy.
-pub(super) fn choose(scenario: &Scenario, seed: u64, strategy: Strategy) -> Result<Chosen, SimError> {
-    let mut world = World::new(scenario, seed, Arc::default());
+pub(super) fn choose(scenario: &Scenario, strategy: Strategy) -> Result<Chosen, SimError> {
+    let mut world = World::new(scenario, Arc::default());
     let operations: usize = world.clients.iter().map(clients::ClientHost::left).sum();
     let steps = operations * (1 + world.followers.len()) + world.faults.len();
     let spacing = SPACING.max(8 * world.latency);
-    world.chooser = Chooser::new(strategy, Seed::new(seed), spacing, steps as u64);
+    world.chooser = Chooser::new(strategy, Seed::new(scenario.seed), spacing, steps as u64);
     let told = guarded(|| world.tell_story());
     let waited = world.stop_choosing();
     let struck = world.struck_at.iter().copied().map(Micros).collect();

@@ -54,8 +54,8 @@ pub(super) struct World {
 
 impl World {
     /// The cluster of a scenario before anything has happened.
-    pub(super) fn new(scenario: &Scenario, seed: u64, returned: Arc<AtomicUsize>) -> Self {
-        let seed = Seed::new(seed);
+    pub(super) fn new(scenario: &Scenario, returned: Arc<AtomicUsize>) -> Self {
+        let seed = Seed::new(scenario.seed);
         let cluster = &scenario.cluster;
         let &ClusterSpec { followers, write_quorum, delay_ms: [min, max], window, .. } = cluster;
         let repl_timeout = Duration::from_millis(cluster.repl_timeout_ms);

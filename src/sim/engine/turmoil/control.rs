@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::base::{FollowerId, NodeId};
@@ -25,6 +25,7 @@ pub(super) enum Action {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Control {
     wanted: Arc<Mutex<VecDeque<Action>>>,
+    refused: Arc<OnceLock<String>>,
 }
 
 impl Control {
@@ -34,6 +35,21 @@ impl Control {
 
     pub(super) fn next(&self) -> Option<Action> {
         self.lock().pop_front()
+    }
+
+    /// Ends the simulation at the end of this tick, because a call had an argument that cannot be used. The first reason counts.
+    pub(super) fn refuse(&self, why: String) {
+        // Later requests may be wrong as a consequence of the first.
+        let _ = self.refused.set(why);
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.get().is_some()
+    }
+
+    /// The reason of the refusal, if there was one.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refused.get().cloned()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Action>> {

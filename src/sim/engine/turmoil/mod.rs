@@ -1,5 +1,6 @@
 //! The turmoil engine: real nodes in a simulated network.
 
+mod arguments;
 mod control;
 mod links;
 mod play;

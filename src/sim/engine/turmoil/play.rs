@@ -11,42 +11,16 @@ use crate::base::wire::Dump;
 use crate::base::{FollowerId, NodeId, NodeRef, Seed};
 use crate::client::NotConverged;
 use crate::sim::engine::{Played, SimError, story};
-use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, Scenario};
+use crate::sim::scenario::{Fault, FaultKind, OperationName, PlannedKind, PlannedOperation, Scenario};
 
-/// Runs a scenario with this seed in turmoil.
-pub(in crate::sim::engine) fn play(
-    scenario: &Scenario,
-    seed: u64,
-    returned: Arc<AtomicUsize>,
-) -> Result<Played, SimError> {
+/// Runs a scenario with its seed in turmoil.
+pub(in crate::sim::engine) fn play(scenario: &Scenario, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
     refuse_what_turmoil_cannot(scenario)?;
-    let ClusterSpec {
-        followers,
-        write_quorum,
-        delay_ms: [min, max],
-        repl_timeout_ms,
-        link_ms,
-        tick_ms,
-        window,
-        part_keys,
-        rules,
-        spares,
-    } = &scenario.cluster;
-    let world = World::new(seed)
-        .followers(*followers)
-        .spares(*spares)
-        .write_quorum(*write_quorum)
-        .delay_ms(*min, *max)
-        .repl_timeout_ms(*repl_timeout_ms)
-        .link_latency_ms(*link_ms)
-        .tick_ms(*tick_ms)
-        .window(*window)
-        .part_keys(*part_keys)
-        .rules(rules.rules())
+    let world = World::of(scenario.seed, scenario.cluster.clone())
         .message_faults(story::message_faults(scenario))
         .count_into(returned);
     let play = scenario.clone();
-    let (trace, played) = match world.attempt(async move |stage| play_out(&play, seed, &stage).await) {
+    let (trace, played) = match world.attempt(async move |stage| play_out(&play, &stage).await) {
         Ok(run) => run.map(|run| (run.trace, run.result.map_err(|error| error.to_string())))?,
         Err(panicked) => (panicked.trace, Err(format!("it panicked: {}", panicked.said))),
     };
@@ -89,8 +63,8 @@ struct End {
     virtual_time: Duration,
 }
 
-async fn play_out(scenario: &Scenario, seed: u64, stage: &Stage) -> Result<End, NotConverged> {
-    let plan = scenario.workload.plan(Seed::new(seed), scenario.cluster.followers);
+async fn play_out(scenario: &Scenario, stage: &Stage) -> Result<End, NotConverged> {
+    let plan = scenario.workload.plan(Seed::new(scenario.seed), scenario.cluster.followers);
     let disconnects = story::disconnects(scenario);
     let tasks = LocalSet::new();
     let timed = story::timed_faults(scenario);

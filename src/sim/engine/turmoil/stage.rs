@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::arguments::Arguments;
 use super::control::{Action, Control};
 use super::links::Links;
 use super::recorder::Recorder;
@@ -24,6 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TRIES: usize = 100;
 
 /// What a story acts on: the cluster, its clients, and the network between them.
+///
+/// A call with an argument that cannot be, such as a node that the cluster does not have, does nothing and ends the
+/// simulation: [`World::run`](super::World::run) returns [`SimError::Impossible`](crate::sim::SimError::Impossible), which
+/// names the call, the argument and what is allowed.
 #[derive(Clone)]
 pub struct Stage {
     cluster: Cluster<Turmoil>,
@@ -80,18 +85,24 @@ impl Stage {
 
     /// Kills a node at the end of this tick. Its memory is lost, and its peers see their connections end.
     pub fn crash(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
-        self.control.want(Action::Crash(node));
+        if let Some(node) = self.checked("crash", |arguments| arguments.node(node)) {
+            self.control.want(Action::Crash(node));
+        }
     }
 
     /// From its next start on the leader has this quorum: so many followers must confirm a write.
     pub fn set_quorum(&self, write_quorum: usize) {
-        self.recorder.record(NodeId::Network, story::quorum(NodeId::FIRST_SERVER, write_quorum));
-        self.control.want(Action::SetQuorum(write_quorum));
+        if self.checked("set_quorum", |arguments| arguments.write_quorum(write_quorum)).is_some() {
+            self.record(story::quorum(NodeId::FIRST_SERVER, write_quorum));
+            self.control.want(Action::SetQuorum(write_quorum));
+        }
     }
 
     /// From its next start on the leader replicates to these followers.
     pub fn set_members(&self, members: &[FollowerId]) {
+        if self.checked("set_members", |arguments| arguments.members(members)).is_none() {
+            return;
+        }
         let named: Vec<Member> = members.iter().copied().map(Member::from).collect();
         self.recorder.record(NodeId::Network, story::members(NodeId::FIRST_SERVER, &named));
         *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members.to_vec();
@@ -107,14 +118,15 @@ impl Stage {
 
     /// Starts a node again, empty, at the end of this tick.
     pub fn restart(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
-        self.control.want(Action::Restart(node));
+        if let Some(node) = self.checked("restart", |arguments| arguments.node(node)) {
+            self.control.want(Action::Restart(node));
+        }
     }
 
     /// Cuts a node off from all other nodes, both ways. What is on its way is lost, and nobody is told. Clients still
     /// reach it.
     pub fn isolate(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
+        let Some(node) = self.checked("isolate", |arguments| arguments.node(node)) else { return };
         self.fault(Disturbance::Isolate, &[node], format!("isolate {node}"));
         self.others(node).for_each(|other| {
             self.links.cut(node, other);
@@ -124,7 +136,7 @@ impl Stage {
 
     /// Ends [`Stage::isolate`].
     pub fn reconnect(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
+        let Some(node) = self.checked("reconnect", |arguments| arguments.node(node)) else { return };
         self.fault(Disturbance::Reconnect, &[node], format!("reconnect {node}"));
         self.others(node).for_each(|other| {
             self.links.mend(node, other);
@@ -135,37 +147,46 @@ impl Stage {
     /// Holds everything back that goes between a node and the others, both ways: a node that is paused looks like this
     /// from outside.
     pub fn hold(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
-        self.record(story::hold(node));
-        self.others(node).for_each(|other| self.links.hold(node, other));
+        if let Some(node) = self.checked("hold", |arguments| arguments.node(node)) {
+            self.record(story::hold(node));
+            self.others(node).for_each(|other| self.links.hold(node, other));
+        }
     }
 
     /// Lets go of what [`Stage::hold`] held back.
     pub fn release(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
-        self.record(story::release(node));
-        self.others(node).for_each(|other| self.links.release(node, other));
+        if let Some(node) = self.checked("release", |arguments| arguments.node(node)) {
+            self.record(story::release(node));
+            self.others(node).for_each(|other| self.links.release(node, other));
+        }
     }
 
     /// Loses everything that `from` sends to `to` from now on; the other direction stays.
     pub fn cut(&self, from: impl Into<NodeRef>, to: impl Into<NodeRef>) {
-        let (from, to) = (from.into().with_one_leader(), to.into().with_one_leader());
-        self.record(story::cut(from, to));
-        self.links.cut(from, to);
+        if let Some((from, to)) = self.checked("cut", |arguments| arguments.link(from, to)) {
+            self.record(story::cut(from, to));
+            self.links.cut(from, to);
+        }
     }
 
     /// Ends [`Stage::cut`].
     pub fn mend(&self, from: impl Into<NodeRef>, to: impl Into<NodeRef>) {
-        let (from, to) = (from.into().with_one_leader(), to.into().with_one_leader());
-        self.record(story::mend(from, to));
-        self.links.mend(from, to);
+        if let Some((from, to)) = self.checked("mend", |arguments| arguments.link(from, to)) {
+            self.record(story::mend(from, to));
+            self.links.mend(from, to);
+        }
     }
 
     /// Makes a link take this long, one way, from the end of this tick on.
     pub fn set_latency(&self, a: impl Into<NodeRef>, b: impl Into<NodeRef>, latency: Duration) {
-        let (a, b) = (a.into().with_one_leader(), b.into().with_one_leader());
-        self.record(story::apart(a, b, latency));
-        self.control.want(Action::SetLatency(a, b, latency));
+        let link = self.checked("set_latency", |arguments| {
+            arguments.time("latency", latency)?;
+            arguments.link(a, b)
+        });
+        if let Some((a, b)) = link {
+            self.record(story::apart(a, b, latency));
+            self.control.want(Action::SetLatency(a, b, latency));
+        }
     }
 
     /// Ends every fault: nodes that are down are started, what is held back is let go, links carry everything again at
@@ -213,6 +234,15 @@ impl Stage {
         // What the leader still wants to tell its followers.
         sleep(8 * latency).await;
         self.recorder.beginning().set(elapsed());
+    }
+
+    /// Checks the arguments of a call. If they cannot be used, the simulation ends with [`SimError::Impossible`] at the end of
+    /// this tick.
+    ///
+    /// [`SimError::Impossible`]: crate::sim::SimError::Impossible
+    fn checked<R>(&self, call: &str, check: impl FnOnce(Arguments) -> Result<R, String>) -> Option<R> {
+        let checked = check(Arguments { followers: self.cluster.nodes().count() - 1 });
+        checked.map_err(|what| self.control.refuse(format!("Stage::{call}: {what}"))).ok()
     }
 
     fn others(&self, node: NodeId) -> impl Iterator<Item = NodeId> {

@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{future, panic, thread};
 
+use super::arguments::Arguments;
 use super::control::{Action, Control};
 use super::recorder::Recorder;
 use super::stage::Stage;
 use crate::base::trace::{Event, Trace};
-use crate::base::{Epoch, FollowerId, FollowerSet, Member, NodeId, Seed};
+use crate::base::{Epoch, FollowerId, Member, NodeId, Seed};
 use crate::client::{Client, Cluster};
 use crate::core::{Incarnation, Limits, Rules};
 use crate::net::{HostPort, MessageFault, MessageFaults, NetemConfig, Turmoil};
-use crate::node::{self, Config, LeaderRole, Role};
+use crate::node::{self, Config, LeaderRole, NodeIncarnation, Role};
 use crate::sim::engine::{SimError, panics, story};
+use crate::sim::scenario::ClusterSpec;
 
 /// The port that every simulated node listens on.
 const PORT: u16 = 8000;
@@ -42,14 +44,8 @@ const LONGEST_RUN: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug, Clone)]
 pub struct World {
     seed: Seed,
-    followers: usize,
-    spares: usize,
-    write_quorum: usize,
-    netem: NetemConfig,
-    repl_timeout: Duration,
-    tick: Duration,
-    link_latency: Duration,
-    limits: Limits,
+    /// The cluster, but for the rules, which are below.
+    cluster: ClusterSpec,
     rules: Rules,
     message_faults: Arc<[MessageFault]>,
     returned: Arc<AtomicUsize>,
@@ -75,78 +71,78 @@ pub(super) struct Panicked {
 impl World {
     /// A cluster whose every draw follows from this seed.
     pub fn new(seed: u64) -> Self {
-        Self {
-            seed: Seed::new(seed),
-            followers: 5,
-            spares: 0,
-            write_quorum: 3,
-            netem: NetemConfig { min_delay: Duration::ZERO, max_delay: Duration::from_secs(1) },
-            repl_timeout: Duration::from_secs(5),
-            tick: Duration::from_millis(1),
-            link_latency: Duration::from_millis(1),
-            limits: Limits::default(),
-            rules: Rules::SAFE,
-            message_faults: Arc::default(),
-            returned: Arc::default(),
-        }
+        Self::of(seed, ClusterSpec::default())
     }
 
-    /// The number of followers, up to [`FollowerSet::CAPACITY`].
+    /// The cluster of a scenario.
+    pub(super) fn of(seed: u64, cluster: ClusterSpec) -> Self {
+        let (rules, message_faults, returned) = (cluster.rules.rules(), Arc::default(), Arc::default());
+        Self { seed: Seed::new(seed), cluster, rules, message_faults, returned }
+    }
+
+    fn with(self, change: impl FnOnce(&mut ClusterSpec)) -> Self {
+        let mut cluster = self.cluster;
+        change(&mut cluster);
+        Self { cluster, ..self }
+    }
+
+    /// The number of followers, 1 to [`FollowerSet::CAPACITY`](crate::base::FollowerSet::CAPACITY).
     #[must_use]
     pub fn followers(self, followers: usize) -> Self {
-        Self { followers, ..self }
+        self.with(|cluster| cluster.followers = followers)
     }
 
-    /// How many followers run besides, numbered after those, that are no members in the beginning.
+    /// The number of followers that run besides, numbered after the others, and are no members at first. With the others they
+    /// are at most [`FollowerSet::CAPACITY`](crate::base::FollowerSet::CAPACITY).
     #[must_use]
     pub fn spares(self, spares: usize) -> Self {
-        Self { spares, ..self }
+        self.with(|cluster| cluster.spares = spares)
     }
 
-    /// How many followers must confirm a write.
+    /// The number of followers that must confirm a write, 1 to the number of followers.
     #[must_use]
     pub fn write_quorum(self, write_quorum: usize) -> Self {
-        Self { write_quorum, ..self }
+        self.with(|cluster| cluster.write_quorum = write_quorum)
     }
 
-    /// The range of the emulated delay of each replication message, in milliseconds.
+    /// The range of the emulated delay of each replication message, in milliseconds, up to an hour.
     #[must_use]
     pub fn delay_ms(self, min: u64, max: u64) -> Self {
-        let netem = NetemConfig { min_delay: Duration::from_millis(min), max_delay: Duration::from_millis(max) };
-        Self { netem, ..self }
+        self.with(|cluster| cluster.delay_ms = [min, max])
     }
 
-    /// The deadline of a write's quorum and of each replication request, in milliseconds.
+    /// The deadline of a write's quorum and of each replication request, in milliseconds, 1 to an hour.
     #[must_use]
     pub fn repl_timeout_ms(self, ms: u64) -> Self {
-        Self { repl_timeout: Duration::from_millis(ms), ..self }
+        self.with(|cluster| cluster.repl_timeout_ms = ms)
     }
 
-    /// The latency of every link, one way, in milliseconds.
+    /// The latency of every link, one way, in milliseconds, 1 to an hour.
     #[must_use]
     pub fn link_latency_ms(self, ms: u64) -> Self {
-        Self { link_latency: Duration::from_millis(ms), ..self }
+        self.with(|cluster| cluster.link_ms = ms)
     }
 
-    /// How far time advances at once, in milliseconds. A larger tick runs faster and rounds latencies up to it.
+    /// How far time advances at once, in milliseconds, 1 to an hour. A larger tick runs faster and rounds latencies up to
+    /// it.
     #[must_use]
     pub fn tick_ms(self, ms: u64) -> Self {
-        Self { tick: Duration::from_millis(ms), ..self }
+        self.with(|cluster| cluster.tick_ms = ms)
     }
 
-    /// The most first deliveries to one follower that may be unanswered.
+    /// The most first deliveries to one follower that may be unanswered, 1 to 1,000,000.
     #[must_use]
     pub fn window(self, window: usize) -> Self {
-        Self { limits: Limits { window, ..self.limits }, ..self }
+        self.with(|cluster| cluster.window = window)
     }
 
-    /// How many keys a leader reads, or sends to bring a follower up to date, at a time.
+    /// How many keys a leader reads, or sends to bring a follower up to date, at a time, 1 to 1,000,000.
     #[must_use]
     pub fn part_keys(self, part_keys: usize) -> Self {
-        Self { limits: Limits { part_keys, ..self.limits }, ..self }
+        self.with(|cluster| cluster.part_keys = part_keys)
     }
 
-    /// Which decisions of the protocol are in force.
+    /// The rules of the protocol to enable.
     #[must_use]
     pub fn rules(self, rules: Rules) -> Self {
         Self { rules, ..self }
@@ -189,11 +185,11 @@ impl World {
         if let Err(error) = require_determinism().and_then(|()| self.check()) {
             return Ok(Err(error));
         }
-        let recorder = Recorder::new(Arc::clone(&self.returned));
-        let (world, of_thread) = (self.clone(), recorder.clone());
+        let (recorder, control) = (Recorder::new(Arc::clone(&self.returned)), Control::default());
+        let (world, of_thread, steering) = (self.clone(), recorder.clone(), control.clone());
         let simulate = move || {
             panics::listen();
-            let result = panic::catch_unwind(AssertUnwindSafe(|| world.simulate(&of_thread, story)));
+            let result = panic::catch_unwind(AssertUnwindSafe(|| world.simulate(&of_thread, steering, story)));
             result.map_err(|_| panics::heard().unwrap_or_default())
         };
         let trace = || recorder.take();
@@ -204,7 +200,12 @@ impl World {
                 return Ok(Err(SimError::Failed { why, trace: Box::new(trace()) }));
             }
         };
-        match thread.join() {
+        let ended = thread.join();
+        // It says more than an assertion that fails because nothing was done.
+        if let Some(why) = control.refusal() {
+            return Ok(Err(SimError::Impossible(why)));
+        }
+        match ended {
             Ok(Ok(Ok(result))) => Ok(Ok(Run { trace: trace(), result })),
             Ok(Ok(Err(why))) => Ok(Err(SimError::Failed { why, trace: Box::new(trace()) })),
             Ok(Err(said)) => Err(Panicked { said, trace: trace() }),
@@ -213,35 +214,30 @@ impl World {
     }
 
     fn check(&self) -> Result<(), SimError> {
-        let Self { followers, spares, write_quorum, netem, .. } = self;
-        let impossible = |what| Err(SimError::Impossible(what));
-        let all = followers.saturating_add(*spares);
-        if all > FollowerSet::CAPACITY {
-            return impossible(format!("{all} followers; at most {} are possible", FollowerSet::CAPACITY));
-        }
-        if write_quorum > followers {
-            return impossible(format!("a quorum of {write_quorum} cannot be met by {followers} followers"));
-        }
-        if netem.min_delay > netem.max_delay {
-            return impossible(format!(
-                "the shortest delay, {:?}, is above the longest, {:?}",
-                netem.min_delay, netem.max_delay
-            ));
-        }
-        Ok(())
+        let check_faults = || {
+            let arguments = Arguments { followers: self.cluster.all_followers() };
+            let check_fault = |(place, fault): (usize, &MessageFault)| {
+                arguments.message_fault(fault).map_err(|what| format!("message fault {}: {what}", place + 1))
+            };
+            self.message_faults.iter().enumerate().try_for_each(check_fault)
+        };
+        self.cluster.check().and_then(|()| check_faults()).map_err(SimError::Impossible)
     }
 
     /// Runs the story in this thread, to its end or to what it failed of.
-    fn simulate<R: 'static, S>(self, recorder: &Recorder, story: S) -> Result<R, String>
+    fn simulate<R: 'static, S>(self, recorder: &Recorder, control: Control, story: S) -> Result<R, String>
     where
         S: AsyncFnOnce(Stage) -> R + 'static,
     {
+        let &ClusterSpec { followers, write_quorum, .. } = &self.cluster;
+        let (netem, repl_timeout, latency) = (self.netem(), self.repl_timeout(), self.latency());
+        let link_latency = Duration::from_millis(self.cluster.link_ms);
         let mut sim = turmoil::Builder::new()
-            .tick_duration(self.tick)
+            .tick_duration(Duration::from_millis(self.cluster.tick_ms))
             .simulation_duration(LONGEST_RUN)
             // All variation comes from netem's keyed draws; a ranged latency draws from one sequence.
-            .min_message_latency(self.link_latency)
-            .max_message_latency(self.link_latency)
+            .min_message_latency(link_latency)
+            .max_message_latency(link_latency)
             .tcp_capacity(TCP_CAPACITY)
             .ephemeral_ports(1024..=u16::MAX)
             .epoch(std::time::UNIX_EPOCH)
@@ -249,28 +245,25 @@ impl World {
             .build();
         recorder.record_at(Duration::ZERO, NodeId::Network, 0, self.described());
         let all: Vec<HostPort> =
-            FollowerId::first(self.followers + self.spares).map(|id| host_port(id.into())).collect();
-        let followers = all[..self.followers].to_vec();
+            FollowerId::first(self.cluster.all_followers()).map(|id| host_port(id.into())).collect();
         let leader = LeaderRole {
-            followers: followers.clone(),
-            write_quorum: self.write_quorum,
-            netem: self.netem,
-            repl_timeout: self.repl_timeout,
+            followers: all[..followers].to_vec(),
+            write_quorum,
+            netem,
+            repl_timeout,
             advertise: Some(host_port(NodeId::FIRST_SERVER)),
         };
-        let members = Arc::new(Mutex::new(FollowerId::first(self.followers).collect()));
+        let members = Arc::new(Mutex::new(FollowerId::first(followers).collect()));
         let mut levers = Levers { members, ..Levers::default() };
-        levers.quorum.0.store(self.write_quorum, Ordering::Relaxed);
-        levers.quorum.1 = self.write_quorum;
+        levers.quorum.0.store(write_quorum, Ordering::Relaxed);
+        levers.quorum.1 = write_quorum;
         self.host(&mut sim, recorder, &mut levers, NodeId::FIRST_SERVER, &Role::Leader(leader));
-        for id in FollowerId::first(self.followers + self.spares) {
+        for id in FollowerId::first(self.cluster.all_followers()) {
             self.host(&mut sim, recorder, &mut levers, id.into(), &Role::Follower);
         }
-        let client_deadline = story::client_deadline(self.repl_timeout, self.link_latency.max(self.tick));
+        let client_deadline = story::client_deadline(repl_timeout, latency);
         let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::FIRST_SERVER), all);
-        let control = Control::default();
-        let stage = Stage::new(cluster, FollowerId::first(self.followers).collect(), recorder.clone(), control.clone());
-        let latency = self.link_latency.max(self.tick);
+        let stage = Stage::new(cluster, FollowerId::first(followers).collect(), recorder.clone(), control.clone());
         let (sender, receiver) = std::sync::mpsc::channel();
         sim.client("client", async move {
             // The receiver outlives the simulation.
@@ -278,7 +271,7 @@ impl World {
             let _ = sender.send(story(stage).await);
             Ok(())
         });
-        while !sim.step().map_err(|error| error.to_string())? {
+        while !sim.step().map_err(|error| error.to_string())? && !control.is_refused() {
             while let Some(action) = control.next() {
                 act(&mut sim, recorder, &levers, action);
             }
@@ -286,24 +279,40 @@ impl World {
         receiver.try_recv().map_err(|_| "the story was cut short".into())
     }
 
+    fn netem(&self) -> NetemConfig {
+        let [min_delay, max_delay] = self.cluster.delay_ms.map(Duration::from_millis);
+        NetemConfig { min_delay, max_delay }
+    }
+
+    fn repl_timeout(&self) -> Duration {
+        Duration::from_millis(self.cluster.repl_timeout_ms)
+    }
+
+    /// The latency of a link as turmoil simulates it: a tick that is longer rounds it up.
+    fn latency(&self) -> Duration {
+        Duration::from_millis(self.cluster.link_ms.max(self.cluster.tick_ms))
+    }
+
     /// The cluster, as the trace begins with it.
     fn described(&self) -> Event {
-        let Self { followers, spares, write_quorum, repl_timeout, netem, link_latency, tick, limits, .. } = *self;
+        let ClusterSpec { followers, spares, write_quorum, window, .. } = self.cluster;
+        let NetemConfig { min_delay, max_delay } = self.netem();
         Event::Cluster {
             followers,
             write_quorum,
-            repl_timeout: repl_timeout.into(),
-            delay: (netem.min_delay.into(), netem.max_delay.into()),
-            // A tick longer than the latency rounds it up.
-            link: link_latency.max(tick).into(),
-            window: limits.window,
+            repl_timeout: self.repl_timeout().into(),
+            delay: (min_delay.into(), max_delay.into()),
+            link: self.latency().into(),
+            window,
             spares,
         }
     }
 
     fn host(&self, sim: &mut turmoil::Sim<'_>, recorder: &Recorder, levers: &mut Levers, node: NodeId, role: &Role) {
         let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-        let config = Config { rules: self.rules, limits: self.limits, ..Config::new(role.clone(), listen, self.seed) };
+        let ClusterSpec { window, part_keys, .. } = self.cluster;
+        let limits = Limits { window, part_keys, ..Limits::default() };
+        let (rules, seed, role) = (self.rules, self.seed, role.clone());
         let (recorder, faults) = (recorder.clone(), Arc::clone(&self.message_faults));
         let healed = Arc::clone(&levers.messages_healed);
         let beginning = recorder.beginning().shared();
@@ -313,25 +322,26 @@ impl World {
         let members = Arc::clone(&levers.members);
         sim.host(node.to_string(), move || {
             let life = started.fetch_add(1, Ordering::Relaxed);
-            let observer = match config.role {
+            let observer = match role {
                 Role::Leader(_) => recorder.observer_of_leader(node, life, members_now(&members)),
                 Role::Follower => recorder.observer(node, life),
             };
-            let incarnation = match node {
+            let number = match node {
                 NodeId::Follower(id) => Incarnation::nth(id, life).0,
                 _ => life,
             };
+            let incarnation = NodeIncarnation { number, first_epoch: Epoch::new(life + 1) };
             let (faults, healed, beginning) = (Arc::clone(&faults), Arc::clone(&healed), Arc::clone(&beginning));
-            let mut config = config.clone();
-            if let Role::Leader(role) = &mut config.role {
+            let mut role = role.clone();
+            if let Role::Leader(role) = &mut role {
                 role.write_quorum = quorum.load(Ordering::Relaxed);
                 role.followers = members_now(&members).iter().map(|id| host_port((*id).into())).collect();
             }
             async move {
                 let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
                 let message_faults = MessageFaults { faults, since, beginning, healed };
-                let first_epoch = Epoch::new(life + 1);
-                let config = Config { incarnation, first_epoch, message_faults, observer: Some(observer), ..config };
+                let config = Config::new(role, listen, seed, incarnation);
+                let config = Config { rules, limits, message_faults, observer: Some(observer), ..config };
                 Ok(node::run(Turmoil, config, future::pending()).await?)
             }
         });
