@@ -140,6 +140,21 @@ async fn a_leader_waits_for_what_may_be_lost_until_an_operator_accepts_that() {
     assert_eq!(holds(&settle(&cluster).await, "x"), (2, "2".into()));
 }
 
+/// A program that embeds a node gets an error where the protocol would panic later.
+#[tokio::test]
+async fn a_configuration_that_no_node_can_run_with_is_refused_before_the_port_is_taken() {
+    let follower = || HostPort::new("127.0.0.1", 1);
+    for (config, problem) in [
+        (leader_config(vec![follower()], 2, (0, 0)), "write_quorum = 2: must be 1 to 1, the followers"),
+        (leader_config(vec![follower()], 1, (2, 1)), "min_delay = 2ms: must not be above max_delay = 1ms"),
+        (leader_config(vec![follower(), follower()], 1, (0, 0)), "follower 2 is 127.0.0.1:1, as one before it"),
+    ] {
+        let Err(error) = Node::bind(Tcp, config).await.map(|node| node.local_addr()) else { panic!("it is bound") };
+        assert!(matches!(error, NodeError::Config(_)), "{error:?}");
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let taken = Running::follower().await;
