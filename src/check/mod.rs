@@ -7,6 +7,7 @@ pub mod convergence;
 pub mod divergence;
 pub mod durability;
 mod evidence;
+mod excuse;
 mod facts;
 pub mod fencing;
 mod final_states;
@@ -34,6 +35,7 @@ mod waiting;
 mod window;
 mod writes;
 
+pub use excuse::{Excuse, Excused, Terms};
 pub use facts::Facts;
 pub use final_states::final_states;
 pub use recorded::Recorded;

@@ -95,7 +95,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     print(&run, args.file.is_none());
     // What came of the run is told before a disk can be full.
     if let Some(file) = save {
-        let expect = run.violations().next().map_or(Expect::Passes, Expect::Violates);
+        let violated = run.violations().next().map(Expect::Violates);
+        let expect = violated.or(run.losses().next().map(Expect::Loses)).unwrap_or(Expect::Passes);
         let played = Scenario { seed, expect: Some(expect), ..run.scenario.clone() };
         file.write(|out| out.write_all(played.to_toml().as_bytes()))?;
     }

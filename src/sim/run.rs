@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::scenario::{ClusterSpec, Scenario};
+use super::shrink::Goal;
 use crate::base::NodeId;
 use crate::base::history::History;
 use crate::base::trace::{Event, Trace};
@@ -32,6 +33,16 @@ impl ScenarioRun {
     /// The properties that were violated.
     pub fn violations(&self) -> impl Iterator<Item = Property> {
         self.verdicts.iter().filter(|verdict| verdict.is_violated()).map(|verdict| verdict.property)
+    }
+
+    /// The properties whose checkers find that acknowledged data is lost.
+    pub fn losses(&self) -> impl Iterator<Item = Property> {
+        self.verdicts.iter().filter(|verdict| verdict.is_lost()).map(|verdict| verdict.property)
+    }
+
+    /// Whether a verdict is what was shrunk for.
+    pub fn meets(&self, goal: Goal) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.property == goal.property() && goal.is_met_by(verdict))
     }
 
     /// The latencies of the story's acknowledged writes as the leader saw them, from acceptance to completion, in seconds.

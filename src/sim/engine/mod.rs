@@ -29,7 +29,7 @@ use crate::base::NodeId;
 use crate::base::history::History;
 use crate::base::trace::Trace;
 use crate::base::wire::Dump;
-use crate::check::{self, Facts, Property, Recorded};
+use crate::check::{self, Facts, Property, Recorded, Verdict};
 
 /// What runs a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,14 +123,14 @@ pub fn run(
     Ok(judge(scenario, seed, play(engine, scenario, seed, returned)?))
 }
 
-/// Whether a scenario violates this property with this seed. A run that does not come to its end violates nothing.
-pub(super) fn violates(engine: Engine, scenario: &Scenario, seed: u64, property: Property) -> bool {
-    let Ok(played) = play(engine, scenario, seed, Arc::default()) else { return false };
+/// The verdict on one property of a scenario with this seed; `None` if the run does not come to its end.
+pub(super) fn verdict(engine: Engine, scenario: &Scenario, seed: u64, property: Property) -> Option<Verdict> {
+    let played = play(engine, scenario, seed, Arc::default()).ok()?;
     let records = played.trace.records();
     let history = History::from_records(records);
     let facts = Facts::from_records(records);
     let recorded = Recorded { records, history: &history, states: &played.states, facts: facts.as_ref() };
-    check::check(property, &recorded).is_violated()
+    Some(check::check(property, &recorded))
 }
 
 /// Runs a scenario with this seed and leaves it to others to judge the run.

@@ -1,0 +1,107 @@
+//! Excuses: the cases in which a checker does not report what its property forbids.
+//!
+//! Each kind of excuse has a bound, which its checker enforces: past the bound the same case is a violation. A verdict
+//! lists the excuses that it used, so that a run in which much was excused does not look like one in which nothing
+//! happened. A loss of acknowledged data is never excused: it is a violation, or [`Finding::Lost`](super::Finding::Lost).
+
+use std::fmt;
+
+use super::Property;
+use super::evidence::count;
+
+/// A kind of case that a checker excuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Excuse {
+    /// The leader does not serve, because too few followers have their memory.
+    LeaderWaits,
+}
+
+/// What is excused, how far, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The name that reports use.
+    pub name: &'static str,
+    /// The properties whose checkers use it.
+    pub properties: &'static [Property],
+    /// What one case is, as a noun that can be counted.
+    pub case: &'static str,
+    /// Why a case is excused, in a few words that follow a colon.
+    pub cause: &'static str,
+    /// What is excused, in a sentence.
+    pub excuses: &'static str,
+    /// Where the excuse ends. The checker enforces it.
+    pub bound: &'static str,
+    /// Why it is an excuse.
+    pub why: &'static str,
+}
+
+impl Excuse {
+    /// Every kind, in the order of the properties that use it.
+    pub const ALL: [Self; 1] = [Self::LeaderWaits];
+
+    /// The terms of this excuse.
+    pub fn terms(self) -> Terms {
+        use Property::{Convergence, Liveness};
+        match self {
+            Self::LeaderWaits => Terms {
+                name: "leader-waits",
+                properties: &[Convergence, Liveness],
+                case: "finding",
+                cause: "the leader waits for an operator",
+                excuses: "Replicas that differ when the run ends, and writes that are not acknowledged although \
+                          nothing is wrong any more.",
+                bound: "Fewer followers have their memory than the largest recovery quorum of the run, and the leader \
+                        does not serve.",
+                why: "Nobody can know what was acknowledged. Going on without an operator would lose it.",
+            },
+        }
+    }
+
+    /// The name that reports use.
+    pub fn name(self) -> &'static str {
+        self.terms().name
+    }
+}
+
+impl fmt::Display for Excuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The cases of one kind that a verdict excused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excused {
+    /// The kind.
+    pub excuse: Excuse,
+    /// The number of cases.
+    pub cases: usize,
+    /// The first case, as a sentence.
+    pub example: String,
+}
+
+/// `2 confirmations excused: news of the crash had not arrived`
+impl fmt::Display for Excused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Terms { case, cause, .. } = self.excuse.terms();
+        write!(f, "{} excused: {cause}", count(self.cases, case))
+    }
+}
+
+/// The excuses that a checker used so far, in the order of [`Excuse::ALL`].
+#[derive(Debug, Default)]
+pub(super) struct Excuses(Vec<Excused>);
+
+impl Excuses {
+    /// Counts a case. Only the first of each kind is put into words.
+    pub(super) fn add(&mut self, excuse: Excuse, example: impl FnOnce() -> String) {
+        match self.0.binary_search_by_key(&excuse, |excused| excused.excuse) {
+            Ok(at) => self.0[at].cases += 1,
+            Err(at) => self.0.insert(at, Excused { excuse, cases: 1, example: example() }),
+        }
+    }
+
+    pub(super) fn into_inner(self) -> Vec<Excused> {
+        self.0
+    }
+}
