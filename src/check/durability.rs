@@ -26,6 +26,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
 
 use super::evidence::{At, count, names, without_trace};
+use super::excuse::Excuses;
 use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::replay::{Held, Replay};
@@ -61,6 +62,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         lost_keys: Vec::new(),
         crashes: Vec::new(),
         evidence: Vec::new(),
+        excuses: Excuses::default(),
     };
     // What each read at the leader must find at least, as of its invocation.
     let mut floors: BTreeMap<usize, (usize, Known<'_>)> = BTreeMap::new();
@@ -132,6 +134,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             count(crashes, "crash").replace("crashs", "crashes")
         )
     })
+    .excusing(check.excuses)
 }
 
 /// How a stamp became known, and when.
@@ -213,6 +216,7 @@ struct Check<'a> {
     /// Which life of which node ended when.
     crashes: Vec<(NodeId, u64, Micros)>,
     evidence: Vec<String>,
+    excuses: Excuses,
 }
 
 impl<'a> Check<'a> {
@@ -225,22 +229,28 @@ impl<'a> Check<'a> {
             Entry::Vacant(entry) => entry.insert(self.acknowledged.len()),
         };
         self.lives.insert(write.life);
-        let (holders, mourned) = (self.replay.holders(write), self.replay.mourned(write, now));
+        let (quorum, counted) = (self.facts.quorum_of(write.life), self.replay.held_by(write, now));
+        let holders = &counted.living;
         let mut crashed = FollowerSet::default();
-        let lost = self.lost_keys.iter().filter(|(_, key, held)| *key == write.key_number && held.covers(write));
-        for id in mourned.into_iter().chain(lost.map(|(id, ..)| *id)).filter(|id| !holders.contains(id)) {
-            crashed.insert(id);
+        for (id, excuse) in counted.excuses(quorum) {
+            self.excuses.add(excuse, || format!("{how}, when {id}, which had stored it, had crashed"));
         }
-        let accused = holders.len() + crashed.len() < self.facts.quorum_of(write.life);
+        for (id, _) in &counted.excused {
+            crashed.insert(*id);
+        }
+        let lost = self.lost_keys.iter().filter(|(_, key, held)| *key == write.key_number && held.covers(write));
+        for (id, ..) in lost.filter(|(id, ..)| !holders.contains(id)) {
+            crashed.insert(*id);
+        }
+        let accused = holders.len() + crashed.len() < quorum;
         if accused {
             let only = if holders.is_empty() { "" } else { "only " };
             let forgot = self.replay.forgot(write);
             let forgot: Vec<String> =
                 forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
-            let quorum = self.facts.quorum_of(write.life);
             self.evidence.push(format!(
                 "{how}, when {only}{} stored it, where {quorum} must{}",
-                names(&holders),
+                names(holders),
                 forgot.concat()
             ));
         }

@@ -12,6 +12,12 @@ use super::evidence::count;
 /// A kind of case that a checker excuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Excuse {
+    /// The end of a crashed follower's connections had not reached the leader.
+    LateNotice,
+    /// A fault lost the end of a crashed follower's connections.
+    LostNotice,
+    /// A follower that crashed and restarted under another name counts under both.
+    TwoNames,
     /// The leader does not serve, because too few followers have their memory.
     LeaderWaits,
 }
@@ -37,12 +43,46 @@ pub struct Terms {
 
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 1] = [Self::LeaderWaits];
+    pub const ALL: [Self; 4] = [Self::LateNotice, Self::LostNotice, Self::TwoNames, Self::LeaderWaits];
 
     /// The terms of this excuse.
     pub fn terms(self) -> Terms {
-        use Property::{Convergence, Liveness};
+        use Property::{Acknowledgement, Convergence, Durability, Liveness};
         match self {
+            Self::LateNotice => Terms {
+                name: "late-notice",
+                properties: &[Durability, Acknowledgement],
+                case: "confirmation",
+                cause: "the leader could not know yet that the follower had crashed",
+                excuses: "A confirmation of a follower that stored the write and has crashed before the \
+                          acknowledgement.",
+                bound: "Until the end of its connections reaches the leader: the latency of the link at the crash, or \
+                        what is left of a greater latency before it, and the time for which a fault holds the link or \
+                        stops the leader; and 1 ms, for clocks that go in ticks.",
+                why: "Nothing tells a leader sooner that a process has ended.",
+            },
+            Self::LostNotice => Terms {
+                name: "lost-notice",
+                properties: &[Durability, Acknowledgement],
+                case: "confirmation",
+                cause: "a fault lost the notice that the follower had crashed",
+                excuses: "A confirmation of a follower that stored the write and has crashed before the \
+                          acknowledgement, where the link to the leader was cut, or the follower was misdirected, when \
+                          the end of its connections would have reached the leader.",
+                bound: "Until the leader records that the follower has lost its memory, or the link has been whole and \
+                        the follower has run under its own name for the timeout of a write, 3 s and six link latencies.",
+                why: "A process that ends behind a partition looks like one that is out of reach.",
+            },
+            Self::TwoNames => Terms {
+                name: "two-names",
+                properties: &[Durability, Acknowledgement],
+                case: "confirmation",
+                cause: "the follower restarted under another name, and counts under both",
+                excuses: "A confirmation of a follower that stores the write and stored it before its last crash, too.",
+                bound: "As late-notice and lost-notice, and only for a follower to which the name of another one has \
+                        led.",
+                why: "The leader finds the new process under a name that it does not connect with the old one.",
+            },
             Self::LeaderWaits => Terms {
                 name: "leader-waits",
                 properties: &[Convergence, Liveness],

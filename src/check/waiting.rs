@@ -69,7 +69,9 @@ mod tests {
         let crash_and_start = |crashed: u8, next: NodeId| {
             let mut story = Story::new();
             story.at(1).event(NodeId::FIRST_SERVER, Event::Serve { epoch: Epoch::FIRST });
-            (1..=crashed).for_each(|id| drop(story.at(2).crash(f(id)).restart(f(id))));
+            for id in 1..=crashed {
+                story.at(2).crash(f(id)).restart(f(id));
+            }
             story.at(3).restart(next);
             story
         };

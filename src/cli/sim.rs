@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use semisync::check::Property;
 use semisync::report::{Diagram, RaceReport, VerdictReport};
 use semisync::sim::scenario::{Expect, RulesSpec, Scenario};
 use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy, engine};
@@ -162,6 +163,7 @@ fn print(run: &ScenarioRun, is_race: bool) {
         latencies: run.latencies(),
         law: run.law(),
         differences: &differences,
+        convergence: run.finding(Property::Convergence),
         is_race,
         virtual_time: run.virtual_time,
     };

@@ -40,6 +40,15 @@ impl ScenarioRun {
         self.verdicts.iter().filter(|verdict| verdict.is_lost()).map(|verdict| verdict.property)
     }
 
+    /// The finding on a property.
+    ///
+    /// # Panics
+    /// Never: a run is judged by every property.
+    pub fn finding(&self, property: Property) -> &Finding {
+        let verdict = self.verdicts.iter().find(|verdict| verdict.property == property);
+        &verdict.expect("there is a verdict on every property").finding
+    }
+
     /// Whether a verdict is what was shrunk for.
     pub fn meets(&self, goal: Goal) -> bool {
         self.verdicts.iter().any(|verdict| verdict.property == goal.property() && goal.is_met_by(verdict))
@@ -52,11 +61,9 @@ impl ScenarioRun {
 
     /// What the latencies should look like; none where that cannot be told, as under faults.
     pub fn law(&self) -> Option<LatencyLaw> {
-        let applies = |verdict: &Verdict| !matches!(verdict.finding, Finding::NotApplicable(_));
-        self.verdicts
-            .iter()
-            .find(|verdict| verdict.property == Property::LatencyLaw)
-            .filter(|verdict| applies(verdict))?;
+        if let Finding::NotApplicable(_) = self.finding(Property::LatencyLaw) {
+            return None;
+        }
         let ClusterSpec { write_quorum, followers, delay_ms: [min, max], .. } = self.scenario.cluster;
         LatencyLaw::new(write_quorum, followers, Duration::from_millis(min), Duration::from_millis(max))
     }
