@@ -30,8 +30,14 @@ pub(super) struct CrashNotices {
     leaders: BTreeSet<NodeId>,
     /// The leaders that are stopped, and since when.
     paused: BTreeMap<NodeId, Micros>,
-    /// The followers whose names lead to other nodes.
-    misdirected: BTreeSet<FollowerId>,
+    /// The leaders whose clocks are wrong, and since when.
+    clock_off: BTreeMap<NodeId, Micros>,
+    /// When a clock was put right last.
+    clock_right_at: Micros,
+    /// Where the names of followers lead that are misdirected.
+    misdirected: BTreeMap<FollowerId, FollowerId>,
+    /// When a leader last closed its connections to a follower by itself, because names had come to lead elsewhere.
+    closed_at: BTreeMap<FollowerId, Micros>,
     /// Since when each follower that crashed or was misdirected has run again under its own name; none if it does not.
     found_since: BTreeMap<FollowerId, Option<Micros>>,
     /// The longest time until a leader has exchanged something with a follower, once nothing is in the way.
@@ -62,7 +68,10 @@ impl CrashNotices {
             open: Vec::new(),
             leaders: BTreeSet::from([NodeId::FIRST_SERVER]),
             paused: BTreeMap::new(),
-            misdirected: BTreeSet::new(),
+            clock_off: BTreeMap::new(),
+            clock_right_at: Micros(0),
+            misdirected: BTreeMap::new(),
+            closed_at: BTreeMap::new(),
             found_since: BTreeMap::new(),
             contact: (facts.repl_timeout + CONTACT + 6 * facts.link_latency).into(),
         }
@@ -89,12 +98,16 @@ impl CrashNotices {
         match (&record.event, record.node) {
             (Event::Crash, NodeId::Follower(follower)) => self.crash(follower, at),
             (Event::Restart, NodeId::Follower(follower)) => {
-                let is_found = !self.misdirected.contains(&follower);
+                let is_found = !self.misdirected.contains_key(&follower);
                 self.found_since.insert(follower, is_found.then_some(at));
             }
             (Event::Restart, leader) if leader.can_lead() => drop(self.leaders.insert(leader)),
             (Event::Forgot { follower }, leader) => {
                 self.open.retain(|notice| (notice.from, notice.to) != (*follower, leader));
+            }
+            (Event::Astray { follower, by }, _) => {
+                let hosts = [*follower, *by, self.host_of(*follower), self.host_of(*by)];
+                hosts.into_iter().for_each(|host| self.close(at, host));
             }
             (Event::Fault { kind, nodes, latency, .. }, _) => self.disturb(at, *kind, nodes, *latency),
             _ => {}
@@ -105,9 +118,10 @@ impl CrashNotices {
         let open = std::mem::take(&mut self.open);
         self.open = open.into_iter().filter(|notice| self.is_unnoticed(notice, at)).collect();
         self.found_since.insert(follower, None);
-        let is_misdirected = self.misdirected.contains(&follower);
+        let is_closed = self.closed_at.get(&follower).is_some_and(|closed_at| at.0 <= closed_at.0 + self.contact.0);
+        let is_lost = is_closed || self.misdirected.contains_key(&follower);
         for leader in &self.leaders {
-            let arrives = self.links.arrival(*leader, follower, at).filter(|_| !is_misdirected);
+            let arrives = self.links.arrival(*leader, follower, at).filter(|_| !is_lost);
             let way = arrives.map_or(Way::Lost, Way::Arrives);
             self.open.push(Notice { from: follower, crash: at, to: *leader, way });
         }
@@ -157,17 +171,11 @@ impl CrashNotices {
             }
             Disturbance::Latency => self.links.set_latency(at, nodes, latency),
             Disturbance::Misdirect => {
-                let Some(follower) = nodes.first().and_then(|node| follower_of(*node)) else { return };
-                self.misdirected.insert(follower);
-                self.found_since.insert(follower, None);
-                // The leader closes what connections it does not use, so that it does not learn how they end.
-                let is_lost = |notice: &Notice| {
-                    let way = notice.way;
-                    notice.from == follower
-                        && matches!(way, Way::Arrives(arrives) if self.has_not_arrived(notice, arrives, at))
-                };
-                let lost: Vec<bool> = self.open.iter().map(is_lost).collect();
-                self.lose(&lost);
+                let [NodeId::Follower(follower), NodeId::Follower(to)] = nodes else { return };
+                // The leader closes what connections it does not use.
+                [*follower, self.host_of(*follower)].into_iter().for_each(|host| self.close(at, host));
+                self.misdirected.insert(*follower, *to);
+                self.found_since.insert(*follower, None);
             }
             Disturbance::Redirect => {
                 let Some(follower) = nodes.first().and_then(|node| follower_of(*node)) else { return };
@@ -180,15 +188,46 @@ impl CrashNotices {
                 self.paused.clear();
                 self.links.heal(at);
                 let misdirected = std::mem::take(&mut self.misdirected);
-                self.found_since.extend(misdirected.into_iter().map(|follower| (follower, Some(at))));
+                self.found_since.extend(misdirected.into_keys().map(|follower| (follower, Some(at))));
+                self.put_clocks_right(at, &all);
             }
+            Disturbance::ClockOff => {
+                for leader in nodes.iter().filter(|node| node.can_lead()) {
+                    self.clock_off.entry(*leader).or_insert(at);
+                }
+            }
+            Disturbance::ClockRight => self.put_clocks_right(at, nodes),
             Disturbance::HangUp
             | Disturbance::Probe
-            | Disturbance::ClockOff
-            | Disturbance::ClockRight
             | Disturbance::Replace
-            | Disturbance::Configure => {}
+            | Disturbance::Configure
+            | Disturbance::AcceptLoss => {}
         }
+    }
+
+    /// The follower to which a name leads.
+    fn host_of(&self, name: FollowerId) -> FollowerId {
+        self.misdirected.get(&name).copied().unwrap_or(name)
+    }
+
+    /// A leader closes its connections to a follower, so that it does not learn how they end.
+    fn close(&mut self, at: Micros, follower: FollowerId) {
+        self.closed_at.insert(follower, at);
+        let is_lost = |notice: &Notice| {
+            let is_on_its_way = |arrives| self.has_not_arrived(notice, arrives, at);
+            notice.from == follower && matches!(notice.way, Way::Arrives(arrives) if is_on_its_way(arrives))
+        };
+        let lost: Vec<bool> = self.open.iter().map(is_lost).collect();
+        self.lose(&lost);
+    }
+
+    /// What a leader does after some time by its own clock takes as long from now on as it should.
+    fn put_clocks_right(&mut self, at: Micros, leaders: &[NodeId]) {
+        let since = leaders.iter().filter_map(|leader| self.clock_off.remove(leader)).min();
+        let Some(since) = since else { return };
+        self.clock_right_at = at;
+        let is_open = |closed_at: &Micros| closed_at.0 + self.contact.0 >= since.0;
+        self.closed_at.values_mut().filter(|closed_at| is_open(closed_at)).for_each(|closed_at| *closed_at = at);
     }
 
     fn lose(&mut self, lost: &[bool]) {
@@ -225,7 +264,8 @@ impl CrashNotices {
             Way::Arrives(arrives) => now.0 <= arrives.0 + TICK.0 || self.is_held_back(notice, arrives),
             Way::Lost => {
                 let found_since = self.found_since.get(&notice.from).copied().flatten();
-                let found_since = found_since.filter(|_| !self.paused.contains_key(&notice.to));
+                let is_stopped = self.paused.contains_key(&notice.to) || self.clock_off.contains_key(&notice.to);
+                let found_since = found_since.filter(|_| !is_stopped).map(|since| since.max(self.clock_right_at));
                 let since = found_since.zip(self.links.whole_since(notice.to, notice.from));
                 since.is_none_or(|(found, whole)| now.0 <= found.max(whole).0 + self.contact.0)
             }

@@ -67,10 +67,12 @@ impl Excuse {
                 case: "confirmation",
                 cause: "a fault lost the notice that the follower had crashed",
                 excuses: "A confirmation of a follower that stored the write and has crashed before the \
-                          acknowledgement, where the link to the leader was cut, or the follower was misdirected, when \
-                          the end of its connections would have reached the leader.",
-                bound: "Until the leader records that the follower has lost its memory, or the link has been whole and \
-                        the follower has run under its own name for the timeout of a write, 3 s and six link latencies.",
+                          acknowledgement, where the link to the leader was cut when the end of its connections would \
+                          have reached the leader, or the leader had closed them because names of followers led to \
+                          other nodes.",
+                bound: "Until the leader records that the follower has lost its memory, or the link has been whole, \
+                        the clock of the leader right, and the follower up under its own name for the timeout of a \
+                        write, 3 s and six link latencies. The leader has closed no connections for longer than that.",
                 why: "A process that ends behind a partition looks like one that is out of reach.",
             },
             Self::TwoNames => Terms {

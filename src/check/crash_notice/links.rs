@@ -34,7 +34,7 @@ impl Link {
 
 impl Links {
     pub(super) fn new(facts: &Facts) -> Self {
-        Self { followers: facts.followers, usual: facts.link_latency.into(), links: BTreeMap::new() }
+        Self { followers: facts.all_followers(), usual: facts.link_latency.into(), links: BTreeMap::new() }
     }
 
     /// When what a follower sends to a leader now arrives; `None` if it is lost.

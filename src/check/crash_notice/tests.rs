@@ -174,10 +174,47 @@ fn a_leader_does_not_notice_the_crash_of_a_follower_whose_name_leads_elsewhere()
         story.in_order_of_time();
         is_unnoticed_until(&story, 10, ms(60 + 8006), Excuse::LostNotice);
     }
+    // Nor that of a follower whose name led elsewhere so shortly before that it has not been asked anything since, or to
+    // which another name led.
+    for (name, crash, why) in [(1, 108, Excuse::LostNotice), (1, 109, Excuse::LateNotice), (2, 109, Excuse::LateNotice)]
+    {
+        let mut story = Story::new();
+        fault(&mut story, 100, Disturbance::Misdirect, &[f(name).into(), f(3).into()]);
+        fault(&mut story, 101, Disturbance::Redirect, &[f(name).into()]);
+        let crash = crash + 8000 - 2;
+        story.at(crash).crash(f(1)).restart(f(1));
+        let notices = after(story.records());
+        assert_eq!(notices.excuse(N1, f(1), ms(crash), ms(crash)), Some(why), "{name}, {crash}");
+    }
+}
+
+/// A leader that is answered by another node than it looked for closes its connections to both.
+#[test]
+fn a_leader_that_looks_a_follower_up_anew_may_miss_its_crash() {
+    let crash_at = |crash| {
+        let mut story = Story::new();
+        story.at(100).event(N1, Event::Astray { follower: f(1), by: f(2) });
+        story.at(crash).crash(f(1)).restart(f(1)).crash(f(2)).crash(f(3));
+        let notices = after(story.records());
+        [1, 2, 3].map(|id| notices.excuse(N1, f(id), ms(crash), ms(crash)))
+    };
+    let (late, lost) = (Some(Excuse::LateNotice), Some(Excuse::LostNotice));
+    assert_eq!(crash_at(100 + 8006), [lost, lost, late]);
+    assert_eq!(crash_at(100 + 8007), [late, late, late]);
+}
+
+/// What a leader does after some time takes another time by a wrong clock.
+#[test]
+fn the_time_to_the_next_exchange_begins_when_the_clock_is_right() {
+    let cut = [f(1).into(), N1];
     let mut story = Story::new();
-    fault(&mut story, 5, Disturbance::Misdirect, &[f(2).into(), f(1).into()]);
-    story.at(10).crash(f(1));
-    is_unnoticed_until(&story, 10, ms(12), Excuse::LateNotice);
+    fault(&mut story, 4, Disturbance::ClockOff, &[N1]);
+    fault(&mut story, 5, Disturbance::Cut, &cut);
+    story.at(10).crash(f(1)).at(15).restart(f(1));
+    fault(&mut story, 20, Disturbance::Mend, &cut);
+    assert_eq!(after(story.records()).excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LostNotice));
+    fault(&mut story, 30, Disturbance::ClockRight, &[N1]);
+    is_unnoticed_until(&story, 10, ms(30 + 8006), Excuse::LostNotice);
 }
 
 /// A second leader has links of its own.
