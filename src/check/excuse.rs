@@ -18,6 +18,16 @@ pub enum Excuse {
     LostNotice,
     /// A follower that crashed and restarted under another name counts under both.
     TwoNames,
+    /// A follower that held an acknowledged write has crashed since.
+    CrashedHolder,
+    /// A follower lost what it stored for a key without noticing.
+    LostKey,
+    /// An acknowledged write lacks holders, and is older than a deletion that has been collected.
+    CollectedDeletion,
+    /// A leader does not know the versions of keys that had been deleted.
+    ForgottenFloor,
+    /// A local read at a leader, in a run that has several epochs.
+    LocalRead,
     /// The leader does not serve, because too few followers have their memory.
     LeaderWaits,
 }
@@ -43,11 +53,21 @@ pub struct Terms {
 
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 4] = [Self::LateNotice, Self::LostNotice, Self::TwoNames, Self::LeaderWaits];
+    pub const ALL: [Self; 9] = [
+        Self::LateNotice,
+        Self::LostNotice,
+        Self::TwoNames,
+        Self::CrashedHolder,
+        Self::LostKey,
+        Self::CollectedDeletion,
+        Self::ForgottenFloor,
+        Self::LocalRead,
+        Self::LeaderWaits,
+    ];
 
     /// The terms of this excuse.
     pub fn terms(self) -> Terms {
-        use Property::{Acknowledgement, Convergence, Durability, Liveness};
+        use Property::{Acknowledgement, Convergence, Durability, Linearizability, Liveness};
         match self {
             Self::LateNotice => Terms {
                 name: "late-notice",
@@ -84,6 +104,59 @@ impl Excuse {
                 bound: "As late-notice and lost-notice, and only for a follower to which the name of another one has \
                         led.",
                 why: "The leader finds the new process under a name that it does not connect with the old one.",
+            },
+            Self::CrashedHolder => Terms {
+                name: "crashed-holder",
+                properties: &[Durability],
+                case: "holder",
+                cause: "it crashed after the acknowledgement",
+                excuses: "Fewer holders of an acknowledged write than were required, because a follower that held it \
+                          crashed.",
+                bound: "Until the follower has been brought up to date again. A leader that recovers must find the write \
+                        all the same, unless fewer members than the recovery quorum have their memory.",
+                why: "A crash loses what is in memory. The quorum is there so that enough other followers have it.",
+            },
+            Self::LostKey => Terms {
+                name: "lost-key",
+                properties: &[Durability],
+                case: "holder",
+                cause: "it lost the key without noticing",
+                excuses: "Fewer holders of an acknowledged write than were required, because a follower lost the key \
+                          from its memory.",
+                bound: "Until the follower stores the write or a later one again, is brought up to date, or crashes.",
+                why: "No node can know before the stores are compared. The replicas must be equal in the end, which \
+                      convergence judges.",
+            },
+            Self::CollectedDeletion => Terms {
+                name: "collected-deletion",
+                properties: &[Durability],
+                case: "acknowledged write",
+                cause: "a later deletion of the key has been collected",
+                excuses: "Fewer holders of an acknowledged write than were required.",
+                bound: "The stamp of the write is at most that of a deletion of the key that a node has collected.",
+                why: "A deletion is collected once every follower stores it. Then nothing is stored for the key, and \
+                      nothing has to be.",
+            },
+            Self::ForgottenFloor => Terms {
+                name: "forgotten-floor",
+                properties: &[Durability],
+                case: "deletion",
+                cause: "the leader lost it with everything else, and its versions begin again",
+                excuses: "A key that had been deleted and gets a version that is not above that of the deletion.",
+                bound: "Fewer members than the recovery quorum had their memory when the leader recovered, and the loss \
+                        is documented; the leader stores nothing for the key, and the epoch is a later one.",
+                why: "Readers find what they found before: nothing. The epoch orders the versions.",
+            },
+            Self::LocalRead => Terms {
+                name: "local-read",
+                properties: &[Linearizability, Durability],
+                case: "read",
+                cause: "it was a local read, and there were several epochs",
+                excuses: "A local read at a leader that finds something older than what was known before.",
+                bound: "The read asked for mode local, and a leader served in a second epoch during the run. Reads in \
+                        the modes committed and linearizable are judged.",
+                why: "A local read does not ask whether another leader has taken over, nor whether what it shows is \
+                      acknowledged.",
             },
             Self::LeaderWaits => Terms {
                 name: "leader-waits",

@@ -117,10 +117,6 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) fn len(&self) -> usize {
-        self.living.len() + self.excused.len()
-    }
-
     /// All of them, in their order.
     pub(super) fn all(&self) -> Vec<FollowerId> {
         let mut all = self.living.clone();
@@ -235,6 +231,24 @@ impl<'a> Replay<'a> {
         remember.filter(|(_, memory)| memory.holds(write)).map(|(id, _)| id).collect()
     }
 
+    /// Whether a follower runs and has been brought up to date since it started.
+    pub(super) fn remembers(&self, id: FollowerId) -> bool {
+        self.remembering().any(|(other, _)| other == id)
+    }
+
+    /// The nodes that run and store anything.
+    pub(super) fn running(&self) -> Vec<NodeId> {
+        let followers = self.memories.followers().map(|(id, _)| id.into());
+        let leaders: BTreeSet<NodeId> = self.leaders.values().map(|(node, _)| *node).collect();
+        followers.chain(leaders.into_iter().filter(|node| self.memories.get(*node).is_some())).collect()
+    }
+
+    /// Whether any follower does.
+    pub(super) fn any_remembers(&self) -> bool {
+        self.remembering().next().is_some()
+    }
+
+    /// The followers that run and have been brought up to date since they started, where followers are.
     fn remembering(&self) -> impl Iterator<Item = (FollowerId, &Memory<'a>)> {
         self.memories.followers().filter(|(_, memory)| memory.remembers || !self.installs)
     }
