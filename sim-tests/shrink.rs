@@ -6,7 +6,7 @@ use semisync::check::Property;
 use semisync::core::Rule;
 use semisync::report::Narration;
 use semisync::sim::scenario::{Expect, RuleSet, RulesSpec, Scenario};
-use semisync::sim::shrink::{self, ShrinkError, Shrunk};
+use semisync::sim::shrink::{self, Goal, ShrinkError, Shrunk};
 use semisync::sim::{Engine, Generator, ScenarioRun, Strategy, engine};
 
 /// The most events of a scenario that has been shrunk.
@@ -201,8 +201,13 @@ fn the_story_of_a_restart() {
         let scenario = Scenario::from_file(&file).expect("a scenario");
         shrink::shrink(Engine::Core, &scenario, None, &RulesSpec::SAFE, |_, _| {}).expect("it violates what it expects")
     };
-    assert_eq!(shrunk.property, Property::Acknowledgement, "what the file expects, though more is violated");
-    let verdict = shrunk.run.verdicts.iter().find(|verdict| verdict.property == shrunk.property).expect("a verdict");
+    assert_eq!(
+        shrunk.goal,
+        Goal::Violates(Property::Acknowledgement),
+        "what the file expects, though more is violated"
+    );
+    let verdict =
+        shrunk.run.verdicts.iter().find(|verdict| verdict.property == shrunk.goal.property()).expect("a verdict");
     insta::assert_snapshot!(Narration::new(&shrunk.run.trace, verdict));
     insta::assert_snapshot!(shrunk.scenario.to_toml());
 }

@@ -8,8 +8,8 @@
 //! 3. A client is told `ok` only of a write that the leader completed so, and is told W as what was required.
 //!
 //! A follower had stored a write if in its present life it applied the write, or a later one of the key that the same life
-//! of the leader issued: a greater stamp of an earlier leader says nothing. One that stored it and crashed less than a
-//! link's latency before the answer counts still, for no news of it can have reached the leader.
+//! of the leader issued: a greater stamp of an earlier leader says nothing. One that stored it and has crashed counts until
+//! the leader can have noticed that, which is excused ([`Excuse::LateNotice`](super::Excuse::LateNotice) and the like).
 //!
 //! This is the contract of semi-synchronous replication as MySQL words it: the source waits until replicas "have received
 //! and logged" the events (MySQL Reference Manual, "Semisynchronous Replication"); the failures that it rules out are
@@ -23,6 +23,7 @@ mod answers;
 use answers::mistaken;
 
 use super::evidence::{At, count, names, not_applicable};
+use super::excuse::Excuses;
 use super::prepared::Prepared;
 use super::replay::Replay;
 use super::writes::Write;
@@ -42,7 +43,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let mut replay = Replay::new(facts);
     // Whether the leader had the quorum for what it answered, by what the write says.
     let mut completed: Vec<Option<bool>> = vec![None; writes.len()];
-    let mut evidence = Vec::new();
+    let (mut evidence, mut excuses) = (Vec::new(), Excuses::default());
     let mut answers = 0;
     for (index, record) in prepared.deeds() {
         replay.follow(keys, writes, index, record);
@@ -55,7 +56,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 *told = Some(*ok || *told == Some(true));
                 let answer =
                     Answer { number: *number, write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
-                evidence.extend(answer.check(facts, &replay, &run.records[..index]));
+                evidence.extend(answer.check(facts, &replay, &run.records[..index], &mut excuses));
             }
             Event::Return { .. } => {
                 let Some(operation) = prepared.operation_at(index) else { continue };
@@ -65,7 +66,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             _ => {}
         }
     }
-    Verdict::unless(Property::Acknowledgement, evidence, || count(answers, "answered write"))
+    Verdict::unless(Property::Acknowledgement, evidence, || count(answers, "answered write")).excusing(excuses)
 }
 
 /// Checks what clients were told, where nothing else was recorded.
@@ -104,10 +105,11 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     /// What is wrong with it, after these records.
-    fn check(&self, facts: &Facts, replay: &Replay<'_>, before: &[Record]) -> Option<String> {
+    fn check(&self, facts: &Facts, replay: &Replay<'_>, before: &[Record], excuses: &mut Excuses) -> Option<String> {
         let Self { number, write, ok, confirmations, at } = self;
         let quorum = facts.quorum_of(write.life);
-        let stored = replay.reached(write, at.0);
+        let counted = replay.reached(write, at.0);
+        let stored = counted.all();
         let told = || {
             let did = if *ok { "acknowledged" } else { "answered without the quorum for" };
             format!("{} {did} {write} at {at} with {}", write.leader, count(*confirmations, "confirmation"))
@@ -120,6 +122,9 @@ impl Answer<'_> {
             let why: Vec<String> = why.into_iter().map(|clause| format!("; {clause}")).collect();
             let must = if *ok { format!(", where {quorum} must have") } else { String::new() };
             return Some(format!("{}, but {only}{} had stored it{must}{}", told(), names(&stored), why.concat()));
+        }
+        for (id, excuse) in counted.excuses(if *ok { quorum.max(*confirmations) } else { *confirmations }) {
+            excuses.add(excuse, || format!("{}, one of them of {id}, which had crashed", told()));
         }
         (*ok && *confirmations < quorum).then(|| format!("{}, but {quorum} are required", told()))
     }

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::evidence::{count, not_applicable, without_trace};
-use super::{Property, Recorded, Verdict, waiting};
+use super::excuse::Excuses;
+use super::{Excuse, Property, Recorded, Verdict, waiting};
 use crate::base::trace::Event;
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{Key, NodeId};
@@ -23,11 +24,14 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     let [(_, first), _, ..] = run.states else {
         return not_applicable(Property::Convergence, "fewer than two nodes were there to be compared in the end");
     };
-    if let Some(waits) = waiting::leader_waits(run) {
-        return not_applicable(Property::Convergence, &waits);
-    }
     let states = replicas(run);
-    let evidence = differences(&states).iter().map(|difference| format!("in the end, {difference}")).collect();
+    let evidence: Vec<String> =
+        differences(&states).iter().map(|difference| format!("in the end, {difference}")).collect();
+    if let Some(waits) = waiting::leader_waits(run) {
+        let mut excuses = Excuses::default();
+        evidence.into_iter().for_each(|difference| excuses.add(Excuse::LeaderWaits, || difference));
+        return not_applicable(Property::Convergence, &waits).excusing(excuses);
+    }
     Verdict::unless(Property::Convergence, evidence, || {
         format!("{} on {}", count(first.len(), "key"), count(states.len(), "node"))
     })

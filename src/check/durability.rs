@@ -4,39 +4,49 @@
 //!
 //! 1. *at the acknowledgement* at least W distinct followers store the write or a later one of its key: they are its
 //!    holders;
-//! 2. *ever after* at least W followers hold it, less those that crashed since they did. "Every n − W + 1 followers have
-//!    a holder among them", which is what a recovery needs, is the same;
+//! 2. *ever after* at least W followers hold it, less those that crashed since they did and have not been brought up to
+//!    date again. "Every n − W + 1 followers have a holder among them", which is what a recovery needs, is the same;
 //! 3. *after each restart of the leader* it has not forgotten what was acknowledged, nor what it gave out to a reader,
 //!    before: it gives no stamp of the key to a new write that is not greater, and a read at the leader that is invoked
 //!    then finds the write or a later one;
-//! 4. *in the end* the leader stores, for every key, the greatest acknowledged stamp or a greater one.
+//! 4. *in the end* the leader stores, for every key, the greatest acknowledged stamp or a greater one; or, if it does not
+//!    serve, some node does.
 //!
-//! Stamps that are equal must have the same value: a leader that starts anew issues its stamps anew, and v1 of its second
-//! life is not v1 of its first. A holder that crashed less than a link's latency before the acknowledgement counts as
-//! one that crashed after it, for no news of the crash can have reached the leader.
+//! Stamps that are equal must have the same value: a leader that restarts may issue its stamps again, and v1 of its second
+//! incarnation is not v1 of its first.
 //!
-//! A deletion is stored by whoever stores its tombstone, or has forgotten it as all followers have: then nothing is as good,
-//! and what was acknowledged before it needs no holders any more. Once it was forgotten by anybody, it took effect, acknowledged or not. A
-//! read that finds nothing finds what the leader stores then, if that is a deletion.
+//! What is gone is **lost** if more failed than the store tolerates and the documentation says what follows ([`Cause`]);
+//! otherwise it is a violation. A recovery finds every acknowledged write if R of the members of its configuration have
+//! their memory ([`Configuration::recovery_quorum`](crate::core::Configuration::recovery_quorum)).
+//!
+//! A deletion is stored by a node that stores its tombstone, or has collected it as all followers have: then nothing is
+//! stored, and what was acknowledged before it needs no holders any more. Once any node has collected it, it took effect,
+//! acknowledged or not. A read that finds nothing finds what the leader stores then, if that is a deletion.
 //!
 //! (Any quorum of W and any of n − W + 1 followers intersect: Gifford, *Weighted Voting for Replicated Data*, 1979.)
 
-use std::collections::BTreeSet;
-use std::collections::btree_map::{BTreeMap, Entry};
-use std::fmt;
+mod holders;
+mod known;
+mod loss;
 
-use super::evidence::{At, count, names, without_trace};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::evidence::{At, count, without_trace};
+use super::excuse::Excuses;
 use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::replay::{Held, Replay};
-use super::writes::Write;
-use super::{Facts, Property, Recorded, Verdict};
+use super::{Excuse, Facts, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
-use crate::base::{Epoch, FollowerId, FollowerSet, Key, NodeId, Stamp, Value};
+use crate::base::{Epoch, FollowerId, Key, NodeId, Stamp, Value};
+use holders::Acknowledged;
+use known::{How, Known, kept};
+use loss::{Cause, Failures, Protection};
 
-/// Checks it. O(n log n), times the number of followers, and for each crash once through what was acknowledged before. A
-/// follower that goes back takes as long as there were writes between what it had and what it has.
+/// Checks it. O(n log n), times the number of followers, and for each crash and each start of a leader once through what
+/// was acknowledged before. A follower that goes back takes as long as there were writes between what it had and what it
+/// has.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     judge(&Prepared::of(run))
 }
@@ -44,25 +54,8 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let Prepared { run, keys, writes, .. } = prepared;
     let Some(facts) = run.facts else { return without_trace(Property::Durability) };
-    let mut check = Check {
-        prepared,
-        facts,
-        replay: Replay::new(facts),
-        acknowledged: Vec::new(),
-        of_key: vec![BTreeMap::new(); keys.len()],
-        known: vec![None; keys.len()],
-        collected: vec![None; keys.len()],
-        life: 0,
-        begins_anew: (NodeId::FIRST_SERVER, false),
-        leaders: Leaders::default(),
-        nobody_knows: false,
-        remember: BTreeSet::new(),
-        lives: BTreeSet::new(),
-        lost_keys: Vec::new(),
-        crashes: Vec::new(),
-        evidence: Vec::new(),
-    };
-    // What each read at the leader must find at least, as of its invocation.
+    let mut check = Check::new(prepared, facts);
+    // The least that each read at the leader must find, as of its invocation.
     let mut floors: BTreeMap<usize, (usize, Known<'_>)> = BTreeMap::new();
     for (index, record) in prepared.deeds() {
         let replaced = check.replay.follow(keys, writes, index, record);
@@ -76,28 +69,31 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             }
             Event::Collect { stamp, .. } => check.collected(record, keys.stored_at(index), *stamp),
             Event::Discard { .. } => check.given_up(record, keys.stored_at(index), replaced),
-            Event::LoseKey { .. } => check.lost(record, keys.stored_at(index), replaced),
-            Event::Recovered { anew, .. } => check.begins_anew = (record.node, *anew),
+            Event::LoseKey { .. } => check.lost_key(record, keys.stored_at(index), replaced),
+            Event::Recovered { .. } => check.recovered(record),
             Event::Serve { epoch } => {
                 check.serves(record, *epoch);
                 floors.retain(|_, (key, _)| check.known[*key].is_some());
             }
-            Event::Install { .. } => drop(check.remember.insert(record.node)),
-            Event::Crash => {
-                check.crashed(record);
-                check.nobody_knows &= check.leaders.has_former();
-            }
-            Event::Restart if record.node == check.leaders.present() => check.life = record.incarnation,
+            Event::Install { .. } => check.installed(record),
+            Event::Crash => check.crashed(record),
+            Event::Restart => check.restarted(record),
+            Event::StepDown { .. } => check.failures.started(record.node),
+            Event::Fault { kind, nodes, .. } => check.failures.follow(*kind, nodes, record.at),
             Event::Complete { write, ok: true, .. } => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
                 check.acknowledged(write, How::Completed(write, record.at), record.at);
             }
-            Event::InvokeGet { target, key, mode, .. }
-                if *target == check.leaders.present() && prepared.shows_what_stays(*mode) =>
-            {
+            Event::InvokeGet { target, key, mode, .. } if *target == check.leaders.present() => {
                 let known = keys.number(key).and_then(|key| Some((key, check.known[key]?)));
-                let floor = known.filter(|(_, known)| known.life < check.life);
-                floors.extend(prepared.operation_at(index).zip(floor).map(|(_, floor)| (index, floor)));
+                let Some((key, floor)) = known.filter(|(_, known)| known.life < check.life) else { continue };
+                let Some(operation) = prepared.operation_at(index) else { continue };
+                if prepared.shows_what_stays(*mode) {
+                    floors.insert(index, (key, floor));
+                } else {
+                    let case = || format!("{} reads {}, of which {}", operation.name(), operation.key, floor.how);
+                    check.excuses.add(Excuse::LocalRead, case);
+                }
             }
             Event::Return { outcome, .. } => {
                 let Some(operation) = prepared.operation_at(index) else { continue };
@@ -125,260 +121,185 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     }
     check.kept_to_the_end();
     let (acknowledged, crashes) = (check.acknowledged.len(), check.crashes.len());
-    Verdict::unless(Property::Durability, check.evidence, || {
+    Verdict::against(Property::Durability, check.violations, check.losses, || {
         format!(
             "{}, {}",
             count(acknowledged, "acknowledged write"),
             count(crashes, "crash").replace("crashs", "crashes")
         )
     })
-}
-
-/// How a stamp became known, and when.
-#[derive(Debug, Clone, Copy)]
-enum How<'a> {
-    /// The leader answered the write.
-    Completed(&'a Write<'a>, Micros),
-    /// A client was told of its write.
-    Told(&'a Operation, &'a Write<'a>, Micros),
-    /// It was read at the leader.
-    Read(&'a Operation, Stamp, Micros),
-    /// A node forgot that the key was deleted.
-    Collected(NodeId, Stamp, Micros),
-}
-
-/// `n1 acknowledged k1 v7 (c3#2) at 1512 ms`
-impl fmt::Display for How<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Completed(write, at) => write!(f, "{} acknowledged {write} at {}", write.leader, At(*at)),
-            Self::Told(operation, write, at) => write!(f, "{} was told of {write} at {}", operation.client, At(*at)),
-            Self::Read(operation, stamp, at) => {
-                write!(f, "{} read {} {stamp} at the leader at {}", operation.name(), operation.key, At(*at))
-            }
-            Self::Collected(node, stamp, at) => {
-                write!(f, "{node} forgot at {}, as something that all followers have, the deletion {stamp}", At(*at))
-            }
-        }
-    }
-}
-
-/// A write that was acknowledged.
-struct Acknowledged<'a> {
-    write: &'a Write<'a>,
-    how: How<'a>,
-    /// Holders that crashed since they held it.
-    crashed: FollowerSet,
-    /// One complaint about a write is enough.
-    accused: bool,
-}
-
-/// The greatest stamp of a key that the leader must not forget.
-#[derive(Debug, Clone, Copy)]
-struct Known<'a> {
-    stamp: Stamp,
-    /// None if it deleted the key.
-    value: Option<&'a Value>,
-    /// The life of the leader in which it became known.
-    life: u64,
-    how: How<'a>,
-    /// Whether every follower has lost its memory since: a leader may have it still, and nobody else.
-    is_forgotten: bool,
+    .excusing(check.excuses)
 }
 
 struct Check<'a> {
     prepared: &'a Prepared<'a>,
     facts: &'a Facts,
     replay: Replay<'a>,
+    leaders: Leaders,
+    /// The acknowledged writes in their order, and by the numbers of their keys.
     acknowledged: Vec<Acknowledged<'a>>,
-    /// By the numbers of the keys: the acknowledged writes, by their places in `acknowledged`.
     of_key: Vec<BTreeMap<(u64, Stamp), usize>>,
     /// By the numbers of the keys.
     known: Vec<Option<Known<'a>>>,
-    /// By the numbers of the keys: the greatest stamp of a deletion that was forgotten. What is not above it needs no holders.
+    /// By the numbers of the keys: the greatest stamp of a deletion that was collected. What is not above it needs no
+    /// holders.
     collected: Vec<Option<Stamp>>,
+    /// The incarnation of the present leader.
     life: u64,
-    /// The leader that recovered last, and whether it found that nothing had survived.
-    begins_anew: (NodeId, bool),
-    leaders: Leaders,
-    /// Whether all followers have lost their memory while there were two leaders, so that no node knows which is the present
-    /// one, and what either acknowledges may be undone by the other.
-    nobody_knows: bool,
-    /// The followers that have been brought up to date, and remember.
-    remember: BTreeSet<NodeId>,
-    /// The lives of the leader that had writes acknowledged.
+    /// The incarnations of leaders that had writes acknowledged.
     lives: BTreeSet<u64>,
-    /// What followers lost without noticing: which, the number of the key, and what they held.
+    /// What followers lost without noticing and have not stored again: which, the number of the key, and what they held.
     lost_keys: Vec<(FollowerId, usize, Held<'a>)>,
-    /// Which life of which node ended when.
+    failures: Failures,
+    /// Which incarnation of which node ended when.
     crashes: Vec<(NodeId, u64, Micros)>,
-    evidence: Vec<String>,
+    violations: Vec<String>,
+    losses: Vec<String>,
+    excuses: Excuses,
 }
 
 impl<'a> Check<'a> {
-    fn acknowledged(&mut self, write: &'a Write<'a>, how: How<'a>, now: Micros) {
-        if self.nobody_knows {
-            return;
+    fn new(prepared: &'a Prepared<'a>, facts: &'a Facts) -> Self {
+        let keys = prepared.keys.len();
+        Self {
+            prepared,
+            facts,
+            replay: Replay::new(facts),
+            leaders: Leaders::default(),
+            acknowledged: Vec::new(),
+            of_key: vec![BTreeMap::new(); keys],
+            known: vec![None; keys],
+            collected: vec![None; keys],
+            life: 0,
+            lives: BTreeSet::new(),
+            lost_keys: Vec::new(),
+            failures: Failures::default(),
+            crashes: Vec::new(),
+            violations: Vec::new(),
+            losses: Vec::new(),
+            excuses: Excuses::default(),
         }
-        match self.of_key[write.key_number].entry((write.life, write.stamp)) {
-            Entry::Occupied(_) => return,
-            Entry::Vacant(entry) => entry.insert(self.acknowledged.len()),
-        };
-        self.lives.insert(write.life);
-        let (holders, mourned) = (self.replay.holders(write), self.replay.mourned(write, now));
-        let mut crashed = FollowerSet::default();
-        let lost = self.lost_keys.iter().filter(|(_, key, held)| *key == write.key_number && held.covers(write));
-        for id in mourned.into_iter().chain(lost.map(|(id, ..)| *id)).filter(|id| !holders.contains(id)) {
-            crashed.insert(id);
-        }
-        let accused = holders.len() + crashed.len() < self.facts.quorum_of(write.life);
-        if accused {
-            let only = if holders.is_empty() { "" } else { "only " };
-            let forgot = self.replay.forgot(write);
-            let forgot: Vec<String> =
-                forgot.iter().map(|(id, crash)| format!("; {id} had, but crashed at {}", At(*crash))).collect();
-            let quorum = self.facts.quorum_of(write.life);
-            self.evidence.push(format!(
-                "{how}, when {only}{} stored it, where {quorum} must{}",
-                names(&holders),
-                forgot.concat()
-            ));
-        }
-        self.know(write.key_number, write.stamp, write.value, how);
-        self.acknowledged.push(Acknowledged { write, how, crashed, accused });
     }
 
-    /// A node forgets that the key was deleted.
+    /// Reports that something is gone: as a loss if there is a cause for it, or else as a violation.
+    fn report(&mut self, sentence: String, cause: Option<Cause>) {
+        match cause {
+            None => self.violations.push(sentence),
+            Some(cause) => self.losses.push(format!("{sentence}: {cause}")),
+        }
+    }
+
+    /// The protection of what becomes known under this incarnation of a leader.
+    fn protection(&self, life: u64) -> Protection {
+        Protection { by: life, cause: self.failures.two_leaders() }
+    }
+
+    /// A node collects the tombstone of a key.
     fn collected(&mut self, record: &Record, key: usize, stamp: Stamp) {
         self.collected[key] = self.collected[key].max(Some(stamp));
-        self.know(key, stamp, None, How::Collected(record.node, stamp, record.at));
+        self.know(key, stamp, None, How::Collected(record.node, stamp, record.at), self.life);
     }
 
-    fn know(&mut self, key: usize, stamp: Stamp, value: Option<&'a Value>, how: How<'a>) {
+    fn know(&mut self, key: usize, stamp: Stamp, value: Option<&'a Value>, how: How<'a>, life: u64) {
         if self.known[key].is_none_or(|known| known.stamp < stamp) {
-            self.known[key] = Some(Known { stamp, value, life: self.life, how, is_forgotten: false });
+            let protection = self.protection(life);
+            self.known[key] = Some(Known { stamp, value, life: self.life, how, protection });
         }
     }
 
-    /// The leader says that it has found everything that was acknowledged before its epoch. What it has not is forgotten,
-    /// unless all that stored it for the acknowledgement have crashed since. One that comes too late to serve does not know what
-    /// was acknowledged in later epochs.
+    /// A leader says that it has everything that was acknowledged before its epoch. What it has not, and too few followers
+    /// had their memory for, is lost once it serves.
+    fn recovered(&mut self, record: &Record) {
+        for key in 0..self.known.len() {
+            let Some(known) = self.known[key].filter(|known| known.protection.cause.is_none()) else { continue };
+            let held = self.replay.held(record.node, key);
+            if !held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
+                let cause = self.cause_of_loss(record, known.protection.by, key);
+                self.known[key] = Some(known.endangered_by(cause));
+            }
+        }
+        for at in 0..self.acknowledged.len() {
+            let Acknowledged { write, protection, .. } = &self.acknowledged[at];
+            let held = self.replay.held(record.node, write.key_number);
+            if protection.cause.is_none() && !held.is_some_and(|held| held.covers(write)) {
+                let cause = self.cause_of_loss(record, protection.by, write.key_number);
+                self.acknowledged[at].protection.cause = cause;
+            }
+        }
+    }
+
+    /// A leader serves. What it has not is forgotten. One that comes too late to serve does not know what was acknowledged
+    /// in later epochs.
     fn serves(&mut self, record: &Record, epoch: Epoch) {
-        let anew = self.begins_anew == (record.node, true);
         for key in 0..self.known.len() {
             let Some(known) = self.known[key].filter(|known| known.stamp.epoch < epoch) else { continue };
             let held = self.replay.held(record.node, key);
-            if held.is_none() && known.value.is_none() {
-                // That the key was deleted has been lost with everything, and its versions begin anew.
-                self.known[key] = Some(known).filter(|_| !anew);
+            if held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
+                let protection = self.protection(record.incarnation);
+                self.known[key] = Some(Known { protection, ..known });
                 continue;
             }
-            if held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
+            if held.is_none() && known.value.is_none() {
+                if known.protection.cause.is_some() {
+                    self.excuses.add(Excuse::ForgottenFloor, || format!("{}, and the leader forgot that", known.how));
+                    self.known[key] = None;
+                }
                 continue;
             }
             self.known[key] = None;
-            let is_it = |acknowledged: &&Acknowledged<'_>| acknowledged.write.stamp == known.stamp;
-            let mut of_key = self.of_key[key].values().map(|at| &self.acknowledged[*at]);
-            let is_gone = match of_key.find(is_it) {
-                Some(acknowledged) => acknowledged.crashed.len() >= self.facts.quorum_of(acknowledged.write.life),
-                // What was read and not acknowledged was stored by some that nobody counted.
-                None => anew || known.is_forgotten,
-            };
-            if is_gone {
-                continue;
-            }
             let restart = self.restart_since(&known);
             let has = held.map_or("nothing".to_owned(), |held| match held.value {
                 Some(value) => format!("{} = {value}", held.stamp),
                 None => format!("the deletion {}", held.stamp),
             });
             let at = At(record.at);
-            self.evidence.push(format!("{}{restart}, and at {at} the leader serves with {has} instead", known.how));
+            let sentence = format!("{}{restart}, and at {at} {} serves with {has} instead", known.how, record.node);
+            self.report(sentence, known.protection.cause);
         }
+        self.protect(record, epoch);
+        self.failures.started(record.node);
     }
 
-    /// A follower lost what it stored for a key and did not notice. Until it is repaired, no node can know.
-    fn lost(&mut self, record: &Record, key: usize, before: Option<Held<'a>>) {
-        let (NodeId::Follower(id), Some(before)) = (record.node, before) else { return };
-        for at in self.of_key[key].values() {
-            let Acknowledged { write, crashed, .. } = &mut self.acknowledged[*at];
-            if before.covers(write) {
-                crashed.insert(id);
-            }
+    fn restarted(&mut self, record: &Record) {
+        if record.node == self.leaders.present() {
+            self.life = record.incarnation;
         }
-        self.lost_keys.push((id, key, before));
-    }
-
-    /// A follower gives up what it stores for a key.
-    fn given_up(&mut self, record: &Record, key: usize, before: Option<Held<'a>>) {
-        if before.is_none() {
-            return;
-        }
-        let collected = self.collected[key];
-        for at in self.of_key[key].values() {
-            let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[*at];
-            let (holders, quorum) = (self.replay.holders(write), self.facts.quorum_of(write.life));
-            if Some(write.stamp) > collected && !*accused && holders.len() + crashed.len() < quorum {
-                *accused = true;
-                let (node, at, holders) = (record.node, At(record.at), names(holders));
-                self.evidence.push(format!(
-                    "{how}, but {node} gave it up at {at}, and {holders} still stored it, where {quorum} must"
-                ));
-            }
+        if record.node.can_lead() {
+            self.failures.started(record.node);
         }
     }
 
     fn crashed(&mut self, record: &Record) {
         self.crashes.push((record.node, record.incarnation, record.at));
-        let NodeId::Follower(id) = record.node else { return };
-        if self.remember.remove(&record.node) && self.remember.is_empty() {
-            self.known.iter_mut().flatten().for_each(|known| known.is_forgotten = true);
-            self.nobody_knows = self.leaders.has_former();
+        if let NodeId::Follower(id) = record.node {
+            self.lost_keys.retain(|(of, ..)| *of != id);
+            self.loses_memory(id, record.at);
         }
-        // It is forgotten already, and what it lost is what it held.
-        for acknowledged in &mut self.acknowledged {
-            if self.replay.forgot(acknowledged.write).contains(&(id, record.at)) {
-                acknowledged.crashed.insert(id);
-            }
+        let has_memory = self.replay.any_remembers();
+        if self.failures.memories(has_memory, self.leaders.has_former(), record.at) {
+            let cause = self.failures.two_leaders();
+            self.known.iter_mut().flatten().for_each(|known| *known = known.endangered_by(cause));
+            self.acknowledged.iter_mut().for_each(|acknowledged| acknowledged.protection.endanger(cause));
+        }
+        if self.failures.is_settled(self.leaders.has_former()) {
+            self.settle();
         }
     }
 
-    /// A follower stores something else for a key than before. Nothing is lost unless it is older, or another's.
-    fn not_replaced(
-        &mut self,
-        record: &Record,
-        key: usize,
-        replaced: Option<Held<'a>>,
-        stamp: Stamp,
-        value: Option<&Value>,
-    ) {
-        let Some(before) = replaced else { return };
-        if before.stamp < stamp || (before.stamp == stamp && before.value == value) {
-            return;
+    /// Of two leaders one is left. What it has is safe again.
+    fn settle(&mut self) {
+        let present = self.leaders.present();
+        for key in 0..self.known.len() {
+            let held = self.replay.held(present, key);
+            let Some(known) = &mut self.known[key] else { continue };
+            if held.is_some_and(|held| kept(known, held.stamp, held.value)) {
+                known.protection.cause = None;
+            }
         }
-        let of_key = &self.of_key[key];
-        // If both are of one life, what is before the later one still covers what is before the earlier.
-        let one_life =
-            before.life.is_some() && self.replay.held(record.node, key).is_some_and(|now| now.life == before.life);
-        let lost: Vec<usize> = if one_life {
-            let between = |life| of_key.range((life, stamp)..=(life, before.stamp));
-            self.lives.iter().copied().flat_map(between).map(|(_, at)| *at).collect()
-        } else {
-            of_key.values().copied().collect()
-        };
-        let collected = self.collected[key];
-        for at in lost {
-            let Acknowledged { write, how, crashed, accused } = &mut self.acknowledged[at];
-            let (holders, quorum) = (self.replay.holders(write), self.facts.quorum_of(write.life));
-            if Some(write.stamp) > collected && !*accused && holders.len() + crashed.len() < quorum {
-                *accused = true;
-                self.evidence.push(format!(
-                    "{how}, but {} replaced it by {stamp} = {} at {}, and {} still stored it, where {quorum} must",
-                    record.node,
-                    value.map_or_else(|| "nothing".to_owned(), Value::to_string),
-                    At(record.at),
-                    names(holders)
-                ));
+        for acknowledged in &mut self.acknowledged {
+            let held = self.replay.held(present, acknowledged.write.key_number);
+            if held.is_some_and(|held| held.covers(acknowledged.write)) {
+                acknowledged.protection.cause = None;
             }
         }
     }
@@ -390,7 +311,8 @@ impl<'a> Check<'a> {
         let Some(known) = self.known[number].take_if(|known| is_reused(known)) else { return };
         let restart = self.restart_since(&known);
         let to = value.map_or_else(|| "its deletion".to_owned(), Value::to_string);
-        self.evidence.push(format!("{}{restart}, and at {} gave {key} {stamp} to {to}", known.how, At(record.at)));
+        let sentence = format!("{}{restart}, and at {} gave {key} {stamp} to {to}", known.how, At(record.at));
+        self.report(sentence, known.protection.cause);
     }
 
     fn read(
@@ -402,33 +324,35 @@ impl<'a> Check<'a> {
         floor: Option<&Known<'a>>,
     ) {
         let key = &operation.key;
+        let cause = |floor: &Known<'_>, known: Option<Known<'_>>| {
+            let same = known.filter(|known| known.stamp == floor.stamp);
+            floor.protection.cause.or(same.and_then(|known| known.protection.cause))
+        };
         match (operation.outcome, stamp, found) {
             (Outcome::Ok, Some(stamp), Some(value)) => {
                 let how = How::Read(operation, stamp, at);
                 if let Some(floor) = floor.filter(|floor| !kept(floor, stamp, Some(value))) {
                     let restart = self.restart_since(floor);
-                    self.evidence.push(format!("{}{restart}, and {how}, which is {value}", floor.how));
+                    let sentence = format!("{}{restart}, and {how}, which is {value}", floor.how);
+                    self.report(sentence, cause(floor, self.known[number]));
                 } else {
-                    self.know(number, stamp, Some(value), how);
+                    self.know(number, stamp, Some(value), how, self.life);
                 }
             }
             (Outcome::Absent, ..) => {
                 if let Some(floor) = floor.filter(|floor| !self.is_deleted(number, floor)) {
                     let restart = self.restart_since(floor);
                     let name = operation.name();
-                    self.evidence.push(format!(
-                        "{}{restart}, and {name} found no {key} there at {}",
-                        floor.how,
-                        At(at)
-                    ));
+                    let sentence = format!("{}{restart}, and {name} found no {key} there at {}", floor.how, At(at));
+                    self.report(sentence, cause(floor, self.known[number]));
                 }
             }
             _ => {}
         }
     }
 
-    /// Whether the leader may rightly have nothing for a key of which this was known: it was deleted since. Something newer
-    /// than that may have been written by now.
+    /// Whether the leader may have nothing for a key of which this was known: it was deleted since. Something newer than
+    /// that may have been written by now.
     fn is_deleted(&self, key: usize, known: &Known<'_>) -> bool {
         let held = self.replay.held(self.leaders.present(), key);
         let is_later =
@@ -440,18 +364,18 @@ impl<'a> Check<'a> {
     fn kept_to_the_end(&mut self) {
         let Prepared { run, keys, .. } = self.prepared;
         if !self.prepared.leader_serves_in_the_end() {
-            return;
+            return self.stored_in_the_end();
         }
         let Some((_, dump)) = run.states.iter().find(|(node, _)| node.can_lead()) else { return };
         for (key, number) in keys.in_order() {
-            let Some(known) = &self.known[number] else { continue };
+            let Some(known) = self.known[number] else { continue };
             let entry = dump.get(key);
             let is_kept = match entry {
-                None => self.is_deleted(number, known),
+                None => self.is_deleted(number, &known),
                 Some(entry) => {
                     // The epoch is not told, and is not below.
                     let stamp = Stamp { epoch: known.stamp.epoch, version: entry.version };
-                    kept(known, stamp, Some(&entry.value))
+                    kept(&known, stamp, Some(&entry.value))
                 }
             };
             if is_kept {
@@ -461,8 +385,28 @@ impl<'a> Check<'a> {
                 None => "nothing".into(),
                 Some(entry) => format!("v{} = {}", entry.version, entry.value),
             };
-            let restart = self.restart_since(known);
-            self.evidence.push(format!("{}{restart}, and in the end it has {has} for {key}", known.how));
+            let restart = self.restart_since(&known);
+            let sentence = format!("{}{restart}, and in the end it has {has} for {key}", known.how);
+            self.report(sentence, known.protection.cause);
+        }
+    }
+
+    /// No leader serves in the end. What no node stores then is gone.
+    fn stored_in_the_end(&mut self) {
+        for (key, number) in self.prepared.keys.in_order() {
+            let Some(known) = self.known[number].filter(|known| known.value.is_some()) else { continue };
+            let nodes = self.replay.running();
+            let is_stored =
+                |node| self.replay.held(node, number).is_some_and(|held| kept(&known, held.stamp, held.value));
+            if nodes.into_iter().any(is_stored) || self.collected[number] > Some(known.stamp) {
+                continue;
+            }
+            let restart = self.restart_since(&known);
+            let cause = known.protection.cause.or_else(|| {
+                let (remembering, needed) = self.memories_for(self.life, known.protection.by, number);
+                (remembering < needed).then_some(Cause::Waits { remembering, needed })
+            });
+            self.report(format!("{}{restart}, and in the end no node stores that of {key}", known.how), cause);
         }
     }
 
@@ -472,12 +416,6 @@ impl<'a> Check<'a> {
         let crash = crashes.find(|(node, life, _)| node.can_lead() && *life == known.life);
         crash.map(|(node, _, at)| format!("; {node} crashed at {}", At(*at))).unwrap_or_default()
     }
-}
-
-/// Whether this is what was known, or later. A leader that has recovered it gives it its own epoch, and goes on counting.
-fn kept(known: &Known<'_>, stamp: Stamp, value: Option<&Value>) -> bool {
-    stamp.epoch >= known.stamp.epoch
-        && (stamp.version > known.stamp.version || (stamp.version == known.stamp.version && value == known.value))
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@
 //! invoked. Its stamp is in the records of the leader that accepted it; where only clients were recorded it may be unknown, and then
 //! it explains any such read.
 //!
+//! Where a leader bootstrapped, an operator accepted a loss, or no follower knew which of two leaders is the later, what had
+//! returned before may be gone. A history that is in order only if it need not keep to the order across such a moment is
+//! LOST, and not in order.
+//!
 //! A write and its retries are one write: it was invoked when it was asked for first, and returned when it was acknowledged first.
 //!
 //! Where only clients were recorded, the store may have held a value of the key **before** ([`Recorded::of_clients`]). That
@@ -40,13 +44,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deletions::Deletions;
 
-use super::evidence::{At, count, not_applicable};
+use super::evidence::{At, count, names, not_applicable};
 use super::leaders::Leaders;
 use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Outcome};
-use crate::base::{Key, NodeId, ReadMode, Stamp, Value};
+use crate::base::{Epoch, Key, NodeId, ReadMode, Stamp, Value};
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -57,7 +61,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     };
     let operations = retries::merged(run);
     let at_leader = || operations.iter().filter(covered);
-    let anew = beginnings(run);
+    let breaks = breaks(run);
     if run.facts.is_none() {
         if at_leader().next().is_none() {
             return not_applicable(Property::Linearizability, "nothing was asked of the leader");
@@ -71,46 +75,77 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
     }
     at_leader().for_each(|operation| keys.entry(&operation.key).or_default().push(operation));
     let accepted = deletions::accepted(run);
-    let mut evidence = Vec::new();
+    let (mut violations, mut losses) = (Vec::new(), Vec::new());
     let mut checked = 0;
     for operations in keys.values() {
         let deletions = Deletions::of(operations, accepted.as_ref());
-        let mut result = in_order(operations, None, &deletions, &anew);
+        let mut result = in_order(operations, None, &deletions, &[]);
         if let Some(before) = from_before(operations).filter(|_| run.facts.is_none() && result.is_err()) {
-            result = in_order(operations, Some(before), &deletions, &anew);
+            result = in_order(operations, Some(before), &deletions, &[]);
         }
         match result {
             Ok(steps) => checked += steps,
-            Err(why) => evidence.push(why),
+            Err(why) if breaks.is_empty() => violations.push(why),
+            Err(why) => {
+                let moments: Vec<Moment> = breaks.iter().map(|(moment, _)| *moment).collect();
+                match in_order(operations, None, &deletions, &moments) {
+                    Ok(_) => losses.push(format!("{why}; {}", in_words(&breaks))),
+                    Err(why) => violations.push(why),
+                }
+            }
         }
     }
-    Verdict::unless(Property::Linearizability, evidence, || {
+    Verdict::against(Property::Linearizability, violations, losses, || {
         format!("{} on {} at the leader", count(checked, "operation"), count(keys.len(), "key"))
     })
 }
 
-/// When what was before was lost, and whether that may be is a question of durability: a leader began anew, with nothing,
-/// because nothing had survived anywhere; or there were two leaders, and no follower was left that knew which is the present one.
-fn beginnings(run: &Recorded<'_>) -> Vec<Moment> {
+/// A moment at which acknowledged data can have been lost. Whether it may is a question of durability.
+#[derive(Debug, Clone, Copy)]
+enum Break {
+    /// A leader bootstrapped, or an operator had accepted a loss.
+    Bootstrap,
+    /// No follower was left that knew which of two leaders is the later.
+    TwoLeaders,
+}
+
+/// The moments from which on an operation need not take effect after what had returned before.
+fn breaks(run: &Recorded<'_>) -> Vec<(Moment, Break)> {
     let mut remember: BTreeSet<NodeId> = BTreeSet::new();
     let mut leaders = Leaders::default();
-    let mut beginnings = Vec::new();
+    let mut breaks = Vec::new();
     for (index, record) in run.records.iter().enumerate() {
-        let mut is_beginning = false;
         leaders.follow(record);
-        match &record.event {
-            Event::Recovered { anew, .. } => is_beginning = *anew,
-            Event::Install { .. } => drop(remember.insert(record.node)),
-            Event::Crash => {
-                is_beginning = remember.remove(&record.node) && remember.is_empty() && leaders.has_former();
+        let found = match &record.event {
+            Event::Recovered { anew: true, epoch, .. } => (*epoch > Epoch::FIRST).then_some(Break::Bootstrap),
+            Event::Install { .. } => {
+                remember.insert(record.node);
+                None
             }
-            _ => {}
-        }
-        if is_beginning {
-            beginnings.push(Moment { index, at: record.at });
-        }
+            Event::Crash => {
+                let is_last = remember.remove(&record.node) && remember.is_empty();
+                (is_last && leaders.has_former()).then_some(Break::TwoLeaders)
+            }
+            _ => None,
+        };
+        breaks.extend(found.map(|found| (Moment { index, at: record.at }, found)));
     }
-    beginnings
+    breaks
+}
+
+/// What explains a loss, where any of these moments may do.
+fn in_words(breaks: &[(Moment, Break)]) -> String {
+    let of = |wanted: fn(&Break) -> bool| {
+        let moments = breaks.iter().filter(|(_, found)| wanted(found));
+        let times: Vec<At> = moments.map(|(moment, _)| At(moment.at)).collect();
+        (!times.is_empty()).then(|| names(times))
+    };
+    let bootstrap = of(|found| matches!(found, Break::Bootstrap));
+    let bootstrap = bootstrap.map(|times| format!("a leader began with less than was acknowledged at {times}"));
+    let two_leaders = of(|found| matches!(found, Break::TwoLeaders));
+    let two_leaders =
+        two_leaders.map(|times| format!("all followers had lost their memory while two leaders ran at {times}"));
+    bootstrap.into_iter().chain(two_leaders).collect::<Vec<_>>().join(", and ")
 }
 
 /// What the store held before anything was recorded.

@@ -19,9 +19,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::evidence::{At, count, not_applicable};
+use super::excuse::Excuses;
 use super::leaders::Leaders;
 use super::prepared::Prepared;
-use super::{Facts, Property, Recorded, Verdict, waiting};
+use super::{Excuse, Facts, Property, Recorded, Verdict, waiting};
 use crate::base::NodeId;
 use crate::base::history::Operation;
 use crate::base::trace::{Disturbance, Event, Micros, Outcome, WriteId};
@@ -46,8 +47,13 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let outages = Outages::of(prepared);
     let mut evidence = unreturned(run, facts, end, &outages);
     evidence.extend(unanswered(prepared, facts, end, &outages));
+    let mut excuses = Excuses::default();
     let (probes, refused) = probes(prepared, facts);
-    evidence.extend(refused);
+    if waiting::leader_waits(run).is_some() {
+        refused.into_iter().for_each(|write| excuses.add(Excuse::LeaderWaits, || write));
+    } else {
+        evidence.extend(refused);
+    }
     Verdict::unless(Property::Liveness, evidence, || {
         let operations = count(run.history.operations.len(), "operation");
         match facts.healed_at {
@@ -59,6 +65,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             None => format!("{operations} returned"),
         }
     })
+    .excusing(excuses)
 }
 
 /// From the invocation of an operation to its return: connecting takes two latencies, asking and answering two more, and
@@ -225,9 +232,6 @@ fn probes(prepared: &Prepared<'_>, facts: &Facts) -> (usize, Vec<String>) {
         None if facts.faulty || prepared.window_was_full(facts) => return (0, Vec::new()),
         None => (0, "without any fault"),
     };
-    if waiting::leader_waits(run).is_some() {
-        return (0, Vec::new());
-    }
     let after = |operation: &&Operation| operation.is_write() && operation.invoked.index >= from;
     let probes = || run.history.operations.iter().filter(after).filter_map(|o| Some((o, o.returned?)));
     let refused = probes().filter(|(operation, _)| operation.outcome != Outcome::Ok).map(|(operation, returned)| {

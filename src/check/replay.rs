@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Facts;
+use super::crash_notice::CrashNotices;
 use super::keys::Keys;
-use super::news::News;
 use super::nodes::Nodes;
 use super::writes::{Write, Writes};
+use super::{Excuse, Facts};
 use crate::base::trace::{Disturbance, Event, Micros, Record};
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{FollowerId, NodeId, Stamp, Value};
@@ -89,17 +89,14 @@ impl<'a> Memory<'a> {
 #[derive(Debug)]
 pub(super) struct Replay<'a> {
     memories: Nodes<Memory<'a>>,
-    /// What each node lost in its last crash, and in those before it of which the leader has not learnt. Never empty.
+    /// What each node lost in its last crash, and in those before it that a leader cannot have noticed. Never empty.
     lost: Nodes<Vec<Lost<'a>>>,
-    news: News,
+    notices: CrashNotices,
     /// Whether followers are brought up to date before they count. Otherwise they count from their start.
     installs: bool,
-    /// The lives of the leaders that are up.
-    leaders: Vec<u64>,
-    /// The node of each life of a leader.
-    nodes: BTreeMap<u64, NodeId>,
-    /// The followers to which the names of others have led. One that has restarted may then be found under a second name, and count
-    /// under both: that its former life is over is learnt of under the first only.
+    /// The node of each life of a leader, and when that life began.
+    leaders: BTreeMap<u64, (NodeId, Micros)>,
+    /// The followers to which the names of others have led.
     with_two_names: BTreeSet<FollowerId>,
 }
 
@@ -108,14 +105,30 @@ pub(super) struct Replay<'a> {
 struct Lost<'a> {
     at: Micros,
     memory: Memory<'a>,
-    /// The lives of leaders that have learnt of it.
-    known: Vec<u64>,
 }
 
-impl Lost<'_> {
-    /// Whether one of these lives of leaders, or everybody, has yet to learn of it.
-    fn is_news_to_any(&self, leaders: &[u64]) -> bool {
-        self.known.is_empty() || leaders.iter().any(|life| !self.known.contains(life))
+/// The followers that count for a write at some moment.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// Those that run and have it.
+    pub(super) living: Vec<FollowerId>,
+    /// Those that had it until they crashed, and why the leader can count them still.
+    pub(super) excused: Vec<(FollowerId, Excuse)>,
+}
+
+impl Counted {
+    /// All of them, in their order.
+    pub(super) fn all(&self) -> Vec<FollowerId> {
+        let mut all = self.living.clone();
+        all.extend(self.excused.iter().map(|(id, _)| *id));
+        all.sort_unstable();
+        all
+    }
+
+    /// The excuses that it takes to count this many.
+    pub(super) fn excuses(&self, count: usize) -> impl Iterator<Item = (FollowerId, Excuse)> {
+        let used = count.saturating_sub(self.living.len());
+        self.excused.iter().copied().take(used)
     }
 }
 
@@ -125,10 +138,9 @@ impl<'a> Replay<'a> {
         Self {
             memories: Nodes::new(),
             lost: Nodes::new(),
-            news: News::new(facts),
+            notices: CrashNotices::new(facts),
             installs: false,
-            leaders: vec![0],
-            nodes: BTreeMap::from([(0, NodeId::FIRST_SERVER)]),
+            leaders: BTreeMap::from([(0, (NodeId::FIRST_SERVER, Micros(0)))]),
             with_two_names: BTreeSet::new(),
         }
     }
@@ -164,17 +176,12 @@ impl<'a> Replay<'a> {
                 self.memories.of(record.node).remembers = true;
                 return None;
             }
-            Event::Forgot { follower } => {
-                let lost = self.lost.get_mut((*follower).into());
-                lost.into_iter().flatten().for_each(|lost| lost.known.push(record.incarnation));
-                return None;
-            }
             Event::Crash => {
+                self.notices.follow(record);
                 let memory = self.memories.remove(record.node).unwrap_or_default();
                 let lost = self.lost.of(record.node);
-                lost.retain(|lost| self.installs && lost.is_news_to_any(&self.leaders));
-                self.leaders.retain(|life| !record.node.can_lead() || *life != record.incarnation);
-                lost.push(Lost { at: record.at, memory, known: Vec::new() });
+                lost.retain(|lost| self.notices.is_open(record.node, lost.at));
+                lost.push(Lost { at: record.at, memory });
                 return None;
             }
             Event::StepDown { .. } => {
@@ -182,15 +189,15 @@ impl<'a> Replay<'a> {
                 return None;
             }
             Event::Restart => {
+                self.notices.follow(record);
                 self.memories.of(record.node);
                 if record.node.can_lead() {
-                    self.leaders.push(record.incarnation);
-                    self.nodes.insert(record.incarnation, record.node);
+                    self.leaders.insert(record.incarnation, (record.node, record.at));
                 }
                 return None;
             }
             other => {
-                self.news.follow(record.at, other);
+                self.notices.follow(record);
                 if let Event::Fault { kind: Disturbance::Misdirect, nodes, .. } = other
                     && let [_, NodeId::Follower(to)] = nodes.as_slice()
                 {
@@ -224,50 +231,66 @@ impl<'a> Replay<'a> {
         remember.filter(|(_, memory)| memory.holds(write)).map(|(id, _)| id).collect()
     }
 
+    /// Whether a follower runs and has been brought up to date since it started.
+    pub(super) fn remembers(&self, id: FollowerId) -> bool {
+        self.remembering().any(|(other, _)| other == id)
+    }
+
+    /// The nodes that run and store anything.
+    pub(super) fn running(&self) -> Vec<NodeId> {
+        let followers = self.memories.followers().map(|(id, _)| id.into());
+        let leaders: BTreeSet<NodeId> = self.leaders.values().map(|(node, _)| *node).collect();
+        followers.chain(leaders.into_iter().filter(|node| self.memories.get(*node).is_some())).collect()
+    }
+
+    /// Whether any follower does.
+    pub(super) fn any_remembers(&self) -> bool {
+        self.remembering().next().is_some()
+    }
+
+    /// The followers that run and have been brought up to date since they started, where followers are.
     fn remembering(&self) -> impl Iterator<Item = (FollowerId, &Memory<'a>)> {
         self.memories.followers().filter(|(_, memory)| memory.remembers || !self.installs)
     }
 
-    /// Whether this life of a leader need not know at `now` of what a follower lost. A leader that looks after its followers says when it has
-    /// learnt of it; of another one it is expected as soon as the news can have come.
-    fn may_be_out(&self, leader: u64, follower: FollowerId, lost: &Lost<'_>, now: Micros) -> bool {
-        if self.installs {
-            return !lost.known.contains(&leader);
+    /// The followers whose memories meet a condition, and those whose memories did until a crash that the leader cannot
+    /// have noticed by `now`.
+    fn counted(
+        &self,
+        write: &Write<'_>,
+        now: Micros,
+        living: Vec<FollowerId>,
+        is: impl Fn(&Memory<'_>) -> bool,
+    ) -> Counted {
+        let (leader, since) = self.leaders.get(&write.life).copied().unwrap_or((write.leader, Micros(0)));
+        let mut excused: Vec<(FollowerId, Excuse)> = Vec::new();
+        for (id, lost) in self.lost().filter(|(_, lost)| lost.at >= since && is(&lost.memory)) {
+            let Some(excuse) = self.notices.excuse(leader, id, lost.at, now) else { continue };
+            let is_again = living.contains(&id) || excused.iter().any(|(other, _)| *other == id);
+            match is_again {
+                false => excused.push((id, excuse)),
+                true if self.with_two_names.contains(&id) => excused.push((id, Excuse::TwoNames)),
+                true => {}
+            }
         }
-        let node = self.nodes.get(&leader).copied().unwrap_or(NodeId::FIRST_SERVER);
-        self.news.may_be_out(node, follower.into(), lost.at, now)
+        Counted { living, excused }
     }
 
-    /// The followers that held the write until they crashed and do not now, if nobody need know of that at `now`.
-    pub(super) fn mourned(&self, write: &Write<'_>, now: Micros) -> Vec<FollowerId> {
-        let holders = self.holders(write);
-        let mut mourned: Vec<FollowerId> = self
-            .lost()
-            .filter(|(id, lost)| self.may_be_out(write.life, *id, lost, now) && lost.memory.holds(write))
-            .map(|(id, _)| id)
-            .filter(|id| self.with_two_names.contains(id) || !holders.contains(id))
-            .collect();
-        mourned.dedup();
-        mourned
+    /// The followers that store the write or a later one and remember, and those of which the leader must think so.
+    pub(super) fn held_by(&self, write: &Write<'_>, now: Micros) -> Counted {
+        self.counted(write, now, self.holders(write), |memory| memory.holds(write))
+    }
+
+    /// The followers that in their present life were brought the write or a later one by the life of the leader that
+    /// issued it, whatever they store now, and those of which the leader must think so.
+    pub(super) fn reached(&self, write: &Write<'_>, now: Micros) -> Counted {
+        let living = self.memories.followers().filter(|(_, memory)| memory.was_brought(write)).map(|(id, _)| id);
+        self.counted(write, now, living.collect(), |memory| memory.was_brought(write))
     }
 
     /// What followers lost, with whose it was, in the order of the followers.
     fn lost(&self) -> impl Iterator<Item = (FollowerId, &Lost<'a>)> {
         self.lost.followers().flat_map(|(id, lost)| lost.iter().map(move |lost| (id, lost)))
-    }
-
-    /// The followers that in their present life were brought the write or a later one by the life of the leader that
-    /// issued it, whatever they store now. Who crashed too shortly before `now` for anybody to know counts too.
-    pub(super) fn reached(&self, write: &Write<'_>, now: Micros) -> Vec<FollowerId> {
-        let living = self.memories.followers().filter(|(_, memory)| memory.was_brought(write)).map(|(id, _)| id);
-        let dead = self
-            .lost()
-            .filter(|(id, lost)| self.may_be_out(write.life, *id, lost, now) && lost.memory.was_brought(write))
-            .map(|(id, _)| id);
-        let mut all: Vec<FollowerId> = living.chain(dead).collect();
-        all.sort_unstable();
-        all.dedup_by(|one, other| one == other && !self.with_two_names.contains(one));
-        all
     }
 
     /// The followers that had the write when they crashed and do not have it now, with the time of the crash.

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::excuse::{Excused, Excuses};
+
 /// What must hold of a run, or is measured of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -76,6 +78,11 @@ impl Property {
         }
     }
 
+    /// Whether its checker can find that acknowledged data is lost.
+    pub fn can_be_lost(self) -> bool {
+        matches!(self, Self::Durability | Self::Linearizability)
+    }
+
     /// Whether a violation means that something good never happened, rather than that something bad did.
     pub fn is_liveness(self) -> bool {
         matches!(self, Self::Convergence | Self::Liveness)
@@ -95,6 +102,9 @@ pub struct Verdict {
     pub property: Property,
     /// What came of it.
     pub finding: Finding,
+    /// The cases that the property forbids and that were excused, by kind, in the order of
+    /// [`Excuse::ALL`](super::Excuse::ALL).
+    pub excuses: Vec<Excused>,
 }
 
 /// What came of a check.
@@ -105,6 +115,9 @@ pub enum Finding {
     /// It does not hold. Each item is a sentence that shows it: operations, messages, faults, with their times. Never
     /// empty.
     Violated(Vec<String>),
+    /// Acknowledged data is gone, after more failures than the store tolerates. Each item is a sentence that shows it and
+    /// gives the reason. Never empty.
+    Lost(Vec<String>),
     /// It is counted and not judged: a rate, and examples of what was counted.
     Counted {
         /// How often it was so, in words.
@@ -124,14 +137,47 @@ const MOST_EVIDENCE: usize = 5;
 impl Verdict {
     /// The verdict on a property that holds unless there is evidence against it.
     pub fn unless(property: Property, evidence: Vec<String>, holds: impl FnOnce() -> String) -> Self {
-        let finding =
-            if evidence.is_empty() { Finding::Holds(holds()) } else { Finding::Violated(shortened(evidence)) };
-        Self { property, finding }
+        Self::against(property, evidence, Vec::new(), holds)
+    }
+
+    /// The verdict on a property that holds unless there is evidence of a violation or of a loss. A violation is the
+    /// graver finding; the evidence of losses follows its own.
+    pub fn against(
+        property: Property,
+        mut violations: Vec<String>,
+        losses: Vec<String>,
+        holds: impl FnOnce() -> String,
+    ) -> Self {
+        let finding = match (violations.is_empty(), losses.is_empty()) {
+            (true, true) => Finding::Holds(holds()),
+            (true, false) => Finding::Lost(shortened(losses)),
+            (false, _) => {
+                violations.extend(losses);
+                Finding::Violated(shortened(violations))
+            }
+        };
+        Self::of(property, finding)
+    }
+
+    /// A verdict that excuses nothing.
+    pub fn of(property: Property, finding: Finding) -> Self {
+        Self { property, finding, excuses: Vec::new() }
+    }
+
+    /// The same finding with these excuses.
+    #[must_use]
+    pub(super) fn excusing(self, excuses: Excuses) -> Self {
+        Self { excuses: excuses.into_inner(), ..self }
     }
 
     /// Whether the property was found violated.
     pub fn is_violated(&self) -> bool {
         matches!(self.finding, Finding::Violated(_))
+    }
+
+    /// Whether acknowledged data was found to be lost, and nothing to be violated.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.finding, Finding::Lost(_))
     }
 }
 

@@ -55,3 +55,41 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
         format!("the leader rightly waits for an operator: only {remembering} of the {needed} followers that it takes remember")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Epoch;
+    use crate::base::history::History;
+    use crate::check::testing::{Story, f};
+
+    fn waits(story: &Story) -> bool {
+        let (records, history) = (story.records(), &History::default());
+        leader_waits(&Recorded { records, history, states: &[], facts: Some(&story.facts) }).is_some()
+    }
+
+    /// Three followers, a quorum of 2, so 2 must have their memory.
+    #[test]
+    fn a_leader_waits_rightly_while_too_few_followers_have_their_memory() {
+        let crash_and_start = |crashed: u8, next: NodeId| {
+            let mut story = Story::new();
+            story.at(1).event(NodeId::FIRST_SERVER, Event::Serve { epoch: Epoch::FIRST });
+            for id in 1..=crashed {
+                story.at(2).crash(f(id)).restart(f(id));
+            }
+            story.at(3).restart(next);
+            story
+        };
+        // The second node never served: it has to recover all the same, because the first one did.
+        for next in [NodeId::FIRST_SERVER, NodeId::Server(1)] {
+            assert!(!waits(&crash_and_start(1, next)), "one memory is lost, and {next} can recover");
+            assert!(waits(&crash_and_start(2, next)), "two memories are lost, and {next} cannot recover");
+            let mut story = crash_and_start(2, next);
+            story.at(4).event(f(1).into(), Event::Install { epoch: Epoch::new(2) });
+            assert!(!waits(&story), "f1 was brought up to date by {next}");
+            let mut story = crash_and_start(2, next);
+            story.at(4).event(next, Event::Serve { epoch: Epoch::new(2) });
+            assert!(!waits(&story), "{next} serves");
+        }
+    }
+}

@@ -216,7 +216,7 @@ fn print(scope: &Scope, search: &Search, verdicts: &[Verdict], bounds: Bounds) {
     say(VerdictReport(verdicts));
     if let Some(expect) = scope.scenario.expect {
         let came_out = match (expect.is_met_by(verdicts), expect) {
-            (_, Expect::Shows(_)) => "which is not searched for",
+            (_, Expect::Shows(_) | Expect::Loses(_)) => "which is not searched for",
             (true, Expect::Violates(_)) => "and so it came out",
             _ if !search.is_exhausted() => "which cannot be told before the scope is exhausted",
             (true, _) => "and so it came out",

@@ -147,9 +147,15 @@ struct Status {
 fn status_of(verdicts: &[Verdict]) -> Status {
     let violated: Vec<_> =
         verdicts.iter().filter(|verdict| verdict.is_violated()).map(|verdict| verdict.property).collect();
-    let names: Vec<_> = violated.iter().map(|property| property.name()).collect();
-    let problem = (!violated.is_empty()).then(|| format!("Violated: {}", names.join(", ")));
-    Status { code: code_of(&violated), problem }
+    let lost: Vec<_> = verdicts.iter().filter(|verdict| verdict.is_lost()).map(|verdict| verdict.property).collect();
+    let kinds = [("Violated", &violated), ("Lost", &lost)].into_iter().filter(|(_, some)| !some.is_empty());
+    let kinds = kinds.map(|(kind, some)| {
+        let names: Vec<_> = some.iter().map(|property| property.name()).collect();
+        format!("{kind}: {}", names.join(", "))
+    });
+    let problem = kinds.collect::<Vec<_>>().join(". ");
+    let code = if lost.is_empty() { code_of(&violated) } else { NO };
+    Status { code, problem: Some(problem).filter(|problem| !problem.is_empty()) }
 }
 
 /// 1 if something bad happened, 3 if something good never did, else 0.

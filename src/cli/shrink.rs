@@ -16,7 +16,7 @@ use super::shell::quoted;
 use super::{Failure, say};
 
 /// Operations, faults and fates of single messages are taken away, and the cluster is made smaller, as long as the same
-/// property is still violated; then times are made round. The result is a scenario file, with a picture and the story in
+/// property is still violated, or lost if the file expects that; then times are made round. The result is a scenario file, with a picture and the story in
 /// plain sentences, and is confirmed in turmoil.
 ///
 /// Exit status: 0 if it was shrunk, 1 if the run failed, 2 if nothing is violated or the file makes no sense.
@@ -97,7 +97,7 @@ fn print(shrunk: &Shrunk, text: &str, seconds: f64) {
     if let Some(diagram) = Diagram::new(&run.trace, scenario.cluster.all_followers()) {
         say(diagram);
     }
-    for verdict in violated(shrunk) {
+    for verdict in kept(shrunk) {
         say(Narration::new(&run.trace, verdict));
     }
     say("Verdicts");
@@ -105,8 +105,8 @@ fn print(shrunk: &Shrunk, text: &str, seconds: f64) {
 }
 
 /// The verdict that was kept all the way.
-fn violated(shrunk: &Shrunk) -> impl Iterator<Item = &semisync::check::Verdict> {
-    let property = shrunk.property;
+fn kept(shrunk: &Shrunk) -> impl Iterator<Item = &semisync::check::Verdict> {
+    let property = shrunk.goal.property();
     shrunk.run.verdicts.iter().filter(move |verdict| verdict.property == property)
 }
 
@@ -115,12 +115,10 @@ fn confirm(engine: Engine, shrunk: &Shrunk) {
     if engine == Engine::Turmoil {
         return;
     }
-    let property = shrunk.property;
+    let goal = shrunk.goal;
     match engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default()) {
-        Ok(run) if run.violations().any(|violated| violated == property) => {
-            say(format_args!("CONFIRMED: {property} is violated in turmoil too"));
-        }
-        Ok(_) => say(format_args!("CORE-ONLY: {property} is not violated in turmoil")),
+        Ok(run) if run.meets(goal) => say(format_args!("CONFIRMED: {goal} in turmoil too")),
+        Ok(_) => say(format_args!("CORE-ONLY: in turmoil it is not so that {goal}")),
         Err(error) => say(format_args!("CORE-ONLY: {error}")),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{panic, thread};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use semisync::check::Property;
 use semisync::report::{Diagram, RaceReport, VerdictReport};
 use semisync::sim::scenario::{Expect, RulesSpec, Scenario};
 use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy, engine};
@@ -96,7 +97,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     print(&run, args.file.is_none());
     // What came of the run is told before a disk can be full.
     if let Some(file) = save {
-        let expect = run.violations().next().map_or(Expect::Passes, Expect::Violates);
+        let violated = run.violations().next().map(Expect::Violates);
+        let expect = violated.or(run.losses().next().map(Expect::Loses)).unwrap_or(Expect::Passes);
         let played = Scenario { expect: Some(expect), ..run.scenario.clone() };
         file.write(|out| out.write_all(played.to_toml().as_bytes()))?;
     }
@@ -162,6 +164,7 @@ fn print(run: &ScenarioRun, is_race: bool) {
         latencies: run.latencies(),
         law: run.law(),
         differences: &differences,
+        convergence: run.finding(Property::Convergence),
         is_race,
         virtual_time: run.virtual_time,
     };

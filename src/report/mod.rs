@@ -25,6 +25,6 @@ pub use load::LoadReport;
 pub use narration::Narration;
 pub use race::RaceReport;
 pub use stories::StoryResult;
-pub use swarm::{ExercisedRow, FailureRow, JudgedRow, SwarmReport};
+pub use swarm::{ExcusedRow, ExercisedRow, FailureRow, JudgedRow, LossRow, SwarmReport};
 pub use verdicts::VerdictReport;
 pub use zoo::{ZooReport, ZooRow};

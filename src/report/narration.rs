@@ -36,20 +36,26 @@ impl<'a> Narration<'a> {
         }
         let mut sentences: Vec<String> = teller.cluster.take().into_iter().collect();
         sentences.extend(most_telling(told).into_iter().map(|happening| happening.sentence));
-        sentences.push(format!("Broken is {}: {}.", self.verdict.property, promise(self.verdict.property)));
-        if let Finding::Violated(evidence) = &self.verdict.finding
-            && let Some(first) = evidence.first()
-        {
+        let kept = if self.verdict.is_lost() { "Lost is" } else { "Broken is" };
+        sentences.push(format!("{kept} {}: {}.", self.verdict.property, promise(self.verdict.property)));
+        if let Some(first) = self.evidence().first() {
             sentences.push(format!("The evidence: {first}."));
         }
         sentences
     }
 
+    /// The sentences that show what was violated or lost.
+    fn evidence(&self) -> &'a [String] {
+        match &self.verdict.finding {
+            Finding::Violated(evidence) | Finding::Lost(evidence) => evidence,
+            Finding::Holds(_) | Finding::Counted { .. } | Finding::NotApplicable(_) => &[],
+        }
+    }
+
     /// Whether what was violated shows in what clients wrote after everything was healed.
     fn is_about_probes(&self, after: &[Record]) -> bool {
-        let Finding::Violated(evidence) = &self.verdict.finding else { return false };
         let is_no_name = |c: char| !c.is_alphanumeric() && c != '#';
-        let first = evidence.first().into_iter().flat_map(|first| first.split(is_no_name));
+        let first = self.evidence().first().into_iter().flat_map(|first| first.split(is_no_name));
         let named: BTreeSet<&str> = first.collect();
         after.iter().any(|record| match &record.event {
             Event::InvokeSet { operation, key, .. } | Event::InvokeDelete { operation, key, .. } => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::table;
 use crate::base::wire::Dump;
 use crate::base::{FollowerId, Key, NodeId};
+use crate::check::Finding;
 use crate::check::convergence::Difference;
 use crate::check::latency_law::{LatencyLaw, Level};
 
@@ -27,6 +28,8 @@ pub struct RaceReport<'a> {
     pub law: Option<LatencyLaw>,
     /// Where the replicas differ.
     pub differences: &'a [Difference],
+    /// The finding on convergence, which decides whether they may.
+    pub convergence: &'a Finding,
     /// Whether the run is there to show writes that overtake one another.
     pub is_race: bool,
     /// Virtual time until the last client was done.
@@ -81,11 +84,16 @@ impl RaceReport<'_> {
     }
 
     fn convergence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.differences.is_empty() {
-            return writeln!(f, "Convergence: all {} replicas are equal", self.states.len());
+        let differences = match self.differences.len() {
+            0 => format!("all {} replicas are equal", self.states.len()),
+            1 => "1 difference".to_owned(),
+            number => format!("{number} differences"),
+        };
+        match self.convergence {
+            Finding::Violated(_) | Finding::Lost(_) => writeln!(f, "Convergence: VIOLATED, {differences}")?,
+            Finding::Holds(_) | Finding::Counted { .. } => writeln!(f, "Convergence: {differences}")?,
+            Finding::NotApplicable(why) => writeln!(f, "Convergence: not judged, {why}; {differences}")?,
         }
-        let plural = if self.differences.len() == 1 { "" } else { "s" };
-        writeln!(f, "Convergence: VIOLATED, {} difference{plural}", self.differences.len())?;
         for difference in self.differences.iter().take(MOST_DIFFERENCES) {
             writeln!(f, "  {difference}")?;
         }

@@ -15,6 +15,10 @@ pub struct SwarmReport<'a> {
     pub reads: (u64, u64),
     /// In how many runs each property was judged.
     pub judged: Vec<JudgedRow>,
+    /// How often each excuse was used.
+    pub excused: Vec<ExcusedRow>,
+    /// The properties whose checkers found acknowledged data lost. That is no failure of a swarm.
+    pub losses: Vec<LossRow<'a>>,
     /// How many seeds did not come out right.
     pub failed: u64,
     /// What was wrong with them.
@@ -45,6 +49,36 @@ pub struct JudgedRow {
     pub counted: u64,
     /// It was violated.
     pub violated: u64,
+    /// Acknowledged data was found to be lost.
+    pub lost: u64,
+}
+
+/// How often an excuse was used.
+#[derive(Debug)]
+pub struct ExcusedRow {
+    /// The name of the excuse.
+    pub name: &'static str,
+    /// The property that it was used for.
+    pub property: String,
+    /// The number of cases.
+    pub cases: u64,
+    /// The number of runs that had any.
+    pub runs: u64,
+}
+
+/// A property whose checker found acknowledged data lost.
+#[derive(Debug)]
+pub struct LossRow<'a> {
+    /// The property.
+    pub name: &'a str,
+    /// The number of seeds.
+    pub seeds: u64,
+    /// The lowest of them.
+    pub first: u64,
+    /// The sentences that show it in the run of that seed.
+    pub evidence: &'a [String],
+    /// What to type for the same run.
+    pub again: &'a str,
 }
 
 /// Something that was wrong with some seeds.
@@ -76,9 +110,17 @@ impl fmt::Display for SwarmReport<'_> {
         let rows = self
             .judged
             .iter()
-            .map(|row| [row.name.clone(), row.judged.to_string(), row.counted.to_string(), row.violated.to_string()]);
-        let header = ["property", "judged in runs", "counted in runs", "violated in runs"].map(str::to_owned);
-        write!(f, "\n{}", table::plain(header, rows))?;
+            .map(|row| [row.name.clone()].into_iter().chain(row.numbers().map(|number| number.to_string())));
+        let header = ["property", "judged in runs", "counted in runs", "violated in runs", "LOST in runs"];
+        write!(f, "\n{}", table::plain(header.map(str::to_owned), rows))?;
+        if !self.excused.is_empty() {
+            let rows = self
+                .excused
+                .iter()
+                .map(|row| [row.name.to_owned(), row.property.clone(), row.cases.to_string(), row.runs.to_string()]);
+            let header = ["excused", "by", "cases", "runs"].map(str::to_owned);
+            write!(f, "\n{}", table::plain(header, rows))?;
+        }
         let share = |(count, of): (u64, u64)| match of {
             0 => "none of 0".to_owned(),
             _ => format!("{:.1} % of {of}", 100.0 * count as f64 / of as f64),
@@ -89,20 +131,39 @@ impl fmt::Display for SwarmReport<'_> {
             share(self.writes),
             share(self.reads)
         )?;
+        self.losses(f)?;
         self.failures(f)
     }
 }
 
+impl JudgedRow {
+    fn numbers(&self) -> [u64; 4] {
+        let Self { judged, counted, violated, lost, .. } = *self;
+        [judged, counted, violated, lost]
+    }
+}
+
 impl SwarmReport<'_> {
+    /// Each property that lost something, with the evidence of its lowest seed.
+    fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.losses {
+            writeln!(f, "\nLOST {}: {}; the first is {}", row.name, counted(row.seeds), row.first)?;
+            for sentence in row.evidence {
+                writeln!(f, "  {sentence}")?;
+            }
+            writeln!(f, "  to repeat it: {}", row.again)?;
+        }
+        if self.losses.is_empty() { Ok(()) } else { writeln!(f) }
+    }
+
     /// Each kind of failure with the evidence of its lowest seed: the others are mostly more of the same.
     fn failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.failed == 0 {
             return writeln!(f, "Failures: none");
         }
-        let seeds = |count: u64| if count == 1 { "1 seed".to_owned() } else { format!("{count} seeds") };
-        writeln!(f, "Failures: {}", seeds(self.failed))?;
+        writeln!(f, "Failures: {}", counted(self.failed))?;
         for row in &self.failures {
-            writeln!(f, "\n{}: {}; the first is {}", row.name, seeds(row.seeds), row.first)?;
+            writeln!(f, "\n{}: {}; the first is {}", row.name, counted(row.seeds), row.first)?;
             if let Some(standing) = &row.standing {
                 writeln!(f, "  {standing}")?;
             }
@@ -115,18 +176,30 @@ impl SwarmReport<'_> {
     }
 }
 
+/// `1 seed`, `2 seeds`
+fn counted(seeds: u64) -> String {
+    if seeds == 1 { "1 seed".to_owned() } else { format!("{seeds} seeds") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn report(failed: u64, failures: Vec<FailureRow<'_>>) -> SwarmReport<'_> {
         let row = |name: &str, times, acknowledged| ExercisedRow { name: name.into(), times, runs: 3, acknowledged };
-        let judged =
-            |name: &str, judged, counted| JudgedRow { name: name.into(), judged, counted, violated: judged / 2 };
+        let judged = |name: &str, judged, counted| JudgedRow {
+            name: name.into(),
+            judged,
+            counted,
+            violated: judged / 2,
+            lost: judged / 4,
+        };
         SwarmReport {
             title: "4 seeds (0..4), safe rules".into(),
             exercised: vec![row("drop", 12, Some(40)), row("reorder", 7, None)],
             judged: vec![judged("durability", 4, 0), judged("sessions", 0, 4), judged("latency-law", 1, 0)],
+            excused: Vec::new(),
+            losses: Vec::new(),
             writes: (9, 12),
             reads: (0, 0),
             failed,
@@ -137,6 +210,16 @@ mod tests {
     #[test]
     fn without_failures() {
         insta::assert_snapshot!(report(0, Vec::new()));
+    }
+
+    #[test]
+    fn losses_and_excuses_have_their_own_lines() {
+        let lost = ["x v1 is gone".to_owned()];
+        let again = "semisync swarm --seeds 2";
+        let property = "durability".to_owned();
+        let excused = vec![ExcusedRow { name: "crashed-holder", property, cases: 31, runs: 2 }];
+        let losses = vec![LossRow { name: "durability", seeds: 1, first: 2, evidence: &lost, again }];
+        insta::assert_snapshot!(SwarmReport { excused, losses, ..report(0, Vec::new()) });
     }
 
     /// There are more of them than are shown, and the number says so.

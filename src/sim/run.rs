@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::scenario::{ClusterSpec, Scenario};
+use super::shrink::Goal;
 use crate::base::NodeId;
 use crate::base::history::History;
 use crate::base::trace::{Event, Trace};
@@ -32,6 +33,25 @@ impl ScenarioRun {
         self.verdicts.iter().filter(|verdict| verdict.is_violated()).map(|verdict| verdict.property)
     }
 
+    /// The properties whose checkers find that acknowledged data is lost.
+    pub fn losses(&self) -> impl Iterator<Item = Property> {
+        self.verdicts.iter().filter(|verdict| verdict.is_lost()).map(|verdict| verdict.property)
+    }
+
+    /// The finding on a property.
+    ///
+    /// # Panics
+    /// Never: a run is judged by every property.
+    pub fn finding(&self, property: Property) -> &Finding {
+        let verdict = self.verdicts.iter().find(|verdict| verdict.property == property);
+        &verdict.expect("there is a verdict on every property").finding
+    }
+
+    /// Whether a verdict is what was shrunk for.
+    pub fn meets(&self, goal: Goal) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.property == goal.property() && goal.is_met_by(verdict))
+    }
+
     /// The latencies of the story's acknowledged writes as the leader saw them, from acceptance to completion, in seconds.
     pub fn latencies(&self) -> Vec<f64> {
         latency_law::latencies(self.trace.story())
@@ -39,11 +59,9 @@ impl ScenarioRun {
 
     /// What the latencies should look like; none where that cannot be told, as under faults.
     pub fn law(&self) -> Option<LatencyLaw> {
-        let applies = |verdict: &Verdict| !matches!(verdict.finding, Finding::NotApplicable(_));
-        self.verdicts
-            .iter()
-            .find(|verdict| verdict.property == Property::LatencyLaw)
-            .filter(|verdict| applies(verdict))?;
+        if let Finding::NotApplicable(_) = self.finding(Property::LatencyLaw) {
+            return None;
+        }
         let ClusterSpec { write_quorum, followers, delay_ms: [min, max], .. } = self.scenario.cluster;
         LatencyLaw::new(write_quorum, followers, Duration::from_millis(min), Duration::from_millis(max))
     }

@@ -56,15 +56,15 @@ impl fmt::Display for Failure {
 }
 
 fn write_shrunk(f: &mut fmt::Formatter<'_>, shrunk: &Shrunk) -> fmt::Result {
-    let Shrunk { property, scenario, run, events_before, tries } = shrunk;
+    let Shrunk { goal, scenario, run, events_before, tries } = shrunk;
     let events = shrunk.events();
-    writeln!(f, "{property} is violated; {events_before} events shrunk to {events} in {tries} tries:\n")?;
+    writeln!(f, "{goal}; {events_before} events shrunk to {events} in {tries} tries:\n")?;
     writeln!(f, "{}", scenario.to_toml())?;
-    match Diagram::new(&run.trace, scenario.cluster.followers) {
+    match Diagram::new(&run.trace, scenario.cluster.all_followers()) {
         Some(diagram) => writeln!(f, "{diagram}")?,
         None => writeln!(f, "Not drawn: {}\n", Diagram::LIMITS)?,
     }
-    let is_about_it = |verdict: &&Verdict| verdict.property == *property;
+    let is_about_it = |verdict: &&Verdict| verdict.property == goal.property();
     if let Some(verdict) = run.verdicts.iter().find(is_about_it) {
         writeln!(f, "{}", Narration::new(&run.trace, verdict))?;
     }

@@ -35,7 +35,7 @@ use crate::sim::shrink::shrink;
 use crate::sim::{Engine, SimError, engine};
 use failure::Failure;
 
-/// Asserts that a scenario violates no property when the core engine runs it with its seed.
+/// Asserts that a scenario violates no property and loses no acknowledged data when the core engine runs it with its seed.
 ///
 /// If it does, the scenario is shrunk to a smallest one that violates the same property, and the message of the panic is a
 /// report: first the seed and the options of the run, then the violated property, the shrunk scenario as TOML, its message
@@ -60,7 +60,7 @@ fn find_failure(scenario: &Scenario) -> Option<Failure> {
         Err(SimError::Failed { why, .. }) => return Some(Failure::broken(scenario, why)),
         Err(error) => return Some(Failure::impossible(scenario, error.to_string())),
     };
-    let property = run.violations().next()?;
+    let property = run.violations().next().or_else(|| run.losses().next())?;
     Some(match shrink(Engine::Core, scenario, Some(property), &RulesSpec::SAFE, |_, _| {}) {
         Ok(shrunk) => Failure::violated(scenario, shrunk),
         // The run is a function of the scenario, so it violates the property again.

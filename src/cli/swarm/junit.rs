@@ -13,7 +13,14 @@ pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[Missing]) -> 
     let mut suite = TestSuite::new("semisync swarm");
     let properties = Property::ALL.into_iter().map(|property| {
         let status = tally.failures.get(property.name()).map(failed);
-        case(property.name(), status.unwrap_or_else(|| unless_judged(tally.judged.runs(property), tally.seeds)))
+        let runs = tally.judged.runs(property);
+        let mut case = case(property.name(), status.unwrap_or_else(|| unless_judged(runs, tally.seeds)));
+        case.add_property(("lost in runs", runs.lost.to_string().as_str()));
+        for (excuse, _, excused) in tally.judged.excused().filter(|(_, by, _)| *by == property) {
+            let cases = format!("{} cases in {} runs", excused.cases, excused.runs);
+            case.add_property((format!("excused: {excuse}").as_str(), cases.as_str()));
+        }
+        case
     });
     suite.add_test_cases(properties);
     let broken = tally.failures.get(BROKEN).map(failed);
@@ -43,8 +50,10 @@ fn failed(failures: &Failures) -> TestCaseStatus {
 /// What is to be said of a property that nothing was found against.
 fn unless_judged(runs: JudgedRuns, seeds: u64) -> TestCaseStatus {
     match runs {
-        JudgedRuns { judged: 0, counted: 0 } => skipped(format!("judged in none of {seeds} runs: it applied to none")),
-        JudgedRuns { judged: 0, counted } => {
+        JudgedRuns { judged: 0, counted: 0, .. } => {
+            skipped(format!("judged in none of {seeds} runs: it applied to none"))
+        }
+        JudgedRuns { judged: 0, counted, .. } => {
             skipped(format!("judged in none of {seeds} runs: it is counted only, in {counted}"))
         }
         _ => TestCaseStatus::success(),

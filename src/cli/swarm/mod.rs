@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use semisync::check::Property;
-use semisync::report::{ExercisedRow, FailureRow, JudgedRow, SwarmReport};
+use semisync::check::{Excuse, Property};
+use semisync::report::{ExcusedRow, ExercisedRow, FailureRow, JudgedRow, LossRow, SwarmReport};
 use semisync::sim::scenario::{RuleSet, RulesSpec};
-use semisync::sim::swarm::{Exercised, Missing, SeedRange, Shard};
+use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRange, Shard};
 use semisync::sim::{Engine, Generator, Strategy};
 
 use super::limits::{parse_count, parse_time};
@@ -24,12 +24,14 @@ use super::output::OutputFile;
 use super::rules::RulesArgs;
 use super::{Failure, INTERRUPTED, say};
 use keep::Keeper;
-use tally::{BROKEN, Tally};
+use tally::{BROKEN, Losses, Tally};
 
 /// Each seed gives a scenario: a cluster, a workload and a list of faults, whose kinds differ from seed to seed. Faults
 /// strike for some seconds of virtual time; then everything is healed, writes must succeed and replicas become equal.
 ///
 /// The core engine finds fast, and real nodes confirm: what is saved, and the first of each kind, is run again in turmoil.
+///
+/// Acknowledged data that is lost after more failures than the store tolerates is counted as LOST, and is no failure.
 ///
 /// Exit status: 0 if nothing was found, 1 if a safety property is violated or a kind of fault was never tried, 3 if only
 /// convergence or liveness is violated.
@@ -173,7 +175,8 @@ fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tal
     let judged = |property: Property| {
         let runs = tally.judged.runs(property);
         let violated = tally.failures.get(property.name()).map_or(0, |failures| failures.seeds);
-        JudgedRow { name: property.to_string(), judged: runs.judged, counted: runs.counted, violated }
+        let JudgedRuns { judged, counted, lost } = runs;
+        JudgedRow { name: property.to_string(), judged, counted, violated, lost }
     };
     let failures = tally.failures.iter().map(|(name, failures)| FailureRow {
         name,
@@ -183,6 +186,14 @@ fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tal
         again: &failures.again,
         standing: failures.standing(),
     });
+    let excused = |(excuse, property, runs): (Excuse, Property, ExcusedRuns)| {
+        let ExcusedRuns { cases, runs } = runs;
+        ExcusedRow { name: excuse.name(), property: property.to_string(), cases, runs }
+    };
+    let losses = tally.losses.iter().map(|(name, losses)| {
+        let Losses { seeds, first, evidence, again } = losses;
+        LossRow { name, seeds: *seeds, first: *first, evidence, again }
+    });
     let (writes, reads) = (tally.exercise.writes, tally.exercise.reads);
     SwarmReport {
         title: format!("{} seeds of {all}{shard}, {} engine, {rules}, {crashes}", tally.seeds, generator.engine),
@@ -190,6 +201,8 @@ fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tal
         writes: (writes.count, writes.of),
         reads: (reads.count, reads.of),
         judged: Property::ALL.into_iter().map(judged).collect(),
+        excused: tally.judged.excused().map(excused).collect(),
+        losses: losses.collect(),
         failed: tally.failed,
         failures: failures.collect(),
     }

@@ -41,8 +41,13 @@ mod tests {
 
     #[test]
     fn what_comes_early_waits() {
-        let report =
-            |seed| SeedReport { seed, exercise: Exercise::default(), judged: Judged::default(), failure: None };
+        let report = |seed| SeedReport {
+            seed,
+            exercise: Exercise::default(),
+            judged: Judged::default(),
+            lost: Vec::new(),
+            failure: None,
+        };
         let mut order = InOrder::new((10..20).step_by(2));
         let mut taken = Vec::new();
         for seed in [12, 10, 16, 18] {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use semisync::check::Property;
+use semisync::check::{Finding, Property, Verdict};
 use semisync::sim::scenario::Scenario;
 use semisync::sim::swarm::{Cause, Confirmation, Exercise, Judged, Retrial, SeedReport};
 
@@ -18,6 +18,8 @@ pub(super) struct Tally {
     pub(super) exercise: Exercise,
     pub(super) judged: Judged,
     pub(super) failed: u64,
+    /// The properties whose checkers found acknowledged data lost, by their names.
+    pub(super) losses: BTreeMap<&'static str, Losses>,
     /// What was wrong, by the name of a property, or [`BROKEN`].
     pub(super) failures: BTreeMap<&'static str, Failures>,
     keeper: Keeper,
@@ -25,6 +27,16 @@ pub(super) struct Tally {
     found: BTreeMap<u64, Found>,
     /// Whether they are to be asked.
     confirms: bool,
+}
+
+/// The seeds whose runs lost acknowledged data.
+pub(super) struct Losses {
+    pub(super) seeds: u64,
+    pub(super) first: u64,
+    /// The sentences that show it in the run of the first seed.
+    pub(super) evidence: Vec<String>,
+    /// What to type for that run.
+    pub(super) again: String,
 }
 
 /// The seeds that have the same thing wrong with them.
@@ -51,6 +63,7 @@ impl Tally {
             exercise: Exercise::default(),
             judged: Judged::default(),
             failed: 0,
+            losses: BTreeMap::new(),
             failures: BTreeMap::new(),
             keeper,
             found: BTreeMap::new(),
@@ -63,6 +76,7 @@ impl Tally {
         self.seeds += 1;
         self.exercise.add(&report.exercise);
         self.judged.add(&report.judged);
+        self.note_losses(seed, &report.lost);
         let Some(failure) = report.failure else { return };
         self.failed += 1;
         let wrong = |property, evidence| Wrong { property, evidence, confirmation: None };
@@ -83,6 +97,15 @@ impl Tally {
                 self.failures.get_mut(wrong.name()).map(|failures| failures.asked.insert(seed, None));
             }
             self.found.insert(seed, found);
+        }
+    }
+
+    fn note_losses(&mut self, seed: u64, lost: &[Verdict]) {
+        for verdict in lost {
+            let Finding::Lost(evidence) = &verdict.finding else { continue };
+            let again = || self.keeper.by_seed(seed);
+            let first = || Losses { seeds: 0, first: seed, evidence: evidence.clone(), again: again() };
+            self.losses.entry(verdict.property.name()).or_insert_with(first).seeds += 1;
         }
     }
 
@@ -175,7 +198,6 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use semisync::check::{Finding, Verdict};
     use semisync::sim::scenario::RulesSpec;
     use semisync::sim::swarm::Failure;
     use semisync::sim::{Engine, Generator, Strategy};
@@ -183,14 +205,11 @@ mod tests {
     use super::*;
 
     fn violating(seed: u64, properties: &[Property]) -> SeedReport {
-        let verdict = |property: &Property| Verdict {
-            property: *property,
-            finding: Finding::Violated(vec![format!("in {seed}")]),
-        };
+        let verdict = |property: &Property| Verdict::of(*property, Finding::Violated(vec![format!("in {seed}")]));
         let verdicts: Vec<Verdict> = properties.iter().map(verdict).collect();
         let judged = Judged::of(&verdicts);
         let failure = Failure { scenario: None, cause: Cause::Violated(verdicts) };
-        SeedReport { seed, exercise: Exercise::default(), judged, failure: Some(failure) }
+        SeedReport { seed, exercise: Exercise::default(), judged, lost: Vec::new(), failure: Some(failure) }
     }
 
     fn tally() -> Tally {
@@ -221,6 +240,22 @@ mod tests {
         assert_eq!(tally.violated(), [Property::Durability, Property::Prefix]);
         assert_eq!(tally.judged.runs(Property::Prefix).judged, 1500);
         assert_eq!(tally.failures["prefix"].standing(), None, "there is no scenario to ask about");
+    }
+
+    /// A loss is told with the run that shows it, and fails no swarm.
+    #[test]
+    fn losses_are_counted_and_are_no_failures() {
+        let mut tally = tally();
+        for seed in 5..8 {
+            let lost = vec![Verdict::of(Property::Durability, Finding::Lost(vec![format!("lost in {seed}")]))];
+            let judged = Judged::of(&lost);
+            tally.add(SeedReport { seed, exercise: Exercise::default(), judged, lost, failure: None });
+        }
+        let losses = &tally.losses["durability"];
+        assert_eq!((losses.seeds, losses.first, losses.evidence.as_slice()), (3, 5, &["lost in 5".to_owned()][..]));
+        assert_eq!(losses.again, "semisync swarm --seeds 5 --off keep-quorum");
+        assert_eq!((tally.failed, tally.violated(), tally.first_again()), (0, Vec::new(), None));
+        assert_eq!(tally.judged.runs(Property::Durability).lost, 3);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::base::NodeId;
 use crate::base::history::History;
 use crate::base::trace::Trace;
 use crate::base::wire::Dump;
-use crate::check::{self, Facts, Property, Recorded};
+use crate::check::{self, Facts, Property, Recorded, Verdict};
 
 /// What runs a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,14 +135,14 @@ pub fn run(engine: Engine, scenario: &Scenario, returned: Arc<AtomicUsize>) -> R
     Ok(judge(scenario, play(engine, scenario, returned)?))
 }
 
-/// Whether a scenario violates this property. A run that fails before its end violates nothing.
-pub(super) fn violates(engine: Engine, scenario: &Scenario, property: Property) -> bool {
-    let Ok(played) = play(engine, scenario, Arc::default()) else { return false };
+/// The verdict on one property of a scenario; `None` if the run does not come to its end.
+pub(super) fn verdict(engine: Engine, scenario: &Scenario, property: Property) -> Option<Verdict> {
+    let played = play(engine, scenario, Arc::default()).ok()?;
     let records = played.trace.records();
     let history = History::from_records(records);
     let facts = Facts::from_records(records);
     let recorded = Recorded { records, history: &history, states: &played.states, facts: facts.as_ref() };
-    check::check(property, &recorded).is_violated()
+    Some(check::check(property, &recorded))
 }
 
 /// Runs a scenario with its seed and does not judge the run.

@@ -50,10 +50,12 @@ pub struct Scenario {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", try_from = "RawExpect", into = "RawExpect")]
 pub enum Expect {
-    /// No property is violated.
+    /// No property is violated, and nothing is lost.
     Passes,
     /// This property is violated, and perhaps others with it.
     Violates(Property),
+    /// Acknowledged data is lost, as the checker of this property finds, and nothing is violated.
+    Loses(Property),
     /// This property is counted, and there are cases of it.
     Shows(Property),
 }
@@ -62,10 +64,12 @@ impl Expect {
     /// Whether a run with these verdicts came out so.
     pub fn is_met_by(self, verdicts: &[Verdict]) -> bool {
         let none_violated = !verdicts.iter().any(Verdict::is_violated);
+        let none_lost = !verdicts.iter().any(Verdict::is_lost);
         let of = |property| verdicts.iter().find(move |verdict| verdict.property == property);
         match self {
-            Self::Passes => none_violated,
+            Self::Passes => none_violated && none_lost,
             Self::Violates(property) => of(property).is_some_and(Verdict::is_violated),
+            Self::Loses(property) => none_violated && of(property).is_some_and(Verdict::is_lost),
             Self::Shows(property) => {
                 let shown = |finding: &Finding| matches!(finding, Finding::Counted { cases, .. } if *cases > 0);
                 none_violated && of(property).is_some_and(|verdict| shown(&verdict.finding))
@@ -77,8 +81,9 @@ impl Expect {
 impl std::fmt::Display for Expect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Passes => f.write_str("nothing is violated"),
+            Self::Passes => f.write_str("nothing is violated or lost"),
             Self::Violates(property) => write!(f, "{property} is violated"),
+            Self::Loses(property) => write!(f, "{property} is lost"),
             Self::Shows(property) => write!(f, "there are cases of {property}"),
         }
     }
@@ -92,6 +97,8 @@ struct RawExpect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     violates: Option<Property>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    loses: Option<Property>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     shows: Option<Property>,
 }
 
@@ -99,29 +106,34 @@ impl TryFrom<RawExpect> for Expect {
     type Error = String;
 
     fn try_from(raw: RawExpect) -> Result<Self, Self::Error> {
-        match (raw.passes, raw.violates, raw.shows) {
-            (Some(true), None, None) => Ok(Self::Passes),
-            (None, Some(property), None) if property.is_counted() => Err(format!(
+        match (raw.passes, raw.violates, raw.loses, raw.shows) {
+            (Some(true), None, None, None) => Ok(Self::Passes),
+            (None, Some(property), None, None) if property.is_counted() => Err(format!(
                 "expect.violates: {property} is counted and never violated; shows = \"{property}\" can be expected"
             )),
-            (None, Some(property), None) => Ok(Self::Violates(property)),
-            (None, None, Some(property)) if property.is_counted() => Ok(Self::Shows(property)),
-            (None, None, Some(property)) => Err(format!(
+            (None, Some(property), None, None) => Ok(Self::Violates(property)),
+            (None, None, Some(property), None) if property.can_be_lost() => Ok(Self::Loses(property)),
+            (None, None, Some(property), None) => Err(format!(
+                "expect.loses: no verdict on {property} is ever LOST; durability and linearizability find losses"
+            )),
+            (None, None, None, Some(property)) if property.is_counted() => Ok(Self::Shows(property)),
+            (None, None, None, Some(property)) => Err(format!(
                 "expect.shows: {property} is judged and not counted; violates = \"{property}\" can be expected"
             )),
-            _ => {
-                Err("expect needs exactly one of passes = true, violates = \"property\" or shows = \"property\"".into())
-            }
+            _ => Err("expect needs exactly one of passes = true, violates = \"property\", loses = \"property\" or \
+                      shows = \"property\""
+                .into()),
         }
     }
 }
 
 impl From<Expect> for RawExpect {
     fn from(expect: Expect) -> Self {
-        let none = Self { passes: None, violates: None, shows: None };
+        let none = Self { passes: None, violates: None, loses: None, shows: None };
         match expect {
             Expect::Passes => Self { passes: Some(true), ..none },
             Expect::Violates(property) => Self { violates: Some(property), ..none },
+            Expect::Loses(property) => Self { loses: Some(property), ..none },
             Expect::Shows(property) => Self { shows: Some(property), ..none },
         }
     }

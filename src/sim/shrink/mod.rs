@@ -6,6 +6,7 @@
 //! round. Each try is run anew. Fates of messages go by names, so what is left is treated as before.
 
 mod ddmin;
+mod goal;
 mod parts;
 mod times;
 mod topology;
@@ -14,10 +15,12 @@ use std::sync::Arc;
 
 use super::engine::{self, Engine, SimError};
 use super::run::ScenarioRun;
-use super::scenario::{Expect, FaultKind, RulesSpec, Scenario};
+use super::scenario::{FaultKind, RulesSpec, Scenario};
 use super::spell::{spell_out, spell_out_story};
 use crate::base::trace::Trace;
 use crate::check::Property;
+
+pub use goal::Goal;
 
 /// The most tries of one shrinking: far more than any needs whose scenario can be written down in a file.
 const MOST_TRIES: u64 = 200_000;
@@ -25,8 +28,8 @@ const MOST_TRIES: u64 = 200_000;
 /// What was found, and how.
 #[derive(Debug, Clone)]
 pub struct Shrunk {
-    /// What is violated.
-    pub property: Property,
+    /// The finding that was kept.
+    pub goal: Goal,
     /// The smallest scenario.
     pub scenario: Scenario,
     /// Its run.
@@ -63,12 +66,14 @@ pub enum ShrinkError {
         violated: Vec<Property>,
     },
     /// No property is.
-    #[error("nothing is violated in the {engine} engine with seed {seed}, so there is nothing to shrink")]
+    #[error("nothing is violated in the {engine} engine with seed {seed}, so there is nothing to shrink{}", losses(.lost))]
     NothingViolated {
         /// Where.
         engine: Engine,
         /// With which seed.
         seed: u64,
+        /// The properties whose checkers find a loss.
+        lost: Vec<Property>,
     },
 }
 
@@ -77,8 +82,17 @@ fn others(violated: &[Property]) -> String {
     if names.is_empty() { "nothing is".into() } else { format!("violated are: {}", names.join(", ")) }
 }
 
+fn losses(lost: &[Property]) -> String {
+    match lost.first() {
+        None => String::new(),
+        Some(first) => format!("; a loss is shrunk if it is asked for, by expect.loses = \"{first}\" in the file"),
+    }
+}
+
 /// Makes a scenario as small as it can be with the same property still violated in this engine. Without a property it is
 /// the one that the file expects to be violated, or else the first that is.
+///
+/// A loss of acknowledged data is kept instead if the file expects it, or if the property is not violated but lost.
 ///
 /// `others` are rules with which it is not violated, and stays so: what is found is what the missing rules are for, and nothing that
 /// could happen with them. If it is violated with them, too, they are not looked at.
@@ -97,21 +111,27 @@ pub fn shrink(
     let seed = scenario.seed;
     let first = engine::run(engine, scenario, Arc::default())?;
     let violated: Vec<Property> = first.violations().collect();
-    let expected = match scenario.expect {
-        Some(Expect::Violates(expected)) if violated.contains(&expected) => Some(expected),
-        _ => None,
+    let lost: Vec<Property> = first.losses().collect();
+    let is_met = |goal: &Goal| match goal {
+        Goal::Violates(property) => violated.contains(property),
+        Goal::Loses(property) => lost.contains(property),
     };
-    let property = match property.or(expected).or(violated.first().copied()) {
-        None => return Err(ShrinkError::NothingViolated { engine, seed }),
-        Some(property) if !violated.contains(&property) => {
-            return Err(ShrinkError::NotViolated { property, engine, seed, violated });
+    let goal = match property {
+        Some(property) => {
+            let goals = [Goal::Violates(property), Goal::Loses(property)];
+            let error = || ShrinkError::NotViolated { property, engine, seed, violated: violated.clone() };
+            goals.into_iter().find(is_met).ok_or_else(error)?
         }
-        Some(property) => property,
+        None => {
+            let expected = scenario.expect.and_then(Goal::of).filter(is_met);
+            let goal = expected.or(violated.first().copied().map(Goal::Violates));
+            goal.ok_or(ShrinkError::NothingViolated { engine, seed, lost })?
+        }
     };
     let mut base = scenario.clone();
-    base.expect = Some(Expect::Violates(property));
-    let holds_with = Some(others.clone()).filter(|others| !violates_with(engine, &base, others, property));
-    let mut search = Search { engine, property, holds_with, best: base.clone(), tries: 1, tried };
+    base.expect = Some(goal.expectation());
+    let holds_with = Some(others.clone()).filter(|others| !meets_with(engine, &base, others, goal));
+    let mut search = Search { engine, goal, holds_with, best: base.clone(), tries: 1, tried };
     search.write_down(&first.trace);
     let events_before = parts::count(&search.best);
     loop {
@@ -125,18 +145,24 @@ pub fn shrink(
         }
     }
     let run = engine::run(engine, &search.best, Arc::default())?;
-    Ok(Shrunk { property, scenario: search.best, run, events_before, tries: search.tries })
+    Ok(Shrunk { goal, scenario: search.best, run, events_before, tries: search.tries })
 }
 
-/// Whether the property is violated if these are the rules.
-fn violates_with(engine: Engine, scenario: &Scenario, rules: &RulesSpec, property: Property) -> bool {
-    engine::violates(engine, &scenario.with_rules(rules.clone()), property)
+/// Whether the goal is met under these rules.
+fn meets_with(engine: Engine, scenario: &Scenario, rules: &RulesSpec, goal: Goal) -> bool {
+    meets(engine, &scenario.with_rules(rules.clone()), goal)
+}
+
+/// Whether the goal is met. A run that does not come to its end meets none.
+fn meets(engine: Engine, scenario: &Scenario, goal: Goal) -> bool {
+    let verdict = engine::verdict(engine, scenario, goal.property());
+    verdict.is_some_and(|verdict| goal.is_met_by(&verdict))
 }
 
 /// The smallest scenario so far, and what it has to show.
 struct Search<F> {
     engine: Engine,
-    property: Property,
+    goal: Goal,
     holds_with: Option<RulesSpec>,
     best: Scenario,
     tries: u64,
@@ -172,11 +198,8 @@ impl<F: FnMut(u64, usize)> Search<F> {
         }
         self.tries += 1;
         (self.tried)(self.tries, parts::count(&self.best));
-        let is_it = engine::violates(self.engine, &candidate, self.property)
-            && self
-                .holds_with
-                .as_ref()
-                .is_none_or(|rules| !violates_with(self.engine, &candidate, rules, self.property));
+        let is_met_with = |rules| meets_with(self.engine, &candidate, rules, self.goal);
+        let is_it = meets(self.engine, &candidate, self.goal) && !self.holds_with.as_ref().is_some_and(is_met_with);
         if is_it {
             self.best = candidate;
         }

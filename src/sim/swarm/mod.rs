@@ -10,7 +10,7 @@ mod workers;
 
 pub use exercise::{Count, Exercise, Missing, Share};
 pub use exercised::Exercised;
-pub use judged::{Judged, JudgedRuns};
+pub use judged::{ExcusedRuns, Judged, JudgedRuns};
 pub use retrial::{Confirmation, Retrial, retry};
 pub use seeds::{EmptySeedRange, InvalidShard, SeedRange, Shard};
 
@@ -36,6 +36,8 @@ pub struct SeedReport {
     pub exercise: Exercise,
     /// Which properties were judged.
     pub judged: Judged,
+    /// The verdicts that find acknowledged data lost.
+    pub lost: Vec<Verdict>,
     /// What was wrong with it, if anything.
     pub failure: Option<Failure>,
 }
@@ -129,12 +131,13 @@ fn guarded(
 ) -> SeedReport {
     let mut scenario = None;
     let done = panic::catch_unwind(AssertUnwindSafe(|| work(&mut scenario)));
-    let broken = |why: String| (Exercise::default(), Judged::default(), Some(Cause::Broken(why)));
-    let (exercise, judged, cause) = match done {
+    let broken = |why: String| (Exercise::default(), Judged::default(), Vec::new(), Some(Cause::Broken(why)));
+    let (exercise, judged, lost, cause) = match done {
         Ok(Ok((run, exercise))) => {
             let judged = Judged::of(&run.verdicts);
+            let lost = run.verdicts.iter().filter(|verdict| verdict.is_lost()).cloned().collect();
             let violated: Vec<Verdict> = run.verdicts.into_iter().filter(Verdict::is_violated).collect();
-            (exercise, judged, (!violated.is_empty()).then_some(Cause::Violated(violated)))
+            (exercise, judged, lost, (!violated.is_empty()).then_some(Cause::Violated(violated)))
         }
         Ok(Err(error)) => broken(error.to_string()),
         Err(panic) => broken(format!("panicked: {}", words(&*panic))),
@@ -145,7 +148,7 @@ fn guarded(
         }
         Failure { scenario, cause }
     });
-    SeedReport { seed, exercise, judged, failure }
+    SeedReport { seed, exercise, judged, lost, failure }
 }
 
 /// What a panic said.

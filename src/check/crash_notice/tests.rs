@@ -1,0 +1,231 @@
+use super::*;
+use crate::base::trace::Record;
+use crate::check::testing::{Story, f};
+
+const N1: NodeId = NodeId::FIRST_SERVER;
+
+/// The notices after these records, of a cluster whose links take 1 ms.
+fn after(records: &[Record]) -> CrashNotices {
+    let mut notices = CrashNotices::new(&Story::new().facts);
+    records.iter().for_each(|record| notices.follow(record));
+    notices
+}
+
+fn fault(story: &mut Story, ms: u64, kind: Disturbance, nodes: &[NodeId]) {
+    slow(story, ms, kind, nodes, None);
+}
+
+fn slow(story: &mut Story, ms: u64, kind: Disturbance, nodes: &[NodeId], latency_ms: Option<u64>) {
+    let latency = latency_ms.map(|ms| Micros(ms * 1000));
+    story.at(ms).event(NodeId::Network, Event::Fault { kind, nodes: nodes.to_vec(), latency, what: String::new() });
+}
+
+/// Asserts that a crash of f1 is unnoticed by n1 until this time, and for what reason, and not 1 µs longer.
+#[track_caller]
+fn is_unnoticed_until(story: &Story, crash_ms: u64, last: Micros, why: Excuse) {
+    let notices = after(story.records());
+    let excuse = |now| notices.excuse(N1, f(1), Micros(crash_ms * 1000), now);
+    assert_eq!(excuse(last), Some(why));
+    assert_eq!(excuse(Micros(last.0 + 1)), None);
+}
+
+fn ms(ms: u64) -> Micros {
+    Micros(ms * 1000)
+}
+
+#[test]
+fn a_notice_takes_the_latency_of_the_link_and_a_tick() {
+    let mut story = Story::new();
+    story.at(10).crash(f(1));
+    is_unnoticed_until(&story, 10, ms(12), Excuse::LateNotice);
+    let notices = after(story.records());
+    assert_eq!(notices.excuse(N1, f(2), ms(10), ms(10)), None, "f2 has not crashed");
+    assert_eq!(notices.excuse(N1, f(1), ms(9), ms(10)), None, "nor has f1 at another time");
+}
+
+#[test]
+fn a_notice_takes_what_is_left_of_a_greater_latency() {
+    let link = [f(1).into(), N1];
+    let mut story = Story::new();
+    slow(&mut story, 1, Disturbance::Latency, &link, Some(300));
+    story.at(10).crash(f(1));
+    is_unnoticed_until(&story, 10, ms(311), Excuse::LateNotice);
+    // What was sent before the link became fast again arrives first, at 320 ms.
+    let mut story = Story::new();
+    slow(&mut story, 1, Disturbance::Latency, &link, Some(300));
+    slow(&mut story, 20, Disturbance::Latency, &link, Some(1));
+    story.at(30).crash(f(1));
+    is_unnoticed_until(&story, 30, ms(321), Excuse::LateNotice);
+    // By then nothing is left of it.
+    let mut story = Story::new();
+    slow(&mut story, 1, Disturbance::Latency, &link, Some(300));
+    slow(&mut story, 20, Disturbance::Latency, &link, Some(1));
+    story.at(400).crash(f(1));
+    is_unnoticed_until(&story, 400, ms(402), Excuse::LateNotice);
+    // Another link, and a link that becomes slow after the crash, make no difference.
+    let mut story = Story::new();
+    slow(&mut story, 1, Disturbance::Latency, &[f(2).into(), N1], Some(300));
+    story.at(10).crash(f(1));
+    slow(&mut story, 11, Disturbance::Latency, &link, Some(300));
+    is_unnoticed_until(&story, 10, ms(12), Excuse::LateNotice);
+}
+
+#[test]
+fn a_notice_waits_for_the_end_of_a_hold() {
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Hold, &[f(1).into()]);
+    story.at(10).crash(f(1));
+    fault(&mut story, 20, Disturbance::Hold, &[N1]);
+    fault(&mut story, 30, Disturbance::Release, &[f(1).into()]);
+    assert_eq!(after(story.records()).excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LateNotice), "held still");
+    fault(&mut story, 50, Disturbance::Release, &[N1]);
+    is_unnoticed_until(&story, 10, ms(51), Excuse::LateNotice);
+    // A hold that begins once it has arrived holds nothing back.
+    let mut story = Story::new();
+    story.at(10).crash(f(1));
+    fault(&mut story, 13, Disturbance::Hold, &[f(1).into()]);
+    is_unnoticed_until(&story, 10, ms(12), Excuse::LateNotice);
+}
+
+#[test]
+fn a_stopped_leader_notices_when_it_goes_on() {
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Pause, &[N1]);
+    story.at(10).crash(f(1));
+    assert_eq!(after(story.records()).excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LateNotice));
+    fault(&mut story, 50, Disturbance::Resume, &[N1]);
+    is_unnoticed_until(&story, 10, ms(51), Excuse::LateNotice);
+    // A follower that is stopped holds nothing back: its system ends the connections.
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Pause, &[f(1).into()]);
+    story.at(10).crash(f(1));
+    is_unnoticed_until(&story, 10, ms(12), Excuse::LateNotice);
+    // Healing ends both kinds of delay.
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Pause, &[N1]);
+    fault(&mut story, 6, Disturbance::Hold, &[f(1).into()]);
+    story.at(10).crash(f(1));
+    fault(&mut story, 60, Disturbance::Heal, &[]);
+    is_unnoticed_until(&story, 10, ms(61), Excuse::LateNotice);
+}
+
+/// The timeout of a write, 5 s, then 3 s, and six latencies of 1 ms, after the link is whole and the follower is back.
+#[test]
+fn a_notice_that_a_partition_loses_is_made_up_for_by_the_next_exchange() {
+    let cut = [f(1).into(), N1];
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Cut, &cut);
+    story.at(10).crash(f(1)).at(15).restart(f(1));
+    assert_eq!(after(story.records()).excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LostNotice), "cut still");
+    fault(&mut story, 20, Disturbance::Mend, &cut);
+    is_unnoticed_until(&story, 10, ms(20 + 8006), Excuse::LostNotice);
+    let mut down = Story::new();
+    fault(&mut down, 5, Disturbance::Cut, &cut);
+    down.at(10).crash(f(1));
+    fault(&mut down, 20, Disturbance::Mend, &cut);
+    assert_eq!(after(down.records()).excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LostNotice), "down still");
+    down.at(70).restart(f(1));
+    is_unnoticed_until(&down, 10, ms(70 + 8006), Excuse::LostNotice);
+    // The leader has noticed it.
+    story.at(30).event(N1, Event::Forgot { follower: f(1) });
+    assert_eq!(after(story.records()).excuse(N1, f(1), ms(10), ms(30)), None);
+}
+
+#[test]
+fn a_partition_loses_what_is_on_its_way_to_the_leader_and_nothing_else() {
+    let cut_at = |cut_ms, from, to| {
+        let mut story = Story::new();
+        story.at(10).crash(f(1)).restart(f(1));
+        fault(&mut story, cut_ms, Disturbance::Cut, &[from, to]);
+        fault(&mut story, 40, Disturbance::Mend, &[from, to]);
+        story
+    };
+    is_unnoticed_until(&cut_at(11, f(1).into(), N1), 10, ms(40 + 8006), Excuse::LostNotice);
+    is_unnoticed_until(&cut_at(12, f(1).into(), N1), 10, ms(12), Excuse::LateNotice);
+    is_unnoticed_until(&cut_at(11, N1, f(1).into()), 10, ms(12), Excuse::LateNotice);
+    is_unnoticed_until(&cut_at(11, f(2).into(), N1), 10, ms(12), Excuse::LateNotice);
+    // What is held back is on its way.
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Hold, &[f(1).into()]);
+    story.at(10).crash(f(1)).restart(f(1));
+    fault(&mut story, 20, Disturbance::Cut, &[f(1).into(), N1]);
+    fault(&mut story, 30, Disturbance::Release, &[f(1).into()]);
+    fault(&mut story, 40, Disturbance::Mend, &[f(1).into(), N1]);
+    is_unnoticed_until(&story, 10, ms(40 + 8006), Excuse::LostNotice);
+}
+
+#[test]
+fn an_isolated_node_is_cut_off_in_both_directions() {
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Isolate, &[f(1).into()]);
+    story.at(10).crash(f(1)).restart(f(1));
+    assert_eq!(after(story.records()).excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LostNotice));
+    fault(&mut story, 20, Disturbance::Reconnect, &[f(1).into()]);
+    is_unnoticed_until(&story, 10, ms(20 + 8006), Excuse::LostNotice);
+}
+
+#[test]
+fn a_leader_does_not_notice_the_crash_of_a_follower_whose_name_leads_elsewhere() {
+    for misdirected_at in [5, 11] {
+        let mut story = Story::new();
+        story.at(10).crash(f(1)).restart(f(1));
+        fault(&mut story, misdirected_at, Disturbance::Misdirect, &[f(1).into(), f(2).into()]);
+        fault(&mut story, 60, Disturbance::Redirect, &[f(1).into()]);
+        story.in_order_of_time();
+        is_unnoticed_until(&story, 10, ms(60 + 8006), Excuse::LostNotice);
+    }
+    // Nor that of a follower whose name led elsewhere so shortly before that it has not been asked anything since, or to
+    // which another name led.
+    for (name, crash, why) in [(1, 108, Excuse::LostNotice), (1, 109, Excuse::LateNotice), (2, 109, Excuse::LateNotice)]
+    {
+        let mut story = Story::new();
+        fault(&mut story, 100, Disturbance::Misdirect, &[f(name).into(), f(3).into()]);
+        fault(&mut story, 101, Disturbance::Redirect, &[f(name).into()]);
+        let crash = crash + 8000 - 2;
+        story.at(crash).crash(f(1)).restart(f(1));
+        let notices = after(story.records());
+        assert_eq!(notices.excuse(N1, f(1), ms(crash), ms(crash)), Some(why), "{name}, {crash}");
+    }
+}
+
+/// A leader that is answered by another node than it looked for closes its connections to both.
+#[test]
+fn a_leader_that_looks_a_follower_up_anew_may_miss_its_crash() {
+    let crash_at = |crash| {
+        let mut story = Story::new();
+        story.at(100).event(N1, Event::Astray { follower: f(1), by: f(2) });
+        story.at(crash).crash(f(1)).restart(f(1)).crash(f(2)).crash(f(3));
+        let notices = after(story.records());
+        [1, 2, 3].map(|id| notices.excuse(N1, f(id), ms(crash), ms(crash)))
+    };
+    let (late, lost) = (Some(Excuse::LateNotice), Some(Excuse::LostNotice));
+    assert_eq!(crash_at(100 + 8006), [lost, lost, late]);
+    assert_eq!(crash_at(100 + 8007), [late, late, late]);
+}
+
+/// What a leader does after some time takes another time by a wrong clock.
+#[test]
+fn the_time_to_the_next_exchange_begins_when_the_clock_is_right() {
+    let cut = [f(1).into(), N1];
+    let mut story = Story::new();
+    fault(&mut story, 4, Disturbance::ClockOff, &[N1]);
+    fault(&mut story, 5, Disturbance::Cut, &cut);
+    story.at(10).crash(f(1)).at(15).restart(f(1));
+    fault(&mut story, 20, Disturbance::Mend, &cut);
+    assert_eq!(after(story.records()).excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LostNotice));
+    fault(&mut story, 30, Disturbance::ClockRight, &[N1]);
+    is_unnoticed_until(&story, 10, ms(30 + 8006), Excuse::LostNotice);
+}
+
+/// A second leader has links of its own.
+#[test]
+fn each_leader_has_links_of_its_own() {
+    let n2 = NodeId::Server(1);
+    let mut story = Story::new();
+    fault(&mut story, 5, Disturbance::Hold, &[f(1).into()]);
+    story.at(6).restart(n2).at(10).crash(f(1));
+    let notices = after(story.records());
+    assert_eq!(notices.excuse(N1, f(1), ms(10), ms(900_000)), Some(Excuse::LateNotice));
+    assert_eq!(notices.excuse(n2, f(1), ms(10), ms(12)), Some(Excuse::LateNotice));
+    assert_eq!(notices.excuse(n2, f(1), ms(10), ms(13)), None);
+}

@@ -1,0 +1,222 @@
+//! Excuses: the cases in which a checker does not report what its property forbids.
+//!
+//! Each kind of excuse has a bound, which its checker enforces: past the bound the same case is a violation. A verdict
+//! lists the excuses that it used, so that a run in which much was excused does not look like one in which nothing
+//! happened. A loss of acknowledged data is never excused: it is a violation, or [`Finding::Lost`](super::Finding::Lost).
+
+use std::fmt;
+
+use super::Property;
+use super::evidence::count;
+
+/// A kind of case that a checker excuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Excuse {
+    /// The end of a crashed follower's connections had not reached the leader.
+    LateNotice,
+    /// A fault lost the end of a crashed follower's connections.
+    LostNotice,
+    /// A follower that crashed and restarted under another name counts under both.
+    TwoNames,
+    /// A follower that held an acknowledged write has crashed since.
+    CrashedHolder,
+    /// A follower lost what it stored for a key without noticing.
+    LostKey,
+    /// An acknowledged write lacks holders, and is older than a deletion that has been collected.
+    CollectedDeletion,
+    /// A leader does not know the versions of keys that had been deleted.
+    ForgottenFloor,
+    /// A local read at a leader, in a run that has several epochs.
+    LocalRead,
+    /// The leader does not serve, because too few followers have their memory.
+    LeaderWaits,
+}
+
+/// What is excused, how far, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The name that reports use.
+    pub name: &'static str,
+    /// The properties whose checkers use it.
+    pub properties: &'static [Property],
+    /// What one case is, as a noun that can be counted.
+    pub case: &'static str,
+    /// Why a case is excused, in a few words that follow a colon.
+    pub cause: &'static str,
+    /// What is excused, in a sentence.
+    pub excuses: &'static str,
+    /// Where the excuse ends. The checker enforces it.
+    pub bound: &'static str,
+    /// Why it is an excuse.
+    pub why: &'static str,
+}
+
+impl Excuse {
+    /// Every kind, in the order of the properties that use it.
+    pub const ALL: [Self; 9] = [
+        Self::LateNotice,
+        Self::LostNotice,
+        Self::TwoNames,
+        Self::CrashedHolder,
+        Self::LostKey,
+        Self::CollectedDeletion,
+        Self::ForgottenFloor,
+        Self::LocalRead,
+        Self::LeaderWaits,
+    ];
+
+    /// The terms of this excuse.
+    pub fn terms(self) -> Terms {
+        use Property::{Acknowledgement, Convergence, Durability, Linearizability, Liveness};
+        match self {
+            Self::LateNotice => Terms {
+                name: "late-notice",
+                properties: &[Durability, Acknowledgement],
+                case: "confirmation",
+                cause: "the leader could not know yet that the follower had crashed",
+                excuses: "A confirmation of a follower that stored the write and has crashed before the \
+                          acknowledgement.",
+                bound: "Until the end of its connections reaches the leader: the latency of the link at the crash, or \
+                        what is left of a greater latency before it, and the time for which a fault holds the link or \
+                        stops the leader; and 1 ms, for clocks that go in ticks.",
+                why: "Nothing tells a leader sooner that a process has ended.",
+            },
+            Self::LostNotice => Terms {
+                name: "lost-notice",
+                properties: &[Durability, Acknowledgement],
+                case: "confirmation",
+                cause: "a fault lost the notice that the follower had crashed",
+                excuses: "A confirmation of a follower that stored the write and has crashed before the \
+                          acknowledgement, where the link to the leader was cut when the end of its connections would \
+                          have reached the leader, or the leader had closed them because names of followers led to \
+                          other nodes.",
+                bound: "Until the leader records that the follower has lost its memory, or the link has been whole, \
+                        the clock of the leader right, and the follower up under its own name for the timeout of a \
+                        write, 3 s and six link latencies. The leader has closed no connections for longer than that.",
+                why: "A process that ends behind a partition looks like one that is out of reach.",
+            },
+            Self::TwoNames => Terms {
+                name: "two-names",
+                properties: &[Durability, Acknowledgement],
+                case: "confirmation",
+                cause: "the follower restarted under another name, and counts under both",
+                excuses: "A confirmation of a follower that stores the write and stored it before its last crash, too.",
+                bound: "As late-notice and lost-notice, and only for a follower to which the name of another one has \
+                        led.",
+                why: "The leader finds the new process under a name that it does not connect with the old one.",
+            },
+            Self::CrashedHolder => Terms {
+                name: "crashed-holder",
+                properties: &[Durability],
+                case: "holder",
+                cause: "it crashed after the acknowledgement",
+                excuses: "Fewer holders of an acknowledged write than were required, because a follower that held it \
+                          crashed.",
+                bound: "Until the follower has been brought up to date again. A leader that recovers must find the write \
+                        all the same, unless fewer members than the recovery quorum have their memory.",
+                why: "A crash loses what is in memory. The quorum is there so that enough other followers have it.",
+            },
+            Self::LostKey => Terms {
+                name: "lost-key",
+                properties: &[Durability],
+                case: "holder",
+                cause: "it lost the key without noticing",
+                excuses: "Fewer holders of an acknowledged write than were required, because a follower lost the key \
+                          from its memory.",
+                bound: "Until the follower stores the write or a later one again, is brought up to date, or crashes.",
+                why: "No node can know before the stores are compared. The replicas must be equal in the end, which \
+                      convergence judges.",
+            },
+            Self::CollectedDeletion => Terms {
+                name: "collected-deletion",
+                properties: &[Durability],
+                case: "acknowledged write",
+                cause: "a later deletion of the key has been collected",
+                excuses: "Fewer holders of an acknowledged write than were required.",
+                bound: "The stamp of the write is at most that of a deletion of the key that a node has collected.",
+                why: "A deletion is collected once every follower stores it. Then nothing is stored for the key, and \
+                      nothing has to be.",
+            },
+            Self::ForgottenFloor => Terms {
+                name: "forgotten-floor",
+                properties: &[Durability],
+                case: "deletion",
+                cause: "the leader lost it with everything else, and its versions begin again",
+                excuses: "A key that had been deleted and gets a version that is not above that of the deletion.",
+                bound: "Fewer members than the recovery quorum had their memory when the leader recovered, and the loss \
+                        is documented; the leader stores nothing for the key, and the epoch is a later one.",
+                why: "Readers find what they found before: nothing. The epoch orders the versions.",
+            },
+            Self::LocalRead => Terms {
+                name: "local-read",
+                properties: &[Linearizability, Durability],
+                case: "read",
+                cause: "it was a local read, and there were several epochs",
+                excuses: "A local read at a leader that finds something older than what was known before.",
+                bound: "The read asked for mode local, and a leader served in a second epoch during the run. Reads in \
+                        the modes committed and linearizable are judged.",
+                why: "A local read does not ask whether another leader has taken over, nor whether what it shows is \
+                      acknowledged.",
+            },
+            Self::LeaderWaits => Terms {
+                name: "leader-waits",
+                properties: &[Convergence, Liveness],
+                case: "finding",
+                cause: "the leader waits for an operator",
+                excuses: "Replicas that differ when the run ends, and writes that are not acknowledged although \
+                          nothing is wrong any more.",
+                bound: "Fewer followers have their memory than the largest recovery quorum of the run, and the leader \
+                        does not serve.",
+                why: "Nobody can know what was acknowledged. Going on without an operator would lose it.",
+            },
+        }
+    }
+
+    /// The name that reports use.
+    pub fn name(self) -> &'static str {
+        self.terms().name
+    }
+}
+
+impl fmt::Display for Excuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The cases of one kind that a verdict excused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excused {
+    /// The kind.
+    pub excuse: Excuse,
+    /// The number of cases.
+    pub cases: usize,
+    /// The first case, as a sentence.
+    pub example: String,
+}
+
+/// `2 confirmations excused: news of the crash had not arrived`
+impl fmt::Display for Excused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Terms { case, cause, .. } = self.excuse.terms();
+        write!(f, "{} excused: {cause}", count(self.cases, case))
+    }
+}
+
+/// The excuses that a checker used so far, in the order of [`Excuse::ALL`].
+#[derive(Debug, Default)]
+pub(super) struct Excuses(Vec<Excused>);
+
+impl Excuses {
+    /// Counts a case. Only the first of each kind is put into words.
+    pub(super) fn add(&mut self, excuse: Excuse, example: impl FnOnce() -> String) {
+        match self.0.binary_search_by_key(&excuse, |excused| excused.excuse) {
+            Ok(at) => self.0[at].cases += 1,
+            Err(at) => self.0.insert(at, Excused { excuse, cases: 1, example: example() }),
+        }
+    }
+
+    pub(super) fn into_inner(self) -> Vec<Excused> {
+        self.0
+    }
+}

@@ -1,0 +1,57 @@
+use std::fmt;
+
+use crate::check::{Property, Verdict};
+use crate::sim::scenario::Expect;
+
+/// The finding that a scenario keeps while it is shrunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// The property is violated.
+    Violates(Property),
+    /// Acknowledged data is lost, as the checker of this property finds.
+    Loses(Property),
+}
+
+impl Goal {
+    /// The property whose verdict decides.
+    pub fn property(self) -> Property {
+        match self {
+            Self::Violates(property) | Self::Loses(property) => property,
+        }
+    }
+
+    /// Whether the verdict on the property is that finding.
+    pub fn is_met_by(self, verdict: &Verdict) -> bool {
+        match self {
+            Self::Violates(_) => verdict.is_violated(),
+            Self::Loses(_) => verdict.is_lost(),
+        }
+    }
+
+    /// The goal that a scenario file states, if it expects a violation or a loss.
+    pub(super) fn of(expect: Expect) -> Option<Self> {
+        match expect {
+            Expect::Violates(property) => Some(Self::Violates(property)),
+            Expect::Loses(property) => Some(Self::Loses(property)),
+            Expect::Passes | Expect::Shows(_) => None,
+        }
+    }
+
+    /// What the file of a scenario that meets the goal expects.
+    pub(super) fn expectation(self) -> Expect {
+        match self {
+            Self::Violates(property) => Expect::Violates(property),
+            Self::Loses(property) => Expect::Loses(property),
+        }
+    }
+}
+
+/// `durability is violated`, `durability is lost`
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Violates(property) => write!(f, "{property} is violated"),
+            Self::Loses(property) => write!(f, "{property} is lost"),
+        }
+    }
+}
