@@ -204,6 +204,9 @@ pub enum Question {
         snapshot: SnapshotId,
         /// Which part it is, counted from 0.
         part: u64,
+        /// How many rounds of collecting deletions the leader had begun when the snapshot began. What the snapshot holds was
+        /// not deleted in any of them.
+        as_of: u64,
         /// What is stored.
         entries: Vec<Item>,
         /// With the last part: what all of them must come to, and what is in force.
@@ -227,6 +230,8 @@ pub enum Question {
         incarnation: Incarnation,
         /// The deletions.
         deletions: Vec<Deletion>,
+        /// The number of the leader's round of collecting deletions, counted from 1.
+        round: u64,
         /// What a key that is not there has no use for from now on: writes of my epoch up to this version, if there are any.
         floor: Option<Version>,
     },
@@ -365,9 +370,9 @@ mod tests {
             Question::Fence,
             Question::Probe { recovered: Some(Configuration::of(1, 1)), buckets: true },
             Question::Pull { incarnation, after: Some(key.clone()), keys: 7 },
-            Question::Push { incarnation, snapshot: SnapshotId(1), part: 0, entries: entries.clone(), last },
+            Question::Push { incarnation, snapshot: SnapshotId(1), part: 0, as_of: 3, entries: entries.clone(), last },
             Question::Adopt { incarnation, from: summary, configurations: configurations.clone(), floor: None },
-            Question::Forget { incarnation, deletions, floor: Some(version) },
+            Question::Forget { incarnation, deletions, round: 3, floor: Some(version) },
         ] {
             let ask = Ask { epoch, leader: LeaderId(5), question };
             let text = serde_json::to_string(&ask).unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::testing::{self, F1, cluster, follower_in, stores};
 use super::*;
-use crate::base::{FollowerId, FollowerSet, Version};
+use crate::base::{Epoch, FollowerId, FollowerSet, Stamp, Version};
 
 pub(super) const F3: FollowerId = FollowerId(2);
 
@@ -236,7 +236,8 @@ fn a_collection_that_was_begun_is_begun_anew() {
         }
     }
     let deletions = vec![Deletion { key: key("x"), stamp: deletion.stamp }];
-    let forget = Question::Forget { incarnation: Incarnation(0), deletions, floor: Some(deletion.stamp.version) };
+    let forget =
+        Question::Forget { incarnation: Incarnation(0), deletions, round: 1, floor: Some(deletion.stamp.version) };
     let ask = Ask { epoch: world.leader.epoch(), leader: world.leader.id(), question: forget };
     world.followers[0].ask(&ask, &mut Vec::new());
     assert_eq!(world.tombstones(), [1, 0, 1, 1]);
@@ -272,4 +273,35 @@ fn a_key_that_is_not_there_is_deleted_too_and_counts_as_absent() {
     let refused = write_if(2).unwrap_err().to_string();
     assert_eq!(refused, "key \"x\" has version 0 (not there), not 2");
     assert_eq!(write_if(0).map(|accepted| accepted.stamp.version.get()), Ok(3));
+}
+
+/// What a follower lost is below the floor that a later deletion of another key has left. A repair brings it back; one that is
+/// older than the deletion of its key does not.
+#[test]
+fn a_repair_brings_back_what_was_lost_below_the_floor() {
+    let mut follower = follower_in(F1, 0, Rules::SAFE);
+    let leader = LeaderId(1);
+    let (epoch, key, version) = (Epoch::FIRST, Key::new("x").unwrap(), Version::FIRST);
+    let mut ask = |question| follower.ask(&Ask { epoch, leader, question }, &mut Vec::new()).said;
+    let value = Some(Value::from_json("1").unwrap());
+    let entry = Item { key: key.clone(), epoch, version, value, requests: Default::default() };
+    let incarnation = Incarnation::nth(F1, 0);
+    let mut summary = Summary::default();
+    summary.add(&key, Stamp { epoch, version });
+    let push = |number, as_of| {
+        let last = Some(Last { summary, configurations: vec![Configuration::of(1, 1)], floor: None });
+        let (snapshot, entries) = (SnapshotId::nth(F1, number), vec![entry.clone()]);
+        Question::Push { incarnation, snapshot, part: 0, as_of, entries, last }
+    };
+    ask(Question::Fence);
+    assert_eq!(ask(push(1, 0)), Said::Installed);
+    let floor = Version::new(7).ok();
+    assert_eq!(ask(Question::Forget { incarnation, deletions: Vec::new(), round: 1, floor }), Said::Forgotten);
+    follower.lose(&key);
+    let mut ask = |question| follower.ask(&Ask { epoch, leader, question }, &mut Vec::new()).said;
+    ask(push(2, 0));
+    let shown = |follower: &Follower| follower.get(&key).is_some();
+    assert!(!shown(&follower), "it may have been deleted in the round since");
+    follower.ask(&Ask { epoch, leader, question: push(3, 1) }, &mut Vec::new());
+    assert!(shown(&follower));
 }

@@ -34,6 +34,8 @@ pub struct Follower {
     configurations: Vec<Configuration>,
     /// Everything up to this stamp that is not here was deleted; see `leader/collect.rs`.
     floor: Option<Stamp>,
+    /// The last of the promised leader's rounds of collecting deletions that this follower was told of.
+    collected: u64,
     /// The last epoch in which a leader has brought it up to date.
     current_in: Epoch,
     staged: Option<Staged>,
@@ -69,6 +71,7 @@ impl Follower {
             promised: Promise::default(),
             configurations: Vec::new(),
             floor: None,
+            collected: 0,
             current_in: Epoch::ZERO,
             staged: None,
             rules,
@@ -81,9 +84,9 @@ impl Follower {
         // What the rules are does not change.
         let Self { store, by_hand, incarnation, standing, promised, configurations, .. } = self;
         (store, by_hand, incarnation, standing, promised, configurations).hash(state);
-        let Self { floor, current_in, staged, rules: _, .. } = self;
+        let Self { floor, collected, current_in, staged, rules: _, .. } = self;
         let staged = staged.as_ref().filter(|_| parts_may_come);
-        (floor, current_in, staged).hash(state);
+        (floor, collected, current_in, staged).hash(state);
     }
 
     /// What the follower stores of its leader's writes.
@@ -215,11 +218,14 @@ impl Follower {
                 Said::Refused
             }
             Question::Pull { after, keys, .. } => self.page(after.as_ref(), (*keys).min(MOST_KEYS)),
-            Question::Push { snapshot, part, entries, last, .. } => {
-                self.take_part((*snapshot, *part), entries, last.as_ref(), events)
+            Question::Push { snapshot, part, as_of, entries, last, .. } => {
+                self.take_part((*snapshot, *part), *as_of, entries, last.as_ref(), events)
             }
             Question::Adopt { from, configurations, floor, .. } => self.adopt(*from, configurations, *floor, events),
-            Question::Forget { deletions, floor, .. } => self.forget(deletions, *floor, events),
+            Question::Forget { deletions, round, floor, .. } => {
+                self.collected = self.collected.max(*round);
+                self.forget(deletions, *floor, events)
+            }
         };
         Answer { incarnation: self.incarnation, standing: self.standing, promised: self.promised, said }
     }
@@ -234,6 +240,8 @@ impl Follower {
         if is_new {
             events.push(Event::Promise { epoch: promise.epoch, leader: promise.leader.0 });
             self.staged = None;
+            // Another leader numbers its rounds from 1.
+            self.collected = 0;
             // What came before it was brought up to date says nothing, and a leader may have left behind in it what it
             // had acknowledged to nobody.
             if self.standing == Standing::Recovering {
@@ -261,6 +269,7 @@ impl Follower {
     fn take_part(
         &mut self,
         (snapshot, part): (SnapshotId, u64),
+        as_of: u64,
         entries: &[Item],
         last: Option<&Last>,
         events: &mut Vec<Event>,
@@ -301,10 +310,15 @@ impl Follower {
             let floor = Stamp { epoch: self.promised.epoch, version };
             self.discard(|key, entry| entry.stamp <= floor && !entries.contains_key(key), events);
         }
+        // A snapshot that began before a round of collecting deletions may hold what they deleted. One that began later holds
+        // nothing of the kind: a key of it that is not stored here was lost.
+        let is_recent = as_of >= self.collected;
         // What came with a snapshot is merged by stamp: writes that arrived meanwhile may be newer.
         for (key, entry) in entries {
             self.by_hand.remove(&key);
-            if self.take(&key, entry.clone()) == Applied::Yes {
+            let applied =
+                if is_recent { self.store.apply(&key, entry.clone()) } else { self.take(&key, entry.clone()) };
+            if applied == Applied::Yes {
                 events.push(stored(key, entry));
             }
         }

@@ -97,6 +97,8 @@ pub struct Leader {
     floor: Option<Version>,
     /// The tombstones, by when they may be forgotten; and some that are none any more.
     deleted: BTreeMap<(Duration, Key), Stamp>,
+    /// How many rounds of collecting deletions have begun.
+    collections: u64,
     /// The deletions that are being forgotten, if any are.
     collection: Option<Collection>,
     /// The keys of which the newest write is not committed.
@@ -188,6 +190,7 @@ impl Leader {
             store: Store::default(),
             floor: None,
             deleted: BTreeMap::new(),
+            collections: 0,
             collection: None,
             uncommitted: BTreeMap::new(),
             reads: VecDeque::new(),

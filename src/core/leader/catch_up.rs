@@ -45,6 +45,8 @@ pub(super) struct Snapshot {
     under_way: Option<Question>,
     /// The last write that was accepted before it began, if it holds everything: what it holds is not older. 0 if it does not.
     covers: WriteId,
+    /// How many rounds of collecting deletions had begun by then.
+    as_of: u64,
     /// The greatest version of a deletion when it began.
     floor: Option<Version>,
     /// If only buckets are pushed that differ from these.
@@ -68,8 +70,8 @@ impl Snapshot {
 
     /// Everything that decides what is pushed next.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { number, part, taken, with_part, under_way, covers, floor, against, adopts } = self;
-        (number, part, taken, with_part, under_way, covers, floor, against, adopts)
+        let Self { number, part, taken, with_part, under_way, covers, as_of, floor, against, adopts } = self;
+        (number, part, taken, with_part, under_way, covers, as_of, floor, against, adopts)
     }
 }
 
@@ -79,7 +81,7 @@ impl Leader {
         let adopts = against.is_none() && self.can_adopt(to);
         // Of some buckets only, nothing is known of the rest.
         let covers = if against.is_some() { 0 } else { self.last_write };
-        let floor = self.floor;
+        let (floor, as_of) = (self.floor, self.collections);
         let link = &mut self.peers[to].link;
         link.pushes += 1;
         link.sync = Sync::Pushing(Box::new(Snapshot {
@@ -89,6 +91,7 @@ impl Leader {
             with_part: Default::default(),
             under_way: None,
             covers,
+            as_of,
             floor,
             against,
             adopts,
@@ -127,7 +130,10 @@ impl Leader {
         // Of some buckets only, nothing is said of what is not there.
         let floor = snapshot.floor.filter(|_| snapshot.against.is_none());
         let last = (!more).then_some(Last { summary, configurations, floor });
-        let part = Question::Push { incarnation, snapshot: snapshot.number, part: snapshot.part, entries, last };
+        let part = {
+            let (number, part, as_of) = (snapshot.number, snapshot.part, snapshot.as_of);
+            Question::Push { incarnation, snapshot: number, part, as_of, entries, last }
+        };
         snapshot.under_way.insert(part).clone()
     }
 

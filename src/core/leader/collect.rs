@@ -16,6 +16,10 @@
 //!    one got a version above that of every earlier deletion ([`Leader::next_version`]), which is above F.
 //! 3. When all have forgotten, the leader does. Until then whoever is brought up to date anew gets the tombstones too.
 //!
+//! A key that a follower lost, though it was not deleted, comes back by a repair. The floor would refuse it, so a repair says how
+//! many rounds had begun when it was read. If the last round that the follower was told of is among them, nothing in the repair was
+//! deleted in that round or an earlier one, and the floor does not apply.
+//!
 //! A later leader goes on after the greatest version of a deletion that it finds as a tombstone or is told as a floor, so the
 //! versions of a key go up though nobody remembers why. A follower that is given everything is given the floor with it, as
 //! of the last write that it covers, and drops what is not in it and not above: copies that came before it was up to date.
@@ -41,6 +45,8 @@ const SLACK: usize = 1024;
 /// Deletions that are being forgotten.
 #[derive(Debug, Clone)]
 pub(super) struct Collection {
+    /// Which of the leader's rounds it is, counted from 1.
+    number: u64,
     deletions: Vec<Deletion>,
     floor: Version,
     /// The last write that was accepted before.
@@ -54,8 +60,8 @@ pub(super) struct Collection {
 impl Collection {
     /// Everything that decides what is done next, but for single followers.
     pub(super) fn behaviour(&self) -> impl std::hash::Hash + '_ {
-        let Self { deletions, floor, covers, may_begin, forgotten: _ } = self;
-        (deletions, floor, covers, may_begin)
+        let Self { number, deletions, floor, covers, may_begin, forgotten: _ } = self;
+        (number, deletions, floor, covers, may_begin)
     }
 
     pub(super) fn is_forgotten_by(&self, id: FollowerId) -> bool {
@@ -127,7 +133,8 @@ impl Leader {
         }
         let floor = deletions.iter().map(|deletion| deletion.stamp.version).max()?;
         let (covers, may_begin, forgotten) = (self.last_write, false, FollowerSet::default());
-        Some(Collection { deletions, floor, covers, may_begin, forgotten })
+        self.collections += 1;
+        Some(Collection { number: self.collections, deletions, floor, covers, may_begin, forgotten })
     }
 
     /// Whether no follower stores anything older than these deletions, or ever will.
@@ -151,10 +158,11 @@ impl Leader {
         let (Some(collection), Some(promised)) = (&self.collection, promised) else {
             unreachable!("only a follower that has promised is up to date, and has something to forget");
         };
-        let Collection { deletions, floor, .. } = collection;
+        let Collection { number, deletions, floor, .. } = collection;
         // Of a follower that may lack something nothing can be said of what it lacks.
         let floor = Some(*floor).filter(|_| self.config.rules.keep_tombstones);
-        Question::Forget { incarnation: promised.incarnation, deletions: deletions.clone(), floor }
+        let (incarnation, deletions) = (promised.incarnation, deletions.clone());
+        Question::Forget { incarnation, deletions, round: *number, floor }
     }
 
     /// A follower has forgotten the deletions.
