@@ -12,6 +12,7 @@ mod excuse;
 mod facts;
 pub mod fencing;
 mod final_states;
+mod fork;
 pub mod idempotence;
 pub mod integrity;
 mod keys;
@@ -41,6 +42,7 @@ pub use final_states::final_states;
 pub use recorded::Recorded;
 pub use verdict::{Finding, Property, Verdict};
 
+use fork::Fork;
 use prepared::Prepared;
 
 use crate::base::history::History;
@@ -48,8 +50,19 @@ use crate::base::trace::Record;
 
 /// The verdicts on every property, in the order of [`Property::ALL`].
 pub fn all(run: &Recorded<'_>) -> Vec<Verdict> {
+    if let Some(fork) = Fork::of(run) {
+        return Property::ALL.map(|property| before(&fork, run, property)).into();
+    }
     let prepared = Prepared::of(run);
     Property::ALL.map(|property| judge(property, &prepared)).into()
+}
+
+/// The verdict on one property of a run that becomes one of two clusters: on the records before that.
+fn before(fork: &Fork, run: &Recorded<'_>, property: Property) -> Verdict {
+    let records = &run.records[..fork.index];
+    let history = History::from_records(records);
+    let run = Recorded { records, history: &history, states: &[], facts: run.facts };
+    fork.verdict(judge(property, &Prepared::of(&run)))
 }
 
 /// The verdicts on a trace, by itself: what the nodes store in the end is replayed. `facts` are those of its first record.
@@ -61,6 +74,9 @@ pub fn of_trace(records: &[Record], facts: &Facts) -> Vec<Verdict> {
 
 /// The verdict on one property.
 pub fn check(property: Property, run: &Recorded<'_>) -> Verdict {
+    if let Some(fork) = Fork::of(run) {
+        return before(&fork, run, property);
+    }
     judge(property, &Prepared::of(run))
 }
 

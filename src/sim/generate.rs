@@ -235,8 +235,9 @@ impl Kind {
     fn rarity(self) -> u64 {
         match self {
             Self::Outage => 9,
-            Self::Flap | Self::Quorum | Self::Misdirect | Self::Members | Self::HandOver | Self::AllButOne => 3,
-            Self::AcceptLoss => 5,
+            Self::Flap | Self::Quorum | Self::Misdirect | Self::Members => 3,
+            Self::HandOver => 5,
+            Self::AllButOne | Self::AcceptLoss => 9,
             _ => 1,
         }
     }

@@ -1,0 +1,146 @@
+//! A second cluster under the same names.
+//!
+//! A leader that is given only followers none of which remembers anything bootstraps an empty cluster, although followers that
+//! it does not know may remember everything. That is a decision of its operator which no protocol between the nodes that it
+//! knows can prevent; see `docs/decisions/0001-configurations.md`. From there on two clusters run under the same names, and what
+//! the nodes do cannot be judged as that of one. What was acknowledged before is lost.
+
+use std::collections::BTreeSet;
+
+use super::evidence::{At, names};
+use super::{Facts, Finding, Property, Recorded, Verdict};
+use crate::base::trace::{Disturbance, Event, Micros, Record};
+use crate::base::{FollowerId, NodeId};
+
+/// The point at which a run becomes one of two clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fork {
+    /// The place of the record.
+    pub(super) index: usize,
+    at: Micros,
+    leader: NodeId,
+    /// The followers that remember, and are not among the leader's members.
+    left_out: Vec<FollowerId>,
+}
+
+impl Fork {
+    /// The first one of a run, if there is any.
+    pub(super) fn of(run: &Recorded<'_>) -> Option<Self> {
+        let facts = run.facts?;
+        // Without changes of the members none can be left out.
+        if facts.members.is_empty() {
+            return None;
+        }
+        let mut remembering: BTreeSet<FollowerId> = BTreeSet::new();
+        let mut accepted: BTreeSet<NodeId> = BTreeSet::new();
+        run.records.iter().enumerate().find_map(|(index, record)| {
+            match (record.node, &record.event) {
+                (NodeId::Follower(id), Event::Install { .. }) => drop(remembering.insert(id)),
+                (NodeId::Follower(id), Event::Crash) => drop(remembering.remove(&id)),
+                (node, Event::Restart) => drop(accepted.remove(&node)),
+                (_, Event::Fault { kind: Disturbance::AcceptLoss, nodes, .. }) => accepted.extend(nodes),
+                (node, Event::Recovered { anew: true, .. }) if !accepted.contains(&node) => {
+                    let left_out = left_out(facts, record, &remembering);
+                    return (!left_out.is_empty()).then_some(Self { index, at: record.at, leader: node, left_out });
+                }
+                _ => {}
+            }
+            None
+        })
+    }
+
+    /// What happened, as a sentence.
+    fn tell(&self) -> String {
+        let Self { at, leader, left_out, .. } = self;
+        format!(
+            "{leader} was given members none of which remembers anything, and bootstrapped an empty cluster at {}, while {} \
+             remembered what had been acknowledged",
+            At(*at),
+            names(left_out)
+        )
+    }
+
+    /// The verdict on a property from that on the records before the fork.
+    pub(super) fn verdict(&self, before: Verdict) -> Verdict {
+        let finding = match (before.property, before.finding) {
+            (Property::Convergence | Property::Liveness, _) => Finding::NotApplicable(self.tell()),
+            (Property::Durability, Finding::Holds(_)) => Finding::Lost(vec![self.tell()]),
+            (_, finding) => finding,
+        };
+        Verdict { finding, ..before }
+    }
+}
+
+/// The followers that remember and that the leader of this record does not have, if none of those that it has does.
+fn left_out(facts: &Facts, record: &Record, remembering: &BTreeSet<FollowerId>) -> Vec<FollowerId> {
+    let members: BTreeSet<FollowerId> =
+        facts.members_of(record.incarnation).into_iter().map(|member| member.follower).collect();
+    if remembering.intersection(&members).next().is_some() { Vec::new() } else { remembering.iter().copied().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::history::History;
+    use crate::base::{Epoch, Member};
+    use crate::check::testing::{Story, c, f};
+    use crate::check::{all, durability};
+
+    /// f1 and f2 have an acknowledged write; the leader starts again with these members, and begins with nothing.
+    fn bootstraps_with(members: &[FollowerId], crashes: &[FollowerId], accepts: bool) -> Story {
+        let mut story = Story::new();
+        for id in [f(1), f(2), f(3)] {
+            story.event(id.into(), Event::Install { epoch: Epoch::FIRST });
+        }
+        story.at(1).invoke_set(c(1), 1, "k", "1").accept(1, "k", 1, "1").apply(f(1), "k", 1, "1").apply(
+            f(2),
+            "k",
+            1,
+            "1",
+        );
+        story.complete(1, true, 2).at(5).crash(NodeId::FIRST_SERVER);
+        for id in crashes {
+            story.crash(*id).restart(*id);
+        }
+        story.restart(NodeId::FIRST_SERVER);
+        if accepts {
+            let (kind, nodes) = (Disturbance::AcceptLoss, vec![NodeId::FIRST_SERVER]);
+            story.event(NodeId::Network, Event::Fault { kind, nodes, latency: None, what: String::new() });
+        }
+        story
+            .at(9)
+            .event(NodeId::FIRST_SERVER, Event::Recovered { epoch: Epoch::new(2), from: Vec::new(), anew: true });
+        story.facts.members.insert(1, members.iter().copied().map(Member::from).collect());
+        story
+    }
+
+    fn fork(story: &Story) -> Option<Fork> {
+        let history = History::from_records(story.records());
+        Fork::of(&Recorded { records: story.records(), history: &history, states: &[], facts: Some(&story.facts) })
+    }
+
+    #[test]
+    fn only_where_none_of_the_members_remembers_and_another_follower_does() {
+        let left_out = |story: &Story| fork(story).map(|fork| fork.left_out);
+        assert_eq!(left_out(&bootstraps_with(&[f(3)], &[f(3)], false)), Some(vec![f(1), f(2)]));
+        assert_eq!(left_out(&bootstraps_with(&[f(2), f(3)], &[f(3)], false)), None, "f2 remembers");
+        assert_eq!(left_out(&bootstraps_with(&[f(3)], &[f(1), f(2), f(3)], false)), None, "nothing is left anywhere");
+        assert_eq!(left_out(&bootstraps_with(&[f(3)], &[f(3)], true)), None, "the operator was asked");
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_is_lost_and_nothing_is_judged_after() {
+        let mut story = bootstraps_with(&[f(3)], &[f(3)], false);
+        // The second cluster gives the version once more.
+        story.at(20).invoke_set(c(1), 2, "k", "2").accept(1, "k", 1, "2");
+        let history = History::from_records(story.records());
+        let run = Recorded { records: story.records(), history: &history, states: &[], facts: Some(&story.facts) };
+        let verdicts = all(&run);
+        assert!(!verdicts.iter().any(Verdict::is_violated), "{verdicts:#?}");
+        let durability = verdicts.iter().find(|verdict| verdict.property == Property::Durability).unwrap();
+        let Finding::Lost(evidence) = &durability.finding else { panic!("{durability:?}") };
+        assert!(evidence[0].ends_with("while f1 and f2 remembered what had been acknowledged"), "{evidence:?}");
+        assert_eq!(crate::check::check(Property::Durability, &run), *durability);
+        assert_ne!(durability::check(&run), *durability, "it is about the whole run");
+    }
+}
