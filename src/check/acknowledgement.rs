@@ -16,9 +16,11 @@
 //! F8 and F13 to F15 of the project's catalogue.
 //!
 //! Where only clients were recorded, what they were told is held against itself: `ok` comes with as many confirmations as
-//! are said to be required, and that is the same number for all.
+//! are said to be required, and that is the same number for all writes of an epoch.
 
 mod answers;
+
+use std::collections::BTreeMap;
 
 use answers::mistaken;
 
@@ -27,7 +29,8 @@ use super::excuse::Excuses;
 use super::prepared::Prepared;
 use super::replay::Replay;
 use super::writes::Write;
-use super::{Facts, Property, Recorded, Verdict};
+use super::{Excuse, Facts, Property, Recorded, Verdict};
+use crate::base::Epoch;
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record, WriteId};
 
@@ -69,25 +72,38 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     Verdict::unless(Property::Acknowledgement, evidence, || count(answers, "answered write")).excusing(excuses)
 }
 
-/// Checks what clients were told, where nothing else was recorded.
+/// Checks what clients were told, where nothing else was recorded. A leader keeps its quorum for its epoch; that of the first
+/// epoch stands for any where epochs were not recorded.
 fn of_clients(run: &Recorded<'_>) -> Verdict {
     let operations = run.history.operations.iter();
     let told = operations.filter_map(|operation| Some((operation.returned?, operation.confirmed?, operation)));
     let mut told: Vec<_> = told.collect();
     told.sort_by_key(|(returned, ..)| *returned);
-    let Some((_, (_, required), first)) = told.first() else {
+    let Some((_, (_, usual), first)) = told.first() else {
         return not_applicable(Property::Acknowledgement, "no client was told of confirmations");
     };
-    let quorum = Quorum { required: *required, first: Some(first) };
-    let untrue = told.iter().filter_map(|(returned, confirmed, operation)| {
-        contradiction(&quorum, None, operation, *confirmed).map(|what| accuse(operation, returned.at, &what))
-    });
-    Verdict::unless(Property::Acknowledgement, untrue.collect(), || {
-        format!(
-            "{}, each with at least the {required} required confirmations if ok",
-            count(told.len(), "answered write")
-        )
-    })
+    let mut of_epoch: BTreeMap<Epoch, (usize, &Operation)> = BTreeMap::new();
+    let (mut evidence, mut excuses) = (Vec::new(), Excuses::default());
+    for (returned, (confirmations, required), operation) in &told {
+        let epoch = operation.stamp.map(|stamp| stamp.epoch).filter(|epoch| *epoch > Epoch::FIRST);
+        let (known, by) = match epoch {
+            Some(epoch) => *of_epoch.entry(epoch).or_insert((*required, operation)),
+            None => (*required, *operation),
+        };
+        let quorum = Quorum { required: known, first: Some(by) };
+        let untrue = contradiction(&quorum, None, operation, (*confirmations, *required));
+        if untrue.is_none() && required != usual {
+            excuses.add(Excuse::ChangedQuorum, || {
+                let what =
+                    format!("that it takes {}; {} was told {usual}", count(*required, "confirmation"), first.name());
+                accuse(operation, returned.at, &what)
+            });
+        }
+        evidence.extend(untrue.map(|what| accuse(operation, returned.at, &what)));
+    }
+    let holds =
+        || format!("{}, each with at least the required confirmations if ok", count(told.len(), "answered write"));
+    Verdict::unless(Property::Acknowledgement, evidence, holds).excusing(excuses)
 }
 
 fn accuse(operation: &Operation, at: Micros, what: &str) -> String {
@@ -197,8 +213,8 @@ fn contradiction(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::NodeId;
     use crate::base::trace::{LossReason, MessageId};
+    use crate::base::{NodeId, Stamp};
     use crate::check::Finding;
     use crate::check::testing::{Story, c, f};
 
@@ -315,27 +331,41 @@ mod tests {
         assert!(told(Outcome::Unknown, (4, 2)).ends_with("of 4 confirmations; there are 3 followers"));
     }
 
-    /// Of clients alone nothing is known but what they were told.
+    /// Of clients alone nothing is known but what they were told. Each answer: its epoch, how it ended, and its confirmations.
+    fn of_clients(answers: &[(u64, Outcome, (usize, usize))]) -> Verdict {
+        let mut story = Story::new();
+        for (number, (epoch, outcome, confirmed)) in (1..).zip(answers) {
+            let (outcome, confirmed) = (*outcome, Some(*confirmed));
+            let stamp = Some(Stamp { epoch: Epoch::new(*epoch), ..crate::check::testing::stamp(number) });
+            story.at(number).invoke_set(c(1), number, "k", "1");
+            story.event(c(1), Event::Return { operation: number, outcome, stamp, value: None, confirmed });
+        }
+        story.verdict_of_clients(check)
+    }
+
     #[test]
     fn what_clients_were_told_is_held_against_itself() {
-        let story = |answers: &[(Outcome, (usize, usize))]| {
-            let mut story = Story::new();
-            for (number, (outcome, confirmed)) in (1..).zip(answers) {
-                let (outcome, confirmed) = (*outcome, Some(*confirmed));
-                story.at(number).invoke_set(c(1), number, "k", "1");
-                story.event(c(1), Event::Return { operation: number, outcome, stamp: None, value: None, confirmed });
-            }
-            story.verdict_of_clients(check).finding
-        };
-        let right = story(&[(Outcome::Ok, (2, 2)), (Outcome::Unknown, (1, 2)), (Outcome::Ok, (9, 2))]);
-        let says = "3 answered writes, each with at least the 2 required confirmations if ok";
-        assert_eq!(right, Finding::Holds(says.into()));
-        let wrong = story(&[(Outcome::Ok, (2, 2)), (Outcome::Ok, (1, 2)), (Outcome::Ok, (3, 3))]);
+        let right = of_clients(&[(2, Outcome::Ok, (2, 2)), (2, Outcome::Unknown, (1, 2)), (2, Outcome::Ok, (9, 2))]);
+        let says = "3 answered writes, each with at least the required confirmations if ok";
+        assert_eq!((right.finding, right.excuses), (Finding::Holds(says.into()), Vec::new()));
+        let wrong = of_clients(&[(2, Outcome::Ok, (2, 2)), (2, Outcome::Ok, (1, 2)), (2, Outcome::Ok, (3, 3))]);
         let evidence = [
             "c1#2 (k) was told at 2 ms ok with 1 of 2 confirmations",
             "c1#3 (k) was told at 3 ms that it takes 3 confirmations; c1#1 was told 2",
         ];
-        assert_eq!(wrong, Finding::Violated(evidence.map(str::to_owned).into()));
-        assert!(matches!(story(&[]), Finding::NotApplicable(_)));
+        assert_eq!(wrong.finding, Finding::Violated(evidence.map(str::to_owned).into()));
+        assert!(matches!(of_clients(&[]).finding, Finding::NotApplicable(_)));
+    }
+
+    /// A later leader may have another quorum, and so may a leader of which no epoch was recorded. One leader keeps its own.
+    #[test]
+    fn another_quorum_is_excused_in_another_epoch() {
+        for (epochs, excused) in [([2, 3], true), ([1, 1], true), ([2, 2], false)] {
+            let verdict = of_clients(&[(epochs[0], Outcome::Ok, (2, 2)), (epochs[1], Outcome::Ok, (3, 3))]);
+            assert_eq!(!verdict.is_violated(), excused, "{epochs:?}");
+            let cases = verdict.excuses.iter().map(|excused| (excused.excuse, excused.cases)).collect::<Vec<_>>();
+            let expected = if excused { vec![(Excuse::ChangedQuorum, 1)] } else { Vec::new() };
+            assert_eq!(cases, expected, "{epochs:?}");
+        }
     }
 }

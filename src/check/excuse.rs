@@ -28,6 +28,8 @@ pub enum Excuse {
     ForgottenFloor,
     /// A local read at a leader, in a run that has several epochs.
     LocalRead,
+    /// Answers of different epochs require different numbers of confirmations.
+    ChangedQuorum,
     /// The leader does not serve, because too few followers have their memory.
     LeaderWaits,
 }
@@ -53,7 +55,7 @@ pub struct Terms {
 
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LateNotice,
         Self::LostNotice,
         Self::TwoNames,
@@ -62,6 +64,7 @@ impl Excuse {
         Self::CollectedDeletion,
         Self::ForgottenFloor,
         Self::LocalRead,
+        Self::ChangedQuorum,
         Self::LeaderWaits,
     ];
 
@@ -157,6 +160,17 @@ impl Excuse {
                         the modes committed and linearizable are judged.",
                 why: "A local read does not ask whether another leader has taken over, nor whether what it shows is \
                       acknowledged.",
+            },
+            Self::ChangedQuorum => Terms {
+                name: "changed-quorum",
+                properties: &[Acknowledgement],
+                case: "answered write",
+                cause: "another leader can have another quorum",
+                excuses: "In a history of clients, an answer that requires another number of confirmations than the first \
+                          one.",
+                bound: "The first answer of the same epoch requires the same number, unless it is the first epoch, which \
+                        stands for any where epochs were not recorded.",
+                why: "An operator can change the quorum when the leader restarts. A history does not say when.",
             },
             Self::LeaderWaits => Terms {
                 name: "leader-waits",

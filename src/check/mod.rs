@@ -1,6 +1,7 @@
 //! What must hold of a run: pure functions over what was recorded of it, one property in each file.
 
 pub mod acknowledgement;
+pub mod agreement;
 pub mod bounds;
 mod calls;
 pub mod convergence;

@@ -156,11 +156,11 @@ impl Verdict {
                 Finding::Violated(shortened(violations))
             }
         };
-        Self::of(property, finding)
+        Self::new(property, finding)
     }
 
     /// A verdict that excuses nothing.
-    pub fn of(property: Property, finding: Finding) -> Self {
+    pub fn new(property: Property, finding: Finding) -> Self {
         Self { property, finding, excuses: Vec::new() }
     }
 

@@ -2,12 +2,13 @@ use std::io::{self, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use semisync::check::Property;
-use semisync::sim::swarm::{JudgedRuns, Missing};
+use semisync::sim::swarm::{JudgedRuns, Missing, Symptom};
 
 use super::in_words;
-use super::tally::{BROKEN, Failures, Tally};
+use super::tally::{Failures, Tally};
 
-/// Writes the summary: a test case for each property, for the runs' coming to their ends, and for having tried everything;
+/// Writes the summary: a test case for each property, for the agreement of the two judgements, for the runs' coming to
+/// their ends, and for having tried everything;
 /// as many however many seeds there were. What was never judged has not passed: it is skipped, and says why.
 pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[Missing]) -> io::Result<()> {
     let mut suite = TestSuite::new("semisync swarm");
@@ -23,8 +24,10 @@ pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[Missing]) -> 
         case
     });
     suite.add_test_cases(properties);
-    let broken = tally.failures.get(BROKEN).map(failed);
-    suite.add_test_case(case(BROKEN, broken.unwrap_or_else(TestCaseStatus::success)));
+    for symptom in [Symptom::Contradiction, Symptom::Broken] {
+        let status = tally.failures.get(symptom.name()).map(failed);
+        suite.add_test_case(case(symptom.name(), status.unwrap_or_else(TestCaseStatus::success)));
+    }
     suite.add_test_case(case("exercised", exercised(tally.seeds, missing)));
     let mut report = Report::new(format!("semisync swarm of {} seeds", tally.seeds));
     report.add_test_suite(suite);

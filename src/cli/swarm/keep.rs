@@ -3,12 +3,10 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use semisync::check::Property;
 use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
-use semisync::sim::swarm::Confirmation;
+use semisync::sim::swarm::{Confirmation, Symptom};
 use semisync::sim::{Engine, Generator, Strategy};
 
-use super::tally::BROKEN;
 use crate::cli::output::write_whole;
 use crate::cli::shell::quoted;
 
@@ -39,8 +37,7 @@ pub(super) struct Found {
 /// One thing that is wrong with a run.
 #[derive(Debug, Clone)]
 pub(super) struct Wrong {
-    /// What is violated; nothing if the run broke.
-    pub(super) property: Option<Property>,
+    pub(super) symptom: Symptom,
     pub(super) evidence: Vec<String>,
     /// What real nodes say of it, if they were asked.
     pub(super) confirmation: Option<Confirmation>,
@@ -48,7 +45,7 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn name(&self) -> &'static str {
-        self.property.map_or(BROKEN, Property::name)
+        self.symptom.name()
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use semisync::check::{Excuse, Property};
 use semisync::report::{ExcusedRow, ExercisedRow, FailureRow, JudgedRow, LossRow, SwarmReport};
 use semisync::sim::scenario::{RuleSet, RulesSpec};
-use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRange, Shard};
+use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRange, Shard, Symptom};
 use semisync::sim::{Engine, Generator, Strategy};
 
 use super::limits::{parse_count, parse_time};
@@ -24,7 +24,7 @@ use super::output::OutputFile;
 use super::rules::RulesArgs;
 use super::{Failure, INTERRUPTED, say};
 use keep::Keeper;
-use tally::{BROKEN, Losses, Tally};
+use tally::{Losses, Tally};
 
 /// Each seed gives a scenario: a cluster, a workload and a list of faults, whose kinds differ from seed to seed. Faults
 /// strike for some seconds of virtual time; then everything is healed, writes must succeed and replicas become equal.
@@ -33,8 +33,11 @@ use tally::{BROKEN, Losses, Tally};
 ///
 /// Acknowledged data that is lost after more failures than the store tolerates is counted as LOST, and is no failure.
 ///
-/// Exit status: 0 if nothing was found, 1 if a safety property is violated or a kind of fault was never tried, 3 if only
-/// convergence or liveness is violated.
+/// Each run is judged twice, by its trace and by the history of its clients alone. The history may be silent where the trace
+/// speaks; where it accuses and the trace does not, that is a failure of its own, a contradiction.
+///
+/// Exit status: 0 if nothing was found, 1 if a safety property is violated, two judgements contradict each other, or a kind of
+/// fault was never tried, 3 if only convergence or liveness is violated.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which seeds: A..B without B, A.. for all from A on, or one number [default: 0..20000, which takes about ten seconds;
@@ -109,7 +112,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     none_is_lost(tally.seeds, all.share(args.shard), stop.load(Ordering::Relaxed))?;
     let violated = tally.violated();
     Ok(match () {
-        () if tally.failures.contains_key(BROKEN) => ExitCode::from(1),
+        () if tally.has(Symptom::Broken) || tally.has(Symptom::Contradiction) => ExitCode::from(1),
         () if !violated.is_empty() => super::code_of(&violated),
         () if interrupted => ExitCode::from(INTERRUPTED),
         () if !failed.is_empty() => ExitCode::from(1),

@@ -2,12 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use semisync::check::{Finding, Property, Verdict};
 use semisync::sim::scenario::Scenario;
-use semisync::sim::swarm::{Cause, Confirmation, Exercise, Judged, Retrial, SeedReport};
+use semisync::sim::swarm::{Confirmation, Exercise, Judged, Retrial, SeedReport, Symptom};
 
 use super::keep::{Found, Keeper, Wrong};
-
-/// The name of what is wrong with a run that did not come to its end.
-pub(super) const BROKEN: &str = "broken";
 
 /// How many failing seeds of each kind are named one by one.
 const MOST_NAMED: usize = 20;
@@ -20,7 +17,7 @@ pub(super) struct Tally {
     pub(super) failed: u64,
     /// The properties whose checkers found acknowledged data lost, by their names.
     pub(super) losses: BTreeMap<&'static str, Losses>,
-    /// What was wrong, by the name of a property, or [`BROKEN`].
+    /// What was wrong, by the name of its symptom.
     pub(super) failures: BTreeMap<&'static str, Failures>,
     keeper: Keeper,
     /// What the core engine found and real nodes are to be asked about, by seed: what is saved, and the first of each kind.
@@ -79,12 +76,8 @@ impl Tally {
         self.note_losses(seed, &report.lost);
         let Some(failure) = report.failure else { return };
         self.failed += 1;
-        let wrong = |property, evidence| Wrong { property, evidence, confirmation: None };
-        let mut all: Vec<Wrong> =
-            failure.violations().map(|(property, evidence)| wrong(Some(property), evidence.to_vec())).collect();
-        if let Cause::Broken(why) = &failure.cause {
-            all.push(wrong(None, vec![why.clone()]));
-        }
+        let wrong = |(symptom, evidence)| Wrong { symptom, evidence, confirmation: None };
+        let all: Vec<Wrong> = failure.symptoms().into_iter().map(wrong).collect();
         let found = failure.scenario.map(|scenario| self.keeper.keep(scenario, all.clone()));
         let again = found.as_ref().map_or_else(|| self.keeper.by_seed(seed), |found| self.keeper.again(found));
         let is_first = all.iter().any(|wrong| !self.failures.contains_key(wrong.name()));
@@ -118,16 +111,21 @@ impl Tally {
     pub(super) fn retried(&mut self, seed: u64, retrial: &Retrial) {
         let Some(found) = self.found.get_mut(&seed) else { return };
         for wrong in &mut found.wrong {
-            let confirmation = retrial.confirms(wrong.property);
+            let confirmation = retrial.confirms(wrong.symptom);
             wrong.confirmation = Some(confirmation.clone());
             self.failures.get_mut(wrong.name()).map(|failures| failures.asked.insert(seed, Some(confirmation)));
         }
         self.keeper.write(found);
     }
 
+    /// Whether any run had this symptom.
+    pub(super) fn has(&self, symptom: Symptom) -> bool {
+        self.failures.contains_key(symptom.name())
+    }
+
     /// The violated properties.
     pub(super) fn violated(&self) -> Vec<Property> {
-        Property::ALL.into_iter().filter(|property| self.failures.contains_key(property.name())).collect()
+        Property::ALL.into_iter().filter(|property| self.has(Symptom::Violation(*property))).collect()
     }
 
     /// What to type for the run of the lowest seed that failed.
@@ -199,16 +197,17 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use semisync::sim::scenario::RulesSpec;
-    use semisync::sim::swarm::Failure;
+    use semisync::sim::swarm::{Cause, Failure};
     use semisync::sim::{Engine, Generator, Strategy};
 
     use super::*;
 
     fn violating(seed: u64, properties: &[Property]) -> SeedReport {
-        let verdict = |property: &Property| Verdict::of(*property, Finding::Violated(vec![format!("in {seed}")]));
+        let verdict = |property: &Property| Verdict::new(*property, Finding::Violated(vec![format!("in {seed}")]));
         let verdicts: Vec<Verdict> = properties.iter().map(verdict).collect();
         let judged = Judged::of(&verdicts);
-        let failure = Failure { scenario: None, cause: Cause::Violated(verdicts) };
+        let failure =
+            Failure { scenario: None, cause: Cause::Judged { violated: verdicts, contradictions: Vec::new() } };
         SeedReport { seed, exercise: Exercise::default(), judged, lost: Vec::new(), failure: Some(failure) }
     }
 
@@ -247,7 +246,7 @@ mod tests {
     fn losses_are_counted_and_are_no_failures() {
         let mut tally = tally();
         for seed in 5..8 {
-            let lost = vec![Verdict::of(Property::Durability, Finding::Lost(vec![format!("lost in {seed}")]))];
+            let lost = vec![Verdict::new(Property::Durability, Finding::Lost(vec![format!("lost in {seed}")]))];
             let judged = Judged::of(&lost);
             tally.add(SeedReport { seed, exercise: Exercise::default(), judged, lost, failure: None });
         }

@@ -83,10 +83,10 @@ mod tests {
     #[test]
     fn losses_and_excuses_are_counted_by_case_and_by_run() {
         let excused = |cases| Excused { excuse: Excuse::LeaderWaits, cases, example: "an example".into() };
-        let lost = Verdict::of(Property::Durability, Finding::Lost(vec!["x is gone".into()]));
+        let lost = Verdict::new(Property::Durability, Finding::Lost(vec!["x is gone".into()]));
         let waits = Verdict {
             excuses: vec![excused(2)],
-            ..Verdict::of(Property::Convergence, Finding::NotApplicable("it waits".into()))
+            ..Verdict::new(Property::Convergence, Finding::NotApplicable("it waits".into()))
         };
         let mut judged = Judged::of(&[lost, waits.clone()]);
         judged.add(&Judged::of(&[Verdict { excuses: vec![excused(1)], ..waits }]));

@@ -5,6 +5,7 @@ mod exercised;
 mod judged;
 mod retrial;
 mod seeds;
+mod symptom;
 mod windows;
 mod workers;
 
@@ -13,6 +14,7 @@ pub use exercised::Exercised;
 pub use judged::{ExcusedRuns, Judged, JudgedRuns};
 pub use retrial::{Confirmation, Retrial, retry};
 pub use seeds::{EmptySeedRange, InvalidShard, SeedRange, Shard};
+pub use symptom::Symptom;
 
 use std::any::Any;
 use std::io;
@@ -25,7 +27,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::scenario::{Expect, Scenario};
 use super::{Engine, Generator, ScenarioRun, SimError, Strategy, engine};
-use crate::check::{Finding, Property, Verdict};
+use crate::check::agreement::{self, Contradiction};
+use crate::check::{Finding, Verdict};
 
 /// What became of one seed.
 #[derive(Debug)]
@@ -54,23 +57,31 @@ pub struct Failure {
 /// What was wrong with a run.
 #[derive(Debug)]
 pub enum Cause {
-    /// Properties are violated; the verdicts on them, never none.
-    Violated(Vec<Verdict>),
+    /// Properties are violated, or the judgements of the run contradict each other. Not both are empty.
+    Judged {
+        /// The verdicts that find a violation.
+        violated: Vec<Verdict>,
+        /// Where the history of the clients shows a violation that the trace does not.
+        contradictions: Vec<Contradiction>,
+    },
     /// The run did not come to its end: a node or the simulator failed.
     Broken(String),
 }
 
 impl Failure {
-    /// The violated properties with their evidence.
-    pub fn violations(&self) -> impl Iterator<Item = (Property, &[String])> {
-        let verdicts = match &self.cause {
-            Cause::Violated(verdicts) => verdicts.as_slice(),
-            Cause::Broken(_) => &[],
+    /// What is wrong, with the evidence.
+    pub fn symptoms(&self) -> Vec<(Symptom, Vec<String>)> {
+        let (violated, contradictions) = match &self.cause {
+            Cause::Judged { violated, contradictions } => (violated, contradictions),
+            Cause::Broken(why) => return vec![(Symptom::Broken, vec![why.clone()])],
         };
-        verdicts.iter().filter_map(|verdict| match &verdict.finding {
-            Finding::Violated(evidence) => Some((verdict.property, evidence.as_slice())),
+        let violations = violated.iter().filter_map(|verdict| match &verdict.finding {
+            Finding::Violated(evidence) => Some((Symptom::Violation(verdict.property), evidence.clone())),
             _ => None,
-        })
+        });
+        let contradicted = contradictions.iter().map(Contradiction::to_string).collect::<Vec<_>>();
+        let contradicted = (!contradicted.is_empty()).then_some((Symptom::Contradiction, contradicted));
+        violations.chain(contradicted).collect()
     }
 }
 
@@ -136,15 +147,17 @@ fn guarded(
         Ok(Ok((run, exercise))) => {
             let judged = Judged::of(&run.verdicts);
             let lost = run.verdicts.iter().filter(|verdict| verdict.is_lost()).cloned().collect();
+            let contradictions = agreement::contradictions(&run.verdicts, &run.history);
             let violated: Vec<Verdict> = run.verdicts.into_iter().filter(Verdict::is_violated).collect();
-            (exercise, judged, lost, (!violated.is_empty()).then_some(Cause::Violated(violated)))
+            let is_right = violated.is_empty() && contradictions.is_empty();
+            (exercise, judged, lost, (!is_right).then_some(Cause::Judged { violated, contradictions }))
         }
         Ok(Err(error)) => broken(error.to_string()),
         Err(panic) => broken(format!("panicked: {}", words(&*panic))),
     };
     let failure = cause.map(|cause| {
-        if let (Some(scenario), Cause::Violated(verdicts)) = (&mut scenario, &cause) {
-            scenario.expect = Some(Expect::Violates(verdicts[0].property));
+        if let (Some(scenario), Cause::Judged { violated, .. }) = (&mut scenario, &cause) {
+            scenario.expect = violated.first().map(|verdict| Expect::Violates(verdict.property));
         }
         Failure { scenario, cause }
     });
