@@ -1,5 +1,6 @@
 //! `semisync check`: files that somebody recorded, right ones, wrong ones, and what is no recording at all.
 
+mod histories;
 #[cfg(feature = "sim")]
 mod simulated;
 
@@ -9,8 +10,13 @@ use std::process::{Command, Output, Stdio};
 
 /// What the command says of the text as its standard input.
 fn check(text: impl AsRef<[u8]>) -> Output {
+    check_with(&[], text)
+}
+
+/// The same with more arguments.
+fn check_with(arguments: &[&str], text: impl AsRef<[u8]>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
-    command.args(["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["check", "-"]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     child.stdin.take().expect("a pipe").write_all(text.as_ref()).expect("it reads");
     child.wait_with_output().expect("it ends")
@@ -93,16 +99,21 @@ fn the_example_of_the_document() {
     assert_eq!(verdict(&text(&output.stdout), "linearizability"), evidence);
 }
 
-/// Versions order what happened; what was written by nobody shows without.
+/// Values alone show a stale read, and one that no operation wrote.
 #[test]
-fn without_versions_only_values_are_judged() {
-    let output = check(register("\"value\":2", "\"value\":1", without_versions));
-    let text_of_stale = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{text_of_stale}");
-    for property in ["linearizability", "sessions"] {
-        assert!(verdict(&text_of_stale, property).starts_with("–      it needs versions"), "{text_of_stale}");
-    }
-    assert!(verdict(&text_of_stale, "integrity").contains("2 values without a version"), "{text_of_stale}");
+fn values_without_versions_are_judged() {
+    let right = check(register("\"value\":2", "\"value\":2", without_versions));
+    let output = text(&right.stdout);
+    assert_eq!(right.status.code(), Some(0), "{output}");
+    assert!(verdict(&output, "linearizability").starts_with("holds  5 operations on 1 key"), "{output}");
+    assert!(verdict(&output, "sessions").starts_with("–      it needs versions"), "{output}");
+    assert!(verdict(&output, "integrity").contains("2 values without a version"), "{output}");
+    let stale = check(register("\"value\":2", "\"value\":1", without_versions));
+    let output = text(&stale.stdout);
+    assert_eq!(stale.status.code(), Some(1), "{output}");
+    let evidence = "VIOLATED  c2#3, from 5 to 5.5 ms, read x = 1, though before that c2#2, from 3.5 to 3.8 ms, read x = 2, \
+                    which came after c1#1, from 1 to 2 ms, wrote x = 1";
+    assert_eq!(verdict(&output, "linearizability"), evidence);
     let output = check(register("\"value\":2", "\"value\":9", without_versions));
     let text = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{text}");

@@ -35,7 +35,7 @@ pub(super) fn count(number: usize, noun: &str) -> String {
 /// A verdict that counts and does not judge. Only the first of the cases are put into words.
 pub(super) fn counted<T>(property: Property, rate: String, cases: &[T], words: impl Fn(&T) -> String) -> Verdict {
     let examples = cases.iter().take(EXAMPLES).map(words).collect();
-    Verdict { property, finding: Finding::Counted { rate, cases: cases.len(), examples } }
+    Verdict::new(property, Finding::Counted { rate, cases: cases.len(), examples })
 }
 
 /// A verdict on a run of which only the clients were recorded, where that is not enough.
@@ -45,7 +45,7 @@ pub(super) fn without_trace(property: Property) -> Verdict {
 
 /// A verdict on a run that the property says nothing about.
 pub(super) fn not_applicable(property: Property, why: impl Into<String>) -> Verdict {
-    Verdict { property, finding: Finding::NotApplicable(why.into()) }
+    Verdict::new(property, Finding::NotApplicable(why.into()))
 }
 
 #[cfg(test)]

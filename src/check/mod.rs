@@ -4,6 +4,7 @@ pub mod acknowledgement;
 pub mod bounds;
 mod calls;
 pub mod convergence;
+mod coverage;
 pub mod divergence;
 pub mod durability;
 mod evidence;
@@ -34,6 +35,7 @@ mod waiting;
 mod window;
 mod writes;
 
+pub use coverage::{Coverage, Skipped};
 pub use facts::Facts;
 pub use final_states::final_states;
 pub use recorded::Recorded;

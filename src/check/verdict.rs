@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::coverage::{Coverage, Skipped};
+
 /// What must hold of a run, or is measured of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -95,6 +97,8 @@ pub struct Verdict {
     pub property: Property,
     /// What came of it.
     pub finding: Finding,
+    /// How much of the run the finding is about.
+    pub coverage: Coverage,
 }
 
 /// What came of a check.
@@ -122,11 +126,36 @@ pub enum Finding {
 const MOST_EVIDENCE: usize = 5;
 
 impl Verdict {
+    /// A verdict that does not count what it covers.
+    pub fn new(property: Property, finding: Finding) -> Self {
+        Self { property, finding, coverage: Coverage::default() }
+    }
+
     /// The verdict on a property that holds unless there is evidence against it.
     pub fn unless(property: Property, evidence: Vec<String>, holds: impl FnOnce() -> String) -> Self {
         let finding =
             if evidence.is_empty() { Finding::Holds(holds()) } else { Finding::Violated(shortened(evidence)) };
-        Self { property, finding }
+        Self::new(property, finding)
+    }
+
+    /// Adds how many items the verdict is about, and which operations it is not about.
+    #[must_use]
+    pub(super) fn covering(self, judged: usize, skipped: Vec<Skipped>) -> Self {
+        Self { coverage: Coverage { judged: Some(judged), skipped }, ..self }
+    }
+
+    /// Whether the property was judged for at least one item. A count judges nothing.
+    pub fn has_judged(&self) -> bool {
+        match self.finding {
+            Finding::Violated(_) => true,
+            Finding::Holds(_) => self.coverage.judged.is_some_and(|judged| judged > 0),
+            Finding::Counted { .. } | Finding::NotApplicable(_) => false,
+        }
+    }
+
+    /// Whether there were operations to judge, and none of them could be judged.
+    pub fn has_skipped_everything(&self) -> bool {
+        !self.has_judged() && self.coverage.skipped.iter().any(|skipped| skipped.is_gap)
     }
 
     /// Whether the property was found violated.

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Moment, Operation};
+use super::{Condition, Kind, Moment, Operation};
 use crate::base::trace::{Micros, OperationId, Outcome};
-use crate::base::{Key, NodeId, ReadMode, RequestName, Stamp, Value};
+use crate::base::{Key, NodeId, ReadMode, RequestName, Stamp, Value, Version};
 
 /// A line of a history file.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +33,12 @@ pub(super) struct Line {
     required: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request_id: Option<RequestName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    if_version: Option<u64>,
+    #[serde(default, deserialize_with = "Value::present", skip_serializing_if = "Option::is_none")]
+    if_value: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_version: Option<Version>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,7 +64,14 @@ impl From<Operation> for Line {
             stamp,
             confirmed,
             request,
+            condition,
+            min_version,
         } = operation;
+        let (if_version, if_value) = match condition {
+            None => (None, None),
+            Some(Condition::Version(version)) => (Some(version), None),
+            Some(Condition::Value(value)) => (None, Some(value)),
+        };
         let (kind, value) = match kind {
             Kind::Write(value) => (Name::Set, Some(value)),
             Kind::Delete => (Name::Delete, None),
@@ -81,6 +94,9 @@ impl From<Operation> for Line {
             confirmations: confirmed.map(|(confirmations, _)| confirmations),
             required: confirmed.map(|(_, required)| required),
             request_id: request,
+            if_version,
+            if_value,
+            min_version,
         }
     }
 }
@@ -113,6 +129,18 @@ impl TryFrom<Line> for Operation {
         if line.request_id.is_some() && matches!(kind, Kind::Read(_)) {
             return Err("a get has no request_id");
         }
+        let condition = match (line.if_version, line.if_value) {
+            (None, None) => None,
+            (Some(version), None) => Some(Condition::Version(version)),
+            (None, Some(value)) => Some(Condition::Value(value)),
+            (Some(_), Some(_)) => return Err("a write has if_version or if_value, not both"),
+        };
+        if condition.is_some() && matches!(kind, Kind::Read(_)) {
+            return Err("a get has no if_version and no if_value; only a set or a delete has");
+        }
+        if line.min_version.is_some() && !matches!(kind, Kind::Read(_)) {
+            return Err("only a get has min_version");
+        }
         Ok(Self {
             client: line.client,
             number: line.operation,
@@ -126,6 +154,8 @@ impl TryFrom<Line> for Operation {
             stamp: line.stamp,
             confirmed,
             request: line.request_id,
+            condition,
+            min_version: line.min_version,
         })
     }
 }

@@ -1,9 +1,11 @@
 //! What clients did and saw: the operations of a run, put together from their invocations and returns. Simulated and live
 //! runs are kept in the same form.
 
+mod condition;
 mod jepsen;
 mod line;
 
+pub use condition::Condition;
 pub use jepsen::{JepsenError, Misfit};
 
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json_lines::{self, JsonLinesError};
 use super::trace::{Event, Micros, OperationId, Outcome, Record};
-use super::{Key, NodeId, ReadMode, RequestName, Stamp, Value};
+use super::{Key, NodeId, ReadMode, RequestName, Stamp, Value, Version};
 
 /// The operations of a run, in the order of their invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct Operation {
     pub confirmed: Option<(usize, usize)>,
     /// The name that the client gave to the write, if it did.
     pub request: Option<RequestName>,
+    /// The state of the key that a conditional write requires.
+    pub condition: Option<Condition>,
+    /// The lowest version that a read accepts. The node waits for it, and refuses the read if it does not arrive.
+    pub min_version: Option<Version>,
 }
 
 /// What an operation does.
@@ -106,6 +112,8 @@ impl History {
                     stamp: None,
                     confirmed: None,
                     request: request.cloned(),
+                    condition: None,
+                    min_version: None,
                 });
             };
             match &record.event {
@@ -158,7 +166,6 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Version;
 
     fn record(at: u64, event: Event) -> Record {
         Record { at: Micros(at), node: NodeId::Client(0), incarnation: 0, event }

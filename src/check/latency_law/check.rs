@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn what_it_does_not_apply_to() {
         let why = |story: &Story| match story.verdict(check) {
-            Verdict { property: Property::LatencyLaw, finding: Finding::NotApplicable(why) } => why,
+            Verdict { property: Property::LatencyLaw, finding: Finding::NotApplicable(why), .. } => why,
             other => panic!("it applied: {other:?}"),
         };
         let right = || story(30, &law(2, 1000), 0.0);

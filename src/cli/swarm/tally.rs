@@ -183,10 +183,7 @@ mod tests {
     use super::*;
 
     fn violating(seed: u64, properties: &[Property]) -> SeedReport {
-        let verdict = |property: &Property| Verdict {
-            property: *property,
-            finding: Finding::Violated(vec![format!("in {seed}")]),
-        };
+        let verdict = |property: &Property| Verdict::new(*property, Finding::Violated(vec![format!("in {seed}")]));
         let verdicts: Vec<Verdict> = properties.iter().map(verdict).collect();
         let judged = Judged::of(&verdicts);
         let failure = Failure { scenario: None, cause: Cause::Violated(verdicts) };

@@ -120,7 +120,7 @@ impl Search {
 
     /// The verdicts on every property, in the order of [`Property::ALL`].
     pub fn verdicts(&self) -> Vec<Verdict> {
-        Property::ALL.map(|property| Verdict { property, finding: self.finding(property) }).into()
+        Property::ALL.map(|property| Verdict::new(property, self.finding(property))).into()
     }
 
     fn finding(&self, property: Property) -> Finding {
