@@ -2,6 +2,8 @@
 
 mod histories;
 #[cfg(feature = "sim")]
+mod mutated;
+#[cfg(feature = "sim")]
 mod simulated;
 
 use std::fs;
@@ -159,6 +161,7 @@ fn what_is_no_recording_is_named_in_a_line() {
         path.to_str().expect("UTF-8").to_owned()
     };
     let crash = r#"{"at_us":1,"node":"f1","event":"crash"}"#;
+    let cluster = r#"{"at_us":0,"node":"network","event":"cluster","followers":1,"write_quorum":1,"repl_timeout_us":1000000,"delay_us":[0,0],"link_us":1000,"window":8}"#;
     let here = directory.path().to_str().expect("UTF-8").to_owned();
     for (path, says) in [
         (file("empty", b""), "line 1 is missing, the file is empty. Every line must be one JSON object: of a trace ("),
@@ -166,9 +169,13 @@ fn what_is_no_recording_is_named_in_a_line() {
         (file("binary", &[0, 159, 146, 150, 10, 255]), "line 1 is not a JSON object. Every line must be"),
         (file("other", b"{\"name\":\"x\"}"), "line 1 is an object of another kind. Every line must be"),
         (file("headless", crash.as_bytes()), "line 1: a trace begins with an event \"cluster\""),
-        (file("cut", format!("{crash}\n{}", &crash[..30]).as_bytes()), "line 2: EOF while parsing"),
-        (file("mixed", format!("{crash}\n\n[]").as_bytes()), "line 3: "),
-        (file("garbage", &[crash.as_bytes(), b"\n\xff\xfe\n"].concat()), "line 2: not UTF-8"),
+        (file("cut", format!("{cluster}\n{}", &crash[..30]).as_bytes()), "line 2: EOF while parsing"),
+        (file("mixed", format!("{cluster}\n\n[]").as_bytes()), "line 3: "),
+        (file("garbage", &[cluster.as_bytes(), b"\n\xff\xfe\n"].concat()), "line 2: not UTF-8"),
+        (
+            file("unknown", format!("{cluster}\n{}", crash.replace("f1", "f2")).as_bytes()),
+            "line 2: f2 is not a node of this",
+        ),
         (here, "Is a directory"),
         (format!("{}/nowhere", directory.path().display()), "No such file or directory"),
     ] {

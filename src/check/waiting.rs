@@ -14,6 +14,12 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
     // One that was started later has to recover, if leaders recover at all.
     let (mut serves, mut recovers) = (leader == NodeId::FIRST_SERVER, false);
     let mut remember = vec![true; facts.followers];
+    // Records can name followers that the cluster does not have.
+    let set = |remember: &mut Vec<bool>, id: &FollowerId, remembers| {
+        if let Some(of_follower) = remember.get_mut(id.index()) {
+            *of_follower = remembers;
+        }
+    };
     for Record { node, event, .. } in run.records {
         match (node, event) {
             (node, Event::Serve { .. }) => {
@@ -21,8 +27,8 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
                 serves |= *node == leader;
             }
             (node, Event::Crash | Event::Restart | Event::StepDown { .. }) if *node == leader => serves = false,
-            (NodeId::Follower(FollowerId(id)), Event::Crash) => remember[usize::from(*id)] = false,
-            (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => remember[usize::from(*id)] = true,
+            (NodeId::Follower(id), Event::Crash) => set(&mut remember, id, false),
+            (NodeId::Follower(id), Event::Install { .. }) => set(&mut remember, id, true),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Condition, Kind, Moment, Operation};
+use crate::base::consistency::{Told, returns_as_it_can};
 use crate::base::trace::{Micros, OperationId, Outcome};
 use crate::base::{Key, NodeId, ReadMode, RequestName, Stamp, Value, Version};
 
@@ -102,9 +103,36 @@ impl From<Operation> for Line {
 }
 
 impl TryFrom<Line> for Operation {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(line: Line) -> Result<Self, Self::Error> {
+    fn try_from(line: Line) -> Result<Self, String> {
+        require_nodes(&line)?;
+        let operation = Self::of(line)?;
+        let Self { outcome, stamp, confirmed, returned, .. } = &operation;
+        if returned.is_none() && *outcome != Outcome::Unknown {
+            return Err("without returned_us it did not return, and its outcome is unknown".into());
+        }
+        let has_value = matches!(operation.kind, Kind::Read(Some(_)));
+        let told = Told { has_value, has_stamp: stamp.is_some(), has_confirmations: confirmed.is_some() };
+        returns_as_it_can(!operation.is_write(), *outcome, told)?;
+        Ok(operation)
+    }
+}
+
+/// Refuses a node where there must be a client, and the other way round.
+fn require_nodes(line: &Line) -> Result<(), String> {
+    let Line { client, node, .. } = line;
+    if !matches!(client, NodeId::Client(_)) {
+        return Err(format!("{client} is not a client; clients are called c1, c2, …"));
+    }
+    if !node.is_node() {
+        return Err(format!("{node} is not a node that answers; nodes are called n1, n2, … and f1, f2, …"));
+    }
+    Ok(())
+}
+
+impl Operation {
+    fn of(line: Line) -> Result<Self, &'static str> {
         let kind = match (line.kind, line.value) {
             (Name::Set, Some(value)) => Kind::Write(value),
             (Name::Set, None) => return Err("a set needs its value"),
