@@ -155,7 +155,8 @@ fn history(shape: Shape, drafts: &[Draft]) -> History {
         match draft.kind {
             DraftKind::Delete => None,
             _ if shape.values_repeat => Some(draft.value.to_string()),
-            _ => Some((10 + at).to_string()),
+            // One of them may be there before.
+            _ => Some(at.to_string()),
         }
     };
     let mut order: Vec<usize> = (0..drafts.len()).collect();

@@ -221,6 +221,7 @@ impl<'r, 'a> Search<'r, 'a> {
     fn moves(&mut self, state: State) -> Vec<Move> {
         let mut bound = NEVER;
         let mut holds_up = self.configuration.low;
+        // In the order of their invocations, so none of them was invoked after the return of a later one.
         let mut candidates = Vec::new();
         for at in self.configuration.low..self.required.len() {
             let step = &self.required[at];
@@ -236,7 +237,6 @@ impl<'r, 'a> Search<'r, 'a> {
             }
         }
         self.furthest.note(bound, holds_up, state.content);
-        candidates.retain(|at| self.required[*at].invoked() < bound);
         let mut moves = Vec::new();
         for at in candidates {
             let action = self.required[at].action;
