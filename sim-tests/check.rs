@@ -1,5 +1,8 @@
 //! `semisync check`: files that somebody recorded, right ones, wrong ones, and what is no recording at all.
 
+mod histories;
+#[cfg(feature = "sim")]
+mod mutated;
 #[cfg(feature = "sim")]
 mod simulated;
 
@@ -9,8 +12,13 @@ use std::process::{Command, Output, Stdio};
 
 /// What the command says of the text as its standard input.
 fn check(text: impl AsRef<[u8]>) -> Output {
+    check_with(&[], text)
+}
+
+/// The same with more arguments.
+fn check_with(arguments: &[&str], text: impl AsRef<[u8]>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
-    command.args(["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["check", "-"]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     child.stdin.take().expect("a pipe").write_all(text.as_ref()).expect("it reads");
     child.wait_with_output().expect("it ends")
@@ -93,16 +101,21 @@ fn the_example_of_the_document() {
     assert_eq!(verdict(&text(&output.stdout), "linearizability"), evidence);
 }
 
-/// Versions order what happened; what was written by nobody shows without.
+/// Values alone show a stale read, and one that no operation wrote.
 #[test]
-fn without_versions_only_values_are_judged() {
-    let output = check(register("\"value\":2", "\"value\":1", without_versions));
-    let text_of_stale = text(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{text_of_stale}");
-    for property in ["linearizability", "sessions"] {
-        assert!(verdict(&text_of_stale, property).starts_with("–      it needs versions"), "{text_of_stale}");
-    }
-    assert!(verdict(&text_of_stale, "integrity").contains("2 values without a version"), "{text_of_stale}");
+fn values_without_versions_are_judged() {
+    let right = check(register("\"value\":2", "\"value\":2", without_versions));
+    let output = text(&right.stdout);
+    assert_eq!(right.status.code(), Some(0), "{output}");
+    assert!(verdict(&output, "linearizability").starts_with("holds  5 operations on 1 key"), "{output}");
+    assert!(verdict(&output, "sessions").starts_with("–      it needs versions"), "{output}");
+    assert!(verdict(&output, "integrity").contains("2 values without a version"), "{output}");
+    let stale = check(register("\"value\":2", "\"value\":1", without_versions));
+    let output = text(&stale.stdout);
+    assert_eq!(stale.status.code(), Some(1), "{output}");
+    let evidence = "VIOLATED  c2#3, from 5 to 5.5 ms, read x = 1, though before that c2#2, from 3.5 to 3.8 ms, read x = 2, \
+                    which came after c1#1, from 1 to 2 ms, wrote x = 1";
+    assert_eq!(verdict(&output, "linearizability"), evidence);
     let output = check(register("\"value\":2", "\"value\":9", without_versions));
     let text = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{text}");
@@ -148,6 +161,7 @@ fn what_is_no_recording_is_named_in_a_line() {
         path.to_str().expect("UTF-8").to_owned()
     };
     let crash = r#"{"at_us":1,"node":"f1","event":"crash"}"#;
+    let cluster = r#"{"at_us":0,"node":"network","event":"cluster","followers":1,"write_quorum":1,"repl_timeout_us":1000000,"delay_us":[0,0],"link_us":1000,"window":8}"#;
     let here = directory.path().to_str().expect("UTF-8").to_owned();
     for (path, says) in [
         (file("empty", b""), "line 1 is missing, the file is empty. Every line must be one JSON object: of a trace ("),
@@ -155,9 +169,13 @@ fn what_is_no_recording_is_named_in_a_line() {
         (file("binary", &[0, 159, 146, 150, 10, 255]), "line 1 is not a JSON object. Every line must be"),
         (file("other", b"{\"name\":\"x\"}"), "line 1 is an object of another kind. Every line must be"),
         (file("headless", crash.as_bytes()), "line 1: a trace begins with an event \"cluster\""),
-        (file("cut", format!("{crash}\n{}", &crash[..30]).as_bytes()), "line 2: EOF while parsing"),
-        (file("mixed", format!("{crash}\n\n[]").as_bytes()), "line 3: "),
-        (file("garbage", &[crash.as_bytes(), b"\n\xff\xfe\n"].concat()), "line 2: not UTF-8"),
+        (file("cut", format!("{cluster}\n{}", &crash[..30]).as_bytes()), "line 2: EOF while parsing"),
+        (file("mixed", format!("{cluster}\n\n[]").as_bytes()), "line 3: "),
+        (file("garbage", &[cluster.as_bytes(), b"\n\xff\xfe\n"].concat()), "line 2: not UTF-8"),
+        (
+            file("unknown", format!("{cluster}\n{}", crash.replace("f1", "f2")).as_bytes()),
+            "line 2: f2 is not a node of this",
+        ),
         (here, "Is a directory"),
         (format!("{}/nowhere", directory.path().display()), "No such file or directory"),
     ] {

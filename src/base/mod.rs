@@ -2,6 +2,7 @@
 //!
 //! This is the lowest layer. It depends on nothing else in the crate, and everything else may depend on it.
 
+mod consistency;
 pub mod history;
 pub mod json_lines;
 mod key;
@@ -17,6 +18,7 @@ pub mod trace;
 mod value;
 pub mod wire;
 
+pub use consistency::Inconsistency;
 pub use key::{InvalidKey, Key};
 pub use member::{InvalidMember, Member};
 pub use node::{FollowerId, FollowerSet, InvalidNodeId, InvalidNodeRef, NodeId, NodeRef};

@@ -5,9 +5,10 @@ use std::io::{self, BufRead, Cursor, Read};
 
 use serde::de::IgnoredAny;
 
+use super::consistency::{Consistency, Inconsistency};
 use super::history::{History, JepsenError};
-use super::json_lines::JsonLinesError;
-use super::trace::Trace;
+use super::json_lines::{self, JsonLinesError};
+use super::trace::{Record, Trace};
 
 /// What is in a file that was recorded.
 #[derive(Debug, Clone)]
@@ -41,6 +42,14 @@ pub enum RecordingError {
     /// It begins like a Jepsen-style history, and does not go on like one.
     #[error(transparent)]
     Jepsen(#[from] JepsenError),
+    /// A line of a trace contradicts those before it.
+    #[error("line {line}: {problem}")]
+    Inconsistent {
+        /// Counted from 1.
+        line: usize,
+        /// The contradiction.
+        problem: Inconsistency,
+    },
 }
 
 impl From<io::Error> for RecordingError {
@@ -50,7 +59,8 @@ impl From<io::Error> for RecordingError {
 }
 
 impl Recording {
-    /// Reads a file of any of the three forms. The first line that is not empty tells which it is.
+    /// Reads a file of any of the three forms. The first line that is not empty tells which it is. A file that
+    /// contradicts itself is refused.
     ///
     /// # Errors
     /// [`RecordingError`], which names the line.
@@ -70,11 +80,23 @@ impl Recording {
         };
         let input = Cursor::new(head).chain(input);
         Ok(match form {
-            Form::Trace => Self::Trace(Trace::read_json_lines(input)?),
+            Form::Trace => Self::Trace(consistent_trace(input)?),
             Form::History => Self::History(History::read_json_lines(input)?),
             Form::Jepsen => Self::Jepsen(History::read_jepsen(input)?),
         })
     }
+}
+
+/// Reads a trace, and refuses it at the first line that contradicts those before it.
+fn consistent_trace(input: impl BufRead) -> Result<Trace, RecordingError> {
+    let mut trace = Trace::default();
+    let mut consistency = Consistency::default();
+    for item in json_lines::numbered::<Record>(input) {
+        let (line, record) = item?;
+        consistency.follow(line, &record).map_err(|problem| RecordingError::Inconsistent { line, problem })?;
+        trace.push(record);
+    }
+    Ok(trace)
 }
 
 enum Form {
@@ -98,6 +120,7 @@ impl Form {
 mod tests {
     use super::*;
 
+    const CLUSTER: &str = r#"{"at_us":0,"node":"network","event":"cluster","followers":3,"write_quorum":2,"repl_timeout_us":1,"delay_us":[0,0],"link_us":1,"window":8}"#;
     const CRASH: &str = r#"{"at_us":1,"node":"f1","event":"crash"}"#;
     const GET: &str = r#"{"client":"c1","operation":1,"kind":"get","node":"f1","key":"x","invoked_us":5,"invoked_order":1,"outcome":"unknown"}"#;
     const READ: &str = r#"{"type":"invoke","f":"read","process":0,"key":"x","time":1000}"#;
@@ -108,7 +131,8 @@ mod tests {
 
     #[test]
     fn the_first_line_tells_what_a_file_is() {
-        assert!(matches!(read(CRASH), Ok(Recording::Trace(trace)) if trace.records().len() == 1));
+        let text = format!("{CLUSTER}\n{CRASH}");
+        assert!(matches!(read(&text), Ok(Recording::Trace(trace)) if trace.records().len() == 2));
         assert!(matches!(read(GET), Ok(Recording::History(history)) if history.operations.len() == 1));
         let text = format!("\n  \r\n{READ}\n");
         assert!(matches!(read(&text), Ok(Recording::Jepsen(history)) if history.operations.len() == 1));
@@ -133,15 +157,16 @@ mod tests {
     #[test]
     fn what_goes_on_in_another_way_is_named_with_its_line() {
         for (text, says) in [
-            (format!("{CRASH}\n\n{GET}"), "line 3: unknown field `client`"),
-            (format!("{CRASH}\n{}", &CRASH[..20]), "line 2: EOF while parsing"),
+            (format!("{CLUSTER}\n\n{GET}"), "line 3: unknown field `client`"),
+            (format!("{CLUSTER}\n{}", &CRASH[..20]), "line 2: EOF while parsing"),
+            (CRASH.to_owned(), "line 1: a trace begins with an event \"cluster\""),
             (format!("{GET}\n{CRASH}"), "line 2: unknown field `at_us`"),
             (format!("{READ}\n{READ}"), "line 2: process 0 begins an operation"),
         ] {
             let message = read(&text).unwrap_err().to_string();
             assert!(message.starts_with(says), "{message}");
         }
-        let mut text = CRASH.as_bytes().to_vec();
+        let mut text = CLUSTER.as_bytes().to_vec();
         text.extend(b"\n\xff\n");
         assert_eq!(Recording::read(text.as_slice()).unwrap_err().to_string(), "line 2: not UTF-8");
     }

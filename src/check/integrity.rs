@@ -15,14 +15,19 @@
 //! What a node stores in the end is known by its version, so it counts only where there was one epoch. The value of a
 //! set that was refused does not count as written.
 //!
-//! Where only clients were recorded, what they wrote and read is held against the first two, and what may be from before
-//! the history began is not accused ([`Recorded::of_clients`]). A value that was read without its stamp is accused of
-//! coming from nowhere only if it was read at the leader after a recorded write of the key had been acknowledged.
+//! Where only clients were recorded, their writes and reads are checked against the first two rules, and a value that may
+//! be older than the history is not accused ([`Recorded::of_clients`]): one with a stamp below every recorded write of
+//! the key, or one without a stamp, unless it was read at the leader after a recorded write of the key had been
+//! acknowledged. The value of a refused write is accused in any case, unless the write was conditional: then the value
+//! may have been there before.
+//!
+//! A read with a `min_version` returns that version or a later one.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::calls::Call;
+use super::coverage::Skips;
 use super::evidence::{At, count, not_applicable};
 use super::keys::Keys;
 use super::prepared::Prepared;
@@ -68,11 +73,16 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             check.claim((key, number), Stamp::of_version(entry.version), Some(&entry.value), witness);
         }
     }
-    let Check { claims, claimed, unstamped, evidence, .. } = check;
+    let Check { claims, claimed, unstamped, skips, evidence, .. } = check;
     if run.facts.is_none() && claimed + unstamped == 0 {
-        return not_applicable(Property::Integrity, "no client was told of a version or a value");
+        let skipped = skips.into_vec();
+        let why = match skipped.is_empty() {
+            true => "no client was told of a version or a value",
+            false => "no value could be judged",
+        };
+        return not_applicable(Property::Integrity, why).covering(0, skipped);
     }
-    Verdict::unless(Property::Integrity, evidence, || {
+    let verdict = Verdict::unless(Property::Integrity, evidence, || {
         let operations = count(run.history.operations.len(), "operation");
         let unstamped =
             if unstamped > 0 { format!("; {} without a version", count(unstamped, "value")) } else { String::new() };
@@ -81,7 +91,8 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             count(claims.iter().map(Vec::len).sum(), "stamp"),
             count(claimed, "time")
         )
-    })
+    });
+    verdict.covering(claimed + unstamped, skips.into_vec())
 }
 
 /// Who says that a stamp has a value.
@@ -110,6 +121,36 @@ impl fmt::Display for Witness<'_> {
                 }
             }
             Self::Has(node) => write!(f, "{node} has it in the end"),
+        }
+    }
+}
+
+/// Why a value cannot come from a recorded write.
+#[derive(Clone, Copy)]
+enum Unwritten<'a> {
+    /// No write of this value had been invoked.
+    Unknown,
+    /// Every write of this value that had been invoked was refused; this is one of them.
+    Refused(&'a Operation),
+}
+
+impl Unwritten<'_> {
+    /// Whether the value cannot be older than the history. A conditional write may be refused because the key has the
+    /// value that it would write.
+    fn is_certain(&self) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Refused(write) => write.condition.is_none(),
+        }
+    }
+}
+
+impl fmt::Display for Unwritten<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("which nobody had written before")?;
+        match self {
+            Self::Unknown => Ok(()),
+            Self::Refused(write) => write!(f, ", for {}, which was to, was refused", write.name()),
         }
     }
 }
@@ -159,6 +200,7 @@ struct Check<'a, 'r> {
     /// acknowledged.
     smallest: Vec<Option<Stamp>>,
     acknowledged: Vec<Option<Moment>>,
+    skips: Skips,
     evidence: Vec<String>,
 }
 
@@ -175,6 +217,7 @@ impl<'a, 'r> Check<'a, 'r> {
             deleted: BTreeMap::new(),
             smallest: vec![None; keys.len()],
             acknowledged: vec![None; keys.len()],
+            skips: Skips::default(),
             evidence: Vec::new(),
         }
     }
@@ -196,6 +239,7 @@ impl<'a, 'r> Check<'a, 'r> {
                 }
                 (Kind::Delete, Some(stamp)) => self.claim(key, stamp, None, Witness::Told(operation, moment)),
                 (Kind::Read(Some(value)), Some(stamp)) => {
+                    self.check_min_version(operation, stamp, moment);
                     self.claim(key, stamp, Some(value), Witness::Told(operation, moment));
                 }
                 (Kind::Read(Some(value)), None) => self.unstamped(operation, number, moment, value),
@@ -221,16 +265,19 @@ impl<'a, 'r> Check<'a, 'r> {
         }
     }
 
-    /// Why the value is none that was written, if it is none.
-    fn unwritten(&self, key: usize, value: Option<&Value>) -> Option<String> {
+    fn check_min_version(&mut self, read: &Operation, stamp: Stamp, moment: Moment) {
+        let Some(least) = read.min_version.filter(|least| stamp.version < *least) else { return };
+        let (key, witness) = (&read.key, Witness::Told(read, moment));
+        self.evidence.push(format!("{key} {stamp} was returned ({witness}), where v{least} or later was required"));
+    }
+
+    /// Where the value comes from, if not from a write that may have taken effect.
+    fn unwritten(&self, key: usize, value: Option<&Value>) -> Option<Unwritten<'a>> {
         let invoked: &BTreeMap<(usize, Option<Text<'_>>), _> = &self.invoked;
         match invoked.get(&(key, value.map(Text::of))) {
             Some(None) => None,
-            Some(Some(refused)) => {
-                let refused = refused.name();
-                Some(format!("which nobody had written before, for {refused}, which was to, was refused"))
-            }
-            None => Some("which nobody had written before".into()),
+            Some(Some(refused)) => Some(Unwritten::Refused(refused)),
+            None => Some(Unwritten::Unknown),
         }
     }
 
@@ -251,7 +298,8 @@ impl<'a, 'r> Check<'a, 'r> {
             }
             Err(at) => claims.insert(at, Claim { stamp, value, witness, others: Vec::new() }),
         }
-        if let Some(why) = self.unwritten(number, value).filter(|_| !self.may_be_older(number, stamp)) {
+        let is_certain = |why: &Unwritten<'_>| why.is_certain() || !self.may_be_older(number, stamp);
+        if let Some(why) = self.unwritten(number, value).filter(is_certain) {
             let value = content(value);
             self.evidence.push(format!("{key} {stamp} has the value {value} ({witness}), {why}"));
         }
@@ -263,16 +311,20 @@ impl<'a, 'r> Check<'a, 'r> {
 
     /// A value that was read without its stamp.
     fn unstamped(&mut self, read: &'a Operation, number: usize, moment: Moment, value: &Value) {
-        self.unstamped += 1;
         let is_fresh =
             read.target.can_lead() && self.acknowledged[number].is_some_and(|acknowledged| acknowledged < read.invoked);
-        if !self.begins_empty && !is_fresh {
-            return;
+        match self.unwritten(number, Some(value)) {
+            Some(why) if self.begins_empty || is_fresh || why.is_certain() => {
+                let (key, witness) = (&read.key, Witness::Told(read, moment));
+                self.evidence.push(format!("{key} has the value {value} ({witness}), {why}"));
+            }
+            Some(_) => {
+                let why = "the value has no version and may be older than the history";
+                return self.skips.add(&read.key, 1, true, why);
+            }
+            None => {}
         }
-        if let Some(why) = self.unwritten(number, Some(value)) {
-            let (key, witness) = (&read.key, Witness::Told(read, moment));
-            self.evidence.push(format!("{key} has the value {value} ({witness}), {why}"));
-        }
+        self.unstamped += 1;
     }
 
     fn step(&mut self, record: &Record, (key, number): Numbered<'a>, stamp: Stamp, deletes: bool) {
@@ -316,6 +368,7 @@ impl<'a, 'r> Check<'a, 'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::history::{Condition, History};
     use crate::check::Finding;
     use crate::check::testing::{Story, c, dump, f, value};
 
@@ -416,8 +469,52 @@ mod tests {
         assert_eq!(read(NodeId::FIRST_SERVER, "1", 30), Finding::Holds(says.into()));
         let evidence = "k has the value 9 (c2#1 read it from n1 at 31 ms), which nobody had written before";
         assert_eq!(read(NodeId::FIRST_SERVER, "9", 30), Finding::Violated(vec![evidence.into()]));
-        assert!(matches!(read(NodeId::FIRST_SERVER, "9", 15), Finding::Holds(_)), "the write may not have come yet");
-        assert!(matches!(read(f(1).into(), "9", 30), Finding::Holds(_)), "a follower may be behind");
+        let not_judged = Finding::NotApplicable("no value could be judged".into());
+        assert_eq!(read(NodeId::FIRST_SERVER, "9", 15), not_judged, "the write may not have come yet");
+        assert_eq!(read(f(1).into(), "9", 30), not_judged, "a follower may be behind");
+    }
+
+    /// A value that only a refused write would have written is no value from before.
+    #[test]
+    fn a_refused_write_that_clients_read() {
+        let read = |version| {
+            let mut story = Story::new();
+            story.at(1).invoke_set(c(1), 1, "k", "1").at(2).wrote(c(1), 1, Outcome::Failed, 0);
+            let (stamp, value) = (Version::new(version).ok().map(Stamp::of_version), Some(value("1")));
+            story
+                .at(7)
+                .invoke_get(c(2), 1, NodeId::FIRST_SERVER, "k")
+                .at(8)
+                .event(c(2), Event::Return { operation: 1, outcome: Outcome::Ok, stamp, value, confirmed: None });
+            History::from_records(story.records())
+        };
+        let violated = |history: &History| check(&Recorded::of_clients(history)).is_violated();
+        assert!(violated(&read(1)) && violated(&read(0)), "with a version and without");
+        let conditional = |condition: Condition, version| {
+            let mut history = read(version);
+            history.operations[0].condition = Some(condition);
+            history
+        };
+        let condition = Condition::Value(value("0"));
+        assert!(!violated(&conditional(condition, 1)), "the key may have had the value, and so not the one required");
+        let mut written_later = read(1);
+        written_later.operations[0].invoked.index = 9;
+        written_later.operations[0].returned = None;
+        assert!(!violated(&written_later), "the value was there before the write was asked for");
+    }
+
+    #[test]
+    fn a_read_that_requires_a_version() {
+        let mut story = written();
+        story.at(4).invoke_get(c(2), 1, f(1).into(), "k").at(5).found(c(2), 1, 1, "1");
+        let mut history = History::from_records(story.records());
+        for (least, is_violated) in [(1, false), (2, true)] {
+            history.operations[1].min_version = Version::new(least).ok();
+            let verdict = check(&Recorded::of_clients(&history));
+            assert_eq!(verdict.is_violated(), is_violated, "{least}");
+        }
+        let Finding::Violated(evidence) = check(&Recorded::of_clients(&history)).finding else { panic!("it holds") };
+        assert_eq!(evidence, ["k v1 was returned (c2#1 read it from f1 at 5 ms), where v2 or later was required"]);
     }
 
     #[test]

@@ -32,72 +32,189 @@
 //! Where only clients were recorded, the store may have held a value of the key **before** ([`Recorded::of_clients`]). That
 //! is one value with one stamp, and less than any that took effect since; so if anybody saw it, it is what was read with
 //! the smallest stamp, and nobody found the key absent. The history of the key is in order if it is with that read taken
-//! for what had been there, or without. Operations whose stamps are not known cannot be ordered, and nothing is judged.
+//! for what had been there, or without.
+//!
+//! Each key of such a history is checked in the way that its operations allow:
+//!
+//! - by stamps, as above, where every completed operation has its version ([`by_stamps`]);
+//! - by zones, where none has a version, and no two writes wrote the same ([`zones`]), O(n log n);
+//! - by a search with a budget otherwise ([`search`]): values that repeat without versions, some versions missing,
+//!   conditional writes, absences that only a deletion of unknown version explains. Before it, the operations that do
+//!   have versions are checked by stamps, which finds most violations at once. A key whose search uses up the budget is
+//!   not judged, and the verdict says so.
 //!
 //! **Covered** are operations on the leader. Reads at followers are local by contract, may be stale, and are counted in
-//! [`sessions`](super::sessions) instead. Values of one key must be unique, so that a value names its write.
+//! [`sessions`](super::sessions) instead. Where several operations wrote one value, versions tell whose it is; without
+//! versions every possibility is searched. In a trace, conditions are checked where the leader accepts the write
+//! ([`integrity`](super::integrity)).
 
+mod by_stamps;
 mod deletions;
+mod describe;
+mod register;
 mod retries;
+mod search;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use by_stamps::{from_before, in_order};
 use deletions::Deletions;
+use register::Register;
+use search::{Budget, Found};
 
+use super::coverage::Skips;
 use super::evidence::{At, count, names, not_applicable};
 use super::leaders::Leaders;
 use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict};
-use crate::base::history::{Kind, Moment, Operation};
+use crate::base::history::{Moment, Operation};
 use crate::base::trace::{Event, Outcome};
-use crate::base::{Epoch, Key, NodeId, ReadMode, Stamp, Value};
+use crate::base::{Epoch, Key, NodeId, ReadMode, Stamp};
 
-/// Checks it. O(n log n).
+/// How many configurations the searches of one check may explore. A configuration takes about a microsecond.
+const SEARCH_BUDGET: usize = 2_000_000;
+
+/// Checks it. O(n log n), but for the keys that need a search.
 pub fn check(run: &Recorded<'_>) -> Verdict {
+    check_within(run, SEARCH_BUDGET)
+}
+
+fn check_within(run: &Recorded<'_>, budget: usize) -> Verdict {
     let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
     let stays = one_epoch(run);
     let covered = move |operation: &&Operation| {
         operation.target.can_lead() && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
     };
     let operations = retries::merged(run);
-    let at_leader = || operations.iter().filter(covered);
-    let breaks = breaks(run);
-    if run.facts.is_none() {
-        if at_leader().next().is_none() {
-            return not_applicable(Property::Linearizability, "nothing was asked of the leader");
-        }
-        if let Some(operation) =
-            at_leader().find(|operation| operation.outcome == Outcome::Ok && operation.stamp.is_none())
-        {
-            let why = format!("it needs versions, and {} has none", operation.name());
-            return not_applicable(Property::Linearizability, why);
+    let mut skips = Skips::default();
+    for operation in operations.iter().filter(|operation| !covered(operation)) {
+        let why = if operation.target.can_lead() {
+            "reads at a leader in another mode than linearizable, and there were several epochs"
+        } else {
+            "reads at followers may be stale"
+        };
+        skips.add(&operation.key, 1, false, why);
+    }
+    for operation in operations.iter().filter(covered) {
+        keys.entry(&operation.key).or_default().push(operation);
+    }
+    if run.facts.is_none() && keys.is_empty() {
+        return not_applicable(Property::Linearizability, "nothing was asked of the leader")
+            .covering(0, skips.into_vec());
+    }
+    let history = OfHistory { is_trace: run.facts.is_some(), breaks: breaks(run), accepted: deletions::accepted(run) };
+    let mut budget = Budget(budget);
+    let (mut violations, mut losses) = (Vec::new(), Vec::new());
+    let (mut checked, mut checked_keys) = (0, 0);
+    for (key, operations) in &keys {
+        match history.judge(operations, &mut budget) {
+            Ok(Judged::InOrder(steps)) => {
+                (checked, checked_keys) = (checked + steps, checked_keys + 1);
+                let why = "refused, or of unknown outcome and without a visible effect";
+                skips.add(key, operations.len() - steps, false, why);
+            }
+            Ok(Judged::Lost(why)) => losses.push(why),
+            Ok(Judged::Not(why)) => skips.add(key, operations.len(), true, why),
+            Err(why) => violations.push(why),
         }
     }
-    at_leader().for_each(|operation| keys.entry(&operation.key).or_default().push(operation));
-    let accepted = deletions::accepted(run);
-    let (mut violations, mut losses) = (Vec::new(), Vec::new());
-    let mut checked = 0;
-    for operations in keys.values() {
-        let deletions = Deletions::of(operations, accepted.as_ref());
-        let mut result = in_order(operations, None, &deletions, &[]);
-        if let Some(before) = from_before(operations).filter(|_| run.facts.is_none() && result.is_err()) {
-            result = in_order(operations, Some(before), &deletions, &[]);
-        }
-        match result {
-            Ok(steps) => checked += steps,
-            Err(why) if breaks.is_empty() => violations.push(why),
-            Err(why) => {
-                let moments: Vec<Moment> = breaks.iter().map(|(moment, _)| *moment).collect();
-                match in_order(operations, None, &deletions, &moments) {
-                    Ok(_) => losses.push(format!("{why}; {}", in_words(&breaks))),
-                    Err(why) => violations.push(why),
+    if violations.is_empty() && checked_keys == 0 && run.facts.is_none() {
+        return not_applicable(Property::Linearizability, "no key could be judged").covering(0, skips.into_vec());
+    }
+    let verdict = Verdict::against(Property::Linearizability, violations, losses, || {
+        format!("{} on {} at the leader", count(checked, "operation"), count(checked_keys, "key"))
+    });
+    verdict.covering(checked, skips.into_vec())
+}
+
+/// What came of a key that is not violated.
+enum Judged {
+    /// So many operations are in order.
+    InOrder(usize),
+    /// It is in order only if acknowledged operations were lost, and how.
+    Lost(String),
+    /// It could not be judged, and why.
+    Not(String),
+}
+
+/// What is known of a history besides its operations.
+struct OfHistory {
+    is_trace: bool,
+    /// Only a trace has any.
+    breaks: Vec<(Moment, Break)>,
+    accepted: Option<BTreeMap<u64, Stamp>>,
+}
+
+impl OfHistory {
+    /// Judges the operations on one key.
+    fn judge(&self, operations: &[&Operation], budget: &mut Budget) -> Result<Judged, String> {
+        let deletions = Deletions::of(operations, self.accepted.as_ref());
+        let lacks = Lacks::of(operations);
+        if self.is_trace {
+            let steps = match in_order(operations, None, &deletions, &[]) {
+                Ok(steps) => steps,
+                Err(why) if self.breaks.is_empty() => return Err(why),
+                Err(why) => {
+                    let moments: Vec<Moment> = self.breaks.iter().map(|(moment, _)| *moment).collect();
+                    in_order(operations, None, &deletions, &moments)?;
+                    return Ok(Judged::Lost(format!("{why}; {}", in_words(&self.breaks))));
                 }
+            };
+            return Ok(match lacks.versions {
+                0 => Judged::InOrder(steps),
+                lacking => Judged::Not(format!("{} succeeded without a version", count(lacking, "operation"))),
+            });
+        }
+        if lacks.versions == 0 && !lacks.has_conditions {
+            let of_known_version = deletions.of_known_version();
+            if let Ok(steps) = consistent_by_stamps(operations, &of_known_version) {
+                return Ok(Judged::InOrder(steps));
             }
         }
+        // With what is lacking read in favour of the history, so what is wrong is wrong in any case.
+        let steps = consistent_by_stamps(operations, &deletions)?;
+        if lacks.versions == 0 && !lacks.has_conditions && !deletions.has_unknown_versions() {
+            return Ok(Judged::InOrder(steps));
+        }
+        let register = Register::of(operations);
+        if zones::apply_to(&register) {
+            return zones::check(&register, false).map(|()| Judged::InOrder(register.telling()));
+        }
+        let allowed = budget.0;
+        match search::search(&register, &search::beginnings(&register), budget) {
+            Found::Order => Ok(Judged::InOrder(register.telling())),
+            Found::NoOrder(why) => Err(why),
+            Found::GaveUp => Ok(Judged::Not(format!("the search for an order gave up after {allowed} configurations"))),
+        }
     }
-    Verdict::against(Property::Linearizability, violations, losses, || {
-        format!("{} on {} at the leader", count(checked, "operation"), count(keys.len(), "key"))
-    })
+}
+
+/// The check by stamps of a history of clients, where a value may have been there before.
+fn consistent_by_stamps(operations: &[&Operation], deletions: &Deletions<'_>) -> Result<usize, String> {
+    let result = in_order(operations, None, deletions, &[]);
+    match from_before(operations).filter(|_| result.is_err()) {
+        Some(before) => in_order(operations, Some(before), deletions, &[]),
+        None => result,
+    }
+}
+
+/// What the operations of a key lack for a check by stamps.
+struct Lacks {
+    /// How many succeeded, and their clients learned no version.
+    versions: usize,
+    has_conditions: bool,
+}
+
+impl Lacks {
+    fn of(operations: &[&Operation]) -> Self {
+        let lacks = |operation: &&&Operation| operation.outcome == Outcome::Ok && operation.stamp.is_none();
+        let is_conditional = |operation: &&Operation| {
+            operation.condition.is_some() && matches!(operation.outcome, Outcome::Ok | Outcome::Unknown)
+        };
+        let has_conditions = operations.iter().any(is_conditional);
+        Self { versions: operations.iter().filter(lacks).count(), has_conditions }
+    }
 }
 
 /// A moment at which acknowledged data can have been lost. Whether it may is a question of durability.
@@ -148,271 +265,12 @@ fn in_words(breaks: &[(Moment, Break)]) -> String {
     bootstrap.into_iter().chain(two_leaders).collect::<Vec<_>>().join(", and ")
 }
 
-/// What the store held before anything was recorded.
-#[derive(Clone, Copy, PartialEq)]
-struct Before<'a> {
-    stamp: Stamp,
-    value: &'a Value,
-}
-
-/// The read of a key that found what the store held before, if any can have: the one with the smallest stamp, if that is
-/// below every acknowledged write that was invoked before it returned, and the key was never absent.
-fn from_before<'a>(operations: &[&'a Operation]) -> Option<Before<'a>> {
-    let has_deletes = operations.iter().any(|operation| operation.kind == Kind::Delete);
-    if !has_deletes && operations.iter().any(|operation| operation.outcome == Outcome::Absent) {
-        return None;
-    }
-    let found = |operation: &&'a Operation| match &operation.kind {
-        Kind::Read(Some(value)) => Some((Before { stamp: operation.stamp?, value }, operation.returned?)),
-        _ => None,
-    };
-    let (before, returned) =
-        operations.iter().filter_map(found).min_by_key(|(before, moment)| (before.stamp, *moment))?;
-    let acknowledged = |operation: &Operation| operation.is_write() && operation.outcome == Outcome::Ok;
-    let mut writes = operations.iter().filter(|write| acknowledged(write) && write.invoked < returned);
-    writes.all(|write| write.stamp.is_none_or(|stamp| stamp > before.stamp)).then_some(before)
-}
-
-/// How many operations of a key took effect, if there is an order for them.
-fn in_order<'a>(
-    operations: &[&'a Operation],
-    before: Option<Before<'a>>,
-    deletions: &Deletions<'a>,
-    anew: &[Moment],
-) -> Result<usize, String> {
-    let (steps, effective) = steps(operations, before)?;
-    let count = steps.len();
-    walk(steps, before.map(|before| before.stamp), &deletions.without(&effective), anew)?;
-    Ok(count)
-}
-
-/// An operation that took effect.
-#[derive(Clone, Copy)]
-struct Step<'a> {
-    operation: &'a Operation,
-    /// `None` for a read that found nothing, unless it saw a deletion.
-    stamp: Option<Stamp>,
-    /// `None` for a write that took effect, but when is unknown.
-    returned: Option<Moment>,
-}
-
-/// The operations of one key that took effect, with their stamps.
-fn steps<'a>(
-    operations: &[&'a Operation],
-    before: Option<Before<'a>>,
-) -> Result<(Vec<Step<'a>>, Effective<'a>), String> {
-    let writers = writers(operations);
-    let mut effective = Effective::default();
-    let mut steps = Vec::new();
-    for write in operations {
-        if let (true, Outcome::Ok, Some(stamp)) = (write.is_write(), write.outcome, write.stamp) {
-            effective.note(stamp, write)?;
-            steps.push(Step { operation: write, stamp: Some(stamp), returned: write.returned });
-        }
-    }
-    for read in operations {
-        let stamp = match (&read.kind, read.outcome, read.stamp) {
-            (Kind::Read(_), Outcome::Absent, _) => None,
-            (Kind::Read(Some(value)), Outcome::Ok, Some(stamp))
-                if before.is_some_and(|before| before.stamp == stamp) =>
-            {
-                let had = before.map(|before| before.value).filter(|had| *had != value);
-                if let Some(had) = had {
-                    return Err(format!("{} = {value}, though others found {had} for it", describe(read)));
-                }
-                Some(stamp)
-            }
-            (Kind::Read(Some(value)), Outcome::Ok, Some(stamp)) => {
-                let writers = writers.get(value.as_json()).map_or(&[][..], Vec::as_slice);
-                let write = writer(writers, read, stamp, value)?;
-                if effective.note(stamp, write)? {
-                    steps.push(Step { operation: write, stamp: Some(stamp), returned: None });
-                }
-                if read.returned.is_some_and(|returned| write.invoked > returned) {
-                    return Err(format!(
-                        "{}, which {} was to write only at {}",
-                        describe(read),
-                        write.name(),
-                        At(write.invoked.at)
-                    ));
-                }
-                // What was recovered has its place where it was written.
-                Some(write.stamp.unwrap_or(stamp))
-            }
-            _ => continue,
-        };
-        steps.push(Step { operation: read, stamp, returned: read.returned });
-    }
-    Ok((steps, effective))
-}
-
-/// The writes of one key by the values that they wrote, for the reads that found one, if there are any.
-fn writers<'a>(operations: &[&'a Operation]) -> BTreeMap<&'a str, Vec<&'a Operation>> {
-    let mut writers: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
-    if operations.iter().any(|operation| matches!(operation.kind, Kind::Read(Some(_)))) {
-        for write in operations {
-            let Kind::Write(value) = &write.kind else { continue };
-            writers.entry(value.as_json()).or_default().push(write);
-        }
-    }
-    writers
-}
-
-/// The writes of one key that took effect.
-#[derive(Default)]
-struct Effective<'a> {
-    by_stamp: BTreeMap<Stamp, &'a Operation>,
-    stamps: BTreeMap<Moment, Stamp>,
-}
-
-impl<'a> Effective<'a> {
-    /// Notes that a write took effect with this stamp; true if that is new.
-    fn note(&mut self, stamp: Stamp, write: &'a Operation) -> Result<bool, String> {
-        let key = &write.key;
-        match self.stamps.insert(write.invoked, stamp) {
-            // Under a later epoch it is the same write still.
-            Some(same) if same.version == stamp.version => {
-                return match self.by_stamp.insert(stamp, write) {
-                    Some(other) if other.invoked != write.invoked => {
-                        Err(format!("{} and {} both wrote {key} {stamp}", other.name(), write.name()))
-                    }
-                    _ => Ok(false),
-                };
-            }
-            Some(other) => return Err(format!("{} wrote {key} both as {other} and as {stamp}", write.name())),
-            None => {}
-        }
-        match self.by_stamp.insert(stamp, write) {
-            None => Ok(true),
-            Some(other) => Err(format!("{} and {} both wrote {key} {stamp}", other.name(), write.name())),
-        }
-    }
-}
-
-/// The write that a read saw.
-fn writer<'a>(
-    writers: &[&'a Operation],
-    read: &Operation,
-    stamp: Stamp,
-    value: &Value,
-) -> Result<&'a Operation, String> {
-    // A leader that has recovered a write gives it its own epoch.
-    let is_it = |given: Stamp| given.version == stamp.version && given.epoch <= stamp.epoch;
-    let may_be = |write: &Operation| match write.outcome {
-        Outcome::Ok => write.stamp.is_some_and(is_it),
-        Outcome::Unknown => write.stamp.is_none_or(is_it),
-        Outcome::Failed | Outcome::Absent => false,
-    };
-    // With unique values there is one at most; otherwise the last one whose stamp is known is the best guess.
-    let mut candidates = writers.iter().filter(|write| may_be(write));
-    let known = candidates.clone().filter(|write| write.stamp.is_some()).max_by_key(|write| write.stamp);
-    if let Some(write) = known.or_else(|| candidates.next()) {
-        return Ok(write);
-    }
-    Err(match writers.first() {
-        None => format!("{} = {value}, which nobody wrote", describe(read)),
-        Some(write) if write.outcome == Outcome::Failed => {
-            format!("{} = {value}, but {}, which was to write it, was refused", describe(read), write.name())
-        }
-        Some(write) => {
-            let got = write.stamp.map_or_else(|| "no stamp".into(), |stamp| stamp.to_string());
-            format!("{} = {value}, but {}, which wrote it, got {got}", describe(read), write.name())
-        }
-    })
-}
-
-/// Walks through the invocations and returns of one key. `first` is the stamp of what was there before, if anything was.
-fn walk(steps: Vec<Step<'_>>, first: Option<Stamp>, deletions: &Deletions<'_>, anew: &[Moment]) -> Result<(), String> {
-    let mut moments: Vec<(Moment, bool, Step<'_>)> = Vec::with_capacity(steps.len() * 2);
-    for step in steps {
-        moments.push((step.operation.invoked, false, step));
-        moments.extend(step.returned.map(|returned| (returned, true, step)));
-    }
-    moments.sort_by_key(|(moment, is_return, _)| (*moment, *is_return));
-    let mut seen = Seen::default();
-    let mut anew = anew.iter().peekable();
-    for (moment, is_return, mut step) in moments {
-        // What was before is gone, and rightly so.
-        while let Some(beginning) = anew.next_if(|beginning| **beginning < moment) {
-            seen.0.push((*beginning, None));
-        }
-        let greatest = seen.last();
-        let finds_nothing = step.operation.outcome == Outcome::Absent;
-        if is_return {
-            let invoked = step.operation.invoked;
-            let was_there = || seen.before(invoked).is_some() || first.is_some();
-            if finds_nothing && !seen.began_anew_since(invoked) && was_there() {
-                step.stamp = deletions.seen_by(&step, first, &seen)?;
-            }
-            if step.stamp > greatest.and_then(|seen| seen.stamp) {
-                seen.0.push((moment, Some(step)));
-            }
-            continue;
-        }
-        // What it saw is known when it returns.
-        if finds_nothing {
-            continue;
-        }
-        let stamp = greatest.and_then(|seen| seen.stamp);
-        let may = if step.operation.is_write() { step.stamp > stamp } else { step.stamp >= stamp };
-        // If a leader began anew meanwhile, it may have been after that.
-        let spans = |beginning: &&&Moment| step.returned.is_none_or(|returned| ***beginning < returned);
-        if anew.peek().filter(spans).is_some() {
-            continue;
-        }
-        if let (false, Some(before)) = (may, greatest) {
-            return Err(format!("{}, though before that {}", describe_step(&step), describe_step(&before)));
-        }
-    }
-    Ok(())
-}
-
-/// The operation with the greatest stamp of those that had returned, from each moment on at which that changed; none from when a
-/// leader began anew.
-#[derive(Default)]
-struct Seen<'a>(Vec<(Moment, Option<Step<'a>>)>);
-
-impl<'a> Seen<'a> {
-    fn last(&self) -> Option<Step<'a>> {
-        self.0.last().and_then(|(_, step)| *step)
-    }
-
-    /// What had returned before this moment.
-    fn before(&self, moment: Moment) -> Option<Step<'a>> {
-        let changes = self.0.partition_point(|(since, _)| *since < moment);
-        self.0[..changes].last().and_then(|(_, step)| *step)
-    }
-
-    fn began_anew_since(&self, moment: Moment) -> bool {
-        self.0.iter().rev().take_while(|(since, _)| *since > moment).any(|(_, step)| step.is_none())
-    }
-}
-
-/// `c2#5, from 1200 to 1203 ms, read k1 v3`
-fn describe(operation: &Operation) -> String {
-    describe_step(&Step { operation, stamp: operation.stamp, returned: operation.returned })
-}
-
-fn describe_step(step: &Step<'_>) -> String {
-    let operation = step.operation;
-    let key = &operation.key;
-    let from = operation.invoked.at.0 as f64 / 1e3;
-    let span = match operation.returned {
-        Some(returned) => format!("from {from} to {}", At(returned.at)),
-        None => format!("from {from} ms on"),
-    };
-    let did = match (operation.is_write(), step.stamp) {
-        (true, Some(stamp)) if operation.kind == Kind::Delete => format!("deleted {key} as {stamp}"),
-        (true, Some(stamp)) => format!("wrote {key} {stamp}"),
-        (true, None) => format!("wrote {key}"),
-        (false, Some(stamp)) if operation.outcome == Outcome::Ok => format!("read {key} {stamp}"),
-        (false, _) => format!("found no {key}"),
-    };
-    format!("{}, {span}, {did}", operation.name())
-}
-
 #[cfg(test)]
 mod brute_force;
+#[cfg(test)]
+mod budget;
+#[cfg(test)]
+mod cross_check;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]

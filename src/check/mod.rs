@@ -5,6 +5,7 @@ pub mod agreement;
 pub mod bounds;
 mod calls;
 pub mod convergence;
+mod coverage;
 mod crash_notice;
 pub mod divergence;
 pub mod durability;
@@ -37,6 +38,7 @@ mod waiting;
 mod window;
 mod writes;
 
+pub use coverage::{Coverage, Skipped};
 pub use excuse::{Excuse, Excused, Terms};
 pub use facts::Facts;
 pub use final_states::final_states;

@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::coverage::{Coverage, Skipped};
 use super::excuse::{Excused, Excuses};
 
 /// What must hold of a run, or is measured of it.
@@ -105,6 +106,8 @@ pub struct Verdict {
     /// The cases that the property forbids and that were excused, by kind, in the order of
     /// [`Excuse::ALL`](super::Excuse::ALL).
     pub excuses: Vec<Excused>,
+    /// How much of the run the finding is about.
+    pub coverage: Coverage,
 }
 
 /// What came of a check.
@@ -135,6 +138,11 @@ pub enum Finding {
 const MOST_EVIDENCE: usize = 5;
 
 impl Verdict {
+    /// A verdict that excuses nothing, and does not count what it covers.
+    pub fn new(property: Property, finding: Finding) -> Self {
+        Self { property, finding, coverage: Coverage::default(), excuses: Vec::new() }
+    }
+
     /// The verdict on a property that holds unless there is evidence against it.
     pub fn unless(property: Property, evidence: Vec<String>, holds: impl FnOnce() -> String) -> Self {
         Self::against(property, evidence, Vec::new(), holds)
@@ -159,15 +167,30 @@ impl Verdict {
         Self::new(property, finding)
     }
 
-    /// A verdict that excuses nothing.
-    pub fn new(property: Property, finding: Finding) -> Self {
-        Self { property, finding, excuses: Vec::new() }
-    }
-
     /// The same finding with these excuses.
     #[must_use]
     pub(super) fn excusing(self, excuses: Excuses) -> Self {
         Self { excuses: excuses.into_inner(), ..self }
+    }
+
+    /// Adds how many items the verdict is about, and which operations it is not about.
+    #[must_use]
+    pub(super) fn covering(self, judged: usize, skipped: Vec<Skipped>) -> Self {
+        Self { coverage: Coverage { judged: Some(judged), skipped }, ..self }
+    }
+
+    /// Whether the property was judged for at least one item. A count judges nothing.
+    pub fn has_judged(&self) -> bool {
+        match self.finding {
+            Finding::Violated(_) | Finding::Lost(_) => true,
+            Finding::Holds(_) => self.coverage.judged.is_some_and(|judged| judged > 0),
+            Finding::Counted { .. } | Finding::NotApplicable(_) => false,
+        }
+    }
+
+    /// Whether there were operations to judge, and none of them could be judged.
+    pub fn has_skipped_everything(&self) -> bool {
+        !self.has_judged() && self.coverage.skipped.iter().any(|skipped| skipped.is_gap)
     }
 
     /// Whether the property was found violated.

@@ -7,19 +7,26 @@ use std::process::ExitCode;
 use semisync::base::history::{History, Operation};
 use semisync::base::{Recording, RecordingError};
 use semisync::check::{self, Facts, Recorded, Verdict};
-use semisync::report::VerdictReport;
+use semisync::report::{CoverageReport, VerdictReport};
 
 use super::{Failure, say};
 
 /// Exit status: 0 if every property holds that can be judged, 1 if one of safety is violated, 3 if only convergence or
-/// liveness is, 2 if the file cannot be read.
+/// liveness is, 2 if the file cannot be read or contradicts itself, and with --strict 4 if nothing was judged.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A trace or a history, as `semisync sim --trace` and `--history` write them, or a Jepsen-style history, in JSON
     /// Lines; - is the standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
+
+    /// Exit with status 4 if no property was judged, or one was judged for none of the operations that it applies to
+    #[arg(long)]
+    strict: bool,
 }
+
+/// The exit status of a strict check that judged nothing.
+const NOTHING_JUDGED: u8 = 4;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let name = if is_standard_input(&args.file) { "standard input".into() } else { args.file.display().to_string() };
@@ -43,11 +50,28 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     say(format_args!("{name}: {what}\n"));
     say(VerdictReport(&verdicts));
+    let coverage = CoverageReport(&verdicts).to_string();
+    if !coverage.is_empty() {
+        say(coverage);
+    }
     let status = super::status_of(&verdicts);
     if let Some(problem) = status.problem {
         say(problem);
+        return Ok(status.code);
     }
-    Ok(status.code)
+    let Some(problem) = nothing_judged(&verdicts) else { return Ok(status.code) };
+    say(problem);
+    Ok(if args.strict { ExitCode::from(NOTHING_JUDGED) } else { status.code })
+}
+
+/// What was not judged at all, if anything.
+fn nothing_judged(verdicts: &[Verdict]) -> Option<String> {
+    if !verdicts.iter().any(Verdict::has_judged) {
+        return Some("Nothing was judged".into());
+    }
+    let skipped = verdicts.iter().filter(|verdict| verdict.has_skipped_everything());
+    let names: Vec<&str> = skipped.map(|verdict| verdict.property.name()).collect();
+    (!names.is_empty()).then(|| format!("Not judged for any operation: {}", names.join(", ")))
 }
 
 fn read(path: &Path) -> Result<Recording, RecordingError> {

@@ -26,5 +26,5 @@ pub use narration::Narration;
 pub use race::RaceReport;
 pub use stories::StoryResult;
 pub use swarm::{ExcusedRow, ExercisedRow, FailureRow, JudgedRow, LossRow, SwarmReport};
-pub use verdicts::VerdictReport;
+pub use verdicts::{CoverageReport, VerdictReport};
 pub use zoo::{ZooReport, ZooRow};

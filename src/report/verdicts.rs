@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::table;
-use crate::check::{Finding, Verdict};
+use crate::check::{Finding, Skipped, Verdict};
 
 /// The verdicts on a run: a line for each property, and the evidence below. Printed by its `Display`.
 #[derive(Debug)]
@@ -42,5 +42,23 @@ impl fmt::Display for VerdictReport<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The operations that the verdicts do not cover, with the reasons: a line for each. Printed by its `Display`; empty if
+/// there are none.
+#[derive(Debug)]
+pub struct CoverageReport<'a>(pub &'a [Verdict]);
+
+impl fmt::Display for CoverageReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let skipped =
+            |verdict: &'_ Verdict| verdict.coverage.skipped.iter().map(Skipped::to_string).collect::<Vec<_>>();
+        let of_verdict = |verdict| skipped(verdict).into_iter().map(|text| [format!("  {}", verdict.property), text]);
+        let rows: Vec<[String; 2]> = self.0.iter().flat_map(of_verdict).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        write!(f, "Not judged\n{}", table::left(rows.into_iter()))
     }
 }

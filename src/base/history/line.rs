@@ -1,8 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Moment, Operation};
+use super::{Condition, Kind, Moment, Operation};
+use crate::base::consistency::{Told, returns_as_it_can};
 use crate::base::trace::{Micros, OperationId, Outcome};
-use crate::base::{Key, NodeId, ReadMode, RequestName, Stamp, Value};
+use crate::base::{Key, NodeId, ReadMode, RequestName, Stamp, Value, Version};
 
 /// A line of a history file.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +34,12 @@ pub(super) struct Line {
     required: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request_id: Option<RequestName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    if_version: Option<u64>,
+    #[serde(default, deserialize_with = "Value::present", skip_serializing_if = "Option::is_none")]
+    if_value: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_version: Option<Version>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,7 +65,14 @@ impl From<Operation> for Line {
             stamp,
             confirmed,
             request,
+            condition,
+            min_version,
         } = operation;
+        let (if_version, if_value) = match condition {
+            None => (None, None),
+            Some(Condition::Version(version)) => (Some(version), None),
+            Some(Condition::Value(value)) => (None, Some(value)),
+        };
         let (kind, value) = match kind {
             Kind::Write(value) => (Name::Set, Some(value)),
             Kind::Delete => (Name::Delete, None),
@@ -81,14 +95,44 @@ impl From<Operation> for Line {
             confirmations: confirmed.map(|(confirmations, _)| confirmations),
             required: confirmed.map(|(_, required)| required),
             request_id: request,
+            if_version,
+            if_value,
+            min_version,
         }
     }
 }
 
 impl TryFrom<Line> for Operation {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(line: Line) -> Result<Self, Self::Error> {
+    fn try_from(line: Line) -> Result<Self, String> {
+        require_nodes(&line)?;
+        let operation = Self::of(line)?;
+        let Self { outcome, stamp, confirmed, returned, .. } = &operation;
+        if returned.is_none() && *outcome != Outcome::Unknown {
+            return Err("without returned_us it did not return, and its outcome is unknown".into());
+        }
+        let has_value = matches!(operation.kind, Kind::Read(Some(_)));
+        let told = Told { has_value, has_stamp: stamp.is_some(), has_confirmations: confirmed.is_some() };
+        returns_as_it_can(!operation.is_write(), *outcome, told)?;
+        Ok(operation)
+    }
+}
+
+/// Refuses a node where there must be a client, and the other way round.
+fn require_nodes(line: &Line) -> Result<(), String> {
+    let Line { client, node, .. } = line;
+    if !matches!(client, NodeId::Client(_)) {
+        return Err(format!("{client} is not a client; clients are called c1, c2, …"));
+    }
+    if !node.is_node() {
+        return Err(format!("{node} is not a node that answers; nodes are called n1, n2, … and f1, f2, …"));
+    }
+    Ok(())
+}
+
+impl Operation {
+    fn of(line: Line) -> Result<Self, &'static str> {
         let kind = match (line.kind, line.value) {
             (Name::Set, Some(value)) => Kind::Write(value),
             (Name::Set, None) => return Err("a set needs its value"),
@@ -113,6 +157,18 @@ impl TryFrom<Line> for Operation {
         if line.request_id.is_some() && matches!(kind, Kind::Read(_)) {
             return Err("a get has no request_id");
         }
+        let condition = match (line.if_version, line.if_value) {
+            (None, None) => None,
+            (Some(version), None) => Some(Condition::Version(version)),
+            (None, Some(value)) => Some(Condition::Value(value)),
+            (Some(_), Some(_)) => return Err("a write has if_version or if_value, not both"),
+        };
+        if condition.is_some() && matches!(kind, Kind::Read(_)) {
+            return Err("a get has no if_version and no if_value; only a set or a delete has");
+        }
+        if line.min_version.is_some() && !matches!(kind, Kind::Read(_)) {
+            return Err("only a get has min_version");
+        }
         Ok(Self {
             client: line.client,
             number: line.operation,
@@ -126,6 +182,8 @@ impl TryFrom<Line> for Operation {
             stamp: line.stamp,
             confirmed,
             request: line.request_id,
+            condition,
+            min_version: line.min_version,
         })
     }
 }

@@ -1,9 +1,12 @@
 //! What clients did and saw: the operations of a run, put together from their invocations and returns. Simulated and live
 //! runs are kept in the same form.
 
+mod condition;
 mod jepsen;
 mod line;
+mod order;
 
+pub use condition::Condition;
 pub use jepsen::{JepsenError, Misfit};
 
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json_lines::{self, JsonLinesError};
 use super::trace::{Event, Micros, OperationId, Outcome, Record};
-use super::{Key, NodeId, ReadMode, RequestName, Stamp, Value};
+use super::{Key, NodeId, ReadMode, RequestName, Stamp, Value, Version};
 
 /// The operations of a run, in the order of their invocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,6 +53,10 @@ pub struct Operation {
     pub confirmed: Option<(usize, usize)>,
     /// The name that the client gave to the write, if it did.
     pub request: Option<RequestName>,
+    /// The state of the key that a conditional write requires.
+    pub condition: Option<Condition>,
+    /// The lowest version that a read accepts. The node waits for it, and refuses the read if it does not arrive.
+    pub min_version: Option<Version>,
 }
 
 /// What an operation does.
@@ -106,6 +113,8 @@ impl History {
                     stamp: None,
                     confirmed: None,
                     request: request.cloned(),
+                    condition: None,
+                    min_version: None,
                 });
             };
             match &record.event {
@@ -144,12 +153,14 @@ impl History {
         json_lines::write(out, &self.operations)
     }
 
-    /// Reads a history that was written by [`History::write_json_lines`].
+    /// Reads a history that was written by [`History::write_json_lines`]. The lines can be in any order.
     ///
     /// # Errors
-    /// [`JsonLinesError`], which names the line.
+    /// [`JsonLinesError`], which names the line: one that is not an operation, or that contradicts another.
     pub fn read_json_lines(input: impl BufRead) -> Result<Self, JsonLinesError> {
-        let mut operations: Vec<Operation> = json_lines::read(input)?;
+        let operations: Vec<(usize, Operation)> = json_lines::numbered(input).collect::<Result<_, _>>()?;
+        order::require_one_order(&operations).map_err(|(line, problem)| JsonLinesError::Malformed { line, problem })?;
+        let mut operations: Vec<Operation> = operations.into_iter().map(|(_, operation)| operation).collect();
         operations.sort_by_key(|operation| operation.invoked);
         Ok(Self { operations })
     }
@@ -158,7 +169,6 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Version;
 
     fn record(at: u64, event: Event) -> Record {
         Record { at: Micros(at), node: NodeId::Client(0), incarnation: 0, event }
@@ -193,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_is_not_an_operation_is_named() {
-        let line = r#"{"client":"c1","operation":1,"kind":"set","node":"leader","key":"x","value":1,"invoked_us":5,"invoked_order":1,"outcome":"ok"}"#;
+        let line = r#"{"client":"c1","operation":1,"kind":"set","node":"leader","key":"x","value":1,"invoked_us":5,"invoked_order":1,"returned_us":7,"returned_order":2,"outcome":"ok"}"#;
         assert!(History::read_json_lines(line.as_bytes()).is_ok());
         for (from, to, says) in [
             ("\"value\":1,", "", "a set needs its value"),
@@ -202,11 +212,47 @@ mod tests {
             ("set", "cas", "unknown variant `cas`"),
             ("set\"", "get\",\"request_id\":\"r\"", "a get has no request_id"),
             ("}", ",\"request_id\":\"\"}", "a request_id must be 1 to 64 bytes"),
-            ("}", ",\"returned_us\":9}", "go together"),
-            ("}", ",\"returned_us\":4,\"returned_order\":0}", "returns after"),
+            ("\"returned_us\":7,", "", "go together"),
+            ("7,\"returned_order\":2", "4,\"returned_order\":0", "returns after"),
+            ("\"returned_us\":7,\"returned_order\":2,", "", "without returned_us it did not return"),
+            ("\"ok\"", "\"absent\"", "only a get can have the outcome absent"),
+            (
+                "set\",\"node\":\"leader\",\"key\":\"x\",\"value\":1",
+                "get\",\"node\":\"n1\",\"key\":\"x\"",
+                "needs the value",
+            ),
+            ("\"c1\"", "\"leader\"", "n1 is not a client; clients are called c1, c2, …"),
+            ("\"leader\"", "\"c2\"", "c2 is not a node that answers"),
+            ("}", ",\"if_version\":1,\"if_value\":1}", "if_version or if_value, not both"),
+            ("set\"", "get\",\"if_version\":1", "a get has no if_version"),
+            ("}", ",\"min_version\":1}", "only a get has min_version"),
         ] {
             let message = History::read_json_lines(line.replace(from, to).as_bytes()).unwrap_err().to_string();
             assert!(message.starts_with("line 1: ") && message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn operations_that_contradict_each_other_are_named() {
+        let mut file = Vec::new();
+        history().write_json_lines(&mut file).unwrap();
+        let text = String::from_utf8(file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let with = |line: &str| format!("{}\n\n{}\n{line}", lines[1], lines[0]);
+        assert_eq!(History::read_json_lines(with(lines[2]).as_bytes()).unwrap(), history(), "in any order");
+        for (third, says) in [
+            (lines[1].to_owned(), "line 4: c1#2 again: line 1 has it already"),
+            (
+                lines[2].replace("\"invoked_order\":4", "\"invoked_order\":3"),
+                "line 4: c1#3 is invoked at place 3 of the order, where line 1 has: c1#2 returns",
+            ),
+            (
+                lines[2].replace("\"invoked_us\":7", "\"invoked_us\":5"),
+                "line 4: c1#3 is invoked at 5 µs, before 6 µs, when c1#2 returns (line 1) earlier in the order",
+            ),
+        ] {
+            let message = History::read_json_lines(with(&third).as_bytes()).unwrap_err().to_string();
+            assert_eq!(message, says);
         }
     }
 }

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 
 use super::histories::{GREATEST, draft, history, is_vague, telling};
 use super::*;
-use crate::base::history::History;
+use crate::base::history::{History, Kind};
 use crate::check::testing::Story;
 
 /// The store as it should be: a version and a value for each key, and no value for one that was deleted.
@@ -55,7 +55,8 @@ fn after(model: &Model, operation: &Operation) -> Vec<Model> {
             match operation.stamp.map(|stamp| stamp.version.get()) {
                 Some(stamp) if stamp > version => vec![write(stamp)],
                 Some(_) => Vec::new(),
-                None => (version + 1..=GREATEST).map(write).collect(),
+                // Nothing is seen of a version above the greatest that occurs, so there the lowest is enough.
+                None => (version + 1..=GREATEST.max(version + 1)).map(write).collect(),
             }
         }
     }
@@ -93,8 +94,7 @@ fn the_verdicts_on_clients_alone_are_those_of_a_search_from_any_beginning() {
         let operations = telling(&history);
         let expected = beginnings(&history).iter().any(|model| search(model, &operations));
         let verdict = check(&Recorded::of_clients(&history));
-        let agrees = verdict.is_violated() != expected || (is_vague(&history) && !expected);
-        prop_assert!(agrees, "{:?} of {:#?}, expected {}", verdict, history, expected);
+        prop_assert!(verdict.is_violated() != expected, "{:?} of {:#?}, expected {}", verdict, history, expected);
         let counter = if expected { &linearizable } else { &not };
         counter.set(counter.get() + 1);
         from_before.set(from_before.get() + usize::from(expected && !brute_force(&history)));

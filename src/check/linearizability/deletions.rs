@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Effective, Seen, Step, describe_step};
+use super::by_stamps::{Effective, Seen, Step};
+use super::describe::describe_step;
 use crate::base::Stamp;
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Outcome, operation_name};
@@ -43,6 +44,16 @@ impl<'a> Deletions<'a> {
             }
         });
         Self(effective.collect())
+    }
+
+    /// The same without the deletions whose versions are not known.
+    pub(super) fn of_known_version(&self) -> Self {
+        Self(self.0.iter().filter(|deletion| deletion.stamp.is_some()).copied().collect())
+    }
+
+    /// Whether the version of some deletion is not known.
+    pub(super) fn has_unknown_versions(&self) -> bool {
+        self.0.iter().any(|deletion| deletion.stamp.is_none())
     }
 
     /// Those that have not the stamp of another write that took effect.

@@ -147,6 +147,8 @@ pub(super) fn history(drafts: &[Draft]) -> History {
                 stamp,
                 confirmed: None,
                 request: None,
+                condition: None,
+                min_version: None,
             }
         })
         .collect();

@@ -103,13 +103,11 @@ fn what_was_there_before_the_clients_is_not_accused() {
 }
 
 #[test]
-fn without_versions_nothing_is_judged() {
-    let mut story = Story::new();
-    let not_applicable = |why: &str| Finding::NotApplicable(why.into());
-    assert_eq!(story.verdict_of_clients(check).finding, not_applicable("nothing was asked of the leader"));
-    story.at(1).invoke_set(c(1), 1, "k", "1").at(5).wrote(c(1), 1, Outcome::Ok, 0);
-    let why = "it needs versions, and c1#1 has none";
-    assert_eq!(story.verdict_of_clients(check).finding, not_applicable(why));
+fn a_history_without_operations_at_the_leader_is_not_judged() {
+    let story = Story::new();
+    let verdict = story.verdict_of_clients(check);
+    assert_eq!(verdict.finding, Finding::NotApplicable("nothing was asked of the leader".into()));
+    assert!(!verdict.has_judged() && !verdict.has_skipped_everything());
 }
 
 #[test]
@@ -218,4 +216,42 @@ fn a_retry_that_is_made_anew_takes_effect_where_it_is_made() {
         evidence[0].contains("though before that c2#1"),
         "known as e1v2, it comes before what c2 wrote: {evidence:?}"
     );
+}
+
+/// A write of unknown outcome writes what was there before: a read finds the one, a later read the other.
+#[test]
+fn a_value_from_before_that_is_written_again() {
+    let history = |with_versions: bool, last: u64| {
+        let told = |version| if with_versions { version } else { 0 };
+        let mut story = Story::new();
+        let found = |story: &mut Story, operation, version, json: &str| {
+            let value = Some(crate::check::testing::value(json));
+            let stamp = (version > 0).then(|| crate::check::testing::stamp(version));
+            story.event(c(2), Event::Return { operation, outcome: Outcome::Ok, stamp, value, confirmed: None });
+        };
+        story.at(1).invoke_set(c(1), 1, "k", "1").at(2).invoke_get(c(2), 1, LEADER, "k").at(3);
+        found(&mut story, 1, told(1), "1");
+        story.at(4).invoke_set(c(3), 1, "k", "2").at(5).wrote(c(3), 1, Outcome::Ok, told(2));
+        story.at(6).invoke_get(c(2), 2, LEADER, "k").at(7);
+        found(&mut story, 2, told(last), "1");
+        story.verdict_of_clients(check).is_violated()
+    };
+    assert_eq!((history(false, 0), history(true, 3), history(true, 1)), (false, false, true));
+}
+
+/// Two writes of one value have unknown outcomes, and one of them was given the version that a read found before it began: the
+/// read found the other.
+#[test]
+fn a_version_that_was_given_twice_belongs_to_the_write_that_fits() {
+    let violated = |has_another: bool| {
+        let mut story = Story::new();
+        if has_another {
+            story.at(1).invoke_set(c(1), 1, "k", "1");
+        }
+        story.at(2).invoke_set(c(4), 1, "k", "7").wrote(c(4), 1, Outcome::Ok, 1);
+        story.at(3).invoke_get(c(2), 1, LEADER, "k").at(4).found(c(2), 1, 2, "1");
+        story.at(5).invoke_set(c(3), 1, "k", "1").at(6).wrote(c(3), 1, Outcome::Unknown, 2);
+        story.verdict_of_clients(check).is_violated()
+    };
+    assert_eq!((violated(true), violated(false)), (false, true));
 }

@@ -22,7 +22,7 @@ use todc_utils::specifications::Specification;
 
 use super::histories::{GREATEST, draft, history, is_vague, telling};
 use super::*;
-use crate::base::history::History;
+use crate::base::history::{History, Kind};
 use crate::check::testing::Story;
 
 /// A version and a value for each key, and no value for one that was deleted.
