@@ -73,7 +73,8 @@ pub fn differences<N: Copy>(nodes: &[(N, Dump)]) -> Vec<Difference<N>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{FollowerId, Value, Version};
+    use crate::base::trace::Event;
+    use crate::base::{Epoch, FollowerId, Value, Version};
     use crate::check::testing::{self, Story, f};
 
     #[test]
@@ -86,6 +87,27 @@ mod tests {
         story.ends_with(f(2), testing::dump(&[("k", 1, "1")]));
         assert_eq!(story.evidence(check), ["in the end, key \"k\": n1 has version 2 = 2, f2 has version 1 = 1"]);
         assert!(matches!(Story::new().verdict(check).finding, crate::check::Finding::NotApplicable(_)));
+    }
+
+    /// A second leader is started after two of three followers have lost their memory: it waits, and is not accused of what it
+    /// does not store.
+    #[test]
+    fn a_later_leader_that_waits_for_an_operator_is_exempt() {
+        let n2 = NodeId::Server(1);
+        let story = |forgetful: &[u8]| {
+            let mut story = Story::new();
+            story.event(NodeId::FIRST_SERVER, Event::Serve { epoch: Epoch::FIRST }).accept(1, "k", 1, "1");
+            for number in forgetful {
+                story.crash(f(*number)).restart(f(*number));
+            }
+            story.restart(n2).crash(NodeId::FIRST_SERVER);
+            story.ends_with(n2, testing::dump(&[])).ends_with(f(1), testing::dump(&[("k", 1, "1")]));
+            story
+        };
+        let finding = story(&[2, 3]).verdict(check).finding;
+        let crate::check::Finding::NotApplicable(why) = finding else { panic!("{finding:?}") };
+        assert!(why.contains("only 1 of the 2 followers"), "{why}");
+        assert_eq!(story(&[3]).evidence(check).len(), 1, "it can recover from two, and must");
     }
 
     fn dump(entries: &[(&str, &str, u64)]) -> Dump {

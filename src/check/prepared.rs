@@ -76,11 +76,15 @@ impl<'a> Prepared<'a> {
         let mut recovers = false;
         let mut serves = true;
         let leader = Leaders::after(self.run.records).present();
-        for (_, record) in self.deeds().filter(|(_, record)| record.node == leader) {
+        for (_, record) in self.deeds() {
             match &record.event {
-                Event::Serve { .. } => (recovers, serves) = (true, true),
-                Event::StepDown { .. } => serves = false,
-                Event::Crash | Event::Restart => serves = !recovers,
+                // Where any node began by serving, every leader must recover before it serves.
+                Event::Serve { .. } => {
+                    recovers = true;
+                    serves |= record.node == leader;
+                }
+                Event::StepDown { .. } if record.node == leader => serves = false,
+                Event::Crash | Event::Restart if record.node == leader => serves = !recovers,
                 _ => {}
             }
         }

@@ -15,7 +15,11 @@ pub(super) fn leader_waits(run: &Recorded<'_>) -> Option<String> {
     let mut remember = vec![true; facts.followers];
     for Record { node, event, .. } in run.records {
         match (node, event) {
-            (node, Event::Serve { .. }) if *node == leader => (serves, recovers) = (true, true),
+            // Once any node has served as the leader, followers remember, and every later leader must recover from them.
+            (node, Event::Serve { .. }) => {
+                recovers = true;
+                serves |= *node == leader;
+            }
             (node, Event::Crash | Event::Restart | Event::StepDown { .. }) if *node == leader => serves = false,
             (NodeId::Follower(FollowerId(id)), Event::Crash) => remember[usize::from(*id)] = false,
             (NodeId::Follower(FollowerId(id)), Event::Install { .. }) => remember[usize::from(*id)] = true,

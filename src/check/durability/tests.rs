@@ -139,3 +139,20 @@ fn what_the_leader_gave_out_may_not_vanish_with_it() {
         ["c1#1 read k1 v1 at the leader at 2 ms; n1 crashed at 3 ms, and in the end it has nothing for k1"]
     );
 }
+
+/// A node that is started beside the leader and never serves stores nothing yet, and claims nothing.
+#[test]
+fn a_later_leader_that_never_served_is_not_accused() {
+    let n2 = NodeId::Server(1);
+    let story = |serves: bool| {
+        let mut story = acknowledged();
+        story.at(10).event(NodeId::FIRST_SERVER, Event::Serve { epoch: Epoch::FIRST });
+        story.at(20).restart(n2).at(30).crash(NodeId::FIRST_SERVER).ends_with(n2, dump(&[]));
+        if serves {
+            story.at(40).event(n2, Event::Serve { epoch: Epoch::new(2) });
+        }
+        story
+    };
+    assert_eq!(story(false).holds(check), "1 acknowledged write, 1 crash");
+    assert_eq!(story(true).evidence(check).len(), 1, "a leader that serves must have it");
+}

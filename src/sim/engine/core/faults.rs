@@ -177,7 +177,7 @@ impl World {
     fn replace(&mut self, keeps: Vec<NodeId>) {
         let present = self.present();
         self.record_fault(story::replace(Self::name_of(present + 1), Self::name_of(present)));
-        let next = self.leaders[present].successor(self.now, self.next_epoch());
+        let next = self.leaders[present].successor(self.now, self.next_life(), self.next_epoch());
         self.leaders.push(next);
         self.network.add_machine();
         let called = |client: &NodeId| self.loyal.get(client).copied().unwrap_or(present);
@@ -216,8 +216,8 @@ impl World {
             }
             _ => {
                 let Some(machine) = self.machine_of(node).filter(|machine| !self.leaders[*machine].up) else { return };
-                let first_epoch = self.next_epoch();
-                self.leaders[machine].restart(self.now, first_epoch);
+                let (life, first_epoch) = (self.next_life(), self.next_epoch());
+                self.leaders[machine].restart(self.now, life, first_epoch);
                 self.begin_life(machine);
                 std::mem::take(&mut self.leaders[machine].calls)
             }
@@ -225,6 +225,11 @@ impl World {
         for call in calls {
             self.send_answer(call, Answer::FAILED);
         }
+    }
+
+    /// The incarnation of the leader that starts next. Followers tell leaders apart by it, so no two nodes may share one.
+    fn next_life(&self) -> u64 {
+        self.leaders.iter().map(|leader| leader.life).max().map_or(0, |last| last + 1)
     }
 
     /// After every epoch that a leader ever asked for, as the clock is by which a node chooses its first one.
