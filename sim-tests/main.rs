@@ -40,6 +40,7 @@ mod scenarios;
 mod shrink;
 #[cfg(feature = "sim")]
 mod slow_clients;
+mod slow_links;
 #[cfg(feature = "sim")]
 mod strategies;
 #[cfg(feature = "sim")]

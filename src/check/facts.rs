@@ -26,6 +26,10 @@ pub struct Facts {
     pub window: usize,
 }
 
+/// How much later than it is due something may happen: timers fire at the tick after they are due, and wake tasks that take
+/// turns.
+pub(super) const TICK_ROUNDING: Duration = Duration::from_millis(5);
+
 impl Facts {
     /// What a trace says of itself: its first record describes the cluster. `None` if it does not, as in a trace whose
     /// beginning is missing, of which nothing can be told.
@@ -50,6 +54,12 @@ impl Facts {
 }
 
 impl Facts {
+    /// Whether a request over links of the usual latency is answered by its deadline: connecting takes two latencies, and the
+    /// request and its response take two more.
+    pub(super) fn is_answered_in_time(&self) -> bool {
+        4 * self.link_latency + 2 * TICK_ROUNDING <= self.repl_timeout
+    }
+
     /// How many followers must confirm what this life of a leader accepts.
     pub fn quorum_of(&self, life: u64) -> usize {
         self.quorums.get(&life).copied().unwrap_or(self.write_quorum)

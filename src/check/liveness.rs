@@ -19,15 +19,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::evidence::{At, count, not_applicable};
+use super::facts::TICK_ROUNDING;
 use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::{Facts, Property, Recorded, Verdict, waiting};
 use crate::base::NodeId;
 use crate::base::history::Operation;
 use crate::base::trace::{Disturbance, Event, Micros, Outcome, WriteId};
-
-/// Timers fire at the tick after they are due, and wake tasks that take turns.
-const ROUNDING: Duration = Duration::from_millis(5);
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -64,12 +62,12 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
 /// From the invocation of an operation to its return: connecting takes two latencies, asking and answering two more, and
 /// a try to connect that was in vain may come first.
 fn deadline(facts: &Facts) -> Duration {
-    facts.repl_timeout + 6 * facts.link_latency + ROUNDING
+    facts.repl_timeout + 6 * facts.link_latency + TICK_ROUNDING
 }
 
 /// Whether the timeout leaves time for the longest delay, what it takes to connect, and the forming of batches.
 fn always_in_time(facts: &Facts) -> bool {
-    facts.delay.1 + 6 * facts.link_latency + 2 * ROUNDING <= facts.repl_timeout
+    facts.delay.1 + 6 * facts.link_latency + 2 * TICK_ROUNDING <= facts.repl_timeout
 }
 
 fn since(earlier: Micros, later: Micros) -> Duration {
@@ -179,7 +177,7 @@ impl Outages {
 /// The writes that the leader's lives answered late or not at all.
 fn unanswered(prepared: &Prepared<'_>, facts: &Facts, end: Micros, outages: &Outages) -> Vec<String> {
     let run = &prepared.run;
-    let limit = facts.repl_timeout + 2 * facts.link_latency + ROUNDING;
+    let limit = facts.repl_timeout + 2 * facts.link_latency + TICK_ROUNDING;
     let mut open: BTreeMap<(u64, WriteId), (NodeId, usize, Micros)> = BTreeMap::new();
     let is_late = |(node, index, accepted): (NodeId, usize, Micros), until: usize, answered: Micros| {
         since(accepted, answered) > limit && !outages.touch(node, index, until)
