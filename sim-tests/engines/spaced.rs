@@ -87,7 +87,7 @@ fn planned((key, courses, read): &Drawn, number: u16, followers: usize) -> Expli
     let write = if courses[0].slots % 4 == 3 { PlannedKind::Delete } else { PlannedKind::Set };
     let kind = read.map_or(write, |place| PlannedKind::get(node(place)));
     let key = Key::new(["x", "y"][usize::from(*key)]).expect("a short name");
-    ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key, request: None }
+    ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key, request: None, expect: None }
 }
 
 /// If the first operation writes, one in four of those that come later asks for the same once more.

@@ -15,9 +15,12 @@ use super::output::OutputFile;
 use super::ranges::parse_delay;
 use super::rules::RulesArgs;
 use super::shell::quoted;
-use super::{Failure, say};
+use super::{Failure, NO, say};
 
 /// The same arguments and the same binary give the same run, event for event: compare the lines "digest".
+///
+/// Exit status: 0 if every property holds, 1 if a safety property is violated or an expectation of the file is not met, 2 if
+/// the file or the arguments make no sense, 3 if only convergence or liveness is violated.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A scenario in TOML; without it, clients race on few keys
@@ -95,7 +98,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     print(&run, args.file.is_none());
     // What came of the run is told before a disk can be full.
     if let Some(file) = save {
-        let expect = run.violations().next().map_or(Expect::Passes, Expect::Violates);
+        let expect = run.violations().next().map_or(Expect::PASSES, Expect::violates);
         let played = Scenario { seed, expect: Some(expect), ..run.scenario.clone() };
         file.write(|out| out.write_all(played.to_toml().as_bytes()))?;
     }
@@ -106,11 +109,22 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         file.write(|out| run.history.write_json_lines(out))?;
     }
     let status = super::status_of(&run.verdicts);
-    if let Some(problem) = status.problem {
-        say(format_args!("{problem}. To repeat the run:"));
+    let expectations = run.expectations();
+    let unmet: Vec<String> = expectations
+        .iter()
+        .filter(|expectation| !expectation.is_met)
+        .map(|expectation| expectation.claim.to_string())
+        .collect();
+    let problems: Vec<String> = status
+        .problem
+        .into_iter()
+        .chain((!unmet.is_empty()).then(|| format!("Expected and not met: {}", unmet.join(", "))))
+        .collect();
+    if !problems.is_empty() {
+        say(format_args!("{}. To repeat the run:", problems.join(". ")));
         say(command_again(&args, seed));
     }
-    Ok(status.code)
+    Ok(if unmet.is_empty() { status.code } else { NO })
 }
 
 fn race(args: &Args) -> Race {
@@ -168,10 +182,8 @@ fn print(run: &ScenarioRun, is_race: bool) {
     say("Verdicts");
     say(VerdictReport(&run.verdicts));
     say(format_args!("digest {}", run.trace.digest()));
-    if let Some(expect) = run.scenario.expect {
-        let as_expected =
-            if expect.is_met_by(&run.verdicts) { "and so it came out" } else { "but it came out OTHERWISE" };
-        say(format_args!("Expected by the file: {expect}, {as_expected}"));
+    for expectation in run.expectations() {
+        say(format_args!("Expected by the file: {expectation}"));
     }
 }
 

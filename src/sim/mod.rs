@@ -7,6 +7,7 @@
 pub mod arbitrary;
 pub mod engine;
 pub mod exhaustive;
+mod expectation;
 mod generate;
 mod race;
 mod run;
@@ -18,6 +19,7 @@ pub mod swarm;
 pub mod zoo;
 
 pub use engine::{Engine, Played, Run, SimError, Stage, StageClient, World};
+pub use expectation::Expectation;
 pub use generate::Generator;
 pub use race::Race;
 pub use run::ScenarioRun;

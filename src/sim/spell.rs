@@ -67,7 +67,7 @@ fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
         let request = request.and_then(|name| name.as_str().parse().ok());
         if let NodeId::Client(client) = node {
             let (client, number, at_ms, key) = (client + 1, Some(number), ms(*at), key.clone());
-            operations.push(ExplicitOperation { client, number, at_ms, kind, key, request });
+            operations.push(ExplicitOperation { client, number, at_ms, kind, key, request, expect: None });
         }
     }
     operations

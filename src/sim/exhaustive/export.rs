@@ -46,6 +46,7 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
             kind: *kind,
             key: scope.keys[*key].clone(),
             request: None,
+            expect: None,
         });
     }
     Scenario {
@@ -60,7 +61,7 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
         },
         workload: Workload { explicit, ..Workload::default() },
         faults,
-        expect: Some(Expect::Violates(property)),
+        expect: Some(Expect::violates(property)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scenarios: what is run, as data. A file in TOML says everything that a run depends on, so that it can be saved,
 //! replayed, shrunk and drawn. `docs/SCENARIOS.md` is the reference of the format.
 
+mod expect;
 mod fault;
 mod order;
 mod rules;
@@ -8,6 +9,7 @@ mod workload;
 
 pub(in crate::sim) use order::retain_possible;
 
+pub use expect::{Claim, Expect, ExpectedOutcome};
 pub use fault::{Fault, FaultKind, Links, OperationName, Target};
 pub use rules::{RuleSet, RulesSpec};
 pub use workload::{ExplicitOperation, PlannedKind, PlannedOperation, ReadFrom, Workload};
@@ -17,7 +19,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, NodeRef};
-use crate::check::{Finding, Property, Verdict};
 use crate::core::Limits;
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
@@ -79,87 +80,6 @@ impl Default for ClusterSpec {
             window: Limits::default().window,
             part_keys: Limits::default().part_keys,
             rules: RulesSpec::SAFE,
-        }
-    }
-}
-
-/// What must come of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", try_from = "RawExpect", into = "RawExpect")]
-pub enum Expect {
-    /// No property is violated.
-    Passes,
-    /// This property is violated, and perhaps others with it.
-    Violates(Property),
-    /// This property is counted, and there are cases of it.
-    Shows(Property),
-}
-
-impl Expect {
-    /// Whether a run with these verdicts came out so.
-    pub fn is_met_by(self, verdicts: &[Verdict]) -> bool {
-        let none_violated = !verdicts.iter().any(Verdict::is_violated);
-        let of = |property| verdicts.iter().find(move |verdict| verdict.property == property);
-        match self {
-            Self::Passes => none_violated,
-            Self::Violates(property) => of(property).is_some_and(Verdict::is_violated),
-            Self::Shows(property) => {
-                let shown = |finding: &Finding| matches!(finding, Finding::Counted { cases, .. } if *cases > 0);
-                none_violated && of(property).is_some_and(|verdict| shown(&verdict.finding))
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Expect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Passes => f.write_str("nothing is violated"),
-            Self::Violates(property) => write!(f, "{property} is violated"),
-            Self::Shows(property) => write!(f, "there are cases of {property}"),
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawExpect {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    passes: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    violates: Option<Property>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    shows: Option<Property>,
-}
-
-impl TryFrom<RawExpect> for Expect {
-    type Error = String;
-
-    fn try_from(raw: RawExpect) -> Result<Self, Self::Error> {
-        match (raw.passes, raw.violates, raw.shows) {
-            (Some(true), None, None) => Ok(Self::Passes),
-            (None, Some(property), None) if property.is_counted() => Err(format!(
-                "expect.violates: {property} is counted and never violated; shows = \"{property}\" can be expected"
-            )),
-            (None, Some(property), None) => Ok(Self::Violates(property)),
-            (None, None, Some(property)) if property.is_counted() => Ok(Self::Shows(property)),
-            (None, None, Some(property)) => Err(format!(
-                "expect.shows: {property} is judged and not counted; violates = \"{property}\" can be expected"
-            )),
-            _ => {
-                Err("expect needs exactly one of passes = true, violates = \"property\" or shows = \"property\"".into())
-            }
-        }
-    }
-}
-
-impl From<Expect> for RawExpect {
-    fn from(expect: Expect) -> Self {
-        let none = Self { passes: None, violates: None, shows: None };
-        match expect {
-            Expect::Passes => Self { passes: Some(true), ..none },
-            Expect::Violates(property) => Self { violates: Some(property), ..none },
-            Expect::Shows(property) => Self { shows: Some(property), ..none },
         }
     }
 }
@@ -228,6 +148,13 @@ impl Scenario {
         leave_out_defaults(&mut text, "cluster", ClusterSpec::default());
         leave_out_defaults(&mut text, "workload", Workload::default());
         toml::to_string(&text).expect("a table can be written as TOML")
+    }
+
+    /// What is expected of the run: what `[expect]` says, and how operations end.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        let of_run = self.expect.into_iter().flat_map(Expect::claims);
+        let ends = |(name, operation): (OperationName, &ExplicitOperation)| Some(Claim::Ends(name, operation.expect?));
+        of_run.chain(self.workload.named().filter_map(ends))
     }
 
     /// Whether anything happens to the cluster that does not happen by itself.

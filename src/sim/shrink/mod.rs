@@ -97,10 +97,7 @@ pub fn shrink(
 ) -> Result<Shrunk, ShrinkError> {
     let first = engine::run(engine, scenario, seed, Arc::default())?;
     let violated: Vec<Property> = first.violations().collect();
-    let expected = match scenario.expect {
-        Some(Expect::Violates(expected)) if violated.contains(&expected) => Some(expected),
-        _ => None,
-    };
+    let expected = scenario.expect.and_then(|expect| expect.violates).filter(|expected| violated.contains(expected));
     let property = match property.or(expected).or(violated.first().copied()) {
         None => return Err(ShrinkError::NothingViolated { engine, seed }),
         Some(property) if !violated.contains(&property) => {
@@ -110,7 +107,7 @@ pub fn shrink(
     };
     let mut base = scenario.clone();
     base.seed = seed;
-    base.expect = Some(Expect::Violates(property));
+    base.expect = Some(Expect::violates(property));
     let holds_with = Some(others.clone()).filter(|others| !violates_with(engine, &base, others, property));
     let mut search = Search { engine, property, holds_with, best: base.clone(), tries: 1, tried };
     search.write_down(&first.trace);

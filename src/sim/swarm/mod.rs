@@ -139,7 +139,7 @@ fn guarded(
     };
     let failure = cause.map(|cause| {
         if let (Some(scenario), Cause::Violated(verdicts)) = (&mut scenario, &cause) {
-            scenario.expect = Some(Expect::Violates(verdicts[0].property));
+            scenario.expect = Some(Expect::violates(verdicts[0].property));
         }
         Failure { scenario, cause }
     });
