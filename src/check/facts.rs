@@ -81,7 +81,7 @@ fn is_probe(event: &Event) -> bool {
 fn is_fault(event: &Event, (shortest, longest): (Micros, Micros)) -> bool {
     match event {
         Event::Fault { .. } => !is_probe(event),
-        Event::Crash | Event::Restart => true,
+        Event::Crash | Event::Restart | Event::Rpc { .. } => true,
         Event::Send { delay, lost, copy, .. } => {
             lost.is_some() || copy.is_some() || !(shortest..=longest).contains(delay)
         }
@@ -93,7 +93,7 @@ fn is_fault(event: &Event, (shortest, longest): (Micros, Micros)) -> bool {
 mod tests {
     use super::*;
     use crate::base::NodeId;
-    use crate::base::trace::{LostPart, MessageId, Micros};
+    use crate::base::trace::{LostPart, MessageId, Micros, Rpc};
     use crate::check::testing::f;
 
     fn cluster() -> Event {
@@ -150,6 +150,14 @@ mod tests {
             fault(Disturbance::Hold),
             fault(Disturbance::Heal),
             Event::Crash,
+            Event::Rpc {
+                to: f(1),
+                rpc: Rpc::State,
+                number: 1,
+                delay: Micros(0),
+                lost: Some(LostPart::Reply),
+                copy: None,
+            },
             send(15, Some(LostPart::Reply), None),
             send(15, None, Some(Micros(15))),
             send(9, None, None),

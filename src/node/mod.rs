@@ -200,6 +200,7 @@ fn start_replication<T: Transport>(
             address: address.clone(),
             http: http.clone(),
             replicator: Arc::clone(&replicator),
+            incarnation: config.incarnation,
             deadline: role.repl_timeout,
             token: config.peer_token.clone(),
             advertise: advertise.clone(),

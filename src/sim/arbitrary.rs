@@ -60,7 +60,7 @@ fn first_delivery(operation: OperationName, to: FollowerId) -> Target {
 }
 
 fn of_messages(kind: FaultKind) -> Fault {
-    Fault { at_ms: 0, until_ms: None, kind }
+    Fault::at(0, kind)
 }
 
 /// What [`scenarios`] makes.
@@ -190,7 +190,7 @@ fn trouble(followers: usize, links: bool, crashes: bool) -> impl Strategy<Value 
             _ => (FaultKind::Crash(NodeRef::Leader), FaultKind::Restart(NodeRef::Leader)),
         };
         // Between operations, which happen at full hundreds.
-        let at = |place: u64, kind| Fault { at_ms: place * 100 + 50, until_ms: None, kind };
+        let at = |place: u64, kind| Fault::at(place * 100 + 50, kind);
         Some([at(begin, begins), at(begin + length, ends)])
     })
 }

@@ -217,10 +217,10 @@ impl Kind {
         let follower = NodeRef::from(FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8));
         let any_node = if draw(3).between(0, 3) == 0 { NodeRef::Leader } else { follower };
         let lasting = |begin, end| {
-            let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+            let fault = |at_ms, kind| Fault::at(at_ms, kind);
             vec![fault(at_ms, begin), fault(end_ms, end)]
         };
-        let of_messages = |kind| vec![Fault { at_ms, until_ms: Some(end_ms), kind }];
+        let of_messages = |kind| vec![Fault { until_ms: Some(end_ms), ..Fault::at(at_ms, kind) }];
         let share = || Target { operation: None, to: None, attempt: None, per_mille: draw(4).between(50, 400) as u16 };
         match self {
             Self::Crash => lasting(FaultKind::Crash(any_node), FaultKind::Restart(any_node)),
@@ -233,7 +233,7 @@ impl Kind {
                 lasting(FaultKind::Partition(links.clone()), FaultKind::Heal(links))
             }
             Self::Slow => {
-                let slow = |latency_ms| FaultKind::Slow { node: follower, to: None, latency_ms };
+                let slow = |latency_ms| FaultKind::Slow { node: follower, to: None, latency_ms, one_way: false };
                 lasting(slow(draw(5).between(10, 400)), slow(cluster.link_ms))
             }
             Self::Drop => of_messages(FaultKind::Drop(share())),
@@ -245,7 +245,7 @@ impl Kind {
                 let share = workload.operations as u64 / u64::from(workload.clients);
                 let operation = OperationName { client, number: draw(6).between(1, share.max(1)) };
                 let after_ms = draw(7).between(1, 300);
-                vec![Fault { at_ms: 0, until_ms: None, kind: FaultKind::Disconnect { operation, after_ms } }]
+                vec![Fault::at(0, FaultKind::Disconnect { operation, after_ms })]
             }
             Self::Pause => lasting(FaultKind::Pause(any_node), FaultKind::Resume(any_node)),
             Self::Clock => {
@@ -284,8 +284,7 @@ impl Kind {
                 };
                 let between = draw(6).between(at_ms, end_ms);
                 let story = [(at_ms, begin), (between, Some(FaultKind::Replace { keeps })), (end_ms, end)];
-                let fault =
-                    |(at_ms, kind): (u64, Option<FaultKind>)| Some(Fault { at_ms, until_ms: None, kind: kind? });
+                let fault = |(at_ms, kind): (u64, Option<FaultKind>)| Some(Fault::at(at_ms, kind?));
                 story.into_iter().filter_map(fault).collect()
             }
             Self::Flap => {
@@ -293,16 +292,16 @@ impl Kind {
                 let node = if draw(5).between(0, 1) == 0 { NodeRef::Leader } else { follower };
                 let is_slow = draw(20).between(0, 1) == 1;
                 let slow = |at_ms, latency_ms| {
-                    let kind = FaultKind::Slow { node, to: None, latency_ms };
-                    is_slow.then_some(Fault { at_ms, until_ms: None, kind })
+                    let kind = FaultKind::Slow { node, to: None, latency_ms, one_way: false };
+                    is_slow.then_some(Fault::at(at_ms, kind))
                 };
                 let longest_life = if is_slow { 2500 } else { 600 };
                 let mut at_ms = at_ms;
                 let mut faults: Vec<Fault> = slow(at_ms, draw(21).between(20, 150)).into_iter().collect();
                 for crash in 0..draw(6).between(2, 4) {
-                    faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Crash(node) });
+                    faults.push(Fault::at(at_ms, FaultKind::Crash(node)));
                     at_ms += draw(10 + 2 * crash).between(1, 100);
-                    faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Restart(node) });
+                    faults.push(Fault::at(at_ms, FaultKind::Restart(node)));
                     at_ms += draw(11 + 2 * crash).between(3, longest_life);
                 }
                 faults.extend(slow(at_ms, cluster.link_ms));
@@ -310,7 +309,7 @@ impl Kind {
             }
             Self::Quorum => {
                 let quorum = draw(5).between(1, cluster.followers as u64) as usize;
-                let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+                let fault = |at_ms, kind| Fault::at(at_ms, kind);
                 vec![
                     fault(at_ms, FaultKind::Quorum(quorum)),
                     fault(at_ms, FaultKind::Crash(NodeRef::Leader)),
@@ -320,7 +319,7 @@ impl Kind {
             Self::Outage => {
                 let followers = || FollowerId::first(cluster.followers).map(NodeRef::from);
                 let nodes = || [NodeRef::Leader].into_iter().chain(followers());
-                let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+                let fault = |at_ms, kind| Fault::at(at_ms, kind);
                 let down = nodes().map(|node| fault(at_ms, FaultKind::Crash(node)));
                 down.chain(nodes().map(|node| fault(end_ms, FaultKind::Restart(node)))).collect()
             }

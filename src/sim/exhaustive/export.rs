@@ -250,7 +250,7 @@ fn travel(is_connected: bool) -> u64 {
 }
 
 fn fault(at_ms: u64, kind: FaultKind) -> Fault {
-    Fault { at_ms, until_ms: None, kind }
+    Fault::at(at_ms, kind)
 }
 
 /// The oldest write whose client waits.

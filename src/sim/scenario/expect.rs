@@ -158,12 +158,7 @@ impl TryFrom<RawExpect> for Expect {
                 "expect.passes = true contradicts expect.violates = \"{property}\": leave one of them out"
             ));
         }
-        let expect = Self {
-            passes: passes.is_some(),
-            violates,
-            shows,
-            all_acknowledged: all_acknowledged.is_some(),
-        };
+        let expect = Self { passes: passes.is_some(), violates, shows, all_acknowledged: all_acknowledged.is_some() };
         if expect.claims().next().is_none() {
             return Err("expect is empty: it needs at least one of passes = true, violates = \"property\", shows = \
                         \"property\" or all_acknowledged = true"
@@ -176,12 +171,7 @@ impl TryFrom<RawExpect> for Expect {
 impl From<Expect> for RawExpect {
     fn from(expect: Expect) -> Self {
         let Expect { passes, violates, shows, all_acknowledged } = expect;
-        Self {
-            passes: passes.then_some(true),
-            violates,
-            shows,
-            all_acknowledged: all_acknowledged.then_some(true),
-        }
+        Self { passes: passes.then_some(true), violates, shows, all_acknowledged: all_acknowledged.then_some(true) }
     }
 }
 

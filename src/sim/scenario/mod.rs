@@ -10,7 +10,7 @@ mod workload;
 pub(in crate::sim) use order::retain_possible;
 
 pub use expect::{Claim, Expect, ExpectedOutcome};
-pub use fault::{Fault, FaultKind, Links, OperationName, Target};
+pub use fault::{Fault, FaultKind, Links, OperationName, RpcEffect, RpcTarget, Target, Trigger, When};
 pub use rules::{RuleSet, RulesSpec};
 pub use workload::{ExplicitOperation, PlannedKind, PlannedOperation, ReadFrom, Workload};
 
@@ -203,15 +203,25 @@ impl Scenario {
 
     /// What cannot be of a fault by itself.
     fn check_fault(&self, fault: &Fault) -> Result<(), String> {
-        let nodes = fault.kind.nodes();
-        let unknown = nodes.iter().find(|node| match node {
+        let clients = self.workload.client_count();
+        let takes_clients = matches!(fault.kind, FaultKind::Partition(_) | FaultKind::Heal(_) | FaultKind::Slow { .. });
+        let unknown = fault.nodes().into_iter().find(|node| match node {
             // Which of these there are depends on the faults before.
             NodeRef::Leader | NodeRef::Former | NodeRef::Node(NodeId::Server(_)) => false,
             NodeRef::Node(NodeId::Follower(id)) => id.index() >= self.cluster.followers,
-            NodeRef::Node(NodeId::Client(_) | NodeId::Network) => true,
+            NodeRef::Node(NodeId::Client(id)) => !takes_clients || *id >= clients,
+            NodeRef::Node(NodeId::Network) => true,
         });
-        if let Some(node) = unknown {
-            return Err(format!("there is no node {node}"));
+        match unknown {
+            Some(NodeRef::Node(NodeId::Client(id))) if id < clients => {
+                let name = fault.kind.name();
+                return Err(format!(
+                    "{name}: {} is a client; of clients, links can be cut by partition and slowed by slow",
+                    NodeId::Client(id)
+                ));
+            }
+            Some(node) => return Err(format!("there is no node {node}")),
+            None => {}
         }
         let followers = self.cluster.followers;
         if let FaultKind::Quorum(quorum) = fault.kind
@@ -219,7 +229,7 @@ impl Scenario {
         {
             return Err(format!("quorum = {quorum}: must be 1 to {followers}, the followers"));
         }
-        if let Some(operation) = fault.kind.operation() {
+        for operation in fault.operations() {
             self.workload.require(operation)?;
         }
         fault.check()

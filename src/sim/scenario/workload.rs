@@ -235,8 +235,6 @@ impl Workload {
     /// is drawn for an operation depends on the seed, its client and its number, and on no other operation.
     pub fn plan(&self, seed: Seed, followers: usize) -> Vec<(NodeId, Vec<PlannedOperation>)> {
         let seed = seed.fork("workload");
-        let last = self.explicit.iter().map(|operation| operation.client).max().unwrap_or(0);
-        let clients = if self.operations == 0 { last } else { self.clients.max(last) };
         let plan = |client: u16| {
             let id = NodeId::Client(client);
             let mut plan: Vec<PlannedOperation> = (1..=self.share(client))
@@ -253,7 +251,13 @@ impl Workload {
             }));
             (id, plan)
         };
-        (0..clients).map(plan).collect()
+        (0..self.client_count()).map(plan).collect()
+    }
+
+    /// How many clients there are.
+    pub(in crate::sim) fn client_count(&self) -> u16 {
+        let last = self.explicit.iter().map(|operation| operation.client).max().unwrap_or(0);
+        if self.operations == 0 { last } else { self.clients.max(last) }
     }
 
     /// Refuses the name of an operation that the workload does not have. One that it leaves out has a name all the same, so

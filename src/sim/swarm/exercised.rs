@@ -142,6 +142,7 @@ impl Exercised {
             FaultKind::DropReply(_) => Self::DropReply,
             FaultKind::Duplicate { .. } => Self::Duplicate,
             FaultKind::Delay { .. } => Self::Delay,
+            FaultKind::Rpc { .. } => return None,
             FaultKind::Disconnect { .. } => Self::Disconnect,
             FaultKind::Pause(_) => Self::Pause,
             FaultKind::Clock { .. } => Self::Clock,

@@ -6,14 +6,15 @@ use tokio::time::sleep;
 
 use super::control::{Action, Control};
 use super::links::Links;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Watch};
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
 use crate::base::{Key, NodeId, NodeRef, ReadMode, RequestName, Value};
 use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient};
 use crate::net::Turmoil;
-use crate::sim::engine::story;
+use crate::sim::engine::story::{self, FaultPlan};
+use crate::sim::engine::triggers::Triggers;
 use crate::sim::scenario::OperationName;
 
 /// How long replicas may take to become equal, in virtual time: many times the longest delay and pause between resends.
@@ -64,10 +65,10 @@ impl Stage {
         }
     }
 
-    /// Kills a node at the end of this tick. Its memory is lost, and its peers see their connections end.
-    pub fn crash(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
-        self.control.want(Action::Crash(node));
+    /// Kills a node at the end of this tick. Its memory is lost, and its peers see their connections end. False if it is down
+    /// already, which changes nothing.
+    pub fn crash(&self, node: impl Into<NodeRef>) -> bool {
+        self.control.want(Action::Crash(node.into().with_one_leader()))
     }
 
     /// From its next start on the leader has this quorum: so many followers must confirm a write.
@@ -76,10 +77,9 @@ impl Stage {
         self.control.want(Action::SetQuorum(write_quorum));
     }
 
-    /// Starts a node again, empty, at the end of this tick.
-    pub fn restart(&self, node: impl Into<NodeRef>) {
-        let node = node.into().with_one_leader();
-        self.control.want(Action::Restart(node));
+    /// Starts a node again, empty, at the end of this tick. False if it is up, which changes nothing.
+    pub fn restart(&self, node: impl Into<NodeRef>) -> bool {
+        self.control.want(Action::Restart(node.into().with_one_leader()))
     }
 
     /// Cuts a node off from all other nodes, both ways. What is on its way is lost, and nobody is told. Clients still
@@ -137,6 +137,11 @@ impl Stage {
         let (a, b) = (a.into().with_one_leader(), b.into().with_one_leader());
         self.record(story::apart(a, b, latency));
         self.control.want(Action::SetLatency(a, b, latency));
+    }
+
+    /// Looks for the events that faults of this plan wait for, from now on.
+    pub(super) fn watch(&self, plan: &FaultPlan, triggers: Triggers) -> Watch {
+        self.recorder.watch(plan, triggers)
     }
 
     /// Ends every fault: nodes that are down are started, what is held back is let go, links carry everything again at
