@@ -3,6 +3,7 @@
 pub mod acknowledgement;
 pub mod bounds;
 mod calls;
+mod client_links;
 pub mod convergence;
 pub mod divergence;
 pub mod durability;

@@ -61,14 +61,16 @@ impl News {
                 self.astray.clear();
                 self.held.values_mut().filter(|(count, _)| *count > 0).for_each(|held| *held = (0, at));
             }
-            Disturbance::Latency => {
-                for node in nodes {
-                    let slowest = self.slowest.entry(*node).or_default();
-                    *slowest = latency.map_or(*slowest, |latency| Duration::from(latency).max(*slowest));
-                }
-            }
+            Disturbance::Latency => nodes.iter().for_each(|node| self.slow(*node, *latency)),
+            // What a leader sends brings it no news.
+            Disturbance::LatencyOneWay => nodes.iter().take(1).for_each(|node| self.slow(*node, *latency)),
             _ => {}
         }
+    }
+
+    fn slow(&mut self, node: NodeId, latency: Option<Micros>) {
+        let slowest = self.slowest.entry(node).or_default();
+        *slowest = latency.map_or(*slowest, |latency| Duration::from(latency).max(*slowest));
     }
 
     fn hold(&mut self, node: NodeId) {
@@ -116,7 +118,7 @@ mod tests {
 
     #[test]
     fn news_takes_as_long_as_the_slowest_link_and_waits_while_it_is_held() {
-        let (f1, f2) = (NodeId::from(f(1)), NodeId::from(f(2)));
+        let (f1, f2, f3) = (NodeId::from(f(1)), NodeId::from(f(2)), NodeId::from(f(3)));
         let ms = |ms: u64| Micros(ms * 1000);
         let mut news = news();
         assert!(news.may_be_out(N1, f1, ms(10), ms(12)) && !news.may_be_out(N1, f1, ms(10), ms(13)));
@@ -124,6 +126,10 @@ mod tests {
         news.follow(ms(21), &fault(Disturbance::Latency, &[f1, NodeId::FIRST_SERVER], Some(1000)));
         assert!(news.may_be_out(N1, f1, ms(22), ms(323)) && !news.may_be_out(N1, f1, ms(22), ms(324)));
         assert!(!news.may_be_out(N1, f2, ms(22), ms(40)), "another link");
+        news.follow(ms(22), &fault(Disturbance::LatencyOneWay, &[NodeId::FIRST_SERVER, f2], Some(300_000)));
+        assert!(!news.may_be_out(N1, f2, ms(22), ms(40)), "only what the leader sends is slow");
+        news.follow(ms(23), &fault(Disturbance::LatencyOneWay, &[f3, NodeId::FIRST_SERVER], Some(300_000)));
+        assert!(news.may_be_out(N1, f3, ms(23), ms(324)) && !news.may_be_out(N1, f3, ms(23), ms(325)));
         news.follow(ms(30), &fault(Disturbance::Hold, &[f2], None));
         news.follow(ms(31), &fault(Disturbance::Hold, &[f2], None));
         news.follow(ms(32), &fault(Disturbance::Release, &[f2], None));
