@@ -10,7 +10,7 @@ use semisync::base::wire::Dump;
 use semisync::base::{NodeId, Seed};
 use semisync::check::{self, Facts, Finding, Property, Recorded, Verdict};
 use semisync::core::{Rule, Rules};
-use semisync::net::{Effect, MessageFault};
+use semisync::net::{Effect, MessageFault, Messages};
 use semisync::sim::{Stage, World};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
@@ -62,8 +62,8 @@ impl Lab {
     fn messages(mut self, until_ms: u64, per_mille: u16, effect: Effect) -> Self {
         let until = Duration::from_millis(until_ms);
         let salt = self.faults.len() as u64;
-        let (from, operation, to, attempt) = (Duration::ZERO, None, None, None);
-        self.faults.push(MessageFault { from, until, operation, to, attempt, per_mille, salt, effect });
+        let all = MessageFault::new(Messages::ALL_WRITES, effect);
+        self.faults.push(MessageFault { until, per_mille, salt, ..all });
         self
     }
 

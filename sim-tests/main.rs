@@ -29,6 +29,8 @@ mod doctor;
 #[cfg(feature = "sim")]
 mod engines;
 #[cfg(feature = "sim")]
+mod expectations;
+#[cfg(feature = "sim")]
 mod explore;
 #[cfg(feature = "sim")]
 mod faults;
@@ -46,6 +48,8 @@ mod scenarios;
 mod shrink;
 #[cfg(feature = "sim")]
 mod slow_clients;
+#[cfg(feature = "sim")]
+mod slow_links;
 #[cfg(feature = "sim")]
 mod strategies;
 #[cfg(feature = "sim")]

@@ -186,7 +186,7 @@ fn what_is_left_is_a_file_that_says_what_it_shows() {
     let shrunk = shrink(&first_violation(&generator(without(Rule::CountDistinct), false), property), property);
     let read = Scenario::from_toml(&shrunk.scenario.to_toml()).expect("a scenario");
     assert_eq!(read, shrunk.scenario);
-    assert_eq!(read.expect, Some(Expect::Violates(property)));
+    assert_eq!(read.expect, Some(Expect::violates(property)));
     let again = engine::run(Engine::Core, &read, Arc::default()).expect("a simulation");
     assert_eq!(again.trace.digest(), shrunk.run.trace.digest());
     // Whoever shrinks it again has nothing to gain.

@@ -87,7 +87,15 @@ fn planned((key, courses, read): &Drawn, number: u16, followers: usize) -> Expli
     let write = if courses[0].slots % 4 == 3 { PlannedKind::Delete } else { PlannedKind::Set };
     let kind = read.map_or(write, |place| PlannedKind::get(node(place)));
     let key = Key::new(["x", "y"][usize::from(*key)]).expect("a short name");
-    ExplicitOperation { client: number, number: None, at_ms: u64::from(number) * SLOT_MS, kind, key, request: None }
+    ExplicitOperation {
+        client: number,
+        number: None,
+        at_ms: u64::from(number) * SLOT_MS,
+        kind,
+        key,
+        request: None,
+        expect: None,
+    }
 }
 
 /// If the first operation writes, one in four of those that come later asks for the same once more.
@@ -118,7 +126,7 @@ fn of_messages(operations: &[Drawn], followers: usize) -> Vec<Fault> {
                 attempt: Some(1),
                 per_mille: 1000,
             };
-            let fault = |kind| Fault { at_ms: 0, until_ms: None, kind };
+            let fault = |kind| Fault::at(0, kind);
             faults.push(fault(FaultKind::Delay { target: target(), delay_ms: delay(course.slots) }));
             match course.what {
                 What::Arrives => {}
@@ -146,12 +154,15 @@ fn of_nodes(faults: &[Struck], followers: usize) -> Vec<Fault> {
         let (begin, end) = match kind {
             0 => (FaultKind::Hold(node), FaultKind::Release(node)),
             1 => (FaultKind::Partition(links()), FaultKind::Heal(links())),
-            2 => (FaultKind::Slow { node, to: None, latency_ms: 5 }, FaultKind::Slow { node, to: None, latency_ms: 1 }),
+            2 => (
+                FaultKind::Slow { node, to: None, latency_ms: 5, one_way: false },
+                FaultKind::Slow { node, to: None, latency_ms: 1, one_way: false },
+            ),
             _ => (FaultKind::Crash(node), FaultKind::Restart(node)),
         };
         let at = |slot: u64| slot * SLOT_MS + STRIKE_MS + u64::from(kind) * STRIKES_APART_MS;
-        all.push(Fault { at_ms: at(from), until_ms: None, kind: begin });
-        all.push(Fault { at_ms: at(from + slots), until_ms: None, kind: end });
+        all.push(Fault::at(at(from), begin));
+        all.push(Fault::at(at(from + slots), end));
     }
     all
 }

@@ -3,6 +3,9 @@
 //! The nodes that are up in the end have the same keys, with the same versions and values. Whoever ran the scenario has
 //! healed everything and waited before looking.
 //!
+//! Exempt is a cluster whose timeout may end every request before its response arrives, as it is from liveness: no leader can
+//! learn there what a follower stores. The bound is four link latencies, two of which it takes to connect, and 10 ms.
+//!
 //! (Kleppmann, *Designing Data-Intensive Applications*, chapter 5, "Problems with replication lag"; Vogels, *Eventually
 //! Consistent*, 2008.)
 
@@ -18,8 +21,13 @@ use crate::base::{Key, NodeId};
 
 /// Checks it of the final states. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
-    if run.facts.is_none() {
-        return without_trace(Property::Convergence);
+    let Some(facts) = run.facts else { return without_trace(Property::Convergence) };
+    if !facts.is_answered_in_time() {
+        let (timeout, latency) = (facts.repl_timeout.as_millis(), facts.link_latency.as_millis());
+        let why = format!(
+            "a request may take longer than the timeout of {timeout} ms: the latency of a link, one way, is {latency} ms"
+        );
+        return not_applicable(Property::Convergence, &why);
     }
     let [(_, first), _, ..] = run.states else {
         return not_applicable(Property::Convergence, "fewer than two nodes were there to be compared in the end");
@@ -91,8 +99,11 @@ pub fn differences<N: Copy>(nodes: &[(N, Dump)]) -> Vec<Difference<N>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::base::{FollowerId, Value, Version};
+    use crate::base::trace::Event;
+    use crate::base::{Epoch, FollowerId, Value, Version};
     use crate::check::testing::{self, Story, f};
 
     #[test]
@@ -105,6 +116,42 @@ mod tests {
         story.ends_with(f(2), testing::dump(&[("k", 1, "1")]));
         assert_eq!(story.evidence(check), ["in the end, key \"k\": n1 has version 2 = 2, f2 has version 1 = 1"]);
         assert!(matches!(Story::new().verdict(check).finding, crate::check::Finding::NotApplicable(_)));
+    }
+
+    /// Four link latencies and 10 ms fit into the timeout, or they do not.
+    #[test]
+    fn a_timeout_that_no_request_can_meet_is_exempt() {
+        let differs = |latency_us: u64| {
+            let mut story = Story::new();
+            story.facts.repl_timeout = Duration::from_millis(1000);
+            story.facts.link_latency = Duration::from_micros(latency_us);
+            story.ends_with(NodeId::FIRST_SERVER, testing::dump(&[("k", 1, "1")])).ends_with(f(1), testing::dump(&[]));
+            story
+        };
+        assert_eq!(differs(247_500).evidence(check).len(), 1);
+        let finding = differs(247_501).verdict(check).finding;
+        assert!(matches!(finding, crate::check::Finding::NotApplicable(_)), "{finding:?}");
+    }
+
+    /// A second leader is started after two of three followers have lost their memory: it waits, and is not accused of what it
+    /// does not store.
+    #[test]
+    fn a_later_leader_that_waits_for_an_operator_is_exempt() {
+        let n2 = NodeId::Server(1);
+        let story = |forgetful: &[u8]| {
+            let mut story = Story::new();
+            story.event(NodeId::FIRST_SERVER, Event::Serve { epoch: Epoch::FIRST }).accept(1, "k", 1, "1");
+            for number in forgetful {
+                story.crash(f(*number)).restart(f(*number));
+            }
+            story.restart(n2).crash(NodeId::FIRST_SERVER);
+            story.ends_with(n2, testing::dump(&[])).ends_with(f(1), testing::dump(&[("k", 1, "1")]));
+            story
+        };
+        let finding = story(&[2, 3]).verdict(check).finding;
+        let crate::check::Finding::NotApplicable(why) = finding else { panic!("{finding:?}") };
+        assert!(why.contains("only 1 of the 2 followers"), "{why}");
+        assert_eq!(story(&[3]).evidence(check).len(), 1, "it can recover from two, and must");
     }
 
     fn dump(entries: &[(&str, &str, u64)]) -> Dump {

@@ -170,6 +170,12 @@ impl CrashNotices {
                 }
             }
             Disturbance::Latency => self.links.set_latency(at, nodes, latency),
+            // What a leader sends tells it nothing.
+            Disturbance::LatencyOneWay => {
+                if matches!(nodes.first(), Some(NodeId::Follower(_))) {
+                    self.links.set_latency(at, nodes, latency);
+                }
+            }
             Disturbance::Misdirect => {
                 let [NodeId::Follower(follower), NodeId::Follower(to)] = nodes else { return };
                 // The leader closes what connections it does not use.

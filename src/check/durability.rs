@@ -304,9 +304,12 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The leader gives a stamp to a write. If it remembers what was acknowledged, that is a greater one.
+    /// The leader gives a stamp to a write. If it remembers what was acknowledged, that is a greater one. A leader of an
+    /// earlier epoch that does not know yet that it is deposed need not remember what was acknowledged in a later one.
     fn not_reused(&mut self, record: &Record, (key, number): (&Key, usize), stamp: Stamp, value: Option<&Value>) {
-        let is_reused = |known: &Known<'_>| known.life < record.incarnation && known.stamp >= stamp;
+        let is_reused = |known: &Known<'_>| {
+            known.life < record.incarnation && known.stamp >= stamp && known.stamp.epoch <= stamp.epoch
+        };
         // What follows from it is not told again.
         let Some(known) = self.known[number].take_if(|known| is_reused(known)) else { return };
         let restart = self.restart_since(&known);

@@ -31,6 +31,10 @@ pub struct Facts {
     pub members: BTreeMap<u64, Vec<Member>>,
 }
 
+/// How much later than it is due something may happen: timers fire at the tick after they are due, and wake tasks that take
+/// turns.
+pub(super) const TICK_ROUNDING: Duration = Duration::from_millis(5);
+
 impl Facts {
     /// What a trace says of itself: its first record describes the cluster. `None` if it does not, as in a trace whose
     /// beginning is missing, of which nothing can be told.
@@ -58,6 +62,12 @@ impl Facts {
 }
 
 impl Facts {
+    /// Whether a request over links of the usual latency is answered by its deadline: connecting takes two latencies, and the
+    /// request and its response take two more.
+    pub(super) fn is_answered_in_time(&self) -> bool {
+        4 * self.link_latency + 2 * TICK_ROUNDING <= self.repl_timeout
+    }
+
     /// How many followers must confirm what this life of a leader accepts.
     pub fn quorum_of(&self, life: u64) -> usize {
         self.quorums.get(&life).copied().unwrap_or(self.write_quorum)
@@ -97,7 +107,7 @@ fn is_probe(event: &Event) -> bool {
 fn is_fault(event: &Event, (shortest, longest): (Micros, Micros)) -> bool {
     match event {
         Event::Fault { .. } => !is_probe(event),
-        Event::Crash | Event::Restart => true,
+        Event::Crash | Event::Restart | Event::Rpc { .. } => true,
         Event::Send { delay, lost, copy, .. } => {
             lost.is_some() || copy.is_some() || !(shortest..=longest).contains(delay)
         }
@@ -109,7 +119,7 @@ fn is_fault(event: &Event, (shortest, longest): (Micros, Micros)) -> bool {
 mod tests {
     use super::*;
     use crate::base::NodeId;
-    use crate::base::trace::{LostPart, MessageId, Micros};
+    use crate::base::trace::{LostPart, MessageId, Micros, Rpc};
     use crate::check::testing::f;
 
     fn cluster() -> Event {
@@ -169,6 +179,14 @@ mod tests {
             fault(Disturbance::Hold),
             fault(Disturbance::Heal),
             Event::Crash,
+            Event::Rpc {
+                to: f(1),
+                rpc: Rpc::State,
+                number: 1,
+                delay: Micros(0),
+                lost: Some(LostPart::Reply),
+                copy: None,
+            },
             send(15, Some(LostPart::Reply), None),
             send(15, None, Some(Micros(15))),
             send(9, None, None),

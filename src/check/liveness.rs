@@ -3,7 +3,8 @@
 //!
 //! 1. Every operation that was invoked returned by its deadline, unless the run ended before, or its node was down
 //!    meanwhile, which its client may have to find out by a timeout of its own, or was stopped, or was the leader and had a
-//!    wrong clock, or had to find out first what was written before it, or was replaced by another.
+//!    wrong clock, or had to find out first what was written before it, or was replaced by another; or unless the link between
+//!    its client and its node was cut, or had another latency than usual, at any time while it lasted.
 //! 2. The leader answers every write that it accepted within the configured timeout, unless it crashed, was stopped, or had
 //!    a wrong clock meanwhile, or the run ended before.
 //! 3. Every write that was invoked after the network was healed, and returned, is acknowledged; without faults, every
@@ -18,17 +19,16 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::client_links::ClientLinks;
 use super::evidence::{At, count, not_applicable};
 use super::excuse::Excuses;
+use super::facts::TICK_ROUNDING;
 use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::{Excuse, Facts, Property, Recorded, Verdict, waiting};
 use crate::base::NodeId;
 use crate::base::history::Operation;
 use crate::base::trace::{Disturbance, Event, Micros, Outcome, WriteId};
-
-/// Timers fire at the tick after they are due, and wake tasks that take turns.
-const ROUNDING: Duration = Duration::from_millis(5);
 
 /// Checks it. O(n log n).
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -71,12 +71,12 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
 /// From the invocation of an operation to its return: connecting takes two latencies, asking and answering two more, and
 /// a try to connect that was in vain may come first.
 fn deadline(facts: &Facts) -> Duration {
-    facts.repl_timeout + 6 * facts.link_latency + ROUNDING
+    facts.repl_timeout + 6 * facts.link_latency + TICK_ROUNDING
 }
 
 /// Whether the timeout leaves time for the longest delay, what it takes to connect, and the forming of batches.
 fn always_in_time(facts: &Facts) -> bool {
-    facts.delay.1 + 6 * facts.link_latency + 2 * ROUNDING <= facts.repl_timeout
+    facts.delay.1 + 6 * facts.link_latency + 2 * TICK_ROUNDING <= facts.repl_timeout
 }
 
 fn since(earlier: Micros, later: Micros) -> Duration {
@@ -90,6 +90,7 @@ fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros, outages: &Outages)
         let until = operation.returned.map_or(run.records.len(), |returned| returned.index);
         since(operation.invoked.at, ended) > deadline(facts)
             && !outages.touch(operation.target, operation.invoked.index, until)
+            && !outages.touch_link(operation.client, operation.target, operation.invoked.index, until)
     });
     late.map(|operation| {
         let (name, key, invoked) = (operation.name(), &operation.key, At(operation.invoked.at));
@@ -106,6 +107,7 @@ fn unreturned(run: &Recorded<'_>, facts: &Facts, end: Micros, outages: &Outages)
 /// When each node could not do what is expected of it, by places among the records.
 struct Outages {
     of_node: BTreeMap<(NodeId, Outage), Vec<Range<usize>>>,
+    client_links: ClientLinks,
 }
 
 /// Why not.
@@ -127,8 +129,11 @@ impl Outages {
         let mut of_node: BTreeMap<(NodeId, Outage), Vec<Range<usize>>> = BTreeMap::new();
         let mut recovers = false;
         let mut leaders = Leaders::default();
+        let usual = prepared.run.facts.map_or(Micros(0), |facts| facts.link_latency.into());
+        let mut client_links = ClientLinks::new(usual);
         for (index, record) in prepared.deeds() {
             leaders.follow(record);
+            client_links.follow(index, record);
             let (begins, ends) = match &record.event {
                 // What is killed while it is stopped is not stopped when it is started again.
                 Event::Crash => (Some((record.node, Outage::Down)), Some((record.node, Outage::Paused))),
@@ -173,7 +178,13 @@ impl Outages {
                 of_node.entry(begins).or_default().push(index..end);
             }
         }
-        Self { of_node }
+        client_links.end(end);
+        Self { of_node, client_links }
+    }
+
+    /// Whether the link between a client and a node was cut or had another latency than usual at any point of this span.
+    fn touch_link(&self, client: NodeId, node: NodeId, from: usize, until: usize) -> bool {
+        self.client_links.touch(client, node, from, until)
     }
 
     /// Whether there was one of the node at any point of this span.
@@ -186,7 +197,7 @@ impl Outages {
 /// The writes that the leader's lives answered late or not at all.
 fn unanswered(prepared: &Prepared<'_>, facts: &Facts, end: Micros, outages: &Outages) -> Vec<String> {
     let run = &prepared.run;
-    let limit = facts.repl_timeout + 2 * facts.link_latency + ROUNDING;
+    let limit = facts.repl_timeout + 2 * facts.link_latency + TICK_ROUNDING;
     let mut open: BTreeMap<(u64, WriteId), (NodeId, usize, Micros)> = BTreeMap::new();
     let is_late = |(node, index, accepted): (NodeId, usize, Micros), until: usize, answered: Micros| {
         since(accepted, answered) > limit && !outages.touch(node, index, until)
@@ -270,6 +281,26 @@ mod tests {
             .at(6000)
             .crash(NodeId::FIRST_SERVER);
         assert_eq!(story.evidence(check), ["c2#1, a read of k at f2, was invoked at 1 ms and never returned"]);
+    }
+
+    /// What is lost on a link that is cut is lost; the client notices by its own timeout. A link that carries again excuses
+    /// nothing that begins then.
+    #[test]
+    fn an_operation_over_a_link_that_is_cut() {
+        let cut =
+            |kind, nodes: [NodeId; 2]| Event::Fault { kind, nodes: nodes.into(), latency: None, what: String::new() };
+        let n1 = NodeId::FIRST_SERVER;
+        let read = |client, begins: u64| {
+            let mut story = Story::new();
+            story.at(10).event(NodeId::Network, cut(Disturbance::Cut, [n1, c(1)]));
+            story.at(20).event(NodeId::Network, cut(Disturbance::Mend, [n1, c(1)]));
+            story.at(begins).invoke_get(client, 1, n1, "k").at(begins + 60_000).found(client, 1, 1, "1");
+            story.in_order_of_time();
+            story
+        };
+        assert_eq!(read(c(1), 15).holds(check), "1 operation returned");
+        assert_eq!(read(c(1), 21).evidence(check).len(), 1, "the link carries again");
+        assert_eq!(read(c(2), 15).evidence(check).len(), 1, "the link of another client");
     }
 
     #[test]

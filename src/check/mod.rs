@@ -4,6 +4,7 @@ pub mod acknowledgement;
 pub mod agreement;
 pub mod bounds;
 mod calls;
+mod client_links;
 pub mod convergence;
 mod coverage;
 mod crash_notice;

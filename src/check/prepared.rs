@@ -107,6 +107,11 @@ pub(super) fn one_epoch(run: &Recorded<'_>) -> bool {
 fn is_of_message(event: &Event) -> bool {
     matches!(
         event,
-        Event::Send { .. } | Event::Dispatch { .. } | Event::Reject { .. } | Event::Ack { .. } | Event::Lost { .. }
+        Event::Send { .. }
+            | Event::Rpc { .. }
+            | Event::Dispatch { .. }
+            | Event::Reject { .. }
+            | Event::Ack { .. }
+            | Event::Lost { .. }
     )
 }

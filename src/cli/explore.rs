@@ -15,7 +15,7 @@ use semisync::report::{CounterexampleReport, SearchReport, VerdictReport};
 use semisync::sim::exhaustive::{
     self, Bound, Bounds, Confirmation, Counterexample, FaultBudgets, Order, Progress, Scope, Search,
 };
-use semisync::sim::scenario::{ClusterSpec, Expect, Scenario};
+use semisync::sim::scenario::{Claim, ClusterSpec, Scenario};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::limits::parse_time;
@@ -214,15 +214,17 @@ fn print(scope: &Scope, search: &Search, verdicts: &[Verdict], bounds: Bounds) {
     say(SearchReport { generated, unique, depth, time, bound: bound.as_deref() });
     say("\nVerdicts");
     say(VerdictReport(verdicts));
-    if let Some(expect) = scope.scenario.expect {
-        let came_out = match (expect.is_met_by(verdicts), expect) {
-            (_, Expect::Shows(_) | Expect::Loses(_)) => "which is not searched for",
-            (true, Expect::Violates(_)) => "and so it came out",
-            _ if !search.is_exhausted() => "which cannot be told before the scope is exhausted",
-            (true, _) => "and so it came out",
-            (false, _) => "but it came out OTHERWISE",
+    for claim in scope.scenario.claims() {
+        let came_out = match (claim, claim.is_met_by(verdicts)) {
+            (Claim::Shows(_) | Claim::Loses(_) | Claim::AllAcknowledged | Claim::Ends(..), _) | (_, None) => {
+                "not searched for"
+            }
+            (Claim::Violates(_), Some(true)) => "met",
+            _ if !search.is_exhausted() => "not known before the scope is exhausted",
+            (_, Some(true)) => "met",
+            (_, Some(false)) => "NOT MET",
         };
-        say(format_args!("Expected by the file: {expect}, {came_out}"));
+        say(format_args!("Expected by the file: {claim}: {came_out}"));
     }
     if !search.is_exhausted() {
         let found = if search.counterexamples.is_empty() { "Nothing is violated" } else { "Nothing else is violated" };
@@ -258,7 +260,7 @@ fn save_best(
     confirmations: &[Confirmation],
 ) -> Result<(), Failure> {
     let runs = || search.counterexamples.iter().map(|found| found.property).zip(confirmations);
-    let expected = |property| scope.scenario.expect == Some(Expect::Violates(property));
+    let expected = |property| scope.scenario.expect.and_then(|expect| expect.violates) == Some(property);
     let best = runs().find(|(property, _)| expected(*property));
     let best = best.or_else(|| runs().find(|(_, confirmation)| confirmation.result.is_ok())).or_else(|| runs().next());
     let Some((property, Confirmation { scenario, result })) = best else {

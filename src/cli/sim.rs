@@ -16,9 +16,13 @@ use super::output::OutputFile;
 use super::ranges::parse_delay;
 use super::rules::RulesArgs;
 use super::shell::quoted;
-use super::{Failure, say};
+use super::{Failure, NO, say};
 
 /// The same arguments and the same binary give the same run, event for event: compare the lines "digest".
+///
+/// Exit status: 0 if every property holds, 1 if a safety property is violated or an expectation of the file is not met, 2 if
+/// the file or the arguments make no sense, 3 if only convergence or liveness is violated, 4 with --strict if nothing is wrong
+/// but that a fault never struck.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A scenario in TOML; without it, clients race on few keys
@@ -36,6 +40,9 @@ pub(super) struct Args {
     strategy: Strategy,
     #[command(flatten)]
     rules: RulesArgs,
+    /// Fail if a fault of the file never struck
+    #[arg(long, requires = "file")]
+    strict: bool,
     /// How many followers
     #[arg(long, default_value_t = Race::default().followers as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=128))]
     followers: u64,
@@ -64,6 +71,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 }
+
+/// The exit status of a run in which nothing is wrong but that a fault never struck.
+const INERT: u8 = 4;
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut scenario = match &args.file {
@@ -97,8 +107,8 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     print(&run, args.file.is_none());
     // What came of the run is told before a disk can be full.
     if let Some(file) = save {
-        let violated = run.violations().next().map(Expect::Violates);
-        let expect = violated.or(run.losses().next().map(Expect::Loses)).unwrap_or(Expect::Passes);
+        let violated = run.violations().next().map(Expect::violates);
+        let expect = violated.or(run.losses().next().map(Expect::loses)).unwrap_or(Expect::PASSES);
         let played = Scenario { expect: Some(expect), ..run.scenario.clone() };
         file.write(|out| out.write_all(played.to_toml().as_bytes()))?;
     }
@@ -109,11 +119,30 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         file.write(|out| run.history.write_json_lines(out))?;
     }
     let status = super::status_of(&run.verdicts);
-    if let Some(problem) = status.problem {
-        say(format_args!("{problem}. To repeat the run:"));
+    let expectations = run.expectations();
+    let unmet: Vec<String> = expectations
+        .iter()
+        .filter(|expectation| !expectation.is_met)
+        .map(|expectation| expectation.claim.to_string())
+        .collect();
+    let inert = run.inert_faults();
+    let fails_of_inert = args.strict && !inert.is_empty();
+    let holds = status.problem.is_none();
+    let problems: Vec<String> = status
+        .problem
+        .into_iter()
+        .chain((!unmet.is_empty()).then(|| format!("Expected and not met: {}", unmet.join(", "))))
+        .chain(fails_of_inert.then(|| format!("Never struck: {} of {} faults", inert.len(), run.strikes.len())))
+        .collect();
+    if !problems.is_empty() {
+        say(format_args!("{}. To repeat the run:", problems.join(". ")));
         say(command_again(&args, seed));
     }
-    Ok(status.code)
+    Ok(match (unmet.is_empty(), holds) {
+        (false, _) => NO,
+        (true, true) if fails_of_inert => ExitCode::from(INERT),
+        _ => status.code,
+    })
 }
 
 fn race(args: &Args) -> Race {
@@ -172,10 +201,11 @@ fn print(run: &ScenarioRun, is_race: bool) {
     say("Verdicts");
     say(VerdictReport(&run.verdicts));
     say(format_args!("digest {}", run.trace.digest()));
-    if let Some(expect) = run.scenario.expect {
-        let as_expected =
-            if expect.is_met_by(&run.verdicts) { "and so it came out" } else { "but it came out OTHERWISE" };
-        say(format_args!("Expected by the file: {expect}, {as_expected}"));
+    for inert in run.inert_faults() {
+        say(format_args!("Never struck: {inert}"));
+    }
+    for expectation in run.expectations() {
+        say(format_args!("Expected by the file: {expectation}"));
     }
 }
 
@@ -184,7 +214,8 @@ fn command_again(args: &Args, seed: u64) -> String {
     let engine = args.engine.map_or(String::new(), |engine| format!(" --engine {engine}"));
     let strategy =
         if args.strategy == Strategy::Timed { String::new() } else { format!(" --strategy {}", args.strategy) };
-    let rules = args.rules.again() + &engine + &strategy;
+    let strict = if args.strict { " --strict" } else { "" };
+    let rules = args.rules.again() + &engine + &strategy + strict;
     match &args.file {
         Some(path) => format!("semisync sim {} --seed {seed}{rules}", quoted(path)),
         None => {

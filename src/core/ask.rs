@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::{Buckets, Summary};
 use super::store::Entry;
+use crate::base::trace::Rpc;
 use crate::base::{Epoch, FollowerId, Key, Requests, Stamp, Value, Version};
 
 /// Names one life of a leader. No two lives have the same number, whoever the leader is.
@@ -235,6 +236,20 @@ pub enum Question {
         /// What a key that is not there has no use for from now on: writes of my epoch up to this version, if there are any.
         floor: Option<Version>,
     },
+}
+
+impl Question {
+    /// The kind of RPC that carries the question.
+    pub fn rpc(&self) -> Rpc {
+        match self {
+            Self::Fence { .. } => Rpc::Promise,
+            Self::Probe { .. } => Rpc::Heartbeat,
+            Self::Pull { .. } => Rpc::State,
+            Self::Push { .. } => Rpc::Snapshot,
+            Self::Adopt { .. } => Rpc::Adopt,
+            Self::Forget { .. } => Rpc::Collect,
+        }
+    }
 }
 
 /// A key that was deleted.

@@ -8,7 +8,7 @@ mod tcp;
 #[cfg(feature = "sim")]
 mod turmoil;
 
-pub use netem::{Effect, Fate, MessageFault, MessageFaults, Netem, NetemConfig};
+pub use netem::{Effect, Fate, MessageFault, MessageFaults, Messages, Moment, Netem, NetemConfig, RpcFate, RpcSender};
 pub use tcp::{Tcp, TcpAcceptor};
 #[cfg(feature = "sim")]
 pub use turmoil::{Turmoil, TurmoilAcceptor};

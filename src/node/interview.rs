@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::peer::PeerToken;
 use super::replicator::Replicator;
 use crate::base::FollowerId;
+use crate::base::trace::LostPart;
 use crate::base::wire;
 use crate::core::{Asked, Call};
 use crate::net::http::{Body, HttpClient, HttpError};
-use crate::net::{HostPort, Transport};
+use crate::net::{Fate, HostPort, Transport};
 
 /// What a follower is to be asked: one question at a time.
 #[derive(Debug, Default)]
@@ -55,6 +58,8 @@ pub(super) struct Interview<T: Transport> {
     pub(super) address: HostPort,
     pub(super) http: HttpClient<T>,
     pub(super) replicator: Arc<Replicator>,
+    /// Which of the leader's lives this is; see [`Config::incarnation`](super::Config::incarnation).
+    pub(super) incarnation: u64,
     /// The deadline of each question.
     pub(super) deadline: Duration,
     /// What each request shows.
@@ -71,12 +76,14 @@ impl<T: Transport> Interview<T> {
         let mut admits = true;
         // Whether it stored nothing, if it is known not to understand questions.
         let mut foreign = None;
+        let mut strays = JoinSet::new();
         loop {
             let call = questions.take().await;
             if questions.reconnect.swap(false, Ordering::Relaxed) {
                 self.http.disconnect(&self.address);
             }
-            let asked = match self.ask(&call, &mut admits).await {
+            let fate = self.replicator.rpc_fate(self.incarnation, self.to, call.ask.question.rpc());
+            let asked = match self.ask_with_fate(&call, fate, &mut admits, &mut strays).await {
                 Some(asked) => {
                     if let Asked::Answered(_) = asked {
                         foreign = None;
@@ -108,8 +115,50 @@ impl<T: Transport> Interview<T> {
         }
     }
 
-    /// What becomes of a question; `None` if the follower does not understand it.
-    async fn ask(&self, call: &Call, admits: &mut bool) -> Option<Asked> {
+    /// What becomes of a question that the emulated network treats so; `None` if the follower does not understand it.
+    async fn ask_with_fate(
+        &self,
+        call: &Call,
+        fate: Fate,
+        admits: &mut bool,
+        strays: &mut JoinSet<()>,
+    ) -> Option<Asked> {
+        if fate.is_undisturbed() {
+            return self.ask(call, self.deadline, admits).await;
+        }
+        let given_up_at = Instant::now() + self.deadline;
+        let Fate { delay, loss, copy } = fate;
+        while strays.try_join_next().is_some() {}
+        copy.into_iter().for_each(|copy| self.send_after(copy, call, strays));
+        let (is_late, is_lost) = (delay >= self.deadline, loss == Some(LostPart::Request));
+        if is_late && !is_lost {
+            self.send_after(delay, call, strays);
+        }
+        let asked = if is_late || is_lost {
+            None
+        } else {
+            sleep(delay).await;
+            self.ask(call, given_up_at.saturating_duration_since(Instant::now()), admits).await
+        };
+        if is_late || loss.is_some() {
+            sleep_until(given_up_at).await;
+            return Some(Asked::Lost);
+        }
+        asked
+    }
+
+    /// Sends a question after this time. Nobody waits for the answer.
+    fn send_after(&self, delay: Duration, call: &Call, strays: &mut JoinSet<()>) {
+        let (http, address, request) = (self.http.clone(), self.address.clone(), self.request(call));
+        let deadline = self.deadline;
+        strays.spawn(async move {
+            sleep(delay).await;
+            // Whatever comes of it, the leader does not learn it.
+            let _ = http.request(&address, request, deadline).await;
+        });
+    }
+
+    fn request(&self, call: &Call) -> Request<Body> {
         let body = serde_json::to_vec(&call.ask).expect("our own types can be written as JSON");
         let mut request = Request::builder()
             .method(Method::POST)
@@ -123,8 +172,13 @@ impl<T: Transport> Interview<T> {
         if let Some(advertise) = &self.advertise {
             request.headers_mut().insert(wire::LEADER_HEADER, advertise.clone());
         }
+        request
+    }
+
+    /// What becomes of a question; `None` if the follower does not understand it.
+    async fn ask(&self, call: &Call, deadline: Duration, admits: &mut bool) -> Option<Asked> {
         let follower = &self.address;
-        let asked = match self.http.request(follower, request, self.deadline).await {
+        let asked = match self.http.request(follower, self.request(call), deadline).await {
             Err(error) => {
                 debug!(%follower, %error, "the follower does not answer a question");
                 if let HttpError::Connect(_) = error {

@@ -210,6 +210,7 @@ fn start_replication<T: Transport>(
             address: address.clone(),
             http: http.clone(),
             replicator: Arc::clone(&replicator),
+            incarnation: config.incarnation.number,
             deadline: role.repl_timeout,
             token: config.peer_token.clone(),
             advertise: advertise.clone(),

@@ -12,13 +12,13 @@ use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
 use super::outbox::SharedOutbox;
 use super::role::LeaderRole;
-use crate::base::trace::{Event, LossReason, Observer, WriteId};
+use crate::base::trace::{Event, LossReason, Observer, Rpc, WriteId};
 use crate::base::{FollowerId, FollowerSet, Key, NodeId, Value};
 use crate::core::{
     Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
     ReadId, Readable, Rejected, Reply, Terms, Waiting,
 };
-use crate::net::{Fate, Netem};
+use crate::net::{Fate, Netem, RpcFate, RpcSender};
 
 /// Drives the leader's state machine: hands it what happens, and does what it asks for.
 pub(super) struct Replicator {
@@ -156,6 +156,18 @@ impl Replicator {
     /// What a follower is to be asked.
     pub(super) fn questions(&self, to: FollowerId) -> &Questions {
         &self.questions[to.index()]
+    }
+
+    /// What the emulated network makes of an RPC that is sent now, by this incarnation of the leader.
+    pub(super) fn rpc_fate(&self, incarnation: u64, to: FollowerId, rpc: Rpc) -> Fate {
+        let sender = RpcSender { node: NodeId::FIRST_SERVER, incarnation };
+        let RpcFate { number, fate } = self.netem.rpc_fate(self.clock.now(), sender, to, rpc);
+        if !fate.is_undisturbed() {
+            let Fate { delay, loss: lost, copy } = fate;
+            let (delay, copy) = (delay.into(), copy.map(Into::into));
+            self.observe(|| Event::Rpc { to, rpc, number, delay, lost, copy });
+        }
+        fate
     }
 
     /// Learns what became of a question.

@@ -114,11 +114,23 @@ impl Reader {
                 let (key, stamp) = self.writes.get(&(record.incarnation, message.write))?;
                 let to = message.to.into();
                 lost.map(|part| match part {
-                    LostPart::Request => lanes.arrow(key, *stamp, (node, to), "╳", "the network loses the message"),
+                    LostPart::Request => {
+                        lanes.arrow(&format!("{key} {stamp}"), (node, to), "╳", "the network loses the message")
+                    }
                     LostPart::Reply => {
                         lanes.cell(node, "", &format!("the network loses {}'s answer to {key} {stamp}", message.to))
                     }
                 })
+            }
+            Event::Rpc { to, rpc, number, delay, lost, copy } => {
+                let (what, ms) = (format!("{rpc} {number}"), |time: Micros| time.0 as f64 / 1e3);
+                let (head, note) = match (lost, copy) {
+                    (Some(LostPart::Request), _) => ("╳", "the network loses the request".to_owned()),
+                    (Some(LostPart::Reply), _) => ("▶╳", "the network loses the response".to_owned()),
+                    (None, Some(copy)) => ("▶▶", format!("arrives again {:.0} ms later", ms(*copy))),
+                    (None, None) => ("▶", format!("takes {:.0} ms", ms(*delay))),
+                };
+                Some(lanes.arrow(&what, (node, (*to).into()), head, &format!("FAULT: {note}")))
             }
             Event::Dispatch { request, to, messages } => {
                 self.requests.insert((*to, *request), messages.iter().rev().copied().collect());
@@ -126,7 +138,7 @@ impl Reader {
             }
             Event::Apply { request, key, stamp, .. } => {
                 let note = format!("applied{}", self.arrival(record.node, *request));
-                Some(lanes.arrow(key, *stamp, (self.sender(node, *request), node), "▶✓", &note))
+                Some(lanes.arrow(&format!("{key} {stamp}"), (self.sender(node, *request), node), "▶✓", &note))
             }
             Event::Reject { request, key, stamp, stored } => {
                 let why = if stored > stamp {
@@ -135,11 +147,11 @@ impl Reader {
                     format!("rejected, has a {stored}")
                 };
                 let note = format!("{why}{}", self.arrival(record.node, *request));
-                Some(lanes.arrow(key, *stamp, (self.sender(node, *request), node), "▶✗", &note))
+                Some(lanes.arrow(&format!("{key} {stamp}"), (self.sender(node, *request), node), "▶✗", &note))
             }
             Event::Lost { message, reason } => {
                 let (key, stamp) = self.writes.get(&(record.incarnation, message.write))?;
-                Some(lanes.arrow(key, *stamp, (node, message.to.into()), "╳", lost(*reason)))
+                Some(lanes.arrow(&format!("{key} {stamp}"), (node, message.to.into()), "╳", lost(*reason)))
             }
             Event::Complete { write, ok, confirmations } => {
                 let (key, stamp) = self.writes.get(&(record.incarnation, *write))?;
@@ -169,7 +181,7 @@ impl Reader {
                     Disturbance::Reconnect | Disturbance::Release | Disturbance::Mend => false,
                     Disturbance::Redirect | Disturbance::Heal | Disturbance::Probe | Disturbance::Configure => false,
                     // A link that is as fast as usual again has no fault.
-                    Disturbance::Latency => *latency != self.link,
+                    Disturbance::Latency | Disturbance::LatencyOneWay => *latency != self.link,
                     _ => true,
                 };
                 let note = if begins { format!("FAULT: {what}") } else { what.clone() };
@@ -293,10 +305,10 @@ impl Lanes {
     }
 
     /// A message from one node to another.
-    fn arrow(&self, key: &Key, stamp: Stamp, (from, to): (NodeId, NodeId), head: &str, note: &str) -> String {
+    fn arrow(&self, what: &str, (from, to): (NodeId, NodeId), head: &str, note: &str) -> String {
         let (from, to) = (self.of(from), self.of(to));
         let mut line: String = self.nodes().take(from).map(|node| self.blank(node)).collect();
-        let text = format!("├─ {key} {stamp} ");
+        let text = format!("├─ {what} ");
         let width = (to.saturating_sub(from) * LANE).saturating_sub(text.chars().count() + head.chars().count() - 1);
         line.push_str(&text);
         line.push_str(&"─".repeat(width));

@@ -190,6 +190,18 @@ impl Teller {
             Event::Send { message, delay, lost, copy } => {
                 return self.tell_fate(record, *message, *delay, *lost, *copy);
             }
+            Event::Rpc { to, rpc, number, delay, lost, copy } => {
+                let sender = if self.has_several_leaders { format!(" of {}", record.node) } else { String::new() };
+                let fate = match (lost, copy) {
+                    (Some(LostPart::Request), _) => "is lost".to_owned(),
+                    (Some(LostPart::Reply), _) => "arrives, but the response to it is lost".to_owned(),
+                    (None, Some(copy)) => {
+                        format!("arrives twice, the second time {} ms after it was sent", copy.0 / 1000)
+                    }
+                    (None, None) => format!("takes {} ms", delay.0 / 1000),
+                };
+                (8, format!("At {at} ms: {rpc} request {number}{sender} to {to} {fate}."))
+            }
             Event::Apply { key, stamp, .. } => {
                 let before = self.stored.insert((record.node, record.incarnation, key.clone()), *stamp)?;
                 if before <= *stamp {

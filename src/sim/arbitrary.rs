@@ -65,7 +65,7 @@ fn first_delivery(operation: OperationName, to: FollowerId) -> Target {
 }
 
 fn of_messages(kind: FaultKind) -> Fault {
-    Fault { at_ms: 0, until_ms: None, kind }
+    Fault::at(0, kind)
 }
 
 /// What [`scenarios`] makes.
@@ -155,7 +155,7 @@ fn spaced(operations: Vec<(u16, PlannedKind, &'static str)>) -> Vec<ExplicitOper
         let number = numbers.entry(client).or_default();
         *number += 1;
         let key = Key::new(key).expect("a short name");
-        ExplicitOperation { client, number: Some(*number), at_ms: place * 100, kind, key, request: None }
+        ExplicitOperation { client, number: Some(*number), at_ms: place * 100, kind, key, request: None, expect: None }
     };
     (0..).zip(operations).map(place).collect()
 }
@@ -206,7 +206,7 @@ fn trouble(followers: usize, links: bool, crashes: bool) -> impl Strategy<Value 
             _ => (FaultKind::Crash(NodeRef::Leader), FaultKind::Restart(NodeRef::Leader)),
         };
         // Between operations, which happen at full hundreds.
-        let at = |place: u64, kind| Fault { at_ms: place * 100 + 50, until_ms: None, kind };
+        let at = |place: u64, kind| Fault::at(place * 100 + 50, kind);
         Some([at(begin, begins), at(begin + length, ends)])
     })
 }

@@ -3,11 +3,12 @@ mod operators;
 use std::collections::BTreeSet;
 
 use super::scenario::{
-    ClusterSpec, Fault, FaultKind, Links, OperationName, ReadFrom, RulesSpec, Scenario, Target, Workload,
-    retain_possible,
+    ClusterSpec, Fault, FaultKind, Links, OperationName, ReadFrom, RpcEffect, RpcTarget, RulesSpec, Scenario, Target,
+    Trigger, When, Workload, retain_possible,
 };
 use super::{Engine, Strategy};
 use crate::base::seed::Draw;
+use crate::base::trace::Rpc;
 use crate::base::{FollowerId, Key, NodeId, NodeRef, Seed};
 
 /// How long a generated scenario goes on having faults, in milliseconds.
@@ -69,12 +70,15 @@ impl Generator {
         // Half of the scenarios are such that turmoil can run them too, and confirm what is found.
         let is_for_core_alone = self.engine == Engine::Core && dice.draw("core alone", 0).between(0, 1) == 1;
         let possible = |kind: &Kind| match kind {
-            Kind::Crash | Kind::Outage | Kind::Flap | Kind::Quorum => self.crashes,
+            Kind::Crash | Kind::Outage | Kind::Flap | Kind::Quorum | Kind::CrashOnEvent => self.crashes,
             Kind::Members | Kind::AcceptLoss | Kind::AllButOne | Kind::HandOver => self.crashes,
-            Kind::Pause | Kind::Clock | Kind::LoseKey => is_for_core_alone,
+            Kind::Pause | Kind::Clock | Kind::OneWay | Kind::ClientCut | Kind::ClientSlow => is_for_core_alone,
+            Kind::LoseKey => is_for_core_alone,
             Kind::Misdirect => is_for_core_alone && followers > 1,
-            Kind::Replace => is_for_core_alone && self.crashes,
-            _ => true,
+            Kind::Replace | Kind::Rejoin => is_for_core_alone && self.crashes,
+            Kind::Hold | Kind::Partition | Kind::Slow | Kind::Disconnect | Kind::LinkOnEvent => true,
+            Kind::Drop | Kind::DropReply | Kind::Duplicate | Kind::Delay => true,
+            Kind::RpcDrop | Kind::RpcDropReply | Kind::RpcDuplicate | Kind::RpcDelay => true,
         };
         for kind in Kind::ALL.into_iter().filter(|kind| !is_calm && possible(kind)) {
             let dice = dice.of(kind.name());
@@ -93,8 +97,8 @@ impl Generator {
                 let wanted = before.len() + fault.len();
                 faults.extend(fault);
                 retain_possible(&cluster, &mut faults);
-                // What is done to the first of two leaders makes no sense if there is no second.
-                if kind == Kind::Replace && faults.len() < wanted {
+                // What is done to a leader that is replaced makes no sense if it is not.
+                if [Kind::Replace, Kind::Rejoin].contains(&kind) && faults.len() < wanted {
                     faults = before;
                 }
             }
@@ -178,10 +182,24 @@ enum Kind {
     HandOver,
     /// A follower loses a key.
     LoseKey,
+    RpcDrop,
+    RpcDropReply,
+    RpcDuplicate,
+    RpcDelay,
+    /// A link is slow in one direction.
+    OneWay,
+    ClientCut,
+    ClientSlow,
+    /// A node that led before is started again, while another leads.
+    Rejoin,
+    /// A node crashes when an event comes.
+    CrashOnEvent,
+    /// A link is cut, or RPCs are lost, when an event comes.
+    LinkOnEvent,
 }
 
 impl Kind {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 31] = [
         Self::Crash,
         Self::Hold,
         Self::Partition,
@@ -203,6 +221,16 @@ impl Kind {
         Self::AllButOne,
         Self::HandOver,
         Self::LoseKey,
+        Self::RpcDrop,
+        Self::RpcDropReply,
+        Self::RpcDuplicate,
+        Self::RpcDelay,
+        Self::OneWay,
+        Self::ClientCut,
+        Self::ClientSlow,
+        Self::Rejoin,
+        Self::CrashOnEvent,
+        Self::LinkOnEvent,
     ];
 
     fn name(self) -> &'static str {
@@ -228,6 +256,16 @@ impl Kind {
             Self::AllButOne => "all_but_one",
             Self::HandOver => "hand_over",
             Self::LoseKey => "lose_key",
+            Self::RpcDrop => "rpc drop",
+            Self::RpcDropReply => "rpc drop_reply",
+            Self::RpcDuplicate => "rpc duplicate",
+            Self::RpcDelay => "rpc delay",
+            Self::OneWay => "one way",
+            Self::ClientCut => "client cut",
+            Self::ClientSlow => "client slow",
+            Self::Rejoin => "rejoin",
+            Self::CrashOnEvent => "crash on event",
+            Self::LinkOnEvent => "link on event",
         }
     }
 
@@ -235,10 +273,14 @@ impl Kind {
     fn rarity(self) -> u64 {
         match self {
             Self::Outage => 9,
-            Self::Flap | Self::Quorum | Self::Misdirect | Self::Members => 3,
+            Self::Flap | Self::Quorum | Self::Misdirect | Self::Rejoin | Self::ClientCut | Self::ClientSlow => 3,
+            Self::RpcDrop | Self::RpcDropReply | Self::RpcDuplicate | Self::RpcDelay | Self::Members => 3,
+            Self::OneWay | Self::CrashOnEvent | Self::LinkOnEvent => 3,
             Self::HandOver => 5,
             Self::AllButOne | Self::AcceptLoss => 9,
-            _ => 1,
+            Self::Crash | Self::Hold | Self::Partition | Self::Slow | Self::Disconnect | Self::Pause => 1,
+            Self::Drop | Self::DropReply | Self::Duplicate | Self::Delay | Self::Clock | Self::Replace => 1,
+            Self::LoseKey => 1,
         }
     }
 
@@ -257,10 +299,10 @@ impl Kind {
         let follower = NodeRef::from(FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8));
         let any_node = if draw(3).between(0, 3) == 0 { NodeRef::Leader } else { follower };
         let lasting = |begin, end| {
-            let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+            let fault = |at_ms, kind| Fault::at(at_ms, kind);
             vec![fault(at_ms, begin), fault(end_ms, end)]
         };
-        let of_messages = |kind| vec![Fault { at_ms, until_ms: Some(end_ms), kind }];
+        let of_messages = |kind| vec![Fault { until_ms: Some(end_ms), ..Fault::at(at_ms, kind) }];
         let share = || Target { operation: None, to: None, attempt: None, per_mille: draw(4).between(50, 400) as u16 };
         match self {
             Self::Crash => lasting(FaultKind::Crash(any_node), FaultKind::Restart(any_node)),
@@ -273,7 +315,7 @@ impl Kind {
                 lasting(FaultKind::Partition(links.clone()), FaultKind::Heal(links))
             }
             Self::Slow => {
-                let slow = |latency_ms| FaultKind::Slow { node: follower, to: None, latency_ms };
+                let slow = |latency_ms| FaultKind::Slow { node: follower, to: None, latency_ms, one_way: false };
                 lasting(slow(draw(5).between(10, 400)), slow(cluster.link_ms))
             }
             Self::Drop => of_messages(FaultKind::Drop(share())),
@@ -285,7 +327,7 @@ impl Kind {
                 let share = workload.operations as u64 / u64::from(workload.clients);
                 let operation = OperationName { client, number: draw(6).between(1, share.max(1)) };
                 let after_ms = draw(7).between(1, 300);
-                vec![Fault { at_ms: 0, until_ms: None, kind: FaultKind::Disconnect { operation, after_ms } }]
+                vec![Fault::at(0, FaultKind::Disconnect { operation, after_ms })]
             }
             Self::Pause => lasting(FaultKind::Pause(any_node), FaultKind::Resume(any_node)),
             Self::Clock => {
@@ -324,8 +366,7 @@ impl Kind {
                 };
                 let between = draw(6).between(at_ms, end_ms);
                 let story = [(at_ms, begin), (between, Some(FaultKind::Replace { keeps })), (end_ms, end)];
-                let fault =
-                    |(at_ms, kind): (u64, Option<FaultKind>)| Some(Fault { at_ms, until_ms: None, kind: kind? });
+                let fault = |(at_ms, kind): (u64, Option<FaultKind>)| Some(Fault::at(at_ms, kind?));
                 story.into_iter().filter_map(fault).collect()
             }
             Self::Flap => {
@@ -333,16 +374,16 @@ impl Kind {
                 let node = if draw(5).between(0, 1) == 0 { NodeRef::Leader } else { follower };
                 let is_slow = draw(20).between(0, 1) == 1;
                 let slow = |at_ms, latency_ms| {
-                    let kind = FaultKind::Slow { node, to: None, latency_ms };
-                    is_slow.then_some(Fault { at_ms, until_ms: None, kind })
+                    let kind = FaultKind::Slow { node, to: None, latency_ms, one_way: false };
+                    is_slow.then_some(Fault::at(at_ms, kind))
                 };
                 let longest_life = if is_slow { 2500 } else { 600 };
                 let mut at_ms = at_ms;
                 let mut faults: Vec<Fault> = slow(at_ms, draw(21).between(20, 150)).into_iter().collect();
                 for crash in 0..draw(6).between(2, 4) {
-                    faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Crash(node) });
+                    faults.push(Fault::at(at_ms, FaultKind::Crash(node)));
                     at_ms += draw(10 + 2 * crash).between(1, 100);
-                    faults.push(Fault { at_ms, until_ms: None, kind: FaultKind::Restart(node) });
+                    faults.push(Fault::at(at_ms, FaultKind::Restart(node)));
                     at_ms += draw(11 + 2 * crash).between(3, longest_life);
                 }
                 faults.extend(slow(at_ms, cluster.link_ms));
@@ -350,7 +391,7 @@ impl Kind {
             }
             Self::Quorum => {
                 let quorum = draw(5).between(1, cluster.followers as u64) as usize;
-                let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+                let fault = |at_ms, kind| Fault::at(at_ms, kind);
                 vec![
                     fault(at_ms, FaultKind::Quorum(quorum)),
                     fault(at_ms, FaultKind::Crash(NodeRef::Leader)),
@@ -365,17 +406,129 @@ impl Kind {
                 let key = format!("k{}", draw(5).between(1, workload.keys));
                 let key = Key::new(&key).expect("a short name");
                 let follower = FollowerId(draw(2).between(0, cluster.followers as u64 - 1) as u8);
-                vec![Fault { at_ms, until_ms: None, kind: FaultKind::LoseKey { follower, key } }]
+                vec![Fault::at(at_ms, FaultKind::LoseKey { follower, key })]
+            }
+            Self::RpcDrop => vec![of_rpcs(dice, place, follower, RpcEffect::Drop)],
+            Self::RpcDropReply => vec![of_rpcs(dice, place, follower, RpcEffect::DropReply)],
+            Self::RpcDuplicate => {
+                let delay_ms = (draw(13).between(0, 1) == 1).then(|| draw(14).between(1, 3000));
+                vec![of_rpcs(dice, place, follower, RpcEffect::Duplicate { delay_ms })]
+            }
+            // Some arrive in time, and some after their leader has given them up.
+            Self::RpcDelay => {
+                let delay_ms = draw(13).between(50, 4000);
+                vec![of_rpcs(dice, place, follower, RpcEffect::Delay { delay_ms })]
+            }
+            Self::OneWay => {
+                let is_response = draw(5).between(0, 1) == 1;
+                let (node, to) = if is_response { (follower, NodeRef::Leader) } else { (NodeRef::Leader, follower) };
+                let slow = |latency_ms| FaultKind::Slow { node, to: Some(to), latency_ms, one_way: true };
+                lasting(slow(draw(6).between(10, 400)), slow(cluster.link_ms))
+            }
+            Self::ClientCut => {
+                let client = client(draw(5), workload);
+                let (from, to) = if draw(6).between(0, 1) == 1 { (client, any_node) } else { (any_node, client) };
+                let links = Links { from: vec![from], to: vec![to], one_way: draw(7).between(0, 2) > 0 };
+                lasting(FaultKind::Partition(links.clone()), FaultKind::Heal(links))
+            }
+            Self::ClientSlow => {
+                let client = client(draw(5), workload);
+                let (node, to) = if draw(6).between(0, 1) == 1 { (client, any_node) } else { (any_node, client) };
+                let one_way = draw(7).between(0, 2) > 0;
+                let slow = |latency_ms| FaultKind::Slow { node, to: Some(to), latency_ms, one_way };
+                lasting(slow(draw(8).between(50, 1500)), slow(cluster.link_ms))
+            }
+            Self::Rejoin => {
+                // A node that led crashes, is replaced or has been, and comes back while its successor leads.
+                let keeps = vec![NodeId::Client(draw(5).between(0, u64::from(workload.clients) - 1) as u16)];
+                let (first, crash_ms) = (NodeRef::from(NodeId::FIRST_SERVER), draw(6).between(at_ms, end_ms));
+                vec![
+                    Fault::at(at_ms, FaultKind::Replace { keeps }),
+                    Fault::at(crash_ms, FaultKind::Crash(first)),
+                    Fault::at(end_ms, FaultKind::Restart(first)),
+                ]
+            }
+            Self::CrashOnEvent => {
+                let (trigger, after_ms) = (trigger(dice, place, cluster, workload), draw(6).between(0, 20));
+                let down_ms = draw(7).between(1, 2000);
+                on_event(
+                    trigger,
+                    [(after_ms, FaultKind::Crash(any_node)), (after_ms + down_ms, FaultKind::Restart(any_node))],
+                )
+            }
+            Self::LinkOnEvent => {
+                let (trigger, after_ms) = (trigger(dice, place, cluster, workload), draw(6).between(0, 20));
+                let for_ms = draw(7).between(1, 2000);
+                match draw(8).between(0, 1) {
+                    0 => {
+                        let one_way = draw(9).between(0, 1) == 1;
+                        let links = Links { from: vec![follower], to: vec![NodeRef::Leader], one_way };
+                        let (begin, end) = (FaultKind::Partition(links.clone()), FaultKind::Heal(links));
+                        on_event(trigger, [(after_ms, begin), (after_ms + for_ms, end)])
+                    }
+                    _ => {
+                        let effect = if draw(9).between(0, 1) == 1 { RpcEffect::Drop } else { RpcEffect::DropReply };
+                        let fault = of_rpcs(dice, place, follower, effect);
+                        let when = Some(When { trigger, after_ms, for_ms: Some(for_ms) });
+                        vec![Fault { when, ..Fault::at(0, fault.kind) }]
+                    }
+                }
             }
             Self::Outage => {
                 let followers = || FollowerId::first(cluster.followers).map(NodeRef::from);
                 let nodes = || [NodeRef::Leader].into_iter().chain(followers());
-                let fault = |at_ms, kind| Fault { at_ms, until_ms: None, kind };
+                let fault = |at_ms, kind| Fault::at(at_ms, kind);
                 let down = nodes().map(|node| fault(at_ms, FaultKind::Crash(node)));
                 down.chain(nodes().map(|node| fault(end_ms, FaultKind::Restart(node)))).collect()
             }
         }
     }
+}
+
+/// What happens to one RPC, counted, or to a share of those of a kind for a while.
+fn of_rpcs(dice: Seed, place: u64, follower: NodeRef, effect: RpcEffect) -> Fault {
+    let draw = |purpose: u64| dice.draw(&[place * 100 + purpose]);
+    let rpc = Rpc::ALL[draw(30).between(0, Rpc::ALL.len() as u64 - 1) as usize];
+    let to = (draw(31).between(0, 2) > 0).then_some(follower);
+    let all = RpcTarget { rpc, from: None, to, number: None, per_mille: 1000 };
+    if draw(32).between(0, 1) == 1 {
+        let target = RpcTarget { number: Some(draw(33).between(1, 4)), ..all };
+        return Fault::at(0, FaultKind::Rpc { target, effect });
+    }
+    let at_ms = draw(0).between(0, SPAN_MS);
+    let until_ms = Some(at_ms + draw(1).between(200, 3000));
+    let target = RpcTarget { per_mille: draw(34).between(200, 1000) as u16, ..all };
+    Fault { until_ms, ..Fault::at(at_ms, FaultKind::Rpc { target, effect }) }
+}
+
+/// An event that a fault waits for. It may never come.
+fn trigger(dice: Seed, place: u64, cluster: &ClusterSpec, workload: &Workload) -> Trigger {
+    let draw = |purpose: u64| dice.draw(&[place * 100 + purpose]);
+    let client = draw(40).between(0, u64::from(workload.clients) - 1) as u16;
+    let share = workload.operations as u64 / u64::from(workload.clients);
+    let operation = OperationName { client, number: draw(41).between(1, share.max(1)) };
+    let follower = FollowerId(draw(42).between(0, cluster.followers as u64 - 1) as u8);
+    match draw(43).between(0, 5) {
+        0 => Trigger::Accepted(operation),
+        1 => Trigger::Applied(follower, operation),
+        2 => Trigger::Acknowledged(operation),
+        3 => Trigger::Serves(NodeId::FIRST_SERVER),
+        4 => Trigger::Promised(follower),
+        _ => Trigger::UpToDate(follower),
+    }
+}
+
+/// Faults that strike so long after an event, in milliseconds.
+fn on_event(trigger: Trigger, faults: [(u64, FaultKind); 2]) -> Vec<Fault> {
+    let fault = |(after_ms, kind)| {
+        let when = Some(When { trigger, after_ms, for_ms: None });
+        Fault { when, ..Fault::at(0, kind) }
+    };
+    faults.map(fault).into()
+}
+
+fn client(draw: Draw, workload: &Workload) -> NodeRef {
+    NodeRef::from(NodeId::Client(draw.between(0, u64::from(workload.clients) - 1) as u16))
 }
 
 #[cfg(test)]
@@ -432,12 +585,32 @@ mod tests {
             times.chunk_by(|a, b| a == b).any(|together| together.len() == 1 + scenario.cluster.followers)
         };
         assert!((0..500).any(|seed| is_outage(&seed)), "there is never an outage");
-        for kind in Kind::ALL
-            .into_iter()
-            .filter(|kind| ![Kind::Outage, Kind::Flap, Kind::AllButOne, Kind::HandOver].contains(kind))
-        {
-            assert!(mixes.iter().flatten().any(|name| *name == kind.name()), "{kind:?} is never generated");
+        let faults: Vec<Fault> = (0..500).flat_map(|seed| SAFE.scenario(seed).faults).collect();
+        let is_of = |kind: Kind, fault: &Fault| {
+            let names_client = fault.nodes().iter().any(|node| matches!(node, NodeRef::Node(NodeId::Client(_))));
+            match (kind, &fault.kind) {
+                (Kind::RpcDrop, FaultKind::Rpc { effect: RpcEffect::Drop, .. })
+                | (Kind::RpcDropReply, FaultKind::Rpc { effect: RpcEffect::DropReply, .. })
+                | (Kind::RpcDuplicate, FaultKind::Rpc { effect: RpcEffect::Duplicate { .. }, .. })
+                | (Kind::RpcDelay, FaultKind::Rpc { effect: RpcEffect::Delay { .. }, .. }) => fault.when.is_none(),
+                (Kind::OneWay, FaultKind::Slow { one_way, .. }) => *one_way && !names_client,
+                (Kind::ClientSlow, FaultKind::Slow { .. }) | (Kind::ClientCut, FaultKind::Partition(_)) => names_client,
+                (Kind::Rejoin, FaultKind::Restart(NodeRef::Node(node))) => node.can_lead(),
+                (Kind::CrashOnEvent, FaultKind::Crash(_)) => fault.when.is_some(),
+                (Kind::LinkOnEvent, FaultKind::Partition(_) | FaultKind::Rpc { .. }) => fault.when.is_some(),
+                (kind, other) => kind.name() == other.name(),
+            }
+        };
+        let composed = [Kind::Outage, Kind::Flap, Kind::AllButOne, Kind::HandOver];
+        for kind in Kind::ALL.into_iter().filter(|kind| !composed.contains(kind)) {
+            assert!(faults.iter().any(|fault| is_of(kind, fault)), "{kind:?} is never generated");
         }
+        let replaces = |seed: u64| {
+            let faults = SAFE.scenario(seed).faults;
+            faults.iter().filter(|fault| matches!(fault.kind, FaultKind::Replace { .. })).count()
+        };
+        let several = (0..500).filter(|seed| replaces(*seed) > 1).count();
+        assert!(several > 20, "only {several} of 500 scenarios have three leaders or more");
     }
 
     /// What is done to a leader that is replaced is done to the former one, or cannot be done at all.
@@ -477,7 +650,12 @@ mod tests {
             paused += usize::from(is("pause"));
             wrong += usize::from(is("clock"));
             let of_core = |fault: &Fault| {
-                ["pause", "resume", "clock", "misdirect", "lose_key", "members"].contains(&fault.kind.name())
+                let names_client = fault.nodes().iter().any(|node| matches!(node, NodeRef::Node(NodeId::Client(_))));
+                let is_one_way = matches!(fault.kind, FaultKind::Slow { one_way: true, .. });
+                let is_rejoin = fault.kind.nodes().contains(&NodeRef::from(NodeId::FIRST_SERVER));
+                let is_other =
+                    ["pause", "resume", "clock", "misdirect", "lose_key", "members"].contains(&fault.kind.name());
+                is_other || names_client || is_one_way || is_rejoin
             };
             both += usize::from(!is_replaced(&for_core) && !for_core.faults.iter().any(of_core));
             for_core.faults.retain(|fault| !of_core(fault));

@@ -7,7 +7,9 @@
 pub mod arbitrary;
 pub mod engine;
 pub mod exhaustive;
+mod expectation;
 mod generate;
+mod inert;
 mod race;
 mod run;
 pub mod scenario;
@@ -17,8 +19,10 @@ mod strategy;
 pub mod swarm;
 pub mod zoo;
 
-pub use engine::{Engine, Played, Run, SimError, Stage, StageClient, World};
+pub use engine::{Engine, Played, Run, SimError, Stage, StageClient, Strike, World};
+pub use expectation::Expectation;
 pub use generate::Generator;
+pub use inert::InertFault;
 pub use race::Race;
 pub use run::ScenarioRun;
 pub use strategy::Strategy;

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::engine::Strike;
 use super::scenario::{ClusterSpec, Scenario};
 use super::shrink::Goal;
 use crate::base::NodeId;
@@ -25,6 +26,8 @@ pub struct ScenarioRun {
     pub verdicts: Vec<Verdict>,
     /// How long the operations took, in virtual time.
     pub virtual_time: Duration,
+    /// What became of each fault, in the order of the scenario.
+    pub strikes: Vec<Strike>,
 }
 
 impl ScenarioRun {

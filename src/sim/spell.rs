@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::scenario::{ExplicitOperation, Fault, FaultKind, OperationName, PlannedKind, Scenario, Target, Workload};
-use crate::base::trace::{Disturbance, Event, LostPart, MessageId, Micros, Record, Trace, operation_name};
+use super::scenario::{
+    ExplicitOperation, Fault, FaultKind, OperationName, PlannedKind, RpcEffect, RpcTarget, Scenario, Target, Workload,
+};
+use crate::base::trace::{Disturbance, Event, LostPart, MessageId, Micros, Record, Trace, WriteId, operation_name};
 use crate::base::{FollowerId, NodeId, NodeRef};
 
 /// How long a message takes that is not spoken of, in milliseconds.
@@ -29,7 +31,7 @@ fn written_down(scenario: &Scenario, trace: &Trace, usual_delay_ms: Option<u64>)
     let story = &records[..records.iter().position(healed).unwrap_or(records.len())];
     let mut spelled = scenario.clone();
     spelled.workload = Workload { explicit: operations(story), ..Workload::default() };
-    spelled.faults.retain(|fault| fault.kind.target().is_none());
+    spelled.faults.retain(|fault| !fault.kind.acts_on_messages());
     spelled.faults.extend(fates(story, usual_delay_ms));
     spelled
 }
@@ -37,7 +39,8 @@ fn written_down(scenario: &Scenario, trace: &Trace, usual_delay_ms: Option<u64>)
 /// The same, where what happens to nodes and links did not happen at its own time either, but at these times.
 pub(super) fn spell_out_order(scenario: &Scenario, trace: &Trace, struck: &[Micros]) -> Scenario {
     let mut spelled = spell_out(scenario, trace);
-    let mut timed: Vec<&mut Fault> = spelled.faults.iter_mut().filter(|fault| fault.kind.is_timed()).collect();
+    let has_time = |fault: &&mut Fault| fault.kind.is_timed() && fault.when.is_none();
+    let mut timed: Vec<&mut Fault> = spelled.faults.iter_mut().filter(has_time).collect();
     timed.sort_by_key(|fault| fault.at_ms);
     for (fault, at) in timed.into_iter().zip(struck) {
         fault.at_ms = ms(*at);
@@ -67,17 +70,16 @@ fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
         let request = request.and_then(|name| name.as_str().parse().ok());
         if let NodeId::Client(client) = node {
             let (client, number, at_ms, key) = (client + 1, Some(number), ms(*at), key.clone());
-            operations.push(ExplicitOperation { client, number, at_ms, kind, key, request });
+            operations.push(ExplicitOperation { client, number, at_ms, kind, key, request, expect: None });
         }
     }
     operations
 }
 
-/// What became of each message, one fault for each thing that is not as usual.
-fn fates(story: &[Record], usual_delay_ms: Option<u64>) -> Vec<Fault> {
-    let mut writes: BTreeMap<(u64, u64), OperationName> = BTreeMap::new();
+/// The operations of the writes that leaders took on, by the incarnation of the leader and its number for the write.
+pub(super) fn accepted_operations(story: &[Record]) -> BTreeMap<(u64, WriteId), OperationName> {
+    let mut writes = BTreeMap::new();
     let mut named: BTreeMap<u64, OperationName> = BTreeMap::new();
-    let mut fates = Vec::new();
     for Record { node, incarnation, event, .. } in story {
         match event {
             Event::InvokeDelete { operation, .. } | Event::InvokeSet { operation, request_id: Some(_), .. } => {
@@ -91,27 +93,86 @@ fn fates(story: &[Record], usual_delay_ms: Option<u64>) -> Vec<Fault> {
                 let said = || value.as_ref()?.as_json().trim_matches('"').parse().ok();
                 writes.extend(named.or_else(said).map(|name| ((*incarnation, *write), name)));
             }
+            _ => {}
+        }
+    }
+    writes
+}
+
+/// What became of each message, one fault for each thing that is not as usual.
+fn fates(story: &[Record], usual_delay_ms: Option<u64>) -> Vec<Fault> {
+    let writes = accepted_operations(story);
+    let incarnations = Incarnations::of(story);
+    let mut fates = Vec::new();
+    for Record { node, incarnation, event, .. } in story {
+        match event {
             Event::Send { message, delay, lost, copy } => {
                 let Some(operation) = writes.get(&(*incarnation, message.write)) else { continue };
-                let kind = |kind| Fault { at_ms: 0, until_ms: None, kind };
                 let target = target(*operation, *message);
+                let mut add = |kind| fates.push(Fault::at(0, kind));
                 match lost {
-                    Some(LostPart::Request) => fates.push(kind(FaultKind::Drop(target.clone()))),
-                    Some(LostPart::Reply) => fates.push(kind(FaultKind::DropReply(target.clone()))),
+                    Some(LostPart::Request) => add(FaultKind::Drop(target.clone())),
+                    Some(LostPart::Reply) => add(FaultKind::DropReply(target.clone())),
                     None => {}
                 }
                 if let Some(copy) = copy {
                     let delay_ms = Some(ms(*copy));
-                    fates.push(kind(FaultKind::Duplicate { target: target.clone(), delay_ms }));
+                    add(FaultKind::Duplicate { target: target.clone(), delay_ms });
                 }
                 if *lost != Some(LostPart::Request) && Some(ms(*delay)) != usual_delay_ms {
-                    fates.push(kind(FaultKind::Delay { target, delay_ms: ms(*delay) }));
+                    add(FaultKind::Delay { target, delay_ms: ms(*delay) });
+                }
+            }
+            Event::Rpc { to, rpc, number, delay, lost, copy } => {
+                let target = RpcTarget {
+                    rpc: *rpc,
+                    from: Some(*node),
+                    to: Some((*to).into()),
+                    number: Some(*number),
+                    per_mille: 1000,
+                };
+                let (at_ms, until_ms) = incarnations.span(*node, *incarnation);
+                let mut add = |effect| {
+                    let kind = FaultKind::Rpc { target: target.clone(), effect };
+                    fates.push(Fault { until_ms, ..Fault::at(at_ms, kind) });
+                };
+                match lost {
+                    Some(LostPart::Request) => add(RpcEffect::Drop),
+                    Some(LostPart::Reply) => add(RpcEffect::DropReply),
+                    None => {}
+                }
+                copy.map(ms).into_iter().for_each(|copy| add(RpcEffect::Duplicate { delay_ms: Some(copy) }));
+                if delay.0 > 0 {
+                    add(RpcEffect::Delay { delay_ms: ms(*delay) });
                 }
             }
             _ => {}
         }
     }
     fates
+}
+
+/// When each incarnation of a node that can lead began, in milliseconds.
+struct Incarnations(BTreeMap<NodeId, Vec<(u64, u64)>>);
+
+impl Incarnations {
+    fn of(story: &[Record]) -> Self {
+        let mut starts: BTreeMap<NodeId, Vec<(u64, u64)>> = BTreeMap::new();
+        starts.insert(NodeId::FIRST_SERVER, vec![(0, 0)]);
+        for record in story.iter().filter(|record| record.node.can_lead() && record.event == Event::Restart) {
+            starts.entry(record.node).or_default().push((record.incarnation, ms(record.at)));
+        }
+        Self(starts)
+    }
+
+    /// From when to when this incarnation of the node lasted, until the next one began.
+    fn span(&self, node: NodeId, incarnation: u64) -> (u64, Option<u64>) {
+        let starts = self.0.get(&node).map_or(&[][..], Vec::as_slice);
+        let place = starts.iter().position(|(of, _)| *of == incarnation);
+        let start = place.map_or(0, |place| starts[place].1);
+        let next = place.and_then(|place| starts.get(place + 1)).map(|(_, at)| *at);
+        (start, next.filter(|next| *next > start))
+    }
 }
 
 fn target(operation: OperationName, message: MessageId) -> Target {

@@ -98,7 +98,7 @@ impl Nodes {
                 messages.iter().try_for_each(|message| follower(&message.to))
             }
             Event::Recovered { from, .. } => from.iter().try_for_each(follower),
-            Event::Forgot { follower: id } => follower(id),
+            Event::Forgot { follower: id } | Event::Rpc { to: id, .. } => follower(id),
             Event::Astray { follower: id, by } => follower(id).and_then(|()| follower(by)),
             Event::Require { write_quorum, members } if members.is_empty() => {
                 require_quorum(*write_quorum, self.members)
@@ -164,6 +164,7 @@ fn require_kind_of_node(node: NodeId, event: &Event) -> Result<(), Inconsistency
         Event::Serve { .. } => leader("serve"),
         Event::Require { .. } => leader("require"),
         Event::StepDown { .. } => leader("step_down"),
+        Event::Rpc { .. } => leader("rpc"),
         Event::Forgot { .. } => leader("forgot"),
         Event::Astray { .. } => leader("astray"),
         Event::Apply { .. } => follower("apply"),

@@ -3,7 +3,7 @@ use serde::Deserialize;
 use super::event::{
     Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId,
 };
-use super::{Micros, Record};
+use super::{Micros, Record, Rpc};
 use crate::base::{Epoch, FollowerId, FollowerSet, Key, Member, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// A line of a trace file: the fields that any event may have.
@@ -31,6 +31,8 @@ pub(super) struct RawRecord {
     delay_us: Option<Delay>,
     lost: Option<LostPart>,
     copy_delay_us: Option<Micros>,
+    rpc: Option<Rpc>,
+    number: Option<u64>,
     request: Option<RequestId>,
     to: Option<FollowerId>,
     messages: Option<Batch>,
@@ -134,6 +136,11 @@ fn event(raw: RawRecord) -> Result<Event, String> {
         "send" => {
             let Delay::Of(delay) = need!(raw.delay_us) else { return Err("send: delay_us is one number".into()) };
             Event::Send { message: need!(raw.message), delay, lost: raw.lost, copy: raw.copy_delay_us }
+        }
+        "rpc" => {
+            let Delay::Of(delay) = need!(raw.delay_us) else { return Err("rpc: delay_us is one number".into()) };
+            let (to, rpc, number) = (need!(raw.to), need!(raw.rpc), need!(raw.number));
+            Event::Rpc { to, rpc, number, delay, lost: raw.lost, copy: raw.copy_delay_us }
         }
         "dispatch" => Event::Dispatch { request: need!(raw.request), to: need!(raw.to), messages: need!(raw.messages) },
         "apply" => {

@@ -45,6 +45,11 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
             encoder.option(*lost, |encoder, lost| encoder.number(lost as u64));
             encoder.option(*copy, |encoder, copy| encoder.number(copy.0));
         }
+        Event::Rpc { to, rpc, number, delay, lost, copy } => {
+            encoder.tag(40).numbers([to.0.into(), *rpc as u64, *number, delay.0]);
+            encoder.option(*lost, |encoder, lost| encoder.number(lost as u64));
+            encoder.option(*copy, |encoder, copy| encoder.number(copy.0));
+        }
         Event::Dispatch { request, to, messages } => {
             let RequestId { incarnation, number } = *request;
             encoder.tag(6).numbers([incarnation, number, to.0.into(), messages.len() as u64]);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
-use super::Micros;
+use super::{Micros, Rpc};
 use crate::base::{Epoch, FollowerId, Key, Member, NodeId, ReadMode, RequestName, Stamp, Value};
 
 /// The number of an operation among those of its client, counted from 1.
@@ -160,6 +160,8 @@ pub enum Disturbance {
     Redirect,
     /// An operator accepted at a leader that what only missing followers know is lost.
     AcceptLoss,
+    /// What one node sends to another takes another time than before.
+    LatencyOneWay,
 }
 
 impl Event {
@@ -170,6 +172,7 @@ impl Event {
             Self::Send { message, .. } | Self::Ack { message, .. } | Self::Lost { message, .. } => {
                 message.to = follower(message.to);
             }
+            Self::Rpc { to, .. } => *to = follower(*to),
             Self::Dispatch { to, messages, .. } => {
                 *to = follower(*to);
                 messages.iter_mut().for_each(|message| message.to = follower(message.to));
@@ -321,6 +324,25 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         lost: Option<LostPart>,
         /// How long it keeps a second copy, if it makes one.
+        #[serde(rename = "copy_delay_us", skip_serializing_if = "Option::is_none")]
+        copy: Option<Micros>,
+    },
+    /// The emulated network delayed, lost or duplicated a peer RPC of the leader. An RPC to which nothing is done is not
+    /// recorded.
+    Rpc {
+        /// The follower.
+        to: FollowerId,
+        /// The kind.
+        rpc: Rpc,
+        /// Its number among the RPCs of this kind to this follower in this incarnation of the leader, counted from 1.
+        number: u64,
+        /// How long the emulated network keeps the request before it leaves.
+        #[serde(rename = "delay_us")]
+        delay: Micros,
+        /// Which part of it the emulated network loses.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lost: Option<LostPart>,
+        /// How long it keeps a second copy of the request, if it makes one.
         #[serde(rename = "copy_delay_us", skip_serializing_if = "Option::is_none")]
         copy: Option<Micros>,
     },

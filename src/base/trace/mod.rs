@@ -7,11 +7,13 @@
 mod decode;
 mod encode;
 mod event;
+mod rpc;
 
 pub use event::{
     Batch, Disturbance, Event, LossReason, LostPart, MessageId, OperationId, Outcome, RequestId, WriteId,
     operation_name,
 };
+pub use rpc::Rpc;
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -287,6 +289,14 @@ mod tests {
                 window,
                 spares: 0,
             };
+        let rpc = |to, rpc, number, delay, lost, copy| Event::Rpc {
+            to: FollowerId(to),
+            rpc,
+            number,
+            delay: Micros(delay),
+            lost,
+            copy,
+        };
         let complete = |write, ok, confirmations| Event::Complete { write, ok, confirmations };
         let (leader, f1) = (NodeId::FIRST_SERVER, NodeId::Follower(FollowerId(0)));
         vec![
@@ -373,6 +383,15 @@ mod tests {
             Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: Some(LostPart::Request), copy: None },
             Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: Some(LostPart::Reply), copy: None },
             Event::Send { message: message(1, 0, 1), delay: Micros(1), lost: None, copy: Some(Micros(1)) },
+            rpc(0, Rpc::Promise, 1, 0, None, None),
+            rpc(1, Rpc::Promise, 1, 0, None, None),
+            rpc(0, Rpc::Collect, 1, 0, None, None),
+            rpc(0, Rpc::Promise, 2, 0, None, None),
+            rpc(0, Rpc::Promise, 1, 1, None, None),
+            rpc(0, Rpc::Promise, 1, 0, Some(LostPart::Request), None),
+            rpc(0, Rpc::Promise, 1, 0, Some(LostPart::Reply), None),
+            rpc(0, Rpc::Promise, 1, 0, None, Some(Micros(0))),
+            rpc(0, Rpc::Promise, 1, 0, None, Some(Micros(1))),
             Event::Forgot { follower: FollowerId(0) },
             Event::Astray { follower: FollowerId(0), by: FollowerId(1) },
             Event::Astray { follower: FollowerId(1), by: FollowerId(0) },
@@ -420,6 +439,7 @@ mod tests {
         for (line, says) in [
             (r#"{"at_us":1,"node":"n1","event":"fly"}"#, "there is no event \"fly\""),
             (r#"{"at_us":1,"node":"n1","event":"ack"}"#, "ack: message is missing"),
+            (r#"{"at_us":1,"node":"n1","event":"rpc","to":"f1","number":1,"delay_us":0}"#, "rpc: rpc is missing"),
             (r#"{"at_us":1,"node":"boss","event":"crash"}"#, "\"boss\" is not a node"),
             (r#"{"at_us":1,"event":"crash"}"#, "missing field `node`"),
             (r#"{"at_us":0,"node":"network","event":"cluster","followers":3}"#, "cluster: write_quorum is missing"),

@@ -139,3 +139,48 @@ fn what_the_leader_gave_out_may_not_vanish_with_it() {
         ["c1#1 read k1 v1 at the leader at 2 ms; n1 crashed at 3 ms, and in the end it has nothing for k1"]
     );
 }
+
+/// A node that is started beside the leader and never serves stores nothing yet, and claims nothing.
+#[test]
+fn a_later_leader_that_never_served_is_not_accused() {
+    let n2 = NodeId::Server(1);
+    let story = |serves: bool| {
+        let mut story = acknowledged();
+        story.at(10).event(NodeId::FIRST_SERVER, Event::Serve { epoch: Epoch::FIRST });
+        story.at(20).restart(n2).at(30).crash(NodeId::FIRST_SERVER).ends_with(n2, dump(&[]));
+        if serves {
+            story.at(40).event(n2, Event::Serve { epoch: Epoch::new(2) });
+        }
+        story
+    };
+    assert_eq!(story(false).holds(check), "1 acknowledged write, 1 crash");
+    assert_eq!(story(true).evidence(check).len(), 1, "a leader that serves must have it");
+}
+
+/// A node that led before starts again and leads, is deposed by the next leader, and does not know that yet. What it accepts then
+/// is of its own epoch, whatever was acknowledged in the later one.
+#[test]
+fn a_deposed_leader_that_was_started_later_is_not_accused() {
+    let n2 = NodeId::Server(1);
+    let stamp =
+        |epoch, version| Stamp { epoch: Epoch::new(epoch), version: crate::base::Version::new(version).unwrap() };
+    let accept = |write, stamp, json| {
+        let (key, value) = (crate::check::testing::key("k1"), Some(crate::check::testing::value(json)));
+        Event::Accept { write, key, stamp, value, operation: None, request_id: None }
+    };
+    let story = |epoch_of_n1| {
+        let mut story = Story::new();
+        // n1 is in its incarnation 2 when n2, in its incarnation 1, acknowledges a write of epoch 9.
+        story.restart(n2).restart(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
+        story.at(5).event(n2, accept(1, stamp(9, 6), "\"a\""));
+        for id in [1, 2] {
+            let (key, value) = (crate::check::testing::key("k1"), Some(crate::check::testing::value("\"a\"")));
+            story.event(f(id).into(), Event::Apply { request: None, key, stamp: stamp(9, 6), value });
+        }
+        story.at(7).event(n2, Event::Complete { write: 1, ok: true, confirmations: 2 });
+        story.at(9).event(NodeId::FIRST_SERVER, accept(1, stamp(epoch_of_n1, 6), "\"b\""));
+        story
+    };
+    assert_eq!(story(8).holds(check), "1 acknowledged write, 0 crashes");
+    assert_eq!(story(9).evidence(check).len(), 1, "a leader of the same epoch or a later one must remember it");
+}

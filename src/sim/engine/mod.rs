@@ -9,7 +9,12 @@
 mod core;
 mod panics;
 mod story;
+mod strikes;
+mod triggers;
 mod turmoil;
+
+pub use strikes::Strike;
+pub(super) use triggers::Triggers;
 
 pub use turmoil::{Run, Stage, StageClient, World, require_determinism};
 
@@ -122,6 +127,8 @@ pub struct Played {
     pub states: Vec<(NodeId, Dump)>,
     /// How long the operations took, in virtual time.
     pub virtual_time: Duration,
+    /// What became of each fault, in the order of the scenario.
+    pub strikes: Vec<Strike>,
 }
 
 /// Runs a scenario with its seed and judges the run. `returned` counts the operations that have ended, so that another
@@ -166,13 +173,13 @@ pub(super) fn schedule(scenario: &Scenario, strategy: Strategy) -> Result<Scenar
 
 /// Has every checker look at what was played.
 fn judge(scenario: &Scenario, played: Played) -> ScenarioRun {
-    let Played { trace, states, virtual_time } = played;
+    let Played { trace, states, virtual_time, strikes } = played;
     let records = trace.records();
     let history = History::from_records(records);
     let facts = Facts::from_records(records).expect("a simulated run begins with its cluster");
     let recorded = Recorded { records, history: &history, states: &states, facts: Some(&facts) };
     let verdicts = check::all(&recorded);
-    ScenarioRun { scenario: scenario.clone(), trace, history, states, verdicts, virtual_time }
+    ScenarioRun { scenario: scenario.clone(), trace, history, states, verdicts, virtual_time, strikes }
 }
 
 #[cfg(test)]

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::strikes::Strikes;
 use crate::base::trace::{Disturbance, Event, operation_name};
 use crate::base::{FollowerId, Member, NodeId, NodeRef, RequestName};
-use crate::net::{Effect, MessageFault};
-use crate::sim::scenario::{ClusterSpec, Fault, FaultKind, Links, OperationName, Scenario, Target};
+use crate::net::{Effect, MessageFault, Messages, Moment};
+use crate::sim::scenario::{
+    ClusterSpec, Fault, FaultKind, Links, OperationName, RpcEffect, RpcTarget, Scenario, Target, When,
+};
 
 /// How many writes must succeed after healing.
 pub(super) const PROBES: u64 = 3;
@@ -56,6 +59,11 @@ pub(super) fn settle_deadline(scenario: &Scenario) -> Duration {
     let delays = scenario.faults.iter().filter_map(|fault| match fault.kind {
         FaultKind::Delay { delay_ms, .. } => Some(delay_ms),
         FaultKind::Duplicate { delay_ms, .. } => delay_ms,
+        FaultKind::Rpc { effect, .. } => match effect {
+            RpcEffect::Delay { delay_ms } => Some(delay_ms),
+            RpcEffect::Duplicate { delay_ms } => delay_ms,
+            RpcEffect::Drop | RpcEffect::DropReply => None,
+        },
         _ => None,
     });
     let longest = delays.max().unwrap_or(0).max(max);
@@ -71,43 +79,109 @@ pub(super) fn disconnects(scenario: &Scenario) -> BTreeMap<OperationName, Durati
     scenario.faults.iter().filter_map(disconnect).collect()
 }
 
-/// The faults of messages, as the emulated network takes them.
-pub(super) fn message_faults(scenario: &Scenario) -> Arc<[MessageFault]> {
-    scenario.faults.iter().filter_map(message_fault).collect()
+/// The faults of a scenario as an engine takes them, each with its place in the scenario.
+#[derive(Debug, Clone)]
+pub(super) struct FaultPlan {
+    /// The faults of messages, as the emulated network takes them.
+    pub(super) messages: Arc<[MessageFault]>,
+    /// Of each of those: its place.
+    places: Vec<usize>,
+    /// What happens to nodes and links at its time, in the order in which it happens.
+    pub(super) timed: Vec<(usize, Fault)>,
+    /// What happens to nodes and links after an event.
+    pub(super) triggered: BTreeMap<usize, Fault>,
+    /// The operations on which clients hang up.
+    disconnects: Vec<(usize, OperationName)>,
+}
+
+impl FaultPlan {
+    pub(super) fn of(scenario: &Scenario) -> Self {
+        let all = || scenario.faults.iter().enumerate();
+        let (places, messages): (Vec<usize>, Vec<MessageFault>) =
+            all().filter_map(|(place, fault)| Some((place, message_fault(fault)?))).unzip();
+        let on_nodes = || all().filter(|(_, fault)| fault.kind.is_timed()).map(|(place, fault)| (place, fault.clone()));
+        let (mut timed, triggered): (Vec<_>, Vec<_>) = on_nodes().partition(|(_, fault)| fault.when.is_none());
+        timed.sort_by_key(|(_, fault)| fault.at_ms);
+        let disconnects = all().filter_map(|(place, fault)| match fault.kind {
+            FaultKind::Disconnect { operation, .. } => Some((place, operation)),
+            _ => None,
+        });
+        let (messages, triggered) = (messages.into(), triggered.into_iter().collect());
+        Self { messages, places, timed, triggered, disconnects: disconnects.collect() }
+    }
+
+    /// The faults that have a client hang up on this operation.
+    pub(super) fn disconnects_of(&self, operation: OperationName) -> Vec<usize> {
+        self.disconnects.iter().filter(|(_, of)| *of == operation).map(|(place, _)| *place).collect()
+    }
+
+    /// The event that this fault waits for has come. Of a fault of nodes or links, when it strikes.
+    pub(super) fn trigger(&self, place: usize, at: Duration) -> Option<Duration> {
+        let of_place = self.places.iter().zip(self.messages.iter()).filter(|(of, _)| **of == place);
+        of_place.filter_map(|(_, fault)| fault.onset.as_ref()).for_each(|onset| onset.set(at));
+        let when = self.triggered.get(&place)?.when?;
+        Some(at + Duration::from_millis(when.after_ms))
+    }
+
+    /// Notes which faults of messages have struck.
+    pub(super) fn add_struck_messages(&self, strikes: &mut Strikes) {
+        for (place, fault) in self.places.iter().zip(self.messages.iter()) {
+            if let Some(at) = fault.struck.get() {
+                strikes.record(*place, at.into(), Ok(()));
+            }
+        }
+    }
 }
 
 fn message_fault(fault: &Fault) -> Option<MessageFault> {
-    let Target { operation, to, attempt, per_mille } = fault.kind.target()?;
-    let effect = match fault.kind {
-        FaultKind::Drop(_) => Effect::Drop,
-        FaultKind::DropReply(_) => Effect::DropReply,
-        FaultKind::Duplicate { delay_ms, .. } => Effect::Duplicate(delay_ms.map(Duration::from_millis)),
-        FaultKind::Delay { delay_ms, .. } => Effect::Delay(Duration::from_millis(delay_ms)),
-        _ => return None,
+    let (messages, to, per_mille, effect) = match &fault.kind {
+        FaultKind::Drop(target) => of_writes(target, Effect::Drop),
+        FaultKind::DropReply(target) => of_writes(target, Effect::DropReply),
+        FaultKind::Duplicate { target, delay_ms } => {
+            of_writes(target, Effect::Duplicate(delay_ms.map(Duration::from_millis)))
+        }
+        FaultKind::Delay { target, delay_ms } => of_writes(target, Effect::Delay(Duration::from_millis(*delay_ms))),
+        FaultKind::Rpc { target: RpcTarget { rpc, from, to, number, per_mille }, effect } => {
+            let messages = Messages::Rpcs { rpc: *rpc, sender: *from, number: *number };
+            let effect = match effect {
+                RpcEffect::Drop => Effect::Drop,
+                RpcEffect::DropReply => Effect::DropReply,
+                RpcEffect::Duplicate { delay_ms } => Effect::Duplicate(delay_ms.map(Duration::from_millis)),
+                RpcEffect::Delay { delay_ms } => Effect::Delay(Duration::from_millis(*delay_ms)),
+            };
+            (messages, *to, *per_mille, effect)
+        }
+        FaultKind::Crash(_) | FaultKind::Restart(_) | FaultKind::Pause(_) | FaultKind::Resume(_) => return None,
+        FaultKind::Hold(_) | FaultKind::Release(_) | FaultKind::Partition(_) | FaultKind::Heal(_) => return None,
+        FaultKind::Slow { .. } | FaultKind::Disconnect { .. } | FaultKind::Clock { .. } => return None,
+        FaultKind::Quorum(_) | FaultKind::Misdirect { .. } | FaultKind::Replace { .. } => return None,
+        FaultKind::Members(_) | FaultKind::AcceptLoss(_) | FaultKind::LoseKey { .. } => return None,
     };
     let to = match to {
-        Some(NodeRef::Node(NodeId::Follower(id))) => Some(*id),
+        Some(NodeRef::Node(NodeId::Follower(id))) => Some(id),
         _ => None,
     };
-    Some(MessageFault {
-        from: Duration::from_millis(fault.at_ms),
-        until: fault.until_ms.map_or(Duration::MAX, Duration::from_millis),
-        operation: operation.map(|name| operation_name(NodeId::Client(name.client), name.number)),
-        to,
-        attempt: *attempt,
-        per_mille: *per_mille,
-        // What strikes all draws nothing.
-        salt: if *per_mille < 1000 { fault.salt() } else { 0 },
-        effect,
-    })
+    let ms = Duration::from_millis;
+    let (from, until, onset) = match fault.when {
+        None => (ms(fault.at_ms), fault.until_ms.map_or(Duration::MAX, ms), None),
+        Some(When { after_ms, for_ms, .. }) => {
+            let until = for_ms.map_or(Duration::MAX, |for_ms| ms(after_ms + for_ms));
+            (ms(after_ms), until, Some(Moment::default()))
+        }
+    };
+    // What strikes all draws nothing.
+    let salt = if per_mille < 1000 { fault.salt() } else { 0 };
+    Some(MessageFault { to, from, until, onset, per_mille, salt, ..MessageFault::new(messages, effect) })
 }
 
-/// The faults that happen to nodes and links, each at its time, in the order in which they happen.
-pub(super) fn timed_faults(scenario: &Scenario) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = scenario.faults.iter().filter(|fault| fault.kind.is_timed()).cloned().collect();
-    faults.sort_by_key(|fault| fault.at_ms);
-    faults
+fn of_writes(target: &Target, effect: Effect) -> (Messages, Option<NodeRef>, u16, Effect) {
+    let Target { operation, to, attempt, per_mille } = target;
+    let operation = operation.map(|name| operation_name(NodeId::Client(name.client), name.number));
+    (Messages::Writes { operation, attempt: *attempt }, *to, *per_mille, effect)
 }
+
+/// Why a fault of links strikes nothing.
+pub(super) const SILENT: &str = "these nodes send one another nothing";
 
 /// Every one-way link between two sets of nodes.
 pub(super) fn directed(links: &Links) -> impl Iterator<Item = (NodeRef, NodeRef)> {
@@ -143,6 +217,12 @@ pub(super) fn mend(from: NodeId, to: NodeId) -> Event {
 pub(super) fn apart(a: NodeId, b: NodeId, latency: Duration) -> Event {
     let what = format!("{a} and {b} are {} ms apart", latency.as_millis());
     Event::Fault { kind: Disturbance::Latency, nodes: vec![a, b], latency: Some(latency.into()), what }
+}
+
+/// How it tells that what one node sends to another takes another time, and the other direction does not.
+pub(super) fn apart_one_way(from: NodeId, to: NodeId, latency: Duration) -> Event {
+    let what = format!("what {from} sends to {to} takes {} ms", latency.as_millis());
+    Event::Fault { kind: Disturbance::LatencyOneWay, nodes: vec![from, to], latency: Some(latency.into()), what }
 }
 
 /// How it tells that a client hung up.

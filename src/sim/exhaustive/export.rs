@@ -46,6 +46,7 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
             kind: *kind,
             key: scope.keys[*key].clone(),
             request: None,
+            expect: None,
         });
     }
     Scenario {
@@ -60,7 +61,7 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
         },
         workload: Workload { explicit, ..Workload::default() },
         faults,
-        expect: Some(Expect::Violates(property)),
+        expect: Some(Expect::violates(property)),
     }
 }
 
@@ -265,7 +266,7 @@ fn travel(is_connected: bool) -> u64 {
 }
 
 fn fault(at_ms: u64, kind: FaultKind) -> Fault {
-    Fault { at_ms, until_ms: None, kind }
+    Fault::at(at_ms, kind)
 }
 
 /// The oldest write whose client waits.

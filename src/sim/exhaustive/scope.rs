@@ -330,7 +330,7 @@ impl FaultBudgets {
         for (number, kind) in of {
             let Some(number) = number else { continue };
             scenario.faults.retain(|fault| fault.kind.name() != kind.name());
-            let fault = Fault { at_ms: 0, until_ms: None, kind };
+            let fault = Fault::at(0, kind);
             scenario.faults.extend(std::iter::repeat_n(fault, number.into()));
         }
     }

@@ -6,7 +6,7 @@ use crate::base::{FollowerId, Member, NodeRef};
 use crate::sim::scenario::{ClusterSpec, Fault, FaultKind};
 
 fn fault(at_ms: u64, kind: FaultKind) -> Fault {
-    Fault { at_ms, until_ms: None, kind }
+    Fault::at(at_ms, kind)
 }
 
 fn restart_of_leader(at_ms: u64, down_ms: u64) -> [Fault; 2] {
@@ -69,7 +69,7 @@ pub(super) fn all_but_one(at_ms: u64, cluster: &ClusterSpec, draw: impl Fn(u64) 
 pub(super) fn hand_over(at_ms: u64, cluster: &ClusterSpec, draw: impl Fn(u64) -> Draw) -> Vec<Fault> {
     let quorum = draw(5).between(1, cluster.followers as u64) as usize;
     let [one, other] = [draw(6), draw(7)].map(|draw| NodeRef::from(follower(draw, cluster)));
-    let slow = |node, latency_ms| FaultKind::Slow { node, to: None, latency_ms };
+    let slow = |node, latency_ms| FaultKind::Slow { node, to: None, latency_ms, one_way: false };
     let mut faults = vec![fault(at_ms, FaultKind::Quorum(quorum))];
     let up = draw(8).between(1, 100);
     faults.extend(restart_of_leader(at_ms, up));

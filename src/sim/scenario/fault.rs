@@ -1,4 +1,9 @@
 mod raw;
+mod rpc;
+mod when;
+
+pub use rpc::{RpcEffect, RpcTarget};
+pub use when::{Trigger, When};
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,10 +20,12 @@ use raw::RawFault;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RawFault", into = "RawFault")]
 pub struct Fault {
-    /// When it begins, in milliseconds.
+    /// When it begins, in milliseconds. Of a fault that waits for an event: from when on.
     pub at_ms: u64,
     /// When a fault of messages ends; without it, when everything is healed.
     pub until_ms: Option<u64>,
+    /// The event that it waits for, in place of a time.
+    pub when: Option<When>,
     /// What happens.
     pub kind: FaultKind,
 }
@@ -42,7 +49,7 @@ pub enum FaultKind {
     Partition(Links),
     /// It is not lost any more.
     Heal(Links),
-    /// A link, or every link of a node, takes this long, one way.
+    /// A link, or every link of a node to other nodes, takes this long, one way.
     Slow {
         /// The node, or one end of the link.
         node: NodeRef,
@@ -50,6 +57,8 @@ pub enum FaultKind {
         to: Option<NodeRef>,
         /// Milliseconds, one way.
         latency_ms: u64,
+        /// Whether only what `node` sends takes this long. Core engine only.
+        one_way: bool,
     },
     /// Messages do not arrive.
     Drop(Target),
@@ -68,6 +77,13 @@ pub enum FaultKind {
         target: Target,
         /// Milliseconds.
         delay_ms: u64,
+    },
+    /// Something happens to peer RPCs: the requests of a leader to a follower that carry no write, and their responses.
+    Rpc {
+        /// Which.
+        target: RpcTarget,
+        /// What.
+        effect: RpcEffect,
     },
     /// A client hangs up.
     Disconnect {
@@ -127,21 +143,16 @@ pub struct Links {
     pub one_way: bool,
 }
 
-/// Which messages. What is not named does not matter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Which messages that carry a write. What is not named does not matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Those of this operation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationName>,
     /// Those to this follower.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<NodeRef>,
     /// Those of this attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// This many in a thousand of them.
-    #[serde(default = "all", skip_serializing_if = "is_all")]
     pub per_mille: u16,
 }
 
@@ -238,6 +249,12 @@ impl FaultKind {
             Self::DropReply(_) => 10,
             Self::Duplicate { .. } => 11,
             Self::Delay { .. } => 12,
+            Self::Rpc { effect, .. } => match effect {
+                RpcEffect::Drop => 9,
+                RpcEffect::DropReply => 10,
+                RpcEffect::Duplicate { .. } => 11,
+                RpcEffect::Delay { .. } => 12,
+            },
             Self::Disconnect { .. } => 13,
             Self::Clock { .. } => 14,
             Self::Replace { .. } => 15,
@@ -263,6 +280,7 @@ impl FaultKind {
             Self::Drop(_) | Self::DropReply(_) | Self::Duplicate { .. } | Self::Delay { .. } => {
                 self.target().and_then(|target| target.to).into_iter().collect()
             }
+            Self::Rpc { target, .. } => target.from.map(NodeRef::from).into_iter().chain(target.to).collect(),
             Self::Disconnect { .. } | Self::Replace { .. } | Self::Quorum(_) => Vec::new(),
         }
     }
@@ -275,9 +293,14 @@ impl FaultKind {
         }
     }
 
+    /// Whether it acts on messages, as long as it is on.
+    pub(in crate::sim) fn acts_on_messages(&self) -> bool {
+        self.target().is_some() || matches!(self, Self::Rpc { .. })
+    }
+
     /// Whether it happens to nodes or links at its time, rather than to messages or to a client's call.
     pub(in crate::sim) fn is_timed(&self) -> bool {
-        self.target().is_none() && !matches!(self, Self::Disconnect { .. })
+        !self.acts_on_messages() && !matches!(self, Self::Disconnect { .. })
     }
 
     /// Calls this with each node that it names.
@@ -298,6 +321,8 @@ impl FaultKind {
             }
             Self::Drop(target) | Self::DropReply(target) => target.to.iter_mut().for_each(change),
             Self::Duplicate { target, .. } | Self::Delay { target, .. } => target.to.iter_mut().for_each(change),
+            // Its sender is a node that can lead, and keeps its name.
+            Self::Rpc { target, .. } => target.to.iter_mut().for_each(change),
             Self::Disconnect { .. } | Self::Replace { .. } | Self::Quorum(_) => {}
         }
     }
@@ -313,7 +338,7 @@ impl FaultKind {
         operation.into_iter().for_each(change);
     }
 
-    /// The messages that it acts on, if it acts on messages.
+    /// The messages that carry a write on which it acts, if it acts on such.
     pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Drop(target) | Self::DropReply(target) => Some(target),
@@ -336,6 +361,41 @@ fn change_follower(id: &mut FollowerId, change: &mut impl FnMut(&mut NodeRef)) {
 const RATES: std::ops::RangeInclusive<u64> = 1..=100_000;
 
 impl Fault {
+    /// Something that happens at this time, in milliseconds.
+    pub fn at(at_ms: u64, kind: FaultKind) -> Self {
+        Self { at_ms, until_ms: None, when: None, kind }
+    }
+
+    /// The nodes that it names.
+    pub(in crate::sim) fn nodes(&self) -> Vec<NodeRef> {
+        let of_trigger = self.when.and_then(|when| when.trigger.follower()).map(NodeRef::from);
+        self.kind.nodes().into_iter().chain(of_trigger).collect()
+    }
+
+    /// Calls this with each node that it names, except those that can lead where a name must be theirs.
+    pub(in crate::sim) fn for_each_node(&mut self, mut change: impl FnMut(&mut NodeRef)) {
+        self.kind.for_each_node(&mut change);
+        if let Some(id) = self.when.as_mut().and_then(|when| when.trigger.follower_mut()) {
+            let mut node = NodeRef::from(*id);
+            change(&mut node);
+            if let NodeRef::Node(NodeId::Follower(changed)) = node {
+                *id = changed;
+            }
+        }
+    }
+
+    /// The operations that it names.
+    pub(in crate::sim) fn operations(&self) -> impl Iterator<Item = OperationName> + use<> {
+        let of_trigger = self.when.and_then(|when| when.trigger.operation());
+        self.kind.operation().into_iter().chain(of_trigger)
+    }
+
+    /// Calls this with each operation that it names.
+    pub(in crate::sim) fn for_each_operation(&mut self, mut change: impl FnMut(&mut OperationName)) {
+        self.kind.for_operation(&mut change);
+        self.when.iter_mut().filter_map(|when| when.trigger.operation_mut()).for_each(change);
+    }
+
     /// What tells the draws of this fault from those of others: its own text, so that taking another away changes none.
     pub(in crate::sim) fn salt(&self) -> u64 {
         xxh3_64(toml::to_string(self).expect("a fault can be written as TOML").as_bytes())
@@ -364,23 +424,38 @@ impl Fault {
                 "slow.to = \"{to}\": must be another node than slow.node; a node has no link to itself"
             ));
         }
+        self.check_when()?;
         if let Some(until) = self.until_ms {
-            if self.kind.target().is_none() {
+            if !self.kind.acts_on_messages() {
                 return Err(format!("until_ms goes with faults of messages, not with {}", self.kind.name()));
+            }
+            if self.when.is_some() {
+                return Err("until_ms goes with at_ms; a fault that waits for an event lasts for_ms".into());
             }
             if until <= self.at_ms {
                 return Err(format!("until_ms = {until} is not after at_ms = {}", self.at_ms));
             }
         }
         if let Some(target) = self.kind.target() {
-            if target.per_mille > 1000 {
-                return Err(format!("per_mille = {}: must be 0 to 1000", target.per_mille));
-            }
-            if let Some(to) = target.to.filter(|to| !matches!(to, NodeRef::Node(NodeId::Follower(_)))) {
-                return Err(format!("replication messages go to followers; to = \"{to}\" is none"));
-            }
+            check_share(target.per_mille, target.to)?;
             if target.attempt == Some(0) {
                 return Err("attempt = 0: attempts are counted from 1".into());
+            }
+        }
+        if let FaultKind::Rpc { target, effect } = &self.kind {
+            check_share(target.per_mille, target.to)?;
+            if target.number == Some(0) {
+                return Err("number = 0: RPCs of a kind are counted from 1".into());
+            }
+            if let Some(from) = target.from.filter(|from| !from.can_lead()) {
+                return Err(format!(
+                    "from = \"{from}\": only nodes that can lead send RPCs, which are called n1, n2, …"
+                ));
+            }
+            match effect {
+                RpcEffect::Drop | RpcEffect::DropReply => {}
+                RpcEffect::Duplicate { delay_ms } => require_ms("duplicate.delay_ms", delay_ms.unwrap_or(0))?,
+                RpcEffect::Delay { delay_ms } => require_ms("delay.delay_ms", *delay_ms)?,
             }
         }
         if let FaultKind::Replace { keeps } = &self.kind
@@ -409,4 +484,32 @@ impl Fault {
         }
         Ok(())
     }
+
+    /// What cannot be of the event that it waits for, by itself.
+    fn check_when(&self) -> Result<(), String> {
+        let Some(When { trigger: _, after_ms, for_ms }) = self.when else { return Ok(()) };
+        require_ms("after_ms", after_ms)?;
+        require_ms("for_ms", for_ms.unwrap_or(0))?;
+        if for_ms == Some(0) {
+            return Err("for_ms = 0: must be at least 1".into());
+        }
+        if for_ms.is_some() && !self.kind.acts_on_messages() {
+            return Err(format!("for_ms goes with faults of messages, not with {}", self.kind.name()));
+        }
+        if let FaultKind::Disconnect { .. } = self.kind {
+            return Err("disconnect waits for no event: its after_ms counts from when the operation is invoked".into());
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a share that is none, and a destination that gets no messages of a leader.
+fn check_share(per_mille: u16, to: Option<NodeRef>) -> Result<(), String> {
+    if per_mille > 1000 {
+        return Err(format!("per_mille = {per_mille}: must be 0 to 1000"));
+    }
+    if let Some(to) = to.filter(|to| !matches!(to, NodeRef::Node(NodeId::Follower(_)))) {
+        return Err(format!("messages of a leader go to followers; to = \"{to}\" is none"));
+    }
+    Ok(())
 }

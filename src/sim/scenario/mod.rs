@@ -2,6 +2,7 @@
 //! replayed, shrunk and drawn. `docs/SCENARIOS.md` is the reference of the format.
 
 mod cluster;
+mod expect;
 mod fault;
 mod order;
 mod rules;
@@ -12,7 +13,8 @@ mod workload;
 pub(in crate::sim) use order::retain_possible;
 
 pub use cluster::ClusterSpec;
-pub use fault::{Fault, FaultKind, Links, OperationName, Target};
+pub use expect::{Claim, Expect, ExpectedOutcome};
+pub use fault::{Fault, FaultKind, Links, OperationName, RpcEffect, RpcTarget, Target, Trigger, When};
 pub use rules::{RuleSet, RulesSpec};
 pub use workload::{ExplicitOperation, PlannedKind, PlannedOperation, ReadFrom, Workload};
 
@@ -21,7 +23,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{NodeId, NodeRef};
-use crate::check::{Finding, Property, Verdict};
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,99 +45,6 @@ pub struct Scenario {
     /// What must come of it, for scenarios that are kept as tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expect>,
-}
-
-/// What must come of a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", try_from = "RawExpect", into = "RawExpect")]
-pub enum Expect {
-    /// No property is violated, and nothing is lost.
-    Passes,
-    /// This property is violated, and perhaps others with it.
-    Violates(Property),
-    /// Acknowledged data is lost, as the checker of this property finds, and nothing is violated.
-    Loses(Property),
-    /// This property is counted, and there are cases of it.
-    Shows(Property),
-}
-
-impl Expect {
-    /// Whether a run with these verdicts came out so.
-    pub fn is_met_by(self, verdicts: &[Verdict]) -> bool {
-        let none_violated = !verdicts.iter().any(Verdict::is_violated);
-        let none_lost = !verdicts.iter().any(Verdict::is_lost);
-        let of = |property| verdicts.iter().find(move |verdict| verdict.property == property);
-        match self {
-            Self::Passes => none_violated && none_lost,
-            Self::Violates(property) => of(property).is_some_and(Verdict::is_violated),
-            Self::Loses(property) => none_violated && of(property).is_some_and(Verdict::is_lost),
-            Self::Shows(property) => {
-                let shown = |finding: &Finding| matches!(finding, Finding::Counted { cases, .. } if *cases > 0);
-                none_violated && of(property).is_some_and(|verdict| shown(&verdict.finding))
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for Expect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Passes => f.write_str("nothing is violated or lost"),
-            Self::Violates(property) => write!(f, "{property} is violated"),
-            Self::Loses(property) => write!(f, "{property} is lost"),
-            Self::Shows(property) => write!(f, "there are cases of {property}"),
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawExpect {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    passes: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    violates: Option<Property>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    loses: Option<Property>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    shows: Option<Property>,
-}
-
-impl TryFrom<RawExpect> for Expect {
-    type Error = String;
-
-    fn try_from(raw: RawExpect) -> Result<Self, Self::Error> {
-        match (raw.passes, raw.violates, raw.loses, raw.shows) {
-            (Some(true), None, None, None) => Ok(Self::Passes),
-            (None, Some(property), None, None) if property.is_counted() => Err(format!(
-                "expect.violates: {property} is counted and never violated; shows = \"{property}\" can be expected"
-            )),
-            (None, Some(property), None, None) => Ok(Self::Violates(property)),
-            (None, None, Some(property), None) if property.can_be_lost() => Ok(Self::Loses(property)),
-            (None, None, Some(property), None) => Err(format!(
-                "expect.loses: no verdict on {property} is ever LOST; durability and linearizability find losses"
-            )),
-            (None, None, None, Some(property)) if property.is_counted() => Ok(Self::Shows(property)),
-            (None, None, None, Some(property)) => Err(format!(
-                "expect.shows: {property} is judged and not counted; violates = \"{property}\" can be expected"
-            )),
-            _ => Err("expect needs exactly one of passes = true, violates = \"property\", loses = \"property\" or \
-                      shows = \"property\""
-                .into()),
-        }
-    }
-}
-
-impl From<Expect> for RawExpect {
-    fn from(expect: Expect) -> Self {
-        let none = Self { passes: None, violates: None, loses: None, shows: None };
-        match expect {
-            Expect::Passes => Self { passes: Some(true), ..none },
-            Expect::Violates(property) => Self { violates: Some(property), ..none },
-            Expect::Loses(property) => Self { loses: Some(property), ..none },
-            Expect::Shows(property) => Self { shows: Some(property), ..none },
-        }
-    }
 }
 
 /// Why a scenario cannot be run.
@@ -215,6 +123,13 @@ impl Scenario {
         text::write(&text)
     }
 
+    /// What is expected of the run: what `[expect]` says, and how operations end.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        let of_run = self.expect.into_iter().flat_map(Expect::claims);
+        let ends = |(name, operation): (OperationName, &ExplicitOperation)| Some(Claim::Ends(name, operation.expect?));
+        of_run.chain(self.workload.named().filter_map(ends))
+    }
+
     /// Whether anything happens to the cluster that does not happen by itself.
     pub fn is_faulty(&self) -> bool {
         !self.faults.is_empty()
@@ -236,15 +151,25 @@ impl Scenario {
 
     /// What cannot be of a fault by itself.
     fn check_fault(&self, fault: &Fault) -> Result<(), String> {
-        let nodes = fault.kind.nodes();
-        let unknown = nodes.iter().find(|node| match node {
+        let clients = self.workload.client_count();
+        let takes_clients = matches!(fault.kind, FaultKind::Partition(_) | FaultKind::Heal(_) | FaultKind::Slow { .. });
+        let unknown = fault.nodes().into_iter().find(|node| match node {
             // Which of these there are depends on the faults before.
             NodeRef::Leader | NodeRef::Former | NodeRef::Node(NodeId::Server(_)) => false,
             NodeRef::Node(NodeId::Follower(id)) => id.index() >= self.cluster.all_followers(),
-            NodeRef::Node(NodeId::Client(_) | NodeId::Network) => true,
+            NodeRef::Node(NodeId::Client(id)) => !takes_clients || *id >= clients,
+            NodeRef::Node(NodeId::Network) => true,
         });
-        if let Some(node) = unknown {
-            return Err(format!("there is no node {node}"));
+        match unknown {
+            Some(NodeRef::Node(NodeId::Client(id))) if id < clients => {
+                let name = fault.kind.name();
+                return Err(format!(
+                    "{name}: {} is a client; of clients, links can be cut by partition and slowed by slow",
+                    NodeId::Client(id)
+                ));
+            }
+            Some(node) => return Err(format!("there is no node {node}")),
+            None => {}
         }
         let followers = self.cluster.all_followers();
         if let FaultKind::Quorum(quorum) = fault.kind
@@ -252,7 +177,7 @@ impl Scenario {
         {
             return Err(format!("quorum = {quorum}: must be 1 to {followers}, the followers"));
         }
-        if let Some(operation) = fault.kind.operation() {
+        for operation in fault.operations() {
             self.workload.require(operation)?;
         }
         fault.check()

@@ -1,26 +1,67 @@
+//! What can happen when: what ends has begun, what crashes was up, and what is named has been started.
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ClusterSpec, Fault, FaultKind, Links};
+use super::{ClusterSpec, Fault, FaultKind, Links, Trigger, When};
 use crate::base::{NodeId, NodeRef};
 
-/// Checks that what ends has begun, in the order in which faults happen: the end of nothing is a slip of the pen, and a
-/// scenario that has one does not do what its author believes.
+/// Checks that what ends has begun, in the order in which faults happen: the end of nothing is a mistake, and a scenario that
+/// has one does not do what its author believes. When a fault that waits for an event happens is not known, so nothing is
+/// required of it, nor of others that concern the same nodes.
 pub(super) fn check(cluster: &ClusterSpec, faults: &[Fault]) -> Result<(), String> {
-    let mut happening = Happening::new(cluster);
+    let mut happening = Happening::beside(cluster, faults);
     let mut in_order: Vec<(usize, &Fault)> = faults.iter().enumerate().collect();
     in_order.sort_by_key(|(_, fault)| fault.at_ms);
+    let servers = servers(faults);
+    if servers > MOST_SERVERS {
+        return Err(format!(
+            "replace: there are {servers} nodes that can lead, one more for each replace; at most {MOST_SERVERS} are possible"
+        ));
+    }
     for (place, fault) in in_order {
         let number = place + 1;
-        happening.follow(&fault.kind).map_err(|what| format!("fault {number}: at_ms = {}: {what}", fault.at_ms))?;
+        let mut in_order = || if has_order(fault) { happening.follow(&fault.kind) } else { Ok(()) };
+        require_servers(fault, servers)
+            .and_then(|()| in_order())
+            .map_err(|what| format!("fault {number}: at_ms = {}: {what}", fault.at_ms))?;
     }
     Ok(())
 }
 
 /// Takes out what cannot be where it stands: what is down cannot crash, and what has not begun cannot end.
 pub(in crate::sim) fn retain_possible(cluster: &ClusterSpec, faults: &mut Vec<Fault>) {
-    let mut happening = Happening::new(cluster);
+    let mut happening = Happening::beside(cluster, faults);
     faults.sort_by_key(|fault| fault.at_ms);
-    faults.retain(|fault| happening.follow(&fault.kind).is_ok());
+    faults.retain(|fault| !has_order(fault) || happening.follow(&fault.kind).is_ok());
+    let servers = servers(faults);
+    faults.retain(|fault| require_servers(fault, servers).is_ok());
+}
+
+/// How many nodes that can lead there are in the end: the first one, and one more for each `replace`.
+fn servers(faults: &[Fault]) -> u8 {
+    let replaces = faults.iter().filter(|fault| matches!(fault.kind, FaultKind::Replace { .. })).count();
+    u8::try_from(1 + replaces).unwrap_or(u8::MAX)
+}
+
+/// Whether it is known when the fault happens relative to others: not if it waits for an event, and not if it is on for a while
+/// and strikes whatever comes.
+fn has_order(fault: &Fault) -> bool {
+    fault.when.is_none() && !fault.kind.acts_on_messages()
+}
+
+/// Refuses a fault that names a node that can lead and is never started, where so many are.
+fn require_servers(fault: &Fault, servers: u8) -> Result<(), String> {
+    let of_trigger = match fault.when {
+        Some(When { trigger: Trigger::Serves(node), .. }) => Some(NodeRef::from(node)),
+        _ => None,
+    };
+    let unknown = fault.nodes().into_iter().chain(of_trigger).find_map(|node| match node {
+        NodeRef::Node(NodeId::Server(id)) if id >= servers => Some(node),
+        _ => None,
+    });
+    unknown.map_or(Ok(()), |node| {
+        Err(format!("there is no {node}; each replace starts one more node that can lead, n2 the first"))
+    })
 }
 
 impl FaultKind {
@@ -35,7 +76,7 @@ impl FaultKind {
     }
 }
 
-/// The most nodes that can lead: the first one, and one more for each `replace`.
+/// The most nodes that can lead.
 const MOST_SERVERS: u8 = 16;
 
 /// What has begun and not ended, by the identities of nodes. Holds and partitions are counted: two of them end by two ends.
@@ -49,6 +90,10 @@ struct Happening {
     /// How many members the next leader has, and how many of them must confirm a write.
     members: usize,
     quorum: usize,
+    /// The nodes to which something happens once an event comes.
+    uncertain: BTreeSet<NodeRef>,
+    /// Whether such a node can lead, or is started by that: then it is not known which node has which role.
+    roles_are_uncertain: bool,
 }
 
 /// How often something has begun and not ended.
@@ -61,19 +106,12 @@ fn end<T: Ord>(counts: &mut Counts<T>, what: &T) -> bool {
     true
 }
 
-impl Happening {
-    fn new(cluster: &ClusterSpec) -> Self {
-        Self {
-            down: BTreeSet::new(),
-            held: Counts::new(),
-            paused: BTreeSet::new(),
-            cut: Counts::new(),
-            servers: 1,
-            members: cluster.followers,
-            quorum: cluster.write_quorum,
-        }
-    }
+/// Whether a node that can lead is addressed.
+fn is_server(node: &NodeRef) -> bool {
+    matches!(node, NodeRef::Leader | NodeRef::Former | NodeRef::Node(NodeId::Server(_)))
+}
 
+impl Happening {
     /// Sets what the next leader has, unless so many members cannot confirm a write.
     fn configure(&mut self, members: usize, quorum: usize) -> Result<(), String> {
         if quorum > members {
@@ -84,6 +122,28 @@ impl Happening {
         }
         (self.members, self.quorum) = (members, quorum);
         Ok(())
+    }
+
+    /// At the beginning of a scenario with these faults.
+    fn beside(cluster: &ClusterSpec, faults: &[Fault]) -> Self {
+        let triggered = || {
+            let waiting = faults.iter().filter(|fault| fault.when.is_some() && !fault.kind.acts_on_messages());
+            waiting.map(|fault| &fault.kind)
+        };
+        let uncertain: BTreeSet<NodeRef> = triggered().flat_map(FaultKind::nodes).collect();
+        let roles_are_uncertain =
+            uncertain.iter().any(is_server) || triggered().any(|kind| matches!(kind, FaultKind::Replace { .. }));
+        let (down, paused) = Default::default();
+        let (held, cut) = (Counts::new(), Counts::new());
+        let (members, quorum) = (cluster.followers, cluster.write_quorum);
+        Self { down, held, paused, cut, servers: 1, members, quorum, uncertain, roles_are_uncertain }
+    }
+
+    /// Whether it is not known what state the nodes of a fault are in.
+    fn is_uncertain(&self, kind: &FaultKind) -> bool {
+        let is_uncertain =
+            |node: &NodeRef| self.uncertain.contains(node) || (self.roles_are_uncertain && is_server(node));
+        kind.nodes().iter().any(is_uncertain)
     }
 
     /// The node that is addressed so at this point.
@@ -105,13 +165,16 @@ impl Happening {
     }
 
     fn follow(&mut self, kind: &FaultKind) -> Result<(), String> {
+        if self.is_uncertain(kind) {
+            return Ok(());
+        }
         for node in kind.nodes() {
             self.resolve(node)?;
         }
         match kind {
             FaultKind::Replace { .. } => {
                 let leader = self.resolve(NodeRef::Leader)?;
-                if self.down.contains(&leader) {
+                if self.down.contains(&leader) && !self.roles_are_uncertain {
                     return Err("replace: the leader is down; restart starts it again".into());
                 }
                 if self.servers == MOST_SERVERS {
@@ -180,6 +243,7 @@ impl Happening {
             | FaultKind::DropReply(_)
             | FaultKind::Duplicate { .. }
             | FaultKind::Delay { .. }
+            | FaultKind::Rpc { .. }
             | FaultKind::Disconnect { .. }
             | FaultKind::Clock { .. }
             | FaultKind::AcceptLoss(_)

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{OperationName, require_ms};
+use super::{ExpectedOutcome, OperationName, require_ms};
 use crate::base::trace::OperationId;
 use crate::base::{FollowerId, Key, NodeId, NodeRef, ReadMode, Seed};
 
@@ -83,6 +83,8 @@ pub struct ExplicitOperation {
     pub key: Key,
     /// See [`PlannedOperation::request`].
     pub request: Option<OperationName>,
+    /// How it must end, for scenarios that are kept as tests.
+    pub expect: Option<ExpectedOutcome>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +108,8 @@ struct RawOperation {
     mode: Option<ReadMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<OperationName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expect: Option<ExpectedOutcome>,
 }
 
 fn first_client() -> u16 {
@@ -124,15 +128,17 @@ impl TryFrom<RawOperation> for ExplicitOperation {
     type Error = &'static str;
 
     fn try_from(raw: RawOperation) -> Result<Self, Self::Error> {
-        let RawOperation { client, number, at_ms, set, delete, get, from, mode, request } = raw;
+        let RawOperation { client, number, at_ms, set, delete, get, from, mode, request, expect } = raw;
         if client == 0 {
             return Err("clients are counted from 1");
         }
+        let of_kind = |kind, key| Self { client, number, at_ms, kind, key, request, expect };
         match (set, delete, get, from.is_some() || mode.is_some()) {
-            (Some(key), None, None, false) => Ok(Self { client, number, at_ms, kind: PlannedKind::Set, key, request }),
-            (None, Some(key), None, false) => {
-                Ok(Self { client, number, at_ms, kind: PlannedKind::Delete, key, request })
-            }
+            (Some(key), None, None, false) => Ok(of_kind(PlannedKind::Set, key)),
+            (None, Some(key), None, false) => Ok(of_kind(PlannedKind::Delete, key)),
+            (None, None, Some(_), _) if expect == Some(ExpectedOutcome::Unknown) => Err(
+                "expect = \"unknown\" is for a set or a delete; a get that is not answered has no effect, and is \"refused\"",
+            ),
             (None, None, Some(_), _) if request.is_some() => {
                 Err("a get has no request: only a set or a delete has a name by which the leader knows it again")
             }
@@ -144,7 +150,7 @@ impl TryFrom<RawOperation> for ExplicitOperation {
                         "a follower can be read locally only; mode = \"committed\" or \"linearizable\" is for the leader",
                     );
                 }
-                Ok(Self { client, number, at_ms, kind: PlannedKind::Get { from, mode }, key, request })
+                Ok(of_kind(PlannedKind::Get { from, mode }, key))
             }
             _ => Err(
                 "an operation needs exactly one of set = \"key\", delete = \"key\" or get = \"key\"; only a get has from and mode",
@@ -155,8 +161,9 @@ impl TryFrom<RawOperation> for ExplicitOperation {
 
 impl From<ExplicitOperation> for RawOperation {
     fn from(operation: ExplicitOperation) -> Self {
-        let ExplicitOperation { client, number, at_ms, kind, key, request } = operation;
-        let raw = Self { client, number, at_ms, set: None, delete: None, get: None, from: None, mode: None, request };
+        let ExplicitOperation { client, number, at_ms, kind, key, request, expect } = operation;
+        let (set, delete, get, from, mode) = (None, None, None, None, None);
+        let raw = Self { client, number, at_ms, set, delete, get, from, mode, request, expect };
         match kind {
             PlannedKind::Set => Self { set: Some(key), ..raw },
             PlannedKind::Delete => Self { delete: Some(key), ..raw },
@@ -237,8 +244,6 @@ impl Workload {
     /// is drawn for an operation depends on the seed, its client and its number, and on no other operation.
     pub fn plan(&self, seed: Seed, followers: usize) -> Vec<(NodeId, Vec<PlannedOperation>)> {
         let seed = seed.fork("workload");
-        let last = self.explicit.iter().map(|operation| operation.client).max().unwrap_or(0);
-        let clients = if self.operations == 0 { last } else { self.clients.max(last) };
         let plan = |client: u16| {
             let id = NodeId::Client(client);
             let mut plan: Vec<PlannedOperation> = (1..=self.share(client))
@@ -255,7 +260,13 @@ impl Workload {
             }));
             (id, plan)
         };
-        (0..clients).map(plan).collect()
+        (0..self.client_count()).map(plan).collect()
+    }
+
+    /// How many clients there are.
+    pub(in crate::sim) fn client_count(&self) -> u16 {
+        let last = self.explicit.iter().map(|operation| operation.client).max().unwrap_or(0);
+        if self.operations == 0 { last } else { self.clients.max(last) }
     }
 
     /// Refuses the name of an operation that the workload does not have. One that it leaves out has a name all the same, so

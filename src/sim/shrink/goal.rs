@@ -30,18 +30,14 @@ impl Goal {
 
     /// The goal that a scenario file states, if it expects a violation or a loss.
     pub(super) fn of(expect: Expect) -> Option<Self> {
-        match expect {
-            Expect::Violates(property) => Some(Self::Violates(property)),
-            Expect::Loses(property) => Some(Self::Loses(property)),
-            Expect::Passes | Expect::Shows(_) => None,
-        }
+        expect.violates.map(Self::Violates).or(expect.loses.map(Self::Loses))
     }
 
     /// What the file of a scenario that meets the goal expects.
     pub(super) fn expectation(self) -> Expect {
         match self {
-            Self::Violates(property) => Expect::Violates(property),
-            Self::Loses(property) => Expect::Loses(property),
+            Self::Violates(property) => Expect::violates(property),
+            Self::Loses(property) => Expect::loses(property),
         }
     }
 }

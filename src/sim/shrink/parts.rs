@@ -67,12 +67,12 @@ pub(super) fn without(scenario: &Scenario, gone: &[Part]) -> Scenario {
     let mut place = 0;
     left.faults.retain(|fault| {
         place += 1;
-        !faults.contains(&(place - 1)) && fault.kind.operation().is_none_or(|name| left.workload.has(name))
+        !faults.contains(&(place - 1)) && fault.operations().all(|name| left.workload.has(name))
     });
     left
 }
 
 /// Whether a fault names this node.
 pub(super) fn names(fault: &Fault, node: NodeRef) -> bool {
-    fault.kind.nodes().contains(&node)
+    fault.nodes().contains(&node)
 }

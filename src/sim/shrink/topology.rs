@@ -108,9 +108,9 @@ fn without_follower(scenario: &Scenario, gone: FollowerId) -> Scenario {
             *from = renumber(*from);
         }
     }
-    left.faults.iter_mut().for_each(|fault| fault.kind.for_each_node(|node| *node = renumber(*node)));
+    left.faults.iter_mut().for_each(|fault| fault.for_each_node(|node| *node = renumber(*node)));
     let existing = left.workload.clone();
-    left.faults.retain(|fault| fault.kind.operation().is_none_or(|name| existing.has(name)));
+    left.faults.retain(|fault| fault.operations().all(|name| existing.has(name)));
     left
 }
 
@@ -144,7 +144,7 @@ fn with_clients(scenario: &Scenario, client: impl Fn(u16) -> u16) -> Scenario {
             let kept: BTreeSet<u16> = keeps.iter().filter_map(of).collect();
             *keeps = kept.into_iter().map(|client| NodeId::Client(client - 1)).collect();
         }
-        fault.kind.for_operation(|name| *name = renamed.get(name).copied().unwrap_or(*name));
+        fault.for_each_operation(|name| *name = renamed.get(name).copied().unwrap_or(*name));
     }
     changed
 }

@@ -6,7 +6,7 @@ use crate::base::NodeId;
 use crate::base::history::Kind;
 use crate::base::trace::{Disturbance, Event, Micros, Outcome, Record, WriteId};
 use crate::sim::scenario::FaultKind;
-use crate::sim::{Generator, ScenarioRun};
+use crate::sim::{Generator, ScenarioRun, Strike};
 
 /// How often something happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Missing {
 }
 
 /// What happened in some runs: a run in which nothing did proves nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exercise {
     /// In the order of [`Exercised::ALL`].
     counts: [Count; Exercised::ALL.len()],
@@ -46,6 +46,12 @@ pub struct Exercise {
     pub writes: Share,
     /// The reads that were answered before everything was healed.
     pub reads: Share,
+}
+
+impl Default for Exercise {
+    fn default() -> Self {
+        Self { counts: [Count::default(); Exercised::ALL.len()], writes: Share::default(), reads: Share::default() }
+    }
 }
 
 impl Exercise {
@@ -56,17 +62,20 @@ impl Exercise {
         let records = run.trace.records();
         let until = records.iter().position(healed).unwrap_or(records.len());
         let longest_delay_us = run.scenario.cluster.delay_ms[1] * 1000;
-        let windows = Windows::of(&run.scenario);
+        let windows = Windows::of(run);
         let mut abandoned = Abandoned::of(run);
         let mut snapshots = Snapshots::default();
+        let mut rejoins = Rejoins::default();
+        let cluster = &run.scenario.cluster;
+        let usual = Micros(cluster.link_ms.max(cluster.tick_ms) * 1000);
         let mut seen = Kinds::default();
         for record in &records[..until] {
             let mut happened = Exercised::of_record(record, longest_delay_us);
-            // A link that is given its usual latency back is not slow.
-            if matches!(record.event, Event::Fault { kind: Disturbance::Latency, .. })
-                && windows.on(record.at).iter().any(|kind| kind == Exercised::Slow)
-            {
-                happened.insert(Exercised::Slow);
+            if let Some(slow) = slowed(record, usual) {
+                happened.insert(slow);
+            }
+            if rejoins.follow(record) {
+                happened.insert(Exercised::Rejoin);
             }
             if snapshots.is_interrupted_by(record) {
                 happened.insert(Exercised::Interrupt);
@@ -83,6 +92,13 @@ impl Exercise {
                 }
                 on.iter().for_each(|kind| exercise.of_kind(kind).acknowledged += 1);
             }
+        }
+        let faults = run.scenario.faults.iter().zip(&run.strikes);
+        let triggered =
+            faults.filter(|(fault, strike)| fault.when.is_some() && matches!(strike, Strike::At(_))).count();
+        exercise.of_kind(Exercised::Triggered).times += triggered as u64;
+        if triggered > 0 {
+            seen.insert(Exercised::Triggered);
         }
         seen.iter().for_each(|kind| exercise.of_kind(kind).runs += 1);
         for operation in run.history.operations.iter().filter(|operation| operation.invoked.index < until) {
@@ -171,6 +187,40 @@ impl<'a> Abandoned<'a> {
             }
             _ => false,
         }
+    }
+}
+
+/// What became slow, if a link did. One that is given its usual latency back does not.
+fn slowed(record: &Record, usual: Micros) -> Option<Exercised> {
+    let Event::Fault { kind, nodes, latency: Some(latency), .. } = &record.event else { return None };
+    let has_client = nodes.iter().any(|node| matches!(node, NodeId::Client(_)));
+    match kind {
+        Disturbance::Latency | Disturbance::LatencyOneWay if *latency == usual => None,
+        Disturbance::Latency | Disturbance::LatencyOneWay if has_client => Some(Exercised::ClientSlow),
+        Disturbance::Latency => Some(Exercised::Slow),
+        Disturbance::LatencyOneWay => Some(Exercised::OneWay),
+        _ => None,
+    }
+}
+
+/// The last of the nodes that can lead which was started.
+struct Rejoins(NodeId);
+
+impl Default for Rejoins {
+    fn default() -> Self {
+        Self(NodeId::FIRST_SERVER)
+    }
+}
+
+impl Rejoins {
+    /// Whether a node starts again while a later one has taken its place.
+    fn follow(&mut self, record: &Record) -> bool {
+        let is_start = record.node.can_lead() && record.event == Event::Restart;
+        let is_rejoin = is_start && record.node < self.0;
+        if is_start {
+            self.0 = self.0.max(record.node);
+        }
+        is_rejoin
     }
 }
 

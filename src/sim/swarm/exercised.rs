@@ -1,7 +1,8 @@
 use std::fmt;
 
-use crate::base::trace::{Disturbance, Event, LostPart, Micros, Record};
-use crate::sim::scenario::FaultKind;
+use crate::base::trace::{Disturbance, Event, LostPart, Micros, Record, Rpc};
+use crate::base::{NodeId, NodeRef};
+use crate::sim::scenario::{FaultKind, RpcEffect};
 use crate::sim::{Engine, Generator};
 
 /// Something that must have happened for a swarm to have tried anything.
@@ -61,11 +62,43 @@ pub enum Exercised {
     Collect,
     /// A client asked for a write once more, and the leader knew it.
     Retry,
+    /// A peer RPC was lost.
+    RpcDrop,
+    /// The response to one was.
+    RpcDropReply,
+    /// A peer RPC arrived twice.
+    RpcDuplicate,
+    /// A peer RPC took long.
+    RpcDelay,
+    /// Something was done to a promise.
+    RpcPromise,
+    /// Something was done to a heartbeat.
+    RpcHeartbeat,
+    /// Something was done to a request for state.
+    RpcState,
+    /// Something was done to a part of a snapshot.
+    RpcSnapshot,
+    /// Something was done to a request to adopt.
+    RpcAdopt,
+    /// Something was done to a request to collect tombstones.
+    RpcCollect,
+    /// A link was slow in one direction.
+    OneWay,
+    /// The link between a client and a node lost everything, one way or both.
+    ClientCut,
+    /// The link between a client and a node was slow.
+    ClientSlow,
+    /// A third leader was started, or a later one.
+    ThirdLeader,
+    /// A node that led before was started again, while another one leads.
+    Rejoin,
+    /// A fault struck because its event came.
+    Triggered,
 }
 
 impl Exercised {
     /// Everything, in the order of reports.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 43] = [
         Self::Crash,
         Self::Restart,
         Self::Hold,
@@ -93,12 +126,33 @@ impl Exercised {
         Self::Interrupt,
         Self::Collect,
         Self::Retry,
+        Self::RpcDrop,
+        Self::RpcDropReply,
+        Self::RpcDuplicate,
+        Self::RpcDelay,
+        Self::RpcPromise,
+        Self::RpcHeartbeat,
+        Self::RpcState,
+        Self::RpcSnapshot,
+        Self::RpcAdopt,
+        Self::RpcCollect,
+        Self::OneWay,
+        Self::ClientCut,
+        Self::ClientSlow,
+        Self::ThirdLeader,
+        Self::Rejoin,
+        Self::Triggered,
     ];
 
     /// From how many seeds on it cannot be chance that it never happened. A snapshot is interrupted in one run of a
-    /// hundred, a key is lost in one of thirty; of everything else the rarest is in every twelfth.
+    /// hundred, a key is lost in one of thirty, and RPCs that only a recovery or a collection sends are struck in one of 25; of everything else the rarest is in
+    /// every twelfth.
     pub fn enough_seeds(self) -> u64 {
-        if matches!(self, Self::Interrupt | Self::LoseKey) { 500 } else { 100 }
+        match self {
+            Self::Interrupt | Self::LoseKey => 500,
+            Self::RpcState | Self::RpcSnapshot | Self::RpcAdopt | Self::RpcCollect => 300,
+            _ => 100,
+        }
     }
 
     /// Whether it is a fault, during which writes can be acknowledged, and not something that comes of faults.
@@ -118,6 +172,15 @@ impl Exercised {
                 | Self::Interrupt
                 | Self::Collect
                 | Self::Retry
+                | Self::RpcPromise
+                | Self::RpcHeartbeat
+                | Self::RpcState
+                | Self::RpcSnapshot
+                | Self::RpcAdopt
+                | Self::RpcCollect
+                | Self::ThirdLeader
+                | Self::Rejoin
+                | Self::Triggered
         )
     }
 
@@ -140,7 +203,17 @@ impl Exercised {
             Self::Resend => rules.resend_missed,
             Self::Collect => rules.recover_on_start && rules.resend_missed,
             Self::Retry => rules.deduplicate_requests,
-            _ => true,
+            Self::OneWay | Self::ClientCut | Self::ClientSlow => generator.engine == Engine::Core,
+            Self::ThirdLeader | Self::Rejoin => Self::Replace.is_possible(generator),
+            Self::RpcDrop | Self::RpcDropReply | Self::RpcDuplicate | Self::RpcDelay => rules.recover_on_start,
+            Self::RpcHeartbeat => rules.recover_on_start,
+            // Followers are read and given snapshots after crashes only.
+            Self::RpcPromise | Self::RpcState | Self::RpcSnapshot | Self::RpcAdopt => {
+                generator.crashes && rules.recover_on_start
+            }
+            Self::RpcCollect => Self::Collect.is_possible(generator),
+            Self::Hold | Self::Partition | Self::Slow | Self::Disconnect | Self::Triggered => true,
+            Self::Drop | Self::DropReply | Self::Duplicate | Self::Delay => true,
         }
     }
 
@@ -149,12 +222,21 @@ impl Exercised {
         Some(match fault {
             FaultKind::Crash(_) => Self::Crash,
             FaultKind::Hold(_) => Self::Hold,
+            FaultKind::Partition(_) if names_client(&fault.nodes()) => Self::ClientCut,
             FaultKind::Partition(_) => Self::Partition,
+            FaultKind::Slow { .. } if names_client(&fault.nodes()) => Self::ClientSlow,
+            FaultKind::Slow { one_way: true, .. } => Self::OneWay,
             FaultKind::Slow { .. } => Self::Slow,
             FaultKind::Drop(_) => Self::Drop,
             FaultKind::DropReply(_) => Self::DropReply,
             FaultKind::Duplicate { .. } => Self::Duplicate,
             FaultKind::Delay { .. } => Self::Delay,
+            FaultKind::Rpc { effect, .. } => match effect {
+                RpcEffect::Drop => Self::RpcDrop,
+                RpcEffect::DropReply => Self::RpcDropReply,
+                RpcEffect::Duplicate { .. } => Self::RpcDuplicate,
+                RpcEffect::Delay { .. } => Self::RpcDelay,
+            },
             FaultKind::Disconnect { .. } => Self::Disconnect,
             FaultKind::Pause(_) => Self::Pause,
             FaultKind::Clock { .. } => Self::Clock,
@@ -182,13 +264,18 @@ impl Exercised {
             Event::Collect { .. } => Self::Collect,
             Event::Retry { .. } => Self::Retry,
             Event::Reject { stored, stamp, .. } if stored > stamp => Self::Reorder,
-            Event::Fault { kind, .. } => match kind {
+            Event::Fault { kind, nodes, .. } => match kind {
                 Disturbance::Hold => Self::Hold,
+                Disturbance::Cut if nodes.iter().any(|node| matches!(node, NodeId::Client(_))) => Self::ClientCut,
                 Disturbance::Cut | Disturbance::Isolate => Self::Partition,
                 Disturbance::HangUp => Self::Disconnect,
                 Disturbance::Pause => Self::Pause,
                 Disturbance::ClockOff => Self::Clock,
-                Disturbance::Replace => Self::Replace,
+                Disturbance::Replace => {
+                    let is_third = nodes.iter().any(|node| matches!(node, NodeId::Server(2..)));
+                    let kinds = [Some(Self::Replace), is_third.then_some(Self::ThirdLeader)];
+                    return kinds.into_iter().flatten().collect();
+                }
                 Disturbance::Misdirect => Self::Misdirect,
                 Disturbance::Configure => Self::Quorum,
                 Disturbance::AcceptLoss => Self::AcceptLoss,
@@ -204,10 +291,35 @@ impl Exercised {
                 ];
                 return seen.into_iter().filter(|(_, seen)| *seen).map(|(kind, _)| kind).collect();
             }
+            Event::Rpc { rpc, delay, lost, copy, .. } => {
+                let seen = [
+                    (Self::RpcDrop, *lost == Some(LostPart::Request)),
+                    (Self::RpcDropReply, *lost == Some(LostPart::Reply)),
+                    (Self::RpcDuplicate, copy.is_some()),
+                    (Self::RpcDelay, delay.0 > 0),
+                    (Self::of_rpc(*rpc), true),
+                ];
+                return seen.into_iter().filter(|(_, seen)| *seen).map(|(kind, _)| kind).collect();
+            }
             _ => return Kinds::default(),
         };
         [one].into_iter().collect()
     }
+
+    fn of_rpc(rpc: Rpc) -> Self {
+        match rpc {
+            Rpc::Promise => Self::RpcPromise,
+            Rpc::Heartbeat => Self::RpcHeartbeat,
+            Rpc::State => Self::RpcState,
+            Rpc::Snapshot => Self::RpcSnapshot,
+            Rpc::Adopt => Self::RpcAdopt,
+            Rpc::Collect => Self::RpcCollect,
+        }
+    }
+}
+
+fn names_client(nodes: &[NodeRef]) -> bool {
+    nodes.iter().any(|node| matches!(node, NodeRef::Node(NodeId::Client(_))))
 }
 
 /// Some of them, each once.
@@ -271,6 +383,22 @@ impl fmt::Display for Exercised {
             Self::Interrupt => "interrupt",
             Self::Collect => "collect",
             Self::Retry => "retry",
+            Self::RpcDrop => "drop of an RPC",
+            Self::RpcDropReply => "drop_reply of an RPC",
+            Self::RpcDuplicate => "duplicate of an RPC",
+            Self::RpcDelay => "delay of an RPC",
+            Self::RpcPromise => "rpc promise",
+            Self::RpcHeartbeat => "rpc heartbeat",
+            Self::RpcState => "rpc state",
+            Self::RpcSnapshot => "rpc snapshot",
+            Self::RpcAdopt => "rpc adopt",
+            Self::RpcCollect => "rpc collect",
+            Self::OneWay => "slow one way",
+            Self::ClientCut => "client cut",
+            Self::ClientSlow => "client slow",
+            Self::ThirdLeader => "third leader",
+            Self::Rejoin => "rejoin",
+            Self::Triggered => "triggered",
         })
     }
 }

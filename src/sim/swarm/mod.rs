@@ -157,7 +157,7 @@ fn guarded(
     };
     let failure = cause.map(|cause| {
         if let (Some(scenario), Cause::Judged { violated, .. }) = (&mut scenario, &cause) {
-            scenario.expect = violated.first().map(|verdict| Expect::Violates(verdict.property));
+            scenario.expect = violated.first().map(|verdict| Expect::violates(verdict.property));
         }
         Failure { scenario, cause }
     });

@@ -1,6 +1,7 @@
 use super::exercised::{Exercised, Kinds};
 use crate::base::trace::Micros;
-use crate::sim::scenario::{Fault, FaultKind, Scenario};
+use crate::sim::scenario::{Fault, FaultKind};
+use crate::sim::{ScenarioRun, Strike};
 
 /// When which faults of a scenario are on, but for clients that hang up, which is over at once.
 pub(super) struct Windows(Vec<Window>);
@@ -13,9 +14,16 @@ struct Window {
 }
 
 impl Windows {
-    pub(super) fn of(scenario: &Scenario) -> Self {
-        let faults = &scenario.faults;
-        Self(faults.iter().filter_map(|fault| Window::of(fault, faults, scenario.cluster.link_ms)).collect())
+    pub(super) fn of(run: &ScenarioRun) -> Self {
+        let begun: Vec<Begun<'_>> = run
+            .scenario
+            .faults
+            .iter()
+            .zip(&run.strikes)
+            .filter_map(|(fault, strike)| Begun::of(fault, strike))
+            .collect();
+        let window = |one: &Begun<'_>| Window::of(one, &begun, run.scenario.cluster.link_ms);
+        Self(begun.iter().filter_map(window).collect())
     }
 
     /// The kinds that are on at this time.
@@ -24,9 +32,34 @@ impl Windows {
     }
 }
 
+/// A fault, and when it begins.
+struct Begun<'a> {
+    fault: &'a Fault,
+    at: Micros,
+}
+
+impl<'a> Begun<'a> {
+    /// `None` for a fault that waits for an event that does not come.
+    fn of(fault: &'a Fault, strike: &Strike) -> Option<Self> {
+        let at = match (fault.when, strike) {
+            (None, _) => Micros(fault.at_ms.saturating_mul(1000)),
+            (Some(_), Strike::At(at)) => *at,
+            (Some(_), Strike::Never(_)) => return None,
+        };
+        Some(Self { fault, at })
+    }
+
+    /// When it ends by itself.
+    fn until(&self) -> Option<Micros> {
+        let after = self.fault.when.and_then(|when| when.for_ms).map(|for_ms| self.at.0 + for_ms * 1000);
+        self.fault.until_ms.map(|ms| ms.saturating_mul(1000)).or(after).map(Micros)
+    }
+}
+
 impl Window {
     /// When this one of the faults is on; `None` for what is none of its own but the end of another.
-    fn of(fault: &Fault, faults: &[Fault], usual_latency_ms: u64) -> Option<Self> {
+    fn of(one: &Begun<'_>, all: &[Begun<'_>], usual_latency_ms: u64) -> Option<Self> {
+        let fault = one.fault;
         let kind = Exercised::of_fault(&fault.kind).filter(|kind| *kind != Exercised::Disconnect)?;
         match fault.kind {
             FaultKind::Slow { latency_ms, .. } if latency_ms == usual_latency_ms => return None,
@@ -34,10 +67,9 @@ impl Window {
             FaultKind::Misdirect { follower, to } if follower == to => return None,
             _ => {}
         }
-        let ended = faults.iter().filter(|other| other.at_ms > fault.at_ms && is_over(&fault.kind, &other.kind));
-        let until = fault.until_ms.or(ended.map(|other| other.at_ms).min());
-        let micros = |ms: u64| Micros(ms.saturating_mul(1000));
-        Some(Self { kind, from: micros(fault.at_ms), until: micros(until.unwrap_or(u64::MAX)) })
+        let ends = |other: &&Begun<'_>| other.at > one.at && is_over(&fault.kind, &other.fault.kind);
+        let until = one.until().or(all.iter().filter(ends).map(|other| other.at).min());
+        Some(Self { kind, from: one.at, until: until.unwrap_or(Micros(u64::MAX)) })
     }
 }
 
@@ -46,7 +78,9 @@ fn is_over(fault: &FaultKind, other: &FaultKind) -> bool {
     match (fault, other) {
         (FaultKind::Clock { node: a, .. }, FaultKind::Clock { node: b, .. }) => a == b,
         (FaultKind::Misdirect { follower: a, .. }, FaultKind::Misdirect { follower: b, .. }) => a == b,
-        (FaultKind::Slow { node: a, to: c, .. }, FaultKind::Slow { node: b, to: d, .. }) => a == b && c == d,
+        (FaultKind::Slow { node: a, to: c, one_way: e, .. }, FaultKind::Slow { node: b, to: d, one_way: f, .. }) => {
+            (a, c, e) == (b, d, f)
+        }
         _ => fault.is_ended_by(other),
     }
 }

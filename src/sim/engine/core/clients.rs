@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use std::vec;
 
-use super::network::Machine;
+use super::client_links::Direction;
+use super::network::{Machine, Passage};
 use super::queue::{At, CallId, ClientIndex, Event};
 use super::world::World;
-use crate::base::trace::{Event as Happened, Outcome, operation_name};
+use crate::base::trace::{Event as Happened, Micros, Outcome, operation_name};
 use crate::base::{Key, NodeId, NodeRef, ReadMode, Stamp, Value};
 use crate::core::{Completion, Readable, Standing, Terms};
 use crate::node;
@@ -42,6 +43,10 @@ struct Call {
     request: Option<OperationName>,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
+    /// How often its link had been cut, in its direction, when what is on its way was sent.
+    cuts: u32,
+    /// Whether it has reached its node.
+    has_arrived: bool,
 }
 
 /// What becomes of an operation.
@@ -152,11 +157,21 @@ impl World {
             PlannedKind::Delete => Happened::InvokeDelete { operation, target, key: key.clone(), request_id },
             PlannedKind::Get { mode, .. } => Happened::InvokeGet { operation, target, key: key.clone(), mode },
         };
-        self.clients[client as usize].current =
-            Some(Call { number, target, machine, kind, key, value, request, answer: None });
+        self.clients[client as usize].current = Some(Call {
+            number,
+            target,
+            machine,
+            kind,
+            key,
+            value,
+            request,
+            answer: None,
+            cuts: 0,
+            has_arrived: false,
+        });
         self.trace.push(self.now, id, 0, event);
         self.call_deadlines.push_back((self.now + self.call_deadline, call));
-        self.queue.push_transit(self.now + self.latency, Event::Call(call));
+        self.send_over_client_link(call, Direction::Call);
         // After the call, which at the same time arrives first.
         if let Some(after) = hangs_up {
             self.queue.push(self.now + after.as_micros() as At, Event::HangUp(call));
@@ -174,11 +189,41 @@ impl World {
         host.current.is_some() && host.calls == call.ordinal
     }
 
+    /// Puts a call, or the answer to it, on its way. One that is lost on the way is not sent again: its client gives up at its
+    /// deadline.
+    fn send_over_client_link(&mut self, call: CallId, direction: Direction) {
+        let host = &mut self.clients[call.client as usize];
+        let (client, Some(current)) = (host.id, &mut host.current) else { return };
+        match self.client_links.send(client, current.target, direction) {
+            Passage::Lost => {}
+            Passage::Takes { latency, cuts } => {
+                current.cuts = cuts;
+                let event = if direction == Direction::Call { Event::Call(call) } else { Event::Answer(call) };
+                self.queue.push_transit(self.now + latency, event);
+            }
+        }
+    }
+
+    /// Whether the link was not cut while a call, or the answer to it, was on its way.
+    fn has_come_through(&self, call: CallId, direction: Direction) -> bool {
+        let host = &self.clients[call.client as usize];
+        let arrives = |current: &Call| self.client_links.has_arrived(host.id, current.target, direction, current.cuts);
+        host.current.as_ref().is_some_and(arrives)
+    }
+
     /// A call reaches its node. One that is down refuses it once it is up; one that is paused deals with it once
     /// it goes on.
     pub(super) fn call(&mut self, call: CallId) {
         if !self.is_unanswered(call) {
             return;
+        }
+        let has_arrived =
+            self.clients[call.client as usize].current.as_ref().is_some_and(|current| current.has_arrived);
+        if !has_arrived && !self.has_come_through(call, Direction::Call) {
+            return;
+        }
+        if let Some(current) = &mut self.clients[call.client as usize].current {
+            current.has_arrived = true;
         }
         let host = &self.clients[call.client as usize];
         let Some(current) = &host.current else { return };
@@ -302,13 +347,13 @@ impl World {
         }
         if let Some(current) = &mut self.clients[call.client as usize].current {
             current.answer = Some(answer);
-            self.queue.push_transit(self.now + self.latency, Event::Answer(call));
+            self.send_over_client_link(call, Direction::Answer);
         }
     }
 
     /// What came of a call reaches its client.
     pub(super) fn answer(&mut self, call: CallId) {
-        let is_waiting = self.is_waiting(call);
+        let is_waiting = self.is_waiting(call) && self.has_come_through(call, Direction::Answer);
         let host = &mut self.clients[call.client as usize];
         if is_waiting && let Some(current) = &mut host.current {
             let answer = current.answer.take().expect("it is on its way only once it is known");
@@ -333,8 +378,12 @@ impl World {
         }
         let host = &mut self.clients[call.client as usize];
         let (Some(current), NodeId::Client(client)) = (&host.current, host.id) else { return };
-        let number = current.number;
-        self.record_fault(story::hang_up(OperationName { client, number }));
+        let name = OperationName { client, number: current.number };
+        let number = name.number;
+        for place in self.plan.disconnects_of(name) {
+            self.strikes.record(place, Micros(self.now), Ok(()));
+        }
+        self.record_fault(story::hang_up(name));
         self.clients[call.client as usize].current = None;
         self.return_to(call.client, number, Answer::UNKNOWN);
     }

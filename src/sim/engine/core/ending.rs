@@ -29,7 +29,10 @@ impl World {
             self.next_operation(client as ClientIndex);
         }
         self.next_fault();
-        self.run(Self::END_OF_TIME, |world| world.busy_clients > 0 || world.struck < world.faults.len());
+        // What waits for an event that does not come is not waited for.
+        let goes_on =
+            |world: &Self| world.busy_clients > 0 || world.struck < world.plan.timed.len() || world.about_to_strike > 0;
+        self.run(Self::END_OF_TIME, goes_on);
         match self.busy_clients {
             0 => Ok(()),
             clients => Err(format!("{clients} clients wait for what cannot happen any more")),

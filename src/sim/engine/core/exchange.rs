@@ -22,8 +22,8 @@ pub(super) struct Exchange {
     pub(super) to: FollowerId,
     pub(super) request: RequestId,
     pub(super) batch: Vec<Parcel>,
-    /// What is asked, if it carries a question in place of messages; and the answer, once there is one.
-    pub(super) question: Option<(Call, Option<Answer>)>,
+    /// What is asked, if it is an RPC and carries no messages.
+    pub(super) question: Option<Question>,
     /// When it was sent, by the leader's clock.
     pub(super) sent_at: At,
     /// What the follower did with each message of the batch, once it has.
@@ -38,7 +38,24 @@ pub(super) struct Exchange {
     pub(super) still: bool,
 }
 
+/// A peer RPC, as the emulated network treats it.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) call: Call,
+    /// The response, once there is one.
+    pub(super) answer: Option<Answer>,
+    /// Whether its leader does not wait for it: it is a copy, or it left after it had been given up.
+    pub(super) is_stray: bool,
+    /// Whether the response to it is lost.
+    pub(super) loses_reply: bool,
+}
+
 impl Exchange {
+    /// Whether it is still to be sent once it has a connection: its leader waits for it, or nobody ever did.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.open || self.question.as_ref().is_some_and(|question| question.is_stray)
+    }
+
     /// The connection that it goes over, once there is one.
     pub(super) fn connection(&self) -> Option<Connection> {
         self.life.map(|life| Connection { host: self.ends.follower, life })

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use super::client_links::Direction;
 use super::clients::Answer;
 use super::network::{Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
-use crate::base::trace::Event as Happened;
-use crate::base::{Epoch, FollowerId, Key, NodeId};
+use crate::base::trace::{Event as Happened, Micros};
+use crate::base::{Epoch, FollowerId, Key, NodeId, NodeRef};
 use crate::sim::engine::story;
 use crate::sim::scenario::{FaultKind, Links};
 
 impl World {
     /// The next fault strikes at its time.
     pub(super) fn next_fault(&mut self) {
-        if let Some(fault) = self.faults.get(self.struck) {
+        if let Some((_, fault)) = self.plan.timed.get(self.struck) {
             if self.chooses() {
                 self.offer_fault();
             } else {
@@ -23,56 +24,91 @@ impl World {
         }
     }
 
+    /// The next of the faults that have a time strikes.
     pub(super) fn strike(&mut self) {
-        let kind = self.faults[self.struck].kind.clone();
+        let (place, fault) = self.plan.timed[self.struck].clone();
         self.struck += 1;
         self.struck_at.push(self.now);
+        self.inflict(place, fault.kind);
+        self.next_fault();
+    }
+
+    /// A fault strikes that waited for an event.
+    pub(super) fn strike_triggered(&mut self, place: usize) {
+        self.about_to_strike = self.about_to_strike.saturating_sub(1);
+        if let Some(fault) = self.plan.triggered.remove(&place) {
+            self.inflict(place, fault.kind);
+        }
+    }
+
+    /// Does what a fault says, and notes whether that was possible.
+    fn inflict(&mut self, place: usize, kind: FaultKind) {
+        let outcome = self.try_to_inflict(kind);
+        self.strikes.record(place, Micros(self.now), outcome);
+    }
+
+    /// # Errors
+    /// Why the fault changes nothing.
+    fn try_to_inflict(&mut self, kind: FaultKind) -> Result<(), String> {
         match kind {
-            FaultKind::Crash(node) => self.resolve(node).into_iter().for_each(|node| self.crash(node)),
-            FaultKind::Restart(node) => self.resolve(node).into_iter().for_each(|node| self.restart(node)),
-            FaultKind::Pause(node) => self.resolve(node).into_iter().for_each(|node| self.pause(node)),
-            FaultKind::Resume(node) => self.resolve(node).into_iter().for_each(|node| self.resume(node)),
+            FaultKind::Crash(node) => {
+                let node = self.addressed(node)?;
+                require(self.is_up(node), || format!("{node} was down already"))?;
+                self.crash(node);
+            }
+            FaultKind::Restart(node) => {
+                let node = self.addressed(node)?;
+                require(!self.is_up(node), || format!("{node} was not down"))?;
+                self.restart(node);
+            }
+            FaultKind::Pause(node) => {
+                let node = self.addressed(node)?;
+                require(self.is_up(node), || format!("{node} was down"))?;
+                require(!self.is_paused(node), || format!("{node} was paused already"))?;
+                self.pause(node);
+            }
+            FaultKind::Resume(node) => {
+                let node = self.addressed(node)?;
+                require(self.is_paused(node), || format!("{node} was not paused"))?;
+                self.resume(node);
+            }
             FaultKind::Hold(node) => {
-                if let Some(node) = self.resolve(node) {
-                    self.record_fault(story::hold(node));
-                    self.links_of(node).into_iter().for_each(|ends| self.network.hold(ends));
-                }
+                let node = self.addressed(node)?;
+                self.record_fault(story::hold(node));
+                self.links_of(node).into_iter().for_each(|ends| self.network.hold(ends));
             }
             FaultKind::Release(node) => {
-                if let Some(node) = self.resolve(node) {
-                    self.record_fault(story::release(node));
-                    for ends in self.links_of(node) {
-                        let released = self.network.release(ends);
-                        self.happens_now(released);
-                    }
+                let node = self.addressed(node)?;
+                self.record_fault(story::release(node));
+                for ends in self.links_of(node) {
+                    let released = self.network.release(ends);
+                    self.happens_now(released);
                 }
             }
             FaultKind::Partition(links) => {
-                self.resolved(&links).into_iter().for_each(|(from, to)| self.cut(from, to));
+                let links = self.directed(&links)?;
+                links.into_iter().for_each(|(from, to)| self.cut(from, to));
             }
             FaultKind::Heal(links) => {
-                for (from, to) in self.resolved(&links) {
-                    self.record_fault(story::mend(from, to));
-                    if let Some((ends, way)) = self.link(from, to) {
-                        self.network.mend(ends, way);
-                    }
-                }
+                let links = self.directed(&links)?;
+                links.into_iter().for_each(|(from, to)| self.mend(from, to));
             }
-            FaultKind::Slow { node, to, latency_ms } => {
-                let Some(node) = self.resolve(node) else { return self.next_fault() };
-                let to = to.map(|to| self.resolve(to));
-                let slow = |other: &NodeId| to.is_none_or(|to| to == Some(*other));
-                for other in self.nodes().filter(|other| *other != node).filter(slow) {
-                    self.record_fault(story::apart(node, other, Duration::from_millis(latency_ms)));
-                    if let Some((ends, _)) = self.link(node, other) {
-                        self.network.set_latency(ends, latency_ms * 1000);
-                    }
-                }
+            FaultKind::Slow { node, to, latency_ms, one_way } => {
+                let node = self.addressed(node)?;
+                let to = to.map(|to| self.addressed(to)).transpose()?;
+                self.slow(node, to, latency_ms, one_way)?;
             }
             FaultKind::Clock { node, rate_per_mille } => {
-                self.resolve(node).into_iter().for_each(|node| self.set_clock(node, rate_per_mille));
+                let node = self.addressed(node)?;
+                self.set_clock(node, rate_per_mille);
+                require(node.can_lead(), || format!("{node} is a follower, which has no timers"))?;
             }
-            FaultKind::Replace { keeps } => self.replace(keeps),
+            FaultKind::Replace { keeps } => {
+                let present = self.present();
+                let is_up = self.leaders[present].up;
+                require(is_up, || format!("{}, which leads, was down", Self::name_of(present)))?;
+                self.replace(keeps);
+            }
             FaultKind::Misdirect { follower, to } => {
                 self.record_fault(story::misdirect(follower, to));
                 self.names[follower.index()] = to;
@@ -91,16 +127,30 @@ impl World {
                 self.leaders[machine].set_members(members);
             }
             FaultKind::AcceptLoss(node) => {
-                if let Some(node) = self.resolve(node) {
-                    self.accept_loss(node);
-                }
+                let node = self.addressed(node)?;
+                self.accept_loss(node);
             }
             FaultKind::LoseKey { follower, key } => self.lose_key(follower, &key),
             // What acts on messages or on a client's call is not a fault of nodes or links.
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } => {}
-            FaultKind::Delay { .. } | FaultKind::Disconnect { .. } => {}
+            FaultKind::Delay { .. } | FaultKind::Rpc { .. } | FaultKind::Disconnect { .. } => {}
         }
-        self.next_fault();
+        Ok(())
+    }
+
+    /// The node that is addressed so now.
+    fn addressed(&self, node: NodeRef) -> Result<NodeId, String> {
+        let resolved = self.resolve(node).ok_or_else(|| "no former leader ran".to_owned())?;
+        let is_there = !resolved.can_lead() || self.machine_of(resolved).is_some();
+        require(is_there, || format!("{resolved} had not been started"))?;
+        Ok(resolved)
+    }
+
+    fn is_up(&self, node: NodeId) -> bool {
+        match (node, self.machine_of(node)) {
+            (NodeId::Follower(follower), _) => self.followers[follower.index()].up,
+            (_, machine) => machine.is_some_and(|machine| self.leaders[machine].up),
+        }
     }
 
     /// The machine of a node that can lead, if it has been started.
@@ -111,10 +161,13 @@ impl World {
         }
     }
 
-    /// The links, each in one direction, by the nodes that are addressed so now.
-    fn resolved(&self, links: &Links) -> Vec<(NodeId, NodeId)> {
-        let resolve = |(from, to)| Some((self.resolve(from)?, self.resolve(to)?));
-        story::directed(links).filter_map(resolve).collect()
+    /// The links, each in one direction, by the nodes that are addressed so now. An error if nothing ever goes over any of them.
+    fn directed(&self, links: &Links) -> Result<Vec<(NodeId, NodeId)>, String> {
+        let resolve = |(from, to)| Ok((self.addressed(from)?, self.addressed(to)?));
+        let directed = story::directed(links).map(resolve).collect::<Result<Vec<_>, String>>()?;
+        let carries = |(from, to): &(NodeId, NodeId)| self.link(*from, *to).is_some() || call(*from, *to).is_some();
+        require(directed.iter().any(carries), || story::SILENT.to_owned())?;
+        Ok(directed)
     }
 
     /// The link between two nodes, and which way this goes, if they are ever to talk.
@@ -134,6 +187,9 @@ impl World {
 
     fn cut(&mut self, from: NodeId, to: NodeId) {
         self.record_fault(story::cut(from, to));
+        if let Some((client, node, direction)) = call(from, to) {
+            return self.client_links.cut(client, node, direction);
+        }
         let Some((ends, way)) = self.link(from, to) else { return };
         for lost in self.network.cut(ends, way) {
             if let Event::Connect(id) | Event::Request(id) | Event::Reply(id) | Event::Reset(id) | Event::Refused(id) =
@@ -142,6 +198,41 @@ impl World {
                 self.exchanges.settle(id);
             }
         }
+    }
+
+    fn mend(&mut self, from: NodeId, to: NodeId) {
+        self.record_fault(story::mend(from, to));
+        if let Some((client, node, direction)) = call(from, to) {
+            self.client_links.mend(client, node, direction);
+        } else if let Some((ends, way)) = self.link(from, to) {
+            self.network.mend(ends, way);
+        }
+    }
+
+    /// Gives the link between two nodes, or all those between a node and the others, another latency.
+    fn slow(&mut self, node: NodeId, to: Option<NodeId>, latency_ms: u64, one_way: bool) -> Result<(), String> {
+        let latency = Duration::from_millis(latency_ms);
+        let mut slowed = 0;
+        let others: Vec<NodeId> = match to {
+            Some(to) => vec![to],
+            None => self.nodes().filter(|other| *other != node).collect(),
+        };
+        for other in others {
+            let event = if one_way { story::apart_one_way } else { story::apart };
+            self.record_fault(event(node, other, latency));
+            if let Some((client, of, direction)) = call(node, other) {
+                let (this, both) = ([direction], [Direction::Call, Direction::Answer]);
+                let directions: &[Direction] = if one_way { &this } else { &both };
+                self.client_links.set_latency(client, of, directions, latency_ms * 1000);
+                slowed += 1;
+            } else if let Some((ends, way)) = self.link(node, other) {
+                let (this, both) = ([way], [Way::ToFollower, Way::ToLeader]);
+                let ways: &[Way] = if one_way { &this } else { &both };
+                self.network.set_latency(ends, ways, latency_ms * 1000);
+                slowed += 1;
+            }
+        }
+        require(slowed > 0, || story::SILENT.to_owned())
     }
 
     /// Kills a node. To kill what is down changes nothing.
@@ -188,7 +279,7 @@ impl World {
     fn replace(&mut self, keeps: Vec<NodeId>) {
         let present = self.present();
         self.record_fault(story::replace(Self::name_of(present + 1), Self::name_of(present)));
-        let next = self.leaders[present].successor(self.now, self.next_epoch());
+        let next = self.leaders[present].successor(self.now, self.next_life(), self.next_epoch());
         self.leaders.push(next);
         self.network.add_machine();
         let called = |client: &NodeId| self.loyal.get(client).copied().unwrap_or(present);
@@ -248,8 +339,8 @@ impl World {
             }
             _ => {
                 let Some(machine) = self.machine_of(node).filter(|machine| !self.leaders[*machine].up) else { return };
-                let first_epoch = self.next_epoch();
-                self.leaders[machine].restart(self.now, first_epoch);
+                let (life, first_epoch) = (self.next_life(), self.next_epoch());
+                self.leaders[machine].restart(self.now, life, first_epoch);
                 self.begin_life(machine);
                 std::mem::take(&mut self.leaders[machine].calls)
             }
@@ -257,6 +348,11 @@ impl World {
         for call in calls {
             self.send_answer(call, Answer::FAILED);
         }
+    }
+
+    /// The incarnation of the leader that starts next. Followers tell leaders apart by it, so no two nodes may share one.
+    fn next_life(&self) -> u64 {
+        self.leaders.iter().map(|leader| leader.life).max().map_or(0, |last| last + 1)
     }
 
     /// After every epoch that a leader ever asked for, as the clock is by which a node chooses its first one.
@@ -310,6 +406,8 @@ impl World {
         paused.into_iter().for_each(|node| self.go_on(node));
         self.leaders[machine].clock.set_rate(self.now, super::leader::Clock::TRUE_RATE);
         self.names = FollowerId::first(self.followers.len()).collect();
+        self.trace.watch_nothing();
+        self.client_links.heal();
         let released = self.network.heal();
         let nodes: Vec<NodeId> = self.nodes().collect();
         nodes.into_iter().for_each(|node| self.restart(node));
@@ -333,4 +431,18 @@ impl World {
 
     /// The latest time that a simulation reaches.
     pub(super) const END_OF_TIME: At = 365 * 24 * 3600 * 1_000_000;
+}
+
+/// An error unless this is true.
+fn require(is_true: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if is_true { Ok(()) } else { Err(otherwise()) }
+}
+
+/// The client and the node between which something goes, and in which direction, if one of them is a client.
+fn call(from: NodeId, to: NodeId) -> Option<(NodeId, NodeId, Direction)> {
+    match (from, to) {
+        (NodeId::Client(_), node) if node.is_node() => Some((from, node, Direction::Call)),
+        (node, NodeId::Client(_)) if node.is_node() => Some((to, node, Direction::Answer)),
+        _ => None,
+    }
 }

@@ -17,7 +17,7 @@ use crate::sim::scenario::ClusterSpec;
 #[derive(Debug)]
 pub(super) struct LeaderHost {
     blueprint: Blueprint,
-    /// Which of the lives of all leaders it is in, counted from 0.
+    /// Its incarnation, counted from 0 in the order in which the incarnations of all leaders begin.
     pub(super) life: u64,
     pub(super) up: bool,
     pub(super) paused: bool,
@@ -243,20 +243,19 @@ impl LeaderHost {
         self.due = At::MAX;
     }
 
-    /// Begins the next life, which asks for no epoch below this.
-    pub(super) fn restart(&mut self, now: At, first_epoch: Epoch) {
-        self.life += 1;
+    /// Starts the node as this incarnation, which asks for no epoch below `first_epoch`.
+    pub(super) fn restart(&mut self, now: At, life: u64, first_epoch: Epoch) {
+        self.life = life;
         self.up = true;
         self.clock = Clock::started_at(now);
         self.state = self.blueprint.leader(self.life, first_epoch);
         self.netem = self.blueprint.netem(now);
     }
 
-    /// Another leader that starts now, on another machine, while this one lives on.
-    pub(super) fn successor(&self, now: At, first_epoch: Epoch) -> Self {
+    /// Another leader that starts now, on another machine, while this one continues to run.
+    pub(super) fn successor(&self, now: At, life: u64, first_epoch: Epoch) -> Self {
         let mut next = Self::of(self.blueprint.clone());
-        next.life = self.life;
-        next.restart(now, first_epoch);
+        next.restart(now, life, first_epoch);
         next
     }
 

@@ -7,6 +7,7 @@
 //! run is a function of its scenario and seed.
 
 mod chooser;
+mod client_links;
 mod clients;
 mod ending;
 mod exchange;
@@ -17,6 +18,7 @@ mod network;
 mod queue;
 mod record;
 mod replication;
+mod rpc;
 mod world;
 
 use std::panic::{self, AssertUnwindSafe};
@@ -36,7 +38,16 @@ use world::World;
 pub(super) fn play(scenario: &Scenario, returned: Arc<AtomicUsize>) -> Result<Played, SimError> {
     let mut world = World::new(scenario, returned);
     match guarded(|| world.play_out(scenario)) {
-        Ok(end) => Ok(Played { trace: world.trace.into_trace(), states: end.states, virtual_time: end.virtual_time }),
+        Ok(end) => {
+            let mut strikes = world.strikes;
+            world.plan.add_struck_messages(&mut strikes);
+            Ok(Played {
+                trace: world.trace.into_trace(),
+                states: end.states,
+                virtual_time: end.virtual_time,
+                strikes: strikes.into_list(scenario.faults.len()),
+            })
+        }
         Err(why) => Err(SimError::Failed { why, trace: Box::new(world.trace.into_trace()) }),
     }
 }
@@ -53,7 +64,7 @@ pub(super) struct Chosen {
 pub(super) fn choose(scenario: &Scenario, strategy: Strategy) -> Result<Chosen, SimError> {
     let mut world = World::new(scenario, Arc::default());
     let operations: usize = world.clients.iter().map(clients::ClientHost::left).sum();
-    let steps = operations * (1 + world.followers.len()) + world.faults.len();
+    let steps = operations * (1 + world.followers.len()) + world.plan.timed.len();
     let spacing = SPACING.max(8 * world.latency);
     world.chooser = Chooser::new(strategy, Seed::new(scenario.seed), spacing, steps as u64);
     let told = guarded(|| world.tell_story());

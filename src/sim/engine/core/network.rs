@@ -3,8 +3,7 @@ use std::collections::VecDeque;
 use super::queue::{At, Event};
 use crate::base::FollowerId;
 
-/// The links between each machine that runs a leader, and each follower. What else could be said of links is heard by
-/// nobody: followers do not talk to one another.
+/// The links between each machine that runs a leader, and each follower. Followers do not talk to one another.
 #[derive(Debug)]
 pub(super) struct Network {
     /// Machine by machine.
@@ -43,7 +42,8 @@ pub(super) enum Way {
 /// What the faults that are on make of a link. Each is counted, so that the end of one does not end another.
 #[derive(Debug)]
 struct Link {
-    latency: At,
+    /// For each way.
+    latency: [At; 2],
     held: u32,
     /// For each way: how many faults cut it, and how often it was cut.
     cut: [u32; 2],
@@ -82,7 +82,7 @@ impl Network {
 
     /// Connects another machine, by links to which nothing has been done.
     pub(super) fn add_machine(&mut self) {
-        let latency = self.usual_latency;
+        let latency = [self.usual_latency; 2];
         let link = |_| Link { latency, held: 0, cut: [0; 2], cuts: [0; 2], waiting: VecDeque::new() };
         self.links.extend((0..self.followers).map(link));
     }
@@ -100,7 +100,7 @@ impl Network {
         if link.cut[way as usize] > 0 {
             return Passage::Lost;
         }
-        Passage::Takes { latency: link.latency, cuts: link.cuts[way as usize] }
+        Passage::Takes { latency: link.latency[way as usize], cuts: link.cuts[way as usize] }
     }
 
     /// Whether what was sent when the link had been cut so often gets through, and gets in.
@@ -125,9 +125,9 @@ impl Network {
         link.held == 0
     }
 
-    /// How long the link takes, one way.
-    pub(super) fn latency(&self, ends: Ends) -> At {
-        self.link(ends).latency
+    /// How long the link takes this way.
+    pub(super) fn latency(&self, ends: Ends, way: Way) -> At {
+        self.link(ends).latency[way as usize]
     }
 
     /// Cuts one way. Returns what was held back on it, which is lost.
@@ -156,15 +156,16 @@ impl Network {
         if link.held > 0 { Vec::new() } else { link.waiting.drain(..).map(|(_, event)| event).collect() }
     }
 
-    pub(super) fn set_latency(&mut self, ends: Ends, latency: At) {
-        self.link_mut(ends).latency = latency;
+    pub(super) fn set_latency(&mut self, ends: Ends, ways: &[Way], latency: At) {
+        let link = self.link_mut(ends);
+        ways.iter().for_each(|way| link.latency[*way as usize] = latency);
     }
 
     /// Takes everything back. Returns what is let go by that.
     pub(super) fn heal(&mut self) -> Vec<Event> {
         let mut released = Vec::new();
         for link in &mut self.links {
-            link.latency = self.usual_latency;
+            link.latency = [self.usual_latency; 2];
             link.held = 0;
             link.cut = [0; 2];
             released.extend(link.waiting.drain(..).map(|(_, event)| event));

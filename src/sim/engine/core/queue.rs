@@ -48,8 +48,12 @@ pub(super) enum Event {
         /// Which life.
         life: u64,
     },
+    /// An RPC that the emulated network kept leaves its leader.
+    Leave(ExchangeId),
     /// The next fault strikes.
     Strike,
+    /// The fault at this place of the scenario strikes: the event has come that it waited for.
+    StrikeTriggered(u32),
     /// One of what is enabled is chosen to be next.
     Choose,
 }

@@ -10,7 +10,7 @@ use super::queue::{At, Event};
 use super::world::World;
 use crate::base::trace::{Event as Happened, LossReason, LostPart, RequestId};
 use crate::base::{FollowerId, NodeId};
-use crate::core::{Applied, Asked, Call, Identity, LeaderId, Message, Output, Parcel, Reply, Stored};
+use crate::core::{Applied, Asked, Identity, LeaderId, Message, Output, Parcel, Reply, Stored};
 use crate::net::Fate;
 
 impl World {
@@ -118,21 +118,8 @@ impl World {
         self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
     }
 
-    /// Sends a question, over a connection that nobody uses or a new one.
-    fn pose(&mut self, machine: Machine, call: Call) {
-        let now = self.leaders[machine].clock.show(self.now);
-        let to = call.to;
-        let connection = self.leaders[machine].lanes[to.index()].borrow();
-        let request = RequestId { incarnation: self.leaders[machine].life, number: 0 };
-        let id = self.begin_exchange(machine, to, request, now, connection);
-        self.exchanges.get(id).expect("it has just begun").question = Some((call, None));
-        let leader = &mut self.leaders[machine];
-        leader.deadlines.push_back((now + leader.patience, id));
-        self.transmit(id, Way::ToFollower, if connection.is_some() { Event::Request(id) } else { Event::Connect(id) });
-    }
-
     /// Begins one over this connection, or over a new one: to where the follower's name leads now.
-    fn begin_exchange(
+    pub(super) fn begin_exchange(
         &mut self,
         machine: Machine,
         to: FollowerId,
@@ -193,14 +180,14 @@ impl World {
         }
         exchange.life = Some(host.life);
         // turmoil, which this must agree with, brings the answer back whatever is done to the link.
-        let latency = self.network.latency(exchange.ends);
+        let latency = self.network.latency(exchange.ends, Way::ToLeader);
         self.queue.push_transit(self.now + latency, Event::Connected(id));
     }
 
     /// The leader has its connection. It sends the request if it still wants to.
     pub(super) fn connected(&mut self, id: ExchangeId) {
         match self.exchanges.get(id) {
-            Some(exchange) if exchange.open => self.transmit(id, Way::ToFollower, Event::Request(id)),
+            Some(exchange) if exchange.is_wanted() => self.transmit(id, Way::ToFollower, Event::Request(id)),
             _ => self.exchanges.settle(id),
         }
     }
@@ -219,9 +206,9 @@ impl World {
         if exchange.life != Some(host.life) {
             return self.transmit(id, Way::ToLeader, Event::Reset(id));
         }
-        if let Some((call, answer)) = &mut exchange.question {
+        if let Some(question) = &mut exchange.question {
             let mut events = Vec::new();
-            *answer = Some(host.state.ask(&call.ask, &mut events));
+            question.answer = Some(host.state.ask(&question.call.ask, &mut events));
             for event in events {
                 self.trace.push(self.now, node, host.life, event);
             }
@@ -254,16 +241,8 @@ impl World {
         let exchange = self.exchanges.get(id).expect("it has arrived");
         let (machine, to) = (exchange.ends.machine(), exchange.to);
         let (sent_at, connection) = (exchange.sent_at, exchange.connection());
-        if let Some((call, answer)) = exchange.question.take() {
-            let was_open = exchange.open;
-            self.exchanges.settle(id);
-            if was_open {
-                self.exchanges.close(id, &mut Vec::new());
-                self.leaders[machine].lanes[to.index()].give_back(connection);
-                self.hear(machine, &call, answer.map_or(Asked::Lost, Asked::Answered));
-                self.leaders[machine].arrange_wake_up();
-            }
-            return;
+        if exchange.question.is_some() {
+            return self.response(id);
         }
         let (mut batch, mut replies) = (mem::take(&mut self.batch), mem::take(&mut self.replies));
         if self.exchanges.finish(id, &mut batch, &mut replies) {
@@ -342,7 +321,7 @@ impl World {
     fn give_up(&mut self, id: ExchangeId, reason: LossReason) {
         let Some(exchange) = self.exchanges.get(id).filter(|exchange| exchange.open) else { return };
         let (machine, to) = (exchange.ends.machine(), exchange.to);
-        if let Some((call, _)) = exchange.question.clone() {
+        if let Some(call) = exchange.question.as_ref().map(|question| question.call.clone()) {
             self.exchanges.close(id, &mut Vec::new());
             return self.hear(machine, &call, Asked::Lost);
         }
@@ -358,17 +337,6 @@ impl World {
             self.deliver(machine, &parcel.message, Err(reason));
         }
         self.batch = batch;
-    }
-
-    /// Tells the leader what became of a question.
-    fn hear(&mut self, machine: Machine, call: &Call, asked: Asked) {
-        let now = self.leaders[machine].shown_at(self.now);
-        self.leaders[machine].state.handle_answer(now, call.to, call.number, asked);
-        self.act(machine);
-        if self.leaders[machine].state.serves() {
-            let parked = mem::take(&mut self.leaders[machine].parked);
-            self.happens_now(parked.into_iter().map(|(_, call)| Event::Call(call)));
-        }
     }
 
     /// Tells the leader what became of a message.

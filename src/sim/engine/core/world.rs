@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::chooser::Chooser;
+use super::client_links::ClientLinks;
 use super::clients::ClientHost;
 use super::exchange::Exchanges;
 use super::follower::FollowerHost;
@@ -11,11 +12,14 @@ use super::leader::LeaderHost;
 use super::network::{Machine, Network};
 use super::queue::{At, CallId, Event, Queue};
 use super::record::Recorder;
-use crate::base::trace::Event as Happened;
+use crate::base::trace::{Event as Happened, Micros};
 use crate::base::{FollowerId, NodeId, NodeRef, Seed};
 use crate::core::{Parcel, Reply, assemble};
 use crate::sim::engine::story;
-use crate::sim::scenario::{ClusterSpec, Fault, Scenario};
+use crate::sim::engine::story::FaultPlan;
+use crate::sim::engine::strikes::Strikes;
+use crate::sim::engine::triggers::Triggers;
+use crate::sim::scenario::{ClusterSpec, Scenario};
 
 /// A cluster, its clients, the network between them and what is to happen to them.
 #[derive(Debug)]
@@ -38,12 +42,17 @@ pub(super) struct World {
     /// When which calls are given up; in order, for it is the same time after each began.
     pub(super) call_deadlines: VecDeque<(At, CallId)>,
     pub(super) call_deadline: At,
-    /// The latency of the links that no fault changes, those of the clients among them.
+    /// The usual latency of a link.
     pub(super) latency: At,
-    /// What happens to nodes and links, in its order, and how much of it has.
-    pub(super) faults: Vec<Fault>,
+    pub(super) client_links: ClientLinks,
+    pub(super) plan: FaultPlan,
+    /// How much of what happens at a time has happened, and when.
     pub(super) struck: usize,
     pub(super) struck_at: Vec<At>,
+    /// How many faults of nodes and links are still to strike whose event has come.
+    pub(super) about_to_strike: usize,
+    /// What became of each fault.
+    pub(super) strikes: Strikes,
     /// Who decides what is next, where it is not time alone.
     pub(super) chooser: Option<Chooser>,
     pub(super) messages_offered: u64,
@@ -62,8 +71,8 @@ impl World {
         // turmoil, which this must agree with, rounds a link's latency up to its tick.
         let latency_ms = cluster.link_ms.max(cluster.tick_ms);
         let micros = |ms: u64| Duration::from_millis(ms).into();
-        let plan = scenario.workload.plan(seed, followers);
-        let operations: usize = plan.iter().map(|(_, operations)| operations.len()).sum();
+        let workload = scenario.workload.plan(seed, followers);
+        let operations: usize = workload.iter().map(|(_, operations)| operations.len()).sum();
         // A write is invoked, accepted, completed and returned, and to each follower sent, dispatched, applied and confirmed.
         let mut trace = Recorder::new(operations * 4 * (followers + 2), returned);
         let described = Happened::Cluster {
@@ -76,22 +85,31 @@ impl World {
             spares: cluster.spares,
         };
         trace.push(0, NodeId::Network, 0, described);
-        let mut leader = LeaderHost::new(cluster, seed, story::message_faults(scenario));
+        let plan = FaultPlan::of(scenario);
+        let mut leader = LeaderHost::new(cluster, seed, Arc::clone(&plan.messages));
         let mut hosts: Vec<FollowerHost> =
             FollowerId::first(cluster.all_followers()).map(|id| FollowerHost::new(id, cluster.rules.rules())).collect();
-        assemble(
-            &mut leader.state,
-            |id, question, events| hosts[id.index()].state.ask(question, events),
-            |node, event| trace.push(0, node, 0, event),
-        );
-        leader.connect();
+        // A cluster whose links are too slow for its timeout has not come up when the first client calls: the first request
+        // of its leader is given up before the response arrives. In turmoil, which this must agree with, that takes three
+        // latencies, one of them to connect.
+        let comes_up = 3 * latency_ms < cluster.repl_timeout_ms;
+        if comes_up {
+            assemble(
+                &mut leader.state,
+                |id, question, events| hosts[id.index()].state.ask(question, events),
+                |node, event| trace.push(0, node, 0, event),
+            );
+            leader.connect();
+        }
         leader.look_at_state();
         leader.arrange_wake_up();
         let disconnects = story::disconnects(scenario);
-        let clients: Vec<ClientHost> =
-            plan.into_iter().map(|(client, operations)| ClientHost::new(client, operations, &disconnects)).collect();
+        let clients: Vec<ClientHost> = workload
+            .into_iter()
+            .map(|(client, operations)| ClientHost::new(client, operations, &disconnects))
+            .collect();
         let call_deadline = story::client_deadline(repl_timeout, Duration::from_millis(latency_ms));
-        Self {
+        let mut world = Self {
             now: 0,
             queue: Queue::default(),
             trace,
@@ -106,14 +124,23 @@ impl World {
             call_deadlines: VecDeque::new(),
             call_deadline: call_deadline.as_micros() as At,
             latency: latency_ms * 1000,
-            faults: story::timed_faults(scenario),
+            client_links: ClientLinks::new(latency_ms * 1000),
+            plan,
             struck: 0,
             struck_at: Vec::new(),
+            about_to_strike: 0,
+            strikes: Strikes::default(),
             chooser: None,
             messages_offered: 0,
             batch: Vec::new(),
             replies: Vec::new(),
+        };
+        world.trace.watch(Triggers::of(scenario));
+        if !comes_up {
+            world.act(0);
+            world.leaders[0].arrange_wake_up();
         }
+        world
     }
 
     /// Lets things happen while `go_on` says so and up to this time. False if nothing is left that could happen by then.
@@ -136,6 +163,7 @@ impl World {
             if let Some((due, event)) = self.queue.pop_by(by_itself.min(until)) {
                 self.advance(due);
                 self.happen(event);
+                self.arrange_triggered();
                 return true;
             }
             if by_itself > until {
@@ -144,6 +172,7 @@ impl World {
             if leader <= given_up {
                 self.advance(leader);
                 self.leader_wakes(machine);
+                self.arrange_triggered();
                 return true;
             }
             if let Some((due, call)) = self.call_deadlines.pop_front().filter(|(_, call)| self.is_waiting(*call)) {
@@ -172,7 +201,9 @@ impl World {
             Event::Reset(id) => self.reset(id),
             Event::Refused(id) => self.refused(id),
             Event::Ended { ends, life } => self.life_ended(ends, life),
+            Event::Leave(id) => self.leave(id),
             Event::Strike => self.strike(),
+            Event::StrikeTriggered(place) => self.strike_triggered(place as usize),
             Event::Choose => self.choose(),
         }
     }
@@ -208,6 +239,17 @@ impl World {
             NodeRef::Leader => Some(Self::name_of(self.present())),
             NodeRef::Former => self.former().next().map(Self::name_of),
             NodeRef::Node(node) => Some(node),
+        }
+    }
+
+    /// Sets the time at which the faults strike whose event has come.
+    #[inline]
+    fn arrange_triggered(&mut self) {
+        for place in self.trace.take_triggered() {
+            if let Some(at) = self.plan.trigger(place, Duration::from_micros(self.now)) {
+                self.about_to_strike += 1;
+                self.queue.push(Micros::from(at).0, Event::StrikeTriggered(place as u32));
+            }
         }
     }
 

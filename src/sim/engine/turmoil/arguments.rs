@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::base::{FollowerId, NodeId, NodeRef};
-use crate::net::{Effect, MessageFault};
+use crate::net::{Effect, MessageFault, Messages};
 
 /// The longest time that an argument can have, an hour, as in a scenario.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -64,15 +64,18 @@ impl Arguments {
     }
 
     pub(super) fn message_fault(self, fault: &MessageFault) -> Result<(), String> {
-        let MessageFault { from, until, to, attempt, per_mille, effect, .. } = fault;
+        let MessageFault { messages, from, until, to, per_mille, effect, .. } = fault;
         if from >= until {
             return Err(format!("until = {until:?}: must be after from = {from:?}"));
         }
         if let Some(id) = to.filter(|id| id.index() >= self.followers) {
             return Err(format!("to = {id}: must be one of the followers, {}", self.names()));
         }
-        if *attempt == Some(0) {
+        if let Messages::Writes { attempt: Some(0), .. } = messages {
             return Err("attempt = 0: attempts are counted from 1".into());
+        }
+        if let Messages::Rpcs { number: Some(0), .. } = messages {
+            return Err("number = 0: peer RPCs are counted from 1".into());
         }
         if *per_mille > 1000 {
             return Err(format!("per_mille = {per_mille}: must be 0 to 1000"));

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -24,17 +24,32 @@ pub(super) enum Action {
 /// Where a story leaves what it wants done at the end of the tick.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Control {
-    wanted: Arc<Mutex<VecDeque<Action>>>,
+    wanted: Arc<Mutex<Wanted>>,
     refused: Arc<OnceLock<String>>,
 }
 
+#[derive(Debug, Default)]
+struct Wanted {
+    actions: VecDeque<Action>,
+    /// The nodes that are down once all of that is done.
+    down: BTreeSet<NodeId>,
+}
+
 impl Control {
-    pub(super) fn want(&self, action: Action) {
-        self.lock().push_back(action);
+    /// Has this done at the end of the tick. False if it will change nothing, because the node is down or up already.
+    pub(super) fn want(&self, action: Action) -> bool {
+        let mut wanted = self.lock();
+        let changes = match &action {
+            Action::Crash(node) => wanted.down.insert(*node),
+            Action::Restart(node) => wanted.down.remove(node),
+            Action::HealMessages | Action::SetQuorum(_) | Action::SetMembers(_) | Action::SetLatency(..) => true,
+        };
+        wanted.actions.push_back(action);
+        changes
     }
 
     pub(super) fn next(&self) -> Option<Action> {
-        self.lock().pop_front()
+        self.lock().actions.pop_front()
     }
 
     /// Ends the simulation at the end of this tick, because a call had an argument that cannot be used. The first reason counts.
@@ -52,8 +67,8 @@ impl Control {
         self.refused.get().cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Action>> {
-        // Each change is a single push or pop, so a panic of a story cannot leave one half done.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Wanted> {
+        // A story cannot panic between the parts of a change, so none is left half done.
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,8 +3,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::base::trace::{Event, Micros, Observer, Record, Trace};
 use crate::base::{FollowerId, NodeId};
+use crate::sim::engine::story::FaultPlan;
+use crate::sim::engine::triggers::Triggers;
 
 /// Collects what happens anywhere in a simulation, in the order in which it happens. A simulation runs in one thread,
 /// so that order is the order of the calls.
@@ -14,6 +18,55 @@ pub(super) struct Recorder {
     /// How many operations of clients have ended, for whoever watches from another thread.
     returned: Arc<AtomicUsize>,
     beginning: Beginning,
+    watch: Watch,
+}
+
+/// Looks for the events that faults wait for. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Watch {
+    watched: Arc<Mutex<Watched>>,
+    /// Told when faults of nodes or links become due.
+    changed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Watched {
+    triggers: Triggers,
+    plan: Option<FaultPlan>,
+    /// When which faults of nodes and links strike whose event has come.
+    due: Vec<(Duration, usize)>,
+}
+
+impl Watch {
+    fn follow(&self, record: &Record) {
+        let mut watched = self.lock();
+        let Watched { triggers, plan: Some(plan), due } = &mut *watched else { return };
+        for place in triggers.follow(record) {
+            if let Some(at) = plan.trigger(place, record.at.into()) {
+                due.push((at, place));
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    /// Looks for events no longer.
+    pub(super) fn end(&self) {
+        *self.lock() = Watched::default();
+    }
+
+    /// When which faults of nodes and links strike, of those whose event has come since this was asked last.
+    pub(super) fn take_due(&self) -> Vec<(Duration, usize)> {
+        mem::take(&mut self.lock().due)
+    }
+
+    /// Waits until there may be more of them.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// When the story begins: once the cluster is up. Its time counts from there; whatever was before was at its beginning.
@@ -45,7 +98,13 @@ impl Beginning {
 
 impl Recorder {
     pub(super) fn new(returned: Arc<AtomicUsize>) -> Self {
-        Self { trace: Arc::default(), returned, beginning: Beginning::default() }
+        Self { returned, ..Self::default() }
+    }
+
+    /// Looks for the events that faults of this plan wait for, from now on.
+    pub(super) fn watch(&self, plan: &FaultPlan, triggers: Triggers) -> Watch {
+        *self.watch.lock() = Watched { triggers, plan: Some(plan.clone()), due: Vec::new() };
+        self.watch.clone()
     }
 
     /// When the story begins.
@@ -84,7 +143,9 @@ impl Recorder {
     /// Records something from outside the simulation, between two ticks, so long after its start.
     pub(super) fn record_at(&self, elapsed: Duration, node: NodeId, incarnation: u64, event: Event) {
         let at = self.beginning.time(elapsed);
-        self.lock().push(Record { at: at.into(), node, incarnation, event });
+        let record = Record { at: at.into(), node, incarnation, event };
+        self.watch.follow(&record);
+        self.lock().push(record);
     }
 
     /// Everything recorded so far; the recorder is empty afterwards.

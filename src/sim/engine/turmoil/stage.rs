@@ -7,14 +7,15 @@ use tokio::time::sleep;
 use super::arguments::Arguments;
 use super::control::{Action, Control};
 use super::links::Links;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Watch};
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
 use crate::base::{FollowerId, Key, Member, NodeId, NodeRef, ReadMode, RequestName, Value};
 use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient};
 use crate::net::Turmoil;
-use crate::sim::engine::story;
+use crate::sim::engine::story::{self, FaultPlan};
+use crate::sim::engine::triggers::Triggers;
 use crate::sim::scenario::OperationName;
 
 /// How long replicas may take to become equal, in virtual time: many times the longest delay and pause between resends.
@@ -83,11 +84,11 @@ impl Stage {
         }
     }
 
-    /// Kills a node at the end of this tick. Its memory is lost, and its peers see their connections end.
-    pub fn crash(&self, node: impl Into<NodeRef>) {
-        if let Some(node) = self.checked("crash", |arguments| arguments.node(node)) {
-            self.control.want(Action::Crash(node));
-        }
+    /// Kills a node at the end of this tick. Its memory is lost, and its peers see their connections end. False if it is down
+    /// already, which changes nothing.
+    pub fn crash(&self, node: impl Into<NodeRef>) -> bool {
+        let node = self.checked("crash", |arguments| arguments.node(node));
+        node.is_some_and(|node| self.control.want(Action::Crash(node)))
     }
 
     /// From its next start on the leader has this quorum: so many followers must confirm a write.
@@ -116,11 +117,10 @@ impl Stage {
         drop(self.cluster.client().accept_loss(self.cluster.address(NodeRef::Leader), None).await);
     }
 
-    /// Starts a node again, empty, at the end of this tick.
-    pub fn restart(&self, node: impl Into<NodeRef>) {
-        if let Some(node) = self.checked("restart", |arguments| arguments.node(node)) {
-            self.control.want(Action::Restart(node));
-        }
+    /// Starts a node again, empty, at the end of this tick. False if it is up, which changes nothing.
+    pub fn restart(&self, node: impl Into<NodeRef>) -> bool {
+        let node = self.checked("restart", |arguments| arguments.node(node));
+        node.is_some_and(|node| self.control.want(Action::Restart(node)))
     }
 
     /// Cuts a node off from all other nodes, both ways. What is on its way is lost, and nobody is told. Clients still
@@ -187,6 +187,11 @@ impl Stage {
             self.record(story::apart(a, b, latency));
             self.control.want(Action::SetLatency(a, b, latency));
         }
+    }
+
+    /// Looks for the events that faults of this plan wait for, from now on.
+    pub(super) fn watch(&self, plan: &FaultPlan, triggers: Triggers) -> Watch {
+        self.recorder.watch(plan, triggers)
     }
 
     /// Ends every fault: nodes that are down are started, what is held back is let go, links carry everything again at

@@ -331,7 +331,11 @@ impl World {
                 _ => life,
             };
             let incarnation = NodeIncarnation { number, first_epoch: Epoch::new(life + 1) };
-            let (faults, healed, beginning) = (Arc::clone(&faults), Arc::clone(&healed), Arc::clone(&beginning));
+            let faults = match role {
+                Role::Leader(_) => among_members(&faults, &members_now(&members)),
+                Role::Follower => Arc::clone(&faults),
+            };
+            let (healed, beginning) = (Arc::clone(&healed), Arc::clone(&beginning));
             let mut role = role.clone();
             if let Role::Leader(role) = &mut role {
                 role.write_quorum = quorum.load(Ordering::Relaxed);
@@ -346,6 +350,19 @@ impl World {
             }
         });
     }
+}
+
+/// The faults of messages as a leader with these members knows them: it numbers its members from 0.
+fn among_members(faults: &Arc<[MessageFault]>, members: &[FollowerId]) -> Arc<[MessageFault]> {
+    let renumbered = |fault: &MessageFault| match fault.to {
+        None => Some(fault.clone()),
+        Some(id) => {
+            let place = members.iter().position(|member| *member == id)?;
+            let to = FollowerId(u8::try_from(place).expect("there are at most 256 members"));
+            Some(MessageFault { to: Some(to), ..fault.clone() })
+        }
+    };
+    faults.iter().filter_map(renumbered).collect()
 }
 
 /// Whether this build can keep the promise that a seed replays a run.
