@@ -16,7 +16,7 @@ use crate::base::trace::Event;
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{Key, NodeId};
 
-/// Checks it of the final states. O(n log n).
+/// Checks it of the final states. O(n log n), times the number of nodes.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     if run.facts.is_none() {
         return without_trace(Property::Convergence);

@@ -34,19 +34,9 @@ impl Window {
             FaultKind::Misdirect { follower, to } if follower == to => return None,
             _ => {}
         }
-        let ended = faults.iter().filter(|other| other.at_ms > fault.at_ms && is_over(&fault.kind, &other.kind));
+        let ended = faults.iter().filter(|other| other.at_ms > fault.at_ms && fault.kind.is_ended_by(&other.kind));
         let until = fault.until_ms.or(ended.map(|other| other.at_ms).min());
         let micros = |ms: u64| Micros(ms.saturating_mul(1000));
         Some(Self { kind, from: micros(fault.at_ms), until: micros(until.unwrap_or(u64::MAX)) })
-    }
-}
-
-/// Whether the one fault is over when the other happens.
-fn is_over(fault: &FaultKind, other: &FaultKind) -> bool {
-    match (fault, other) {
-        (FaultKind::Clock { node: a, .. }, FaultKind::Clock { node: b, .. }) => a == b,
-        (FaultKind::Misdirect { follower: a, .. }, FaultKind::Misdirect { follower: b, .. }) => a == b,
-        (FaultKind::Slow { node: a, to: c, .. }, FaultKind::Slow { node: b, to: d, .. }) => a == b && c == d,
-        _ => fault.is_ended_by(other),
     }
 }
