@@ -1,13 +1,20 @@
 //! Shrinking: what is left is small, violates the same, and is what the violation was planted by.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::thread;
 
 use semisync::check::Property;
 use semisync::core::Rule;
 use semisync::report::Narration;
 use semisync::sim::scenario::{Expect, RuleSet, RulesSpec, Scenario};
-use semisync::sim::shrink::{self, Goal, ShrinkError, Shrunk};
+use semisync::sim::shrink::{self, Criterion, Goal, ShrinkError, Shrunk};
+use semisync::sim::zoo::Exhibit;
 use semisync::sim::{Engine, Generator, ScenarioRun, Strategy, engine};
+
+use crate::corpus;
 
 /// The most events of a scenario that has been shrunk.
 const SMALL: usize = 12;
@@ -18,8 +25,24 @@ fn generator(rules: RulesSpec, crashes: bool) -> Generator {
 }
 
 fn shrink(scenario: &Scenario, property: Property) -> Shrunk {
-    shrink::shrink(Engine::Core, scenario, Some(property), &RulesSpec::SAFE, |_, _| {})
-        .unwrap_or_else(|error| panic!("{}: {error}", scenario.name))
+    shrink_by(scenario, &Criterion::of(property))
+}
+
+/// Shrinks a scenario, and its result once more: that must change nothing.
+fn shrink_by(scenario: &Scenario, criterion: &Criterion) -> Shrunk {
+    let shrink = |scenario: &Scenario| {
+        shrink::shrink(Engine::Core, scenario, criterion, |_, _| {})
+            .unwrap_or_else(|error| panic!("{}: {error}", scenario.name))
+    };
+    let first = shrink(scenario);
+    assert!(first.is_fixpoint() && first.run.meets(first.goal));
+    let text = first.scenario.to_toml();
+    let read = Scenario::from_toml(&text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(read, first.scenario);
+    let second = shrink(&read);
+    assert_eq!(second.scenario.to_toml(), text, "{} can be shrunk further", scenario.name);
+    assert_eq!(second.run.trace.digest(), first.run.trace.digest());
+    first
 }
 
 /// The first generated scenario that violates this property.
@@ -34,6 +57,11 @@ fn first_violation(generator: &Generator, property: Property) -> Scenario {
 
 fn without(rule: Rule) -> RulesSpec {
     RulesSpec::Without { off: vec![rule] }
+}
+
+/// Without the two rules by which a follower gets what it missed.
+fn nothing_mended() -> RulesSpec {
+    RulesSpec::Without { off: vec![Rule::ResendMissed, Rule::CompareStores] }
 }
 
 /// A generated scenario with many operations and faults that violates nothing, under other rules and with more faults.
@@ -99,7 +127,7 @@ fn what_each_rule_is_for_shrinks_to_a_few_events_and_sentences() {
 #[test]
 fn a_planted_loss_is_all_that_is_left() {
     let drop = "[[fault]]\ndrop = { operation = \"c2#11\", to = \"f3\" }\n";
-    let shrunk = shrink(&planted(without(Rule::ResendMissed), drop), Property::Convergence);
+    let shrunk = shrink(&planted(nothing_mended(), drop), Property::Convergence);
     assert_eq!(kinds(&shrunk.scenario), ["drop"], "{}", shrunk.scenario.to_toml());
     assert_eq!(shrunk.scenario.workload.explicit.len(), 1);
     assert_eq!((shrunk.scenario.cluster.followers, shrunk.scenario.cluster.write_quorum), (1, 1));
@@ -185,21 +213,124 @@ fn what_is_left_is_a_file_that_says_what_it_shows() {
     let property = Property::Acknowledgement;
     let shrunk = shrink(&first_violation(&generator(without(Rule::CountDistinct), false), property), property);
     let read = Scenario::from_toml(&shrunk.scenario.to_toml()).expect("a scenario");
-    assert_eq!(read, shrunk.scenario);
     assert_eq!(read.expect, Some(Expect::violates(property)));
     let again = engine::run(Engine::Core, &read, Arc::default()).expect("a simulation");
     assert_eq!(again.trace.digest(), shrunk.run.trace.digest());
-    // Whoever shrinks it again has nothing to gain.
-    assert_eq!(shrink(&read, property).events(), shrunk.events());
+}
+
+/// The most generated scenarios that are shrunk for each rule, and the seeds that are searched for
+/// them: so many that it takes seconds. Every other test here shrinks twice, too.
+const OF_EACH_RULE: usize = 1;
+const SEEDS_OF_EACH_RULE: u64 = 40;
+
+/// Shrinks failing scenarios of the swarm without this rule, and returns them as they were.
+fn shrink_generated(exhibit: &Exhibit) -> Vec<Scenario> {
+    let rules = RulesSpec::Without { off: exhibit.off().to_vec() };
+    let generator = Generator { rules, crashes: true, engine: Engine::Core, strategy: Strategy::Timed };
+    // The latency law is violated by chance once in a while.
+    let violated = |scenario: &Scenario| {
+        let run = engine::run(Engine::Core, scenario, Arc::default()).ok()?;
+        run.violations().find(|property| *property != Property::LatencyLaw)
+    };
+    let scenarios = (0..SEEDS_OF_EACH_RULE).map(|seed| generator.scenario(seed));
+    let failing = scenarios.filter_map(|scenario| violated(&scenario).map(|property| (property, scenario)));
+    let shrunk = failing.take(OF_EACH_RULE).map(|(property, scenario)| {
+        let shrunk = shrink(&scenario, property);
+        assert!(shrunk.events() <= SMALL, "{exhibit:?}, seed {}: {}", scenario.seed, shrunk.scenario.to_toml());
+        scenario
+    });
+    shrunk.collect()
+}
+
+#[test]
+fn generated_scenarios_shrink_to_fixpoints_without_each_rule() {
+    let exhibits: Vec<Exhibit> = Exhibit::all().collect();
+    let shrunk: Vec<Scenario> = thread::scope(|scope| {
+        let shrink_all = |exhibits: &[Exhibit]| exhibits.iter().flat_map(shrink_generated).collect::<Vec<_>>();
+        let chunks = exhibits.chunks(exhibits.len().div_ceil(4));
+        let threads: Vec<_> = chunks.map(|chunk| scope.spawn(move || shrink_all(chunk))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("every result is a fixpoint")).collect()
+    });
+    assert!(shrunk.len() >= exhibits.len() / 2, "only {} scenarios fail", shrunk.len());
+    for kind in ["replace", "pause", "crash", "partition", "drop", "delay"] {
+        let having = shrunk.iter().filter(|scenario| kinds(scenario).contains(&kind)).count();
+        assert!(having >= 3, "only {having} of {} scenarios have {kind}", shrunk.len());
+    }
+}
+
+/// Some rules are decisive so rarely that only the corpus has a scenario for each.
+#[test]
+fn scenarios_of_the_corpus_shrink_to_fixpoints() {
+    let mut rules: BTreeSet<Rule> = BTreeSet::new();
+    for file in corpus::files() {
+        let scenario = Scenario::from_file(&file).unwrap_or_else(|error| panic!("{error}"));
+        let Some(property) = scenario.expect.and_then(|expect| expect.violates) else { continue };
+        let run = engine::run(Engine::Core, &scenario, Arc::default()).expect("a simulation");
+        if run.violations().any(|violated| violated == property) {
+            let shrunk = shrink(&scenario, property);
+            assert!(shrunk.events() <= scenario.workload.explicit.len() + scenario.faults.len(), "{}", file.display());
+            if let RulesSpec::Without { off } = &scenario.cluster.rules {
+                rules.extend(off);
+            }
+        }
+    }
+    assert!(rules.len() >= 15, "only {rules:?}");
+}
+
+fn file(name: &str) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/shrink").join(name);
+    Scenario::from_file(&path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What its second write-down offers is smaller than the result of the first.
+#[test]
+fn a_scenario_is_written_down_again_when_less_of_it_is_left() {
+    let shrunk = shrink(&file("recovery-from-too-few.toml"), Property::Linearizability);
+    assert!(shrunk.events() <= 4, "{}", shrunk.scenario.to_toml());
+}
+
+/// This one cannot be written down at first, because its violation depends on times shorter
+/// than a millisecond; it can once less of it is left.
+#[test]
+fn a_drawn_workload_is_written_down_as_soon_as_it_can_be() {
+    let shrunk = shrink(&file("paused-leader-resumes.toml"), Property::Durability);
+    let text = shrunk.scenario.to_toml();
+    assert_eq!(shrunk.scenario.workload.operations, 0, "{text}");
+    assert!(shrunk.events() <= 4, "{text}");
+}
+
+/// In the core engine alone the write is moved to a time at which its deadline and that of its
+/// request coincide, and the order of the two differs in turmoil.
+#[test]
+fn what_turmoil_confirms_stays_confirmed() {
+    let text = "name = \"a lost request confirms\"\n[cluster]\nfollowers = 1\nwrite_quorum = 1\ndelay_ms = [10, 10]\n\
+                repl_timeout_ms = 2000\nrules = { off = [\"confirm-only-answers\"] }\n\
+                [[workload.operation]]\nat_ms = 537\nset = \"x\"\n[[workload.operation]]\nat_ms = 700\nget = \"x\"\n\
+                [[fault]]\npartition = { from = [\"leader\"], to = [\"f1\"], one_way = true }\n\
+                [[fault]]\ndelay = { operation = \"c1#1\", to = \"f1\", attempt = 1, delay_ms = 0 }\n";
+    let scenario = Scenario::from_toml(text).unwrap_or_else(|error| panic!("{error}"));
+    let property = Property::Durability;
+    let shrunk = |confirmed| shrink_by(&scenario, &Criterion { confirmed, ..Criterion::of(property) });
+    let is_confirmed = |scenario: &Scenario| {
+        let run = engine::run(Engine::Turmoil, scenario, Arc::default()).expect("a simulation");
+        run.violations().any(|violated| violated == property)
+    };
+    assert!(is_confirmed(&scenario));
+    let [in_core, confirmed] = [false, true].map(|confirmed| shrunk(confirmed).scenario);
+    assert!(!is_confirmed(&in_core), "it shows nothing of the criterion: {}", in_core.to_toml());
+    assert!(is_confirmed(&confirmed), "{}", confirmed.to_toml());
+    let error =
+        shrink::shrink(Engine::Core, &in_core, &Criterion { confirmed: true, ..Criterion::of(property) }, |_, _| {});
+    let error = error.expect_err("turmoil does not confirm it").to_string();
+    assert!(error.contains("durability") && error.contains("turmoil does not confirm it"), "{error}");
 }
 
 #[test]
 fn the_story_of_a_restart() {
     let shrunk = {
-        let file =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/corpus/f1-leader-restarts-empty.toml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/corpus/f1-leader-restarts-empty.toml");
         let scenario = Scenario::from_file(&file).expect("a scenario");
-        shrink::shrink(Engine::Core, &scenario, None, &RulesSpec::SAFE, |_, _| {}).expect("it violates what it expects")
+        shrink::shrink(Engine::Core, &scenario, &Criterion::default(), |_, _| {}).expect("it violates what it expects")
     };
     assert_eq!(
         shrunk.goal,
@@ -213,16 +344,32 @@ fn the_story_of_a_restart() {
 }
 
 #[test]
+fn the_command_confirms_each_step_where_it_is_told_to() {
+    let shrink = |arguments: &[&str]| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim-tests/corpus/f24-two-leaders.toml");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
+        let output = command.arg("shrink").arg(file).args(arguments).output().expect("the binary runs");
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        (output.status.code(), text)
+    };
+    let (status, text) = shrink(&[]);
+    assert!(status == Some(0) && text.contains("shrunk to 3") && text.contains("CORE-ONLY"), "{text}");
+    let (status, text) = shrink(&["--confirmed"]);
+    assert!(status == Some(2) && text.contains("replace needs the core engine"), "{text}");
+    assert!(text.contains("without --confirmed"), "{text}");
+}
+
+#[test]
 fn what_violates_nothing_cannot_be_shrunk() {
     let scenario = planted(RulesSpec::Named(RuleSet::Safe), "").with_seed(3);
     let error = |property| {
-        shrink::shrink(Engine::Core, &scenario, property, &RulesSpec::SAFE, |_, _| {}).expect_err("nothing is wrong")
+        let criterion = Criterion { property, ..Criterion::default() };
+        shrink::shrink(Engine::Core, &scenario, &criterion, |_, _| {}).expect_err("nothing is wrong")
     };
     assert!(matches!(error(None), ShrinkError::NothingViolated { .. }));
-    let lab =
-        planted(without(Rule::ResendMissed), "[[fault]]\ndrop = { operation = \"c2#11\", to = \"f3\" }\n").with_seed(3);
-    let error = shrink::shrink(Engine::Core, &lab, Some(Property::Integrity), &RulesSpec::SAFE, |_, _| {})
-        .expect_err("it holds");
+    let lab = planted(nothing_mended(), "[[fault]]\ndrop = { operation = \"c2#11\", to = \"f3\" }\n");
+    let error =
+        shrink::shrink(Engine::Core, &lab, &Criterion::of(Property::Integrity), |_, _| {}).expect_err("it holds");
     assert!(
         error.to_string().contains("integrity is not violated") && error.to_string().contains("convergence"),
         "{error}"

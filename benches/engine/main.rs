@@ -13,6 +13,7 @@
 //! need.
 
 mod baseline;
+mod cost;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -43,12 +44,21 @@ struct Args {
     /// Count instructions instead, with valgrind
     #[arg(long)]
     instructions: bool,
+    /// Only count how the cost of each checker grows
+    #[arg(long)]
+    costs: bool,
     /// Watch the memory over so many runs instead
     #[arg(long, value_name = "RUNS")]
     memory: Option<u32>,
     /// Only run this, as often as `runs` says
     #[arg(long, hide = true, value_enum)]
     only: Option<Side>,
+    /// Only have every checker judge a run of this shape
+    #[arg(long, hide = true, value_enum)]
+    cost: Option<cost::Shape>,
+    /// The operations of that run
+    #[arg(long, hide = true, default_value_t = 600)]
+    operations: usize,
     /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -75,9 +85,11 @@ fn main() -> ExitCode {
     }
     let args = Args::parse();
     let done = match (args.only, args.memory) {
+        _ if let Some(shape) = args.cost => cost::judge(shape, args.operations).map(|()| true),
         (Some(side), _) => (0..args.runs).try_for_each(|seed| side.run(seed.into())).map(|()| true),
         (None, Some(runs)) => memory(runs),
-        (None, None) if args.instructions => instructions(),
+        (None, None) if args.costs => cost::compare(),
+        (None, None) if args.instructions => instructions().and_then(|within| Ok(cost::compare()? && within)),
         (None, None) => times(&args).map(|()| true),
     };
     match done {

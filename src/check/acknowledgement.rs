@@ -28,14 +28,14 @@ use super::evidence::{At, count, names, not_applicable};
 use super::excuse::Excuses;
 use super::prepared::Prepared;
 use super::replay::Replay;
+use super::verdict::MOST_EVIDENCE;
 use super::writes::Write;
 use super::{Excuse, Facts, Property, Recorded, Verdict};
 use crate::base::Epoch;
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record, WriteId};
 
-/// Checks it. O(n log n), times the number of followers, and for each answer that is accused once through the records
-/// before it.
+/// Checks it. O(n log n), times the number of followers and of their crashes that a leader has not noticed.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     judge(&Prepared::of(run))
 }
@@ -59,7 +59,9 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 *told = Some(*ok || *told == Some(true));
                 let answer =
                     Answer { number: *number, write, ok: *ok, confirmations: *confirmations, at: At(record.at) };
-                evidence.extend(answer.check(facts, &replay, &run.records[..index], &mut excuses));
+                // Only the first pieces of evidence are shown, so only they are explained.
+                let before = if evidence.len() < MOST_EVIDENCE { &run.records[..index] } else { &[] };
+                evidence.extend(answer.check(facts, &replay, before, &mut excuses));
             }
             Event::Return { .. } => {
                 let Some(operation) = prepared.operation_at(index) else { continue };

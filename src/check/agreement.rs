@@ -4,11 +4,14 @@
 //! less, so its verdict may be silent where that of the trace speaks. But what is violated by all that clients saw is
 //! violated, or lost, by the trace: where only the history accuses, one of the two judgements is wrong.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use super::fork::Fork;
 use super::prepared::Prepared;
-use super::{Finding, Property, Recorded, Verdict};
+use super::{Facts, Finding, Property, Recorded, Verdict};
 use crate::base::history::History;
+use crate::base::trace::Record;
 
 /// A property that the history of a run shows violated, although its trace does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +32,17 @@ impl fmt::Display for Contradiction {
 }
 
 /// The contradictions between the verdicts on a trace and the history of the same run. O(n log n).
-pub fn contradictions(of_trace: &[Verdict], history: &History) -> Vec<Contradiction> {
-    let prepared = Prepared::of(&Recorded::of_clients(history));
+///
+/// Where two clusters ran under the same names, the verdicts on the trace are about the time before that, and so the history is
+/// judged up to there.
+pub fn contradictions(of_trace: &[Verdict], records: &[Record], history: &History) -> Vec<Contradiction> {
+    let facts = Facts::from_records(records);
+    let fork = Fork::of(&Recorded { records, history, states: &[], facts: facts.as_ref() });
+    let history = match fork {
+        Some(fork) => Cow::Owned(History::from_records(&records[..fork.index])),
+        None => Cow::Borrowed(history),
+    };
+    let prepared = Prepared::of(&Recorded::of_clients(&history));
     let is_open = |verdict: &&Verdict| {
         !verdict.property.is_counted() && !matches!(verdict.finding, Finding::Violated(_) | Finding::Lost(_))
     };
@@ -46,8 +58,8 @@ mod tests {
     use super::*;
     use crate::base::NodeId;
     use crate::base::trace::Outcome;
+    use crate::check::of_trace;
     use crate::check::testing::{Story, c};
-    use crate::check::{Facts, of_trace};
 
     /// The verdicts on a trace, and its history.
     fn judged(story: &Story, facts: &Facts) -> (Vec<Verdict>, History) {
@@ -67,7 +79,7 @@ mod tests {
         let story = stale_read();
         let (verdicts, history) = judged(&story, &story.facts);
         assert!(verdicts.iter().any(|verdict| verdict.property == Property::Linearizability && verdict.is_violated()));
-        assert_eq!(contradictions(&verdicts, &history), []);
+        assert_eq!(contradictions(&verdicts, story.records(), &history), []);
     }
 
     #[test]
@@ -76,7 +88,7 @@ mod tests {
         let (mut verdicts, history) = judged(&story, &story.facts);
         for finding in [Finding::Holds("all".into()), Finding::NotApplicable("none".into())] {
             verdicts.iter_mut().for_each(|verdict| verdict.finding = finding.clone());
-            let found = contradictions(&verdicts, &history);
+            let found = contradictions(&verdicts, story.records(), &history);
             let [Contradiction { property: Property::Linearizability, evidence }] = found.as_slice() else {
                 panic!("{found:?}")
             };

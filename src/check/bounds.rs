@@ -13,6 +13,8 @@
 
 use std::collections::BTreeMap;
 
+use std::collections::BTreeSet;
+
 use super::evidence::{At, count, without_trace};
 use super::nodes::Nodes;
 use super::prepared::Prepared;
@@ -102,33 +104,10 @@ impl OfLeader {
 /// What is under way to one follower.
 #[derive(Default)]
 struct UnderWay {
-    first: Messages,
-    resent: Messages,
+    first: BTreeSet<MessageId>,
+    resent: BTreeSet<MessageId>,
     /// One complaint about a follower is enough.
     accused: bool,
-}
-
-/// Messages in their order. They are few, and most come in at the end.
-#[derive(Default)]
-struct Messages(Vec<MessageId>);
-
-impl Messages {
-    fn insert(&mut self, message: MessageId) {
-        if self.0.last().is_none_or(|last| *last < message) {
-            self.0.push(message);
-        } else if let Err(at) = self.0.binary_search(&message) {
-            self.0.insert(at, message);
-        }
-    }
-
-    /// Takes a message out; false if it was not there.
-    fn remove(&mut self, message: &MessageId) -> bool {
-        self.0.binary_search(message).map(|at| self.0.remove(at)).is_ok()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::base::trace::Event;
 use crate::base::wire::{Dump, DumpEntry};
 use crate::base::{Key, NodeId};
 
-/// Checks it of the final states. O(n log n).
+/// Checks it of the final states. O(n log n), times the number of nodes.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     let Some(facts) = run.facts else { return without_trace(Property::Convergence) };
     if !facts.is_answered_in_time() {

@@ -46,7 +46,7 @@ use loss::{Cause, Failures, Protection};
 
 /// Checks it. O(n log n), times the number of followers, and for each crash and each start of a leader once through what
 /// was acknowledged before. A follower that goes back takes as long as there were writes between what it had and what it
-/// has.
+/// has, and one that gives up a key as long as there were acknowledged writes of it.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     judge(&Prepared::of(run))
 }

@@ -26,6 +26,8 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let Prepared { run, keys, .. } = prepared;
     let Some(facts) = run.facts else { return without_trace(Property::Idempotence) };
     let mut remembered: BTreeMap<usize, VecDeque<Named<'_>>> = BTreeMap::new();
+    // The keys of the writes that had a name and were not acknowledged yet.
+    let mut key_of: BTreeMap<(u64, WriteId), usize> = BTreeMap::new();
     let (mut taken_on, mut retries) = (0, 0);
     let mut evidence = Vec::new();
     for (place, record) in prepared.deeds().filter(|(_, record)| record.node.can_lead()) {
@@ -47,6 +49,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                     ));
                 }
                 of_key.retain(|first| first.name != name);
+                key_of.insert((named.life, named.write), keys.stored_at(place));
                 of_key.push_back(named);
                 if of_key.len() > Requests::MOST {
                     of_key.pop_front();
@@ -55,8 +58,9 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             Event::Retry { .. } => retries += 1,
             // Without a quorum an acknowledgement promises nothing.
             Event::Complete { write, ok: true, .. } if facts.write_quorum > 0 => {
-                let all = remembered.values_mut().flatten();
-                let it = all.into_iter().find(|named| (named.life, named.write) == (record.incarnation, *write));
+                let write = (record.incarnation, *write);
+                let of_key = key_of.remove(&write).and_then(|key| remembered.get_mut(&key));
+                let it = of_key.into_iter().flatten().find(|named| (named.life, named.write) == write);
                 it.into_iter().for_each(|named| named.stays = true);
             }
             Event::Recovered { anew: true, .. } => remembered.clear(),

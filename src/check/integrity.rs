@@ -37,7 +37,8 @@ use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Outcome, Record};
 use crate::base::{Epoch, Key, NodeId, Stamp, Value, Version};
 
-/// Checks it. O(n log n).
+/// Checks it. O(n log n). A stamp that is seen for the first time after greater ones of its key takes
+/// as many moves as there are greater ones.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     judge(&Prepared::of(run))
 }
@@ -330,7 +331,7 @@ impl<'a, 'r> Check<'a, 'r> {
     fn step(&mut self, record: &Record, (key, number): Numbered<'a>, stamp: Stamp, deletes: bool) {
         let life = record.incarnation;
         let of_lives = &mut self.last[number];
-        let before = match of_lives.iter_mut().find(|(of, ..)| *of == life) {
+        let before = match of_lives.iter_mut().rev().find(|(of, ..)| *of == life) {
             Some((_, last, deleted)) => Some((std::mem::replace(last, stamp), std::mem::replace(deleted, deletes))),
             None => {
                 of_lives.push((life, stamp, deletes));

@@ -178,6 +178,14 @@ impl Outages {
                 of_node.entry(begins).or_default().push(index..end);
             }
         }
+        // The last one that began by some place then ends last of those that did.
+        for outages in of_node.values_mut() {
+            let mut last = 0;
+            for outage in outages {
+                last = outage.end.max(last);
+                outage.end = last;
+            }
+        }
         client_links.end(end);
         Self { of_node, client_links }
     }
@@ -190,7 +198,10 @@ impl Outages {
     /// Whether there was one of the node at any point of this span.
     fn touch(&self, node: NodeId, from: usize, until: usize) -> bool {
         let of_node = self.of_node.range((node, Outage::Down)..=(node, Outage::Clock));
-        of_node.flat_map(|(_, outages)| outages).any(|outage| outage.start <= until && from <= outage.end)
+        let last = |outages: &[Range<usize>]| {
+            outages[..outages.partition_point(|outage| outage.start <= until)].last().cloned()
+        };
+        of_node.filter_map(|(_, outages)| last(outages)).any(|outage| from <= outage.end)
     }
 }
 

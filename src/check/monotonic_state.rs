@@ -5,8 +5,6 @@
 //! moves up, and the order of deliveries irrelevant (Shapiro, Preguiça, Baquero and Zawirski, *Conflict-free Replicated
 //! Data Types*, 2011).
 
-use std::collections::BTreeMap;
-
 use super::evidence::{At, count, without_trace};
 use super::nodes::Nodes;
 use super::prepared::Prepared;
@@ -14,10 +12,10 @@ use super::{Property, Recorded, Verdict};
 use crate::base::Stamp;
 use crate::base::trace::{Event, Micros};
 
-/// What a life of a node stores, and since when, by the numbers of the keys.
-type Stored = Vec<Option<(Stamp, Micros)>>;
+/// The stamps that a node stores, by the numbers of the keys: the life of the node that stored each, and since when.
+type Stored = Vec<Option<(u64, Stamp, Micros)>>;
 
-/// Checks it. O(n log n).
+/// Checks it. O(n log n), and once the number of keys for each node.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     judge(&Prepared::of(run))
 }
@@ -27,15 +25,15 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     if run.facts.is_none() {
         return without_trace(Property::MonotonicState);
     }
-    let mut lives: Nodes<BTreeMap<u64, Stored>> = Nodes::new();
+    let mut nodes: Nodes<Stored> = Nodes::new();
     let mut evidence = Vec::new();
     let mut changes = 0;
     for (place, record) in prepared.deeds() {
         // What fails below the node is not its doing. What it stores of the key afterwards is compared from there on.
         if let Event::LoseKey { .. } = record.event
-            && let Some(stored) = lives.of(record.node).get_mut(&record.incarnation)
+            && let Some(stored) = nodes.of(record.node).get_mut(keys.stored_at(place))
         {
-            stored[keys.stored_at(place)] = None;
+            *stored = None;
         }
         let (Event::Accept { key, stamp, .. } | Event::Apply { key, stamp, .. } | Event::Recover { key, stamp, .. }) =
             &record.event
@@ -43,9 +41,11 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             continue;
         };
         changes += 1;
-        let stored = lives.of(record.node).entry(record.incarnation).or_insert_with(|| vec![None; keys.len()]);
-        let before = stored[keys.stored_at(place)].replace((*stamp, record.at));
-        if let Some((before, since)) = before.filter(|(before, _)| before > stamp) {
+        let stored = nodes.of(record.node);
+        stored.resize(keys.len(), None);
+        let life = record.incarnation;
+        let before = stored[keys.stored_at(place)].replace((life, *stamp, record.at));
+        if let Some((_, before, since)) = before.filter(|(of, before, _)| *of == life && before > stamp) {
             evidence.push(format!(
                 "{} went back from {key} {before}, stored at {}, to {stamp} at {}",
                 record.node,

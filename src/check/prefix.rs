@@ -18,7 +18,8 @@ use super::{Property, Recorded, Verdict};
 use crate::base::trace::{Event, Micros};
 use crate::base::{FollowerId, NodeId, Stamp};
 
-/// Counts it. O(n log n), times the number of followers; for each crash of a follower once through what was accepted.
+/// Counts it. O(n log n), times the number of followers; for each crash of a follower once through what
+/// was accepted, and for each of the leader once through the keys.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     judge(&Prepared::of(run))
 }

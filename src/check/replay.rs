@@ -74,7 +74,11 @@ impl<'a> Memory<'a> {
     /// Whether the life that issued the write ever brought it or a later one.
     fn was_brought(&self, write: &Write<'_>) -> bool {
         let lives = self.greatest.get(write.key_number).map_or(&[][..], Vec::as_slice);
-        let was_brought = lives.iter().any(|(life, greatest)| *life == write.life && *greatest >= write.stamp);
+        let was_brought = lives
+            .iter()
+            .rev()
+            .find(|(life, _)| *life == write.life)
+            .is_some_and(|(_, greatest)| *greatest >= write.stamp);
         // What was recovered is adopted, too, or comes with a snapshot.
         was_brought || (write.is_recovered && self.holds(write))
     }

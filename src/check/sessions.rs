@@ -42,9 +42,14 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
     let probed = |operation: &Operation| healed_at.is_some_and(|healed| operation.invoked.index >= healed);
     let mut sessions: BTreeMap<(NodeId, usize), Session<'_>> = BTreeMap::new();
     let mut tallies: [Tally<'_>; 4] = Default::default();
-    let mut deletes: BTreeMap<usize, Vec<&Operation>> = BTreeMap::new();
-    for operation in run.history.operations.iter().filter(|operation| operation.kind == Kind::Delete) {
-        deletes.entry(keys.number(&operation.key).unwrap_or(usize::MAX)).or_default().push(operation);
+    let mut deletes: BTreeMap<usize, Deletions> = BTreeMap::new();
+    let may_delete = |operation: &Operation| operation.kind == Kind::Delete && operation.outcome != Outcome::Failed;
+    for call in calls.iter() {
+        if let Call::Invoked(operation) = call
+            && let Some(key) = keys.number(&operation.key).filter(|_| may_delete(operation))
+        {
+            deletes.entry(key).or_default().add(operation);
+        }
     }
     let mut asked: BTreeSet<(usize, &RequestName)> = BTreeSet::new();
     let retries = run.history.operations.iter().filter(|operation| {
@@ -64,8 +69,7 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
         let session = sessions.entry((operation.client, key)).or_default();
         match call {
             Call::Invoked(_) => {
-                let deletes = deletes.get(&key).map_or(&[][..], Vec::as_slice);
-                session.held_against(operation, deletes, &mut tallies);
+                session.held_against(operation, deletes.get(&key), &mut tallies);
             }
             Call::Returned(..) => session.has(operation),
         }
@@ -123,13 +127,21 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn held_against(&self, operation: &'a Operation, deletes: &[&Operation], [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4]) {
+    fn held_against(
+        &self,
+        operation: &'a Operation,
+        deletes: Option<&Deletions>,
+        [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4],
+    ) {
         let (after_write, after_read) = if operation.is_write() { (mw, wfr) } else { (ryw, mr) };
         for (before, tally) in [(self.wrote, after_write), (self.read, after_read)] {
             let Some(before) = before else { continue };
             tally.chances += 1;
             let broken = match operation.stamp.cmp(&before.stamp) {
-                std::cmp::Ordering::Less => !finds_deletion(operation, before, deletes),
+                std::cmp::Ordering::Less => {
+                    operation.outcome != Outcome::Absent
+                        || !deletes.is_some_and(|deletes| deletes.may_explain(operation, before))
+                }
                 std::cmp::Ordering::Equal => operation.is_write(),
                 std::cmp::Ordering::Greater => false,
             };
@@ -140,14 +152,34 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Whether an operation is a read that found nothing, and what it came after may have been deleted by then.
-fn finds_deletion(operation: &Operation, before: &Operation, deletes: &[&Operation]) -> bool {
-    let may_be = |delete: &&Operation| {
-        delete.outcome != Outcome::Failed
-            && delete.stamp.is_none_or(|stamp| Some(stamp) >= before.stamp)
-            && operation.returned.is_none_or(|returned| delete.invoked < returned)
-    };
-    operation.outcome == Outcome::Absent && deletes.iter().any(may_be)
+/// The deletions of one key that may have taken effect, in the order of their invocations.
+#[derive(Default)]
+struct Deletions {
+    invoked: Vec<Moment>,
+    /// The greatest stamp of the deletions up to each place; `None` once the stamp of one is unknown.
+    greatest: Vec<Option<Stamp>>,
+}
+
+impl Deletions {
+    fn add(&mut self, deletion: &Operation) {
+        let greatest = match self.greatest.last() {
+            Some(before) => before.zip(deletion.stamp).map(|(before, stamp)| stamp.max(before)),
+            None => deletion.stamp,
+        };
+        self.invoked.push(deletion.invoked);
+        self.greatest.push(greatest);
+    }
+
+    /// Whether a read that found nothing can have seen one of them after this operation: it was
+    /// invoked before the read returned, and its stamp may be as great.
+    fn may_explain(&self, read: &Operation, before: &Operation) -> bool {
+        let invoked = match read.returned {
+            Some(returned) => self.invoked.partition_point(|invoked| *invoked < returned),
+            None => self.invoked.len(),
+        };
+        let greatest = self.greatest[..invoked].last();
+        greatest.is_some_and(|greatest| greatest.is_none_or(|greatest| Some(greatest) >= before.stamp))
+    }
 }
 
 /// `c1#2 read k1 v3 from f2 at 1203 ms`

@@ -135,7 +135,7 @@ pub enum Finding {
 }
 
 /// How many sentences of evidence a verdict keeps; the first show as much as all.
-const MOST_EVIDENCE: usize = 5;
+pub(super) const MOST_EVIDENCE: usize = 5;
 
 impl Verdict {
     /// A verdict that excuses nothing, and does not count what it covers.

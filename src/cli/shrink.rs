@@ -5,8 +5,8 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::check::Property;
 use semisync::report::{Diagram, Narration, VerdictReport};
-use semisync::sim::scenario::{RulesSpec, Scenario};
-use semisync::sim::shrink::{self, ShrinkError, Shrunk};
+use semisync::sim::scenario::Scenario;
+use semisync::sim::shrink::{self, Criterion, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
 use tokio::time::Instant;
 
@@ -15,9 +15,9 @@ use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, say};
 
-/// Operations, faults and fates of single messages are taken away, and the cluster is made smaller, as long as the same
-/// property is still violated, or lost if the file expects that; then times are made round. The result is a scenario file, with a picture and the story in
-/// plain sentences, and is confirmed in turmoil.
+/// Remove operations, faults and fates of single messages, make the cluster smaller and round times, as long as the same
+/// property is violated, or lost if the file expects that. Print the result as a scenario file, with a diagram and the
+/// events in plain sentences, and say whether turmoil shows the same. Shrinking the result again changes nothing.
 ///
 /// Exit status: 0 if it was shrunk, 1 if the run failed, 2 if nothing is violated or the file makes no sense.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Where each try is run: core, or turmoil for what the core engine does not show, which takes minutes
     #[arg(long, value_name = "ENGINE", default_value_t = Engine::Core)]
     engine: Engine,
+    /// Keep only what turmoil confirms: each smaller scenario must violate the property there too. Takes seconds
+    #[arg(long)]
+    confirmed: bool,
     /// Write the smallest scenario to this file
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -59,8 +62,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid");
     let bar = ProgressBar::new_spinner().with_style(style);
     let began = Instant::now();
-    let shrunk = shrink::shrink(args.engine, &scenario, args.property, &RulesSpec::SAFE, |tries, left| {
-        if tries % 64 == 0 || args.engine == Engine::Turmoil {
+    let criterion = Criterion { property: args.property, confirmed: args.confirmed, ..Criterion::default() };
+    let shrunk = shrink::shrink(args.engine, &scenario, &criterion, |tries, left| {
+        if tries % 64 == 0 || args.confirmed || args.engine == Engine::Turmoil {
             bar.set_message(format!("{left} events left after {tries} tries"));
             bar.tick();
         }
@@ -85,6 +89,9 @@ fn explain(args: &Args, error: ShrinkError) -> Failure {
         ShrinkError::NotViolated { .. } | ShrinkError::NothingViolated { .. } if args.engine == Engine::Core => {
             Failure::Usage(format!("{error}; --engine turmoil shrinks what only turmoil shows"))
         }
+        ShrinkError::NotConfirmed { .. } => {
+            Failure::Usage(format!("{error}; without --confirmed it is shrunk in the core engine alone"))
+        }
         error => Failure::usage(error),
     }
 }
@@ -93,6 +100,9 @@ fn print(shrunk: &Shrunk, text: &str, seconds: f64) {
     let Shrunk { scenario, run, events_before, tries, .. } = shrunk;
     let events = shrunk.events();
     say(format_args!("{}: {events_before} events shrunk to {events}, {tries} tries, {seconds:.1} s\n", scenario.name));
+    if !shrunk.is_fixpoint() {
+        say("the search stopped at its limit; shrink the result again to go on\n");
+    }
     say(text);
     if let Some(diagram) = Diagram::new(&run.trace, scenario.cluster.all_followers()) {
         say(diagram);

@@ -24,11 +24,23 @@ pub(super) fn spell_out_story(scenario: &Scenario, trace: &Trace) -> Scenario {
     written_down(scenario, trace, None)
 }
 
-/// Writes everything down but delays that are as usual.
-fn written_down(scenario: &Scenario, trace: &Trace, usual_delay_ms: Option<u64>) -> Scenario {
+/// The scenario of a run with its operations written down, and nothing else: fates of messages and
+/// delays are still drawn, as before, because they go by the names of operations.
+pub(super) fn spell_out_operations(scenario: &Scenario, trace: &Trace) -> Scenario {
+    let workload = Workload { explicit: operations(before_healing(trace)), ..Workload::default() };
+    Scenario { workload, ..scenario.clone() }
+}
+
+/// Returns what happened until everything was healed.
+fn before_healing(trace: &Trace) -> &[Record] {
     let healed = |record: &Record| matches!(record.event, Event::Fault { kind: Disturbance::Heal, .. });
     let records = trace.records();
-    let story = &records[..records.iter().position(healed).unwrap_or(records.len())];
+    &records[..records.iter().position(healed).unwrap_or(records.len())]
+}
+
+/// Writes everything down but delays that are as usual.
+fn written_down(scenario: &Scenario, trace: &Trace, usual_delay_ms: Option<u64>) -> Scenario {
+    let story = before_healing(trace);
     let mut spelled = scenario.clone();
     spelled.workload = Workload { explicit: operations(story), ..Workload::default() };
     spelled.faults.retain(|fault| !fault.kind.acts_on_messages());

@@ -5,7 +5,7 @@
 
 use super::engine::{self, Engine};
 use super::scenario::{RulesSpec, Scenario};
-use super::shrink::{self, Shrunk};
+use super::shrink::{self, Criterion, Shrunk};
 use super::{Generator, Strategy};
 use crate::check::Property;
 use crate::core::Rule;
@@ -139,7 +139,7 @@ pub fn prevents(rule: Rule) -> &'static [&'static str] {
 impl Finding {
     /// The smallest scenario that violates the same property; none if the violation cannot be repeated.
     pub fn shrink(&self) -> Option<Shrunk> {
-        let (scenario, property) = (&self.scenario, Some(self.property));
-        shrink::shrink(Engine::Core, scenario, property, &self.others, |_, _| {}).ok()
+        let criterion = Criterion { holds_with: self.others.clone(), ..Criterion::of(self.property) };
+        shrink::shrink(Engine::Core, &self.scenario, &criterion, |_, _| {}).ok()
     }
 }

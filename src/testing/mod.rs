@@ -30,8 +30,8 @@ mod failure;
 
 use std::sync::Arc;
 
-use crate::sim::scenario::{RulesSpec, Scenario};
-use crate::sim::shrink::shrink;
+use crate::sim::scenario::Scenario;
+use crate::sim::shrink::{Criterion, shrink};
 use crate::sim::{Engine, SimError, engine};
 use failure::Failure;
 
@@ -61,7 +61,7 @@ fn find_failure(scenario: &Scenario) -> Option<Failure> {
         Err(error) => return Some(Failure::impossible(scenario, error.to_string())),
     };
     let property = run.violations().next().or_else(|| run.losses().next())?;
-    Some(match shrink(Engine::Core, scenario, Some(property), &RulesSpec::SAFE, |_, _| {}) {
+    Some(match shrink(Engine::Core, scenario, &Criterion::of(property), |_, _| {}) {
         Ok(shrunk) => Failure::violated(scenario, shrunk),
         // The run is a function of the scenario, so it violates the property again.
         Err(error) => Failure::impossible(scenario, error.to_string()),

@@ -24,6 +24,8 @@ const FEWEST: usize = 30;
 /// are judged at a level that fits their number, see [`check_at`].
 ///
 /// It applies to runs without faults and with room for every message, of at least 30 acknowledged writes whose timeout is above every delay.
+///
+/// O(n log n), times the number of followers.
 pub fn check(run: &Recorded<'_>) -> Verdict {
     check_at(run, Level::OF_ONE_RUN)
 }

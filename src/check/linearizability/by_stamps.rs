@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::deletions::Deletions;
+use super::deletions::{Deletions, Visible};
 use super::describe::{describe, describe_step};
 use super::register::NEVER;
 use crate::base::history::{Kind, Moment, Operation};
@@ -45,7 +45,7 @@ pub(super) fn in_order<'a>(
 ) -> Result<usize, String> {
     let (steps, effective) = steps(operations, before)?;
     let count = steps.len();
-    walk(steps, before.map(|before| before.stamp), &deletions.without(&effective), anew)?;
+    walk(steps, before.map(|before| before.stamp), deletions.without(&effective), anew)?;
     Ok(count)
 }
 
@@ -252,7 +252,12 @@ impl<'a> Effective<'a> {
 }
 
 /// Walks through the invocations and returns of one key. `first` is the stamp of what was there before, if anything was.
-fn walk(steps: Vec<Step<'_>>, first: Option<Stamp>, deletions: &Deletions<'_>, anew: &[Moment]) -> Result<(), String> {
+fn walk<'a>(
+    steps: Vec<Step<'a>>,
+    first: Option<Stamp>,
+    mut deletions: Visible<'a>,
+    anew: &[Moment],
+) -> Result<(), String> {
     let mut moments: Vec<(Moment, bool, Step<'_>)> = Vec::with_capacity(steps.len() * 2);
     for step in steps {
         moments.push((step.operation.invoked, false, step));
@@ -265,6 +270,7 @@ fn walk(steps: Vec<Step<'_>>, first: Option<Stamp>, deletions: &Deletions<'_>, a
         // What was before is gone, and rightly so.
         while let Some(beginning) = anew.next_if(|beginning| **beginning < moment) {
             seen.0.push((*beginning, None));
+            seen.1 = Some(*beginning);
         }
         let greatest = seen.last();
         let finds_nothing = step.operation.outcome == Outcome::Absent;
@@ -298,9 +304,9 @@ fn walk(steps: Vec<Step<'_>>, first: Option<Stamp>, deletions: &Deletions<'_>, a
 }
 
 /// The operation with the greatest stamp of those that had returned, from each moment on at which that changed; none from when a
-/// leader began anew.
+/// leader began anew. And when one last did.
 #[derive(Default)]
-pub(super) struct Seen<'a>(Vec<(Moment, Option<Step<'a>>)>);
+pub(super) struct Seen<'a>(Vec<(Moment, Option<Step<'a>>)>, Option<Moment>);
 
 impl<'a> Seen<'a> {
     fn last(&self) -> Option<Step<'a>> {
@@ -314,6 +320,6 @@ impl<'a> Seen<'a> {
     }
 
     fn began_anew_since(&self, moment: Moment) -> bool {
-        self.0.iter().rev().take_while(|(since, _)| *since > moment).any(|(_, step)| step.is_none())
+        self.1 > Some(moment)
     }
 }

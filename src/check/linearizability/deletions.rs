@@ -1,6 +1,9 @@
 //! What a read may have seen that found nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
+use std::ops::Bound;
+use std::vec;
 
 use super::by_stamps::{Effective, Seen, Step};
 use super::describe::describe_step;
@@ -56,35 +59,54 @@ impl<'a> Deletions<'a> {
         self.0.iter().any(|deletion| deletion.stamp.is_none())
     }
 
-    /// Those that have not the stamp of another write that took effect.
-    pub(super) fn without(&self, effective: &Effective<'a>) -> Self {
+    /// Those that have not the stamp of another write that took effect, for a walk through the history of the key.
+    pub(super) fn without(&self, effective: &Effective<'a>) -> Visible<'a> {
         let is_free = |deletion: &&Deletion<'a>| {
             let other = deletion.stamp.and_then(|stamp| effective.by_stamp.get(&stamp));
             other.is_none_or(|other| other.invoked == deletion.operation.invoked)
         };
-        Self(self.0.iter().filter(is_free).copied().collect())
+        let mut all: Vec<Deletion<'a>> = self.0.iter().filter(is_free).copied().collect();
+        all.sort_by_key(|deletion| deletion.operation.invoked);
+        Visible { later: all.into_iter().peekable(), stamps: BTreeSet::new(), has_unknown_stamp: false }
     }
+}
 
+/// The deletions of one key that a read can have seen, as of its return. Reads are looked at in the order of their returns.
+pub(super) struct Visible<'a> {
+    /// The deletions that had not been invoked by then, in the order of their invocations.
+    later: Peekable<vec::IntoIter<Deletion<'a>>>,
+    /// The stamps of those that had been and took effect.
+    stamps: BTreeSet<Stamp>,
+    /// Whether one of those that had been has a stamp that is not known.
+    has_unknown_stamp: bool,
+}
+
+impl<'a> Visible<'a> {
     /// The stamp of the first deletion that a read can have seen; none if it can have seen one whose stamp is not known.
     pub(super) fn seen_by(
-        &self,
+        &mut self,
         read: &Step<'a>,
         first: Option<Stamp>,
         seen: &Seen<'a>,
     ) -> Result<Option<Stamp>, String> {
         let before = seen.before(read.operation.invoked);
         let least = before.and_then(|before| before.stamp).max(first);
-        let invoked = self.0.iter().filter(|deletion| Some(deletion.operation.invoked) < read.returned);
-        let mut earliest = None;
-        for Deletion { operation, stamp } in invoked {
-            let Some(stamp) = *stamp else { return Ok(None) };
+        let is_invoked = |deletion: &Deletion<'_>| Some(deletion.operation.invoked) < read.returned;
+        while let Some(Deletion { operation, stamp }) = self.later.next_if(is_invoked) {
             let returned = || seen.before(operation.invoked).and_then(|step| step.stamp);
-            let took_effect = operation.outcome == Outcome::Ok || Some(stamp) > returned();
-            let is_free = Some(stamp) >= least && Some(stamp) != first;
-            if is_free && took_effect && earliest.is_none_or(|earliest| stamp < earliest) {
-                earliest = Some(stamp);
+            match stamp {
+                None => self.has_unknown_stamp = true,
+                Some(stamp) if operation.outcome == Outcome::Ok || Some(stamp) > returned() => {
+                    self.stamps.insert(stamp);
+                }
+                Some(_) => {}
             }
         }
+        if self.has_unknown_stamp {
+            return Ok(None);
+        }
+        let from_least = (least.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded);
+        let earliest = self.stamps.range(from_least).copied().find(|stamp| Some(*stamp) != first);
         match (earliest, before) {
             (Some(_), _) => Ok(earliest),
             (None, Some(before)) => {

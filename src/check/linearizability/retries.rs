@@ -48,7 +48,7 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
         let taken_on = taken_on.get(&name);
         let stamp = operation.stamp.into_iter().chain(taken_on.map(|taken_on| taken_on.stamp)).min();
         // What a store that began anew took on, nobody had asked it for before.
-        let beginnings = anew.iter().filter(|epoch| stamp.is_some_and(|stamp| **epoch <= stamp.epoch)).count();
+        let beginnings = stamp.map_or(0, |stamp| anew.partition_point(|epoch| *epoch <= stamp.epoch));
         let group = match version {
             None if is_told => {
                 merged.push(operation.clone());
@@ -58,7 +58,10 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
         };
         let mut operation = operation.clone();
         operation.stamp = stamp;
-        match places.get(&group) {
+        // What its leader knew already, it or another one had taken on at some time before.
+        let known = taken_on.is_some_and(|taken_on| !taken_on.is_anew);
+        let earliest = if known { (group.0, group.1, group.2, 0) } else { group };
+        match places.range(earliest..=group).next_back().map(|(_, place)| place) {
             Some(place) => {
                 let first = &mut merged[*place];
                 if is_told && first.outcome == Outcome::Ok && is_of_a_deposed_leader(&operation, first) {
@@ -78,13 +81,15 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
     Cow::Owned(merged)
 }
 
-/// The epochs in which a leader began anew, with nothing.
+/// The epochs in which a leader bootstrapped, with nothing, in ascending order.
 fn anew(run: &Recorded<'_>) -> Vec<Epoch> {
     let epoch = |event: &Event| match event {
         Event::Recovered { epoch, anew: true, .. } => Some(*epoch),
         _ => None,
     };
-    run.records.iter().filter_map(|record| epoch(&record.event)).collect()
+    let mut epochs: Vec<Epoch> = run.records.iter().filter_map(|record| epoch(&record.event)).collect();
+    epochs.sort_unstable();
+    epochs
 }
 
 fn is_of_a_deposed_leader(retry: &Operation, first: &Operation) -> bool {

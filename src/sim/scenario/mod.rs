@@ -10,7 +10,7 @@ mod seed;
 mod text;
 mod workload;
 
-pub(in crate::sim) use order::retain_possible;
+pub(in crate::sim) use order::{remove_impossible, retain_possible};
 
 pub use cluster::ClusterSpec;
 pub use expect::{Claim, Expect, ExpectedOutcome};

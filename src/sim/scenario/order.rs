@@ -28,13 +28,27 @@ pub(super) fn check(cluster: &ClusterSpec, faults: &[Fault]) -> Result<(), Strin
     Ok(())
 }
 
-/// Takes out what cannot be where it stands: what is down cannot crash, and what has not begun cannot end.
+/// Sorts faults by time and removes those that are impossible where they stand: a node that is down
+/// cannot crash, and a fault that has not begun cannot end.
 pub(in crate::sim) fn retain_possible(cluster: &ClusterSpec, faults: &mut Vec<Fault>) {
-    let mut happening = Happening::beside(cluster, faults);
     faults.sort_by_key(|fault| fault.at_ms);
-    faults.retain(|fault| !has_order(fault) || happening.follow(&fault.kind).is_ok());
+    remove_impossible(cluster, faults);
+}
+
+/// Removes the faults that are impossible at their time. The others keep their places.
+pub(in crate::sim) fn remove_impossible(cluster: &ClusterSpec, faults: &mut Vec<Fault>) {
+    let mut happening = Happening::beside(cluster, faults);
+    let mut in_order: Vec<usize> = (0..faults.len()).collect();
+    in_order.sort_by_key(|place| faults[*place].at_ms);
     let servers = servers(faults);
-    faults.retain(|fault| require_servers(fault, servers).is_ok());
+    in_order.retain(|place| {
+        let fault = &faults[*place];
+        let is_in_order = !has_order(fault) || happening.follow(&fault.kind).is_ok();
+        !is_in_order || require_servers(fault, servers).is_err()
+    });
+    let impossible: BTreeSet<usize> = in_order.into_iter().collect();
+    let mut places = 0..;
+    faults.retain(|_| places.next().is_some_and(|place| !impossible.contains(&place)));
 }
 
 /// How many nodes that can lead there are in the end: the first one, and one more for each `replace`.
@@ -65,12 +79,17 @@ fn require_servers(fault: &Fault, servers: u8) -> Result<(), String> {
 }
 
 impl FaultKind {
-    /// Whether this is over when the other happens, which is nothing but the end of such a fault.
+    /// Whether this fault ends when the other one happens.
     pub(in crate::sim) fn is_ended_by(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Crash(a), Self::Restart(b)) | (Self::Hold(a), Self::Release(b)) => a == b,
             (Self::Pause(a), Self::Resume(b)) => a == b,
             (Self::Partition(a), Self::Heal(b)) => a == b,
+            (Self::Clock { node: a, .. }, Self::Clock { node: b, .. }) => a == b,
+            (Self::Misdirect { follower: a, .. }, Self::Misdirect { follower: b, .. }) => a == b,
+            (Self::Slow { node: a, to: c, one_way: e, .. }, Self::Slow { node: b, to: d, one_way: f, .. }) => {
+                (a, c, e) == (b, d, f)
+            }
             _ => false,
         }
     }

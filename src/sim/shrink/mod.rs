@@ -1,13 +1,23 @@
-//! From a scenario that violates a property to a smallest one that does.
+//! Shrinks a scenario that violates a property, or loses acknowledged data, to a smallest one that does.
 //!
-//! Everything that was drawn is first written down: when each client did what, and what became of each message. Then parts
-//! are taken away, many at a time and in the end one by one, as long as the same property is still violated (Zeller and
-//! Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, 2002); the cluster is made smaller; and times are made
-//! round. Each try is run anew. Fates of messages go by names, so what is left is treated as before.
+//! Everything that was drawn is written down first: when each client did what, and the fate of each
+//! message. Then parts are removed, many at a time and in the end one by one and a few together, as
+//! long as the same property is violated (Zeller and Hildebrandt, *Simplifying and Isolating
+//! Failure-Inducing Input*, 2002); the cluster is made smaller, and times are rounded. Each
+//! candidate is run. Fates of messages go by names, so the messages that are left are treated as
+//! before.
+//!
+//! The result is a fixpoint: shrinking it again changes nothing. A scenario is replaced only by one
+//! that is smaller in a well-founded order; which candidates there are depends on the scenario
+//! alone; and [`shrink`] ends when it accepts none of them.
 
 mod ddmin;
 mod goal;
+mod operations;
 mod parts;
+mod search;
+mod simpler;
+mod size;
 mod times;
 mod topology;
 
@@ -15,17 +25,40 @@ use std::sync::Arc;
 
 use super::engine::{self, Engine, SimError};
 use super::run::ScenarioRun;
-use super::scenario::{FaultKind, RulesSpec, Scenario};
-use super::spell::{spell_out, spell_out_story};
-use crate::base::trace::Trace;
+use super::scenario::{RulesSpec, Scenario};
 use crate::check::Property;
+use search::{MOST_TRIES, Search};
 
 pub use goal::Goal;
 
-/// The most tries of one shrinking: far more than any needs whose scenario can be written down in a file.
-const MOST_TRIES: u64 = 200_000;
+/// The demands on a smaller scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Criterion {
+    /// The property that is violated or, if it is not violated, lost. Without it the finding that the
+    /// file expects, or else the first violation.
+    pub property: Option<Property>,
+    /// Rules without that finding, and that must be without it in the result: the result then shows
+    /// what the missing rules are for, and nothing that could happen with them. Ignored if these rules
+    /// lead to the same finding.
+    pub holds_with: RulesSpec,
+    /// Whether real nodes must show the violation too, in turmoil, before and after.
+    pub confirmed: bool,
+}
 
-/// What was found, and how.
+impl Default for Criterion {
+    fn default() -> Self {
+        Self { property: None, holds_with: RulesSpec::SAFE, confirmed: false }
+    }
+}
+
+impl Criterion {
+    /// Demands a finding on this property under the scenario's rules, and none under all rules.
+    pub fn of(property: Property) -> Self {
+        Self { property: Some(property), ..Self::default() }
+    }
+}
+
+/// The result of shrinking.
 #[derive(Debug, Clone)]
 pub struct Shrunk {
     /// The finding that was kept.
@@ -45,6 +78,12 @@ impl Shrunk {
     pub fn events(&self) -> usize {
         parts::count(&self.scenario)
     }
+
+    /// Whether no candidate is left that is smaller. If not, the search ended because it had run as
+    /// many scenarios as it may, and can go on from its result.
+    pub fn is_fixpoint(&self) -> bool {
+        self.tries < MOST_TRIES
+    }
 }
 
 /// Why there is nothing to shrink.
@@ -58,22 +97,32 @@ pub enum ShrinkError {
     NotViolated {
         /// The property.
         property: Property,
-        /// Where.
+        /// The engine.
         engine: Engine,
-        /// With which seed.
+        /// The seed.
         seed: u64,
-        /// What is.
+        /// The properties that are violated.
         violated: Vec<Property>,
     },
     /// No property is.
     #[error("nothing is violated in the {engine} engine with seed {seed}, so there is nothing to shrink{}", losses(.lost))]
     NothingViolated {
-        /// Where.
+        /// The engine.
         engine: Engine,
-        /// With which seed.
+        /// The seed.
         seed: u64,
         /// The properties whose checkers find a loss.
         lost: Vec<Property>,
+    },
+    /// The finding is one of the core engine only, and turmoil was to confirm it.
+    #[error("{goal} in the core engine with seed {seed}, but turmoil does not confirm it: {why}")]
+    NotConfirmed {
+        /// The finding.
+        goal: Goal,
+        /// The seed.
+        seed: u64,
+        /// The result of the run in turmoil.
+        why: String,
     },
 }
 
@@ -89,120 +138,63 @@ fn losses(lost: &[Property]) -> String {
     }
 }
 
-/// Makes a scenario as small as it can be with the same property still violated in this engine. Without a property it is
-/// the one that the file expects to be violated, or else the first that is.
+/// Makes a scenario as small as it can be while it meets the criterion in this engine.
 ///
-/// A loss of acknowledged data is kept instead if the file expects it, or if the property is not violated but lost.
-///
-/// `others` are rules with which it is not violated, and stays so: what is found is what the missing rules are for, and nothing that
-/// could happen with them. If it is violated with them, too, they are not looked at.
-///
-/// `tried` is told of each try: how many there were, and how many parts are left.
+/// `tried` is called for each scenario that is run, with the number of runs and the number of
+/// operations and faults of the smallest scenario so far.
 ///
 /// # Errors
 /// [`ShrinkError`].
 pub fn shrink(
     engine: Engine,
     scenario: &Scenario,
-    property: Option<Property>,
-    others: &RulesSpec,
+    criterion: &Criterion,
     tried: impl FnMut(u64, usize),
 ) -> Result<Shrunk, ShrinkError> {
-    let seed = scenario.seed;
     let first = engine::run(engine, scenario, Arc::default())?;
-    let violated: Vec<Property> = first.violations().collect();
-    let lost: Vec<Property> = first.losses().collect();
-    let is_met = |goal: &Goal| match goal {
-        Goal::Violates(property) => violated.contains(property),
-        Goal::Loses(property) => lost.contains(property),
-    };
-    let goal = match property {
+    let goal = goal_of(engine, criterion, &first)?;
+    let mut smallest = scenario.clone();
+    smallest.expect = Some(goal.expectation());
+    if criterion.confirmed {
+        require_confirmation(&smallest, goal)?;
+    }
+    let mut search = Search::new(engine, goal, criterion.confirmed, smallest.clone(), tried);
+    loop {
+        search.require_to_hold_with(&criterion.holds_with, &smallest);
+        match search.smaller_than(&smallest) {
+            Some(smaller) => smallest = smaller,
+            None => break,
+        }
+    }
+    let events_before = search.events_before.unwrap_or_else(|| parts::count(scenario));
+    let run = engine::run(engine, &smallest, Arc::default())?;
+    Ok(Shrunk { goal, scenario: smallest, run, events_before, tries: search.tries })
+}
+
+/// The finding that is kept.
+fn goal_of(engine: Engine, criterion: &Criterion, run: &ScenarioRun) -> Result<Goal, ShrinkError> {
+    let seed = run.scenario.seed;
+    let violated: Vec<Property> = run.violations().collect();
+    let is_met = |goal: &Goal| run.meets(*goal);
+    match criterion.property {
         Some(property) => {
             let goals = [Goal::Violates(property), Goal::Loses(property)];
-            let error = || ShrinkError::NotViolated { property, engine, seed, violated: violated.clone() };
-            goals.into_iter().find(is_met).ok_or_else(error)?
+            goals.into_iter().find(is_met).ok_or(ShrinkError::NotViolated { property, engine, seed, violated })
         }
         None => {
-            let expected = scenario.expect.and_then(Goal::of).filter(is_met);
+            let expected = run.scenario.expect.and_then(Goal::of).filter(is_met);
             let goal = expected.or(violated.first().copied().map(Goal::Violates));
-            goal.ok_or(ShrinkError::NothingViolated { engine, seed, lost })?
+            goal.ok_or_else(|| ShrinkError::NothingViolated { engine, seed, lost: run.losses().collect() })
         }
+    }
+}
+
+/// Refuses a scenario in which turmoil does not find the same.
+fn require_confirmation(scenario: &Scenario, goal: Goal) -> Result<(), ShrinkError> {
+    let why = match engine::run(Engine::Turmoil, scenario, Arc::default()) {
+        Ok(run) if run.meets(goal) => return Ok(()),
+        Ok(run) => format!("there {}", others(&run.violations().collect::<Vec<_>>())),
+        Err(error) => error.to_string(),
     };
-    let mut base = scenario.clone();
-    base.expect = Some(goal.expectation());
-    let holds_with = Some(others.clone()).filter(|others| !meets_with(engine, &base, others, goal));
-    let mut search = Search { engine, goal, holds_with, best: base.clone(), tries: 1, tried };
-    search.write_down(&first.trace);
-    let events_before = parts::count(&search.best);
-    loop {
-        let before = search.best.clone();
-        search.without_parts();
-        search.smaller_cluster();
-        search.rounder_times();
-        search.kinder_faults();
-        if search.best == before || search.tries >= MOST_TRIES {
-            break;
-        }
-    }
-    let run = engine::run(engine, &search.best, Arc::default())?;
-    Ok(Shrunk { goal, scenario: search.best, run, events_before, tries: search.tries })
-}
-
-/// Whether the goal is met under these rules.
-fn meets_with(engine: Engine, scenario: &Scenario, rules: &RulesSpec, goal: Goal) -> bool {
-    meets(engine, &scenario.with_rules(rules.clone()), goal)
-}
-
-/// Whether the goal is met. A run that does not come to its end meets none.
-fn meets(engine: Engine, scenario: &Scenario, goal: Goal) -> bool {
-    let verdict = engine::verdict(engine, scenario, goal.property());
-    verdict.is_some_and(|verdict| goal.is_met_by(&verdict))
-}
-
-/// The smallest scenario so far, and what it has to show.
-struct Search<F> {
-    engine: Engine,
-    goal: Goal,
-    holds_with: Option<RulesSpec>,
-    best: Scenario,
-    tries: u64,
-    tried: F,
-}
-
-impl<F: FnMut(u64, usize)> Search<F> {
-    /// Writes down what was drawn in the run of the best scenario so far.
-    fn write_down(&mut self, trace: &Trace) {
-        let spelled = spell_out(&self.best, trace);
-        if spelled != self.best && !self.adopt(spelled) {
-            self.adopt(spell_out_story(&self.best, trace));
-        }
-    }
-
-    /// Holds nodes back instead of stopping them, where that does as well: turmoil can do it too.
-    fn kinder_faults(&mut self) {
-        let mut held = self.best.clone();
-        for fault in &mut held.faults {
-            match fault.kind {
-                FaultKind::Pause(node) => fault.kind = FaultKind::Hold(node),
-                FaultKind::Resume(node) => fault.kind = FaultKind::Release(node),
-                _ => {}
-            }
-        }
-        self.adopt(held);
-    }
-
-    /// Takes a scenario instead of the best one if the property is violated in it as well, for the same reason.
-    fn adopt(&mut self, candidate: Scenario) -> bool {
-        if candidate == self.best || self.tries >= MOST_TRIES || candidate.check().is_err() {
-            return false;
-        }
-        self.tries += 1;
-        (self.tried)(self.tries, parts::count(&self.best));
-        let is_met_with = |rules| meets_with(self.engine, &candidate, rules, self.goal);
-        let is_it = meets(self.engine, &candidate, self.goal) && !self.holds_with.as_ref().is_some_and(is_met_with);
-        if is_it {
-            self.best = candidate;
-        }
-        is_it
-    }
+    Err(ShrinkError::NotConfirmed { goal, seed: scenario.seed, why })
 }

@@ -1,13 +1,14 @@
 //! Rounder times: a reader should not have to wonder what 1437 ms are for.
 
-use super::Search;
-use crate::sim::scenario::{FaultKind, Scenario};
+use super::search::Search;
+use crate::sim::scenario::{Fault, FaultKind, Scenario};
 
 /// The coarsest first.
 const STEPS_MS: [u64; 7] = [1000, 500, 200, 100, 50, 20, 10];
 
 impl<F: FnMut(u64, usize)> Search<F> {
     pub(super) fn rounder_times(&mut self) {
+        self.adopt(in_order(&self.best));
         self.adopt(from_zero(&self.best));
         let count = times(&mut self.best.clone()).len();
         for place in 0..count {
@@ -46,15 +47,50 @@ fn crowded(scenario: &Scenario) -> usize {
     all.windows(2).filter(is_crowded).count()
 }
 
-/// The scenario with everything so much earlier that it begins at once.
+/// Returns the scenario with its faults in the order in which they happen, those of messages last.
+fn in_order(scenario: &Scenario) -> Scenario {
+    let mut ordered = scenario.clone();
+    ordered.faults.sort_by_key(place_in_order);
+    ordered
+}
+
+fn place_in_order(fault: &Fault) -> (bool, u64) {
+    (!fault.kind.is_timed(), fault.at_ms)
+}
+
+/// Returns how many operations and faults stand directly behind one that happens later.
+pub(super) fn disorder(scenario: &Scenario) -> usize {
+    let operations = scenario.workload.explicit.windows(2).filter(|pair| pair[0].at_ms > pair[1].at_ms).count();
+    let is_disordered = |pair: &&[Fault]| place_in_order(&pair[0]) > place_in_order(&pair[1]);
+    operations + scenario.faults.windows(2).filter(is_disordered).count()
+}
+
+/// Returns the scenario with everything moved to an earlier time, so that it begins at 0.
 fn from_zero(scenario: &Scenario) -> Scenario {
     let mut earlier = scenario.clone();
-    let operations = earlier.workload.explicit.iter_mut().map(|operation| &mut operation.at_ms);
-    let faults = earlier.faults.iter_mut().filter(|fault| fault.kind.is_timed()).map(|fault| &mut fault.at_ms);
-    let mut all: Vec<&mut u64> = operations.chain(faults).collect();
-    let first = all.iter().map(|at| **at).min().unwrap_or(0);
-    all.iter_mut().for_each(|at| **at -= first);
+    let first = first_ms(scenario);
+    earlier.workload.explicit.iter_mut().for_each(|operation| operation.at_ms -= first);
+    for fault in earlier.faults.iter_mut().filter(|fault| fault.kind.is_timed()) {
+        fault.at_ms -= first;
+    }
     earlier
+}
+
+/// Returns the time of the first operation that is written down, or fault of nodes or links, in
+/// milliseconds; 0 without any.
+pub(super) fn first_ms(scenario: &Scenario) -> u64 {
+    let operations = scenario.workload.explicit.iter().map(|operation| operation.at_ms);
+    let faults = scenario.faults.iter().filter(|fault| fault.kind.is_timed()).map(|fault| fault.at_ms);
+    operations.chain(faults).min().unwrap_or(0)
+}
+
+/// Returns how far the times of a scenario are from round, in steps of [`STEPS_MS`]: 0 if all are 0.
+pub(super) fn roughness(scenario: &Scenario) -> usize {
+    let rough = |time: u64| match time {
+        0 => 0,
+        _ => 1 + STEPS_MS.iter().position(|step| time.is_multiple_of(*step)).unwrap_or(STEPS_MS.len()),
+    };
+    times(&mut scenario.clone()).into_iter().map(|time| rough(*time)).sum()
 }
 
 /// Every time that a scenario names, in milliseconds.
@@ -63,6 +99,7 @@ fn times(scenario: &mut Scenario) -> Vec<&mut u64> {
     times.extend(scenario.workload.explicit.iter_mut().map(|operation| &mut operation.at_ms));
     for fault in &mut scenario.faults {
         times.push(&mut fault.at_ms);
+        times.extend(&mut fault.until_ms);
         match &mut fault.kind {
             FaultKind::Slow { latency_ms, .. } => times.push(latency_ms),
             FaultKind::Delay { delay_ms, .. } => times.push(delay_ms),

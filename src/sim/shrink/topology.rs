@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Search;
 use super::parts::names;
+use super::search::Search;
 use crate::base::{FollowerId, Key, NodeId, NodeRef};
-use crate::sim::scenario::{ClusterSpec, FaultKind, OperationName, PlannedKind, Scenario};
+use crate::sim::scenario::{ClusterSpec, FaultKind, OperationName, PlannedKind, Scenario, remove_impossible};
 use crate::sim::spell::USUAL_DELAY_MS;
 
 impl<F: FnMut(u64, usize)> Search<F> {
@@ -28,11 +28,29 @@ impl<F: FnMut(u64, usize)> Search<F> {
         let mut usual = self.best.clone();
         usual.cluster.part_keys = ClusterSpec::default().part_keys;
         self.adopt(usual);
+        self.lower_limit(|cluster| &mut cluster.window);
+        self.lower_limit(|cluster| &mut cluster.part_keys);
         let mut usual = self.best.clone();
         usual.cluster.delay_ms = [USUAL_DELAY_MS; 2];
         self.adopt(usual);
         self.fewer_clients();
         self.fewer_keys();
+    }
+
+    /// Lowers a limit that is not the usual one as far as can be.
+    fn lower_limit(&mut self, limit: impl Fn(&mut ClusterSpec) -> &mut usize) {
+        let usual = *limit(&mut ClusterSpec::default());
+        let present = *limit(&mut self.best.cluster);
+        if present == usual {
+            return;
+        }
+        for lower in [1, present / 2, present.saturating_sub(1)] {
+            let mut candidate = self.best.clone();
+            *limit(&mut candidate.cluster) = lower;
+            if self.adopt(candidate) {
+                return;
+            }
+        }
     }
 
     fn fewer_clients(&mut self) {
@@ -111,6 +129,7 @@ fn without_follower(scenario: &Scenario, gone: FollowerId) -> Scenario {
     left.faults.iter_mut().for_each(|fault| fault.for_each_node(|node| *node = renumber(*node)));
     let existing = left.workload.clone();
     left.faults.retain(|fault| fault.operations().all(|name| existing.has(name)));
+    remove_impossible(&left.cluster, &mut left.faults);
     left
 }
 
@@ -121,6 +140,7 @@ fn with_clients(scenario: &Scenario, client: impl Fn(u16) -> u16) -> Scenario {
     if scenario.workload.operations > 0 {
         return changed;
     }
+    let former: BTreeSet<u16> = scenario.workload.explicit.iter().map(|operation| operation.client).collect();
     let mut named: Vec<_> = scenario.workload.named().map(|(name, operation)| (name, operation.clone())).collect();
     named.sort_by_key(|(name, operation)| (operation.at_ms, *name));
     let mut last: BTreeMap<u16, u64> = BTreeMap::new();
@@ -140,7 +160,11 @@ fn with_clients(scenario: &Scenario, client: impl Fn(u16) -> u16) -> Scenario {
     }
     for fault in &mut changed.faults {
         if let FaultKind::Replace { keeps } = &mut fault.kind {
-            let of = |node: &NodeId| if let NodeId::Client(id) = node { Some(client(id + 1)) } else { None };
+            // The number of a client without operations may go to another client.
+            let of = |node: &NodeId| match node {
+                NodeId::Client(id) if former.contains(&(id + 1)) => Some(client(id + 1)),
+                _ => None,
+            };
             let kept: BTreeSet<u16> = keeps.iter().filter_map(of).collect();
             *keeps = kept.into_iter().map(|client| NodeId::Client(client - 1)).collect();
         }
@@ -150,9 +174,15 @@ fn with_clients(scenario: &Scenario, client: impl Fn(u16) -> u16) -> Scenario {
 }
 
 fn with_keys(scenario: &Scenario, name: impl Fn(&Key) -> String) -> Scenario {
+    let renamed = |key: &Key| Key::new(&name(key)).unwrap_or_else(|_| key.clone());
     let mut changed = scenario.clone();
     for operation in &mut changed.workload.explicit {
-        operation.key = Key::new(&name(&operation.key)).unwrap_or_else(|_| operation.key.clone());
+        operation.key = renamed(&operation.key);
+    }
+    for fault in &mut changed.faults {
+        if let FaultKind::LoseKey { key, .. } = &mut fault.kind {
+            *key = renamed(key);
+        }
     }
     changed
 }

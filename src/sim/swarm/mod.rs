@@ -147,7 +147,7 @@ fn guarded(
         Ok(Ok((run, exercise))) => {
             let judged = Judged::of(&run.verdicts);
             let lost = run.verdicts.iter().filter(|verdict| verdict.is_lost()).cloned().collect();
-            let contradictions = agreement::contradictions(&run.verdicts, &run.history);
+            let contradictions = agreement::contradictions(&run.verdicts, run.trace.records(), &run.history);
             let violated: Vec<Verdict> = run.verdicts.into_iter().filter(Verdict::is_violated).collect();
             let is_right = violated.is_empty() && contradictions.is_empty();
             (exercise, judged, lost, (!is_right).then_some(Cause::Judged { violated, contradictions }))

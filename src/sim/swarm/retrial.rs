@@ -51,7 +51,8 @@ impl Retrial {
         let run = || engine::run(Engine::Turmoil, scenario, Arc::default());
         match panic::catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(run)) => {
-                let contradicted = !agreement::contradictions(&run.verdicts, &run.history).is_empty();
+                let contradicted =
+                    !agreement::contradictions(&run.verdicts, run.trace.records(), &run.history).is_empty();
                 let contradicted = contradicted.then_some(Symptom::Contradiction);
                 Self::Ran(run.violations().map(Symptom::Violation).chain(contradicted).collect())
             }

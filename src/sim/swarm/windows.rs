@@ -67,20 +67,8 @@ impl Window {
             FaultKind::Misdirect { follower, to } if follower == to => return None,
             _ => {}
         }
-        let ends = |other: &&Begun<'_>| other.at > one.at && is_over(&fault.kind, &other.fault.kind);
+        let ends = |other: &&Begun<'_>| other.at > one.at && fault.kind.is_ended_by(&other.fault.kind);
         let until = one.until().or(all.iter().filter(ends).map(|other| other.at).min());
         Some(Self { kind, from: one.at, until: until.unwrap_or(Micros(u64::MAX)) })
-    }
-}
-
-/// Whether the one fault is over when the other happens.
-fn is_over(fault: &FaultKind, other: &FaultKind) -> bool {
-    match (fault, other) {
-        (FaultKind::Clock { node: a, .. }, FaultKind::Clock { node: b, .. }) => a == b,
-        (FaultKind::Misdirect { follower: a, .. }, FaultKind::Misdirect { follower: b, .. }) => a == b,
-        (FaultKind::Slow { node: a, to: c, one_way: e, .. }, FaultKind::Slow { node: b, to: d, one_way: f, .. }) => {
-            (a, c, e) == (b, d, f)
-        }
-        _ => fault.is_ended_by(other),
     }
 }
