@@ -5,7 +5,7 @@
 //! knows can prevent; see `docs/decisions/0001-configurations.md`. From there on two clusters run under the same names, and what
 //! the nodes do cannot be judged as that of one. What was acknowledged before is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{At, names};
 use super::{Facts, Finding, Property, Recorded, Verdict};
@@ -33,14 +33,25 @@ impl Fork {
         }
         let mut remembering: BTreeSet<FollowerId> = BTreeSet::new();
         let mut accepted: BTreeSet<NodeId> = BTreeSet::new();
+        // Where the names of followers lead that do not lead to their own nodes.
+        let mut misdirected: BTreeMap<FollowerId, FollowerId> = BTreeMap::new();
         run.records.iter().enumerate().find_map(|(index, record)| {
             match (record.node, &record.event) {
                 (NodeId::Follower(id), Event::Install { .. }) => drop(remembering.insert(id)),
                 (NodeId::Follower(id), Event::Crash) => drop(remembering.remove(&id)),
                 (node, Event::Restart) => drop(accepted.remove(&node)),
                 (_, Event::Fault { kind: Disturbance::AcceptLoss, nodes, .. }) => accepted.extend(nodes),
+                (_, Event::Fault { kind: Disturbance::Misdirect, nodes, .. }) => {
+                    if let [NodeId::Follower(name), NodeId::Follower(host)] = nodes.as_slice() {
+                        misdirected.insert(*name, *host);
+                    }
+                }
+                (_, Event::Fault { kind: Disturbance::Redirect, nodes, .. }) => {
+                    misdirected.retain(|name, _| !nodes.contains(&NodeId::Follower(*name)));
+                }
+                (_, Event::Fault { kind: Disturbance::Heal, .. }) => misdirected.clear(),
                 (node, Event::Recovered { anew: true, .. }) if !accepted.contains(&node) => {
-                    let left_out = left_out(facts, record, &remembering);
+                    let left_out = left_out(facts, record, &remembering, &misdirected);
                     return (!left_out.is_empty()).then_some(Self { index, at: record.at, leader: node, left_out });
                 }
                 _ => {}
@@ -72,9 +83,15 @@ impl Fork {
 }
 
 /// The followers that remember and that the leader of this record does not have, if none of those that it has does.
-fn left_out(facts: &Facts, record: &Record, remembering: &BTreeSet<FollowerId>) -> Vec<FollowerId> {
+fn left_out(
+    facts: &Facts,
+    record: &Record,
+    remembering: &BTreeSet<FollowerId>,
+    misdirected: &BTreeMap<FollowerId, FollowerId>,
+) -> Vec<FollowerId> {
+    let host = |name: FollowerId| misdirected.get(&name).copied().unwrap_or(name);
     let members: BTreeSet<FollowerId> =
-        facts.members_of(record.incarnation).into_iter().map(|member| member.follower).collect();
+        facts.members_of(record.incarnation).into_iter().map(|member| host(member.follower)).collect();
     if remembering.intersection(&members).next().is_some() { Vec::new() } else { remembering.iter().copied().collect() }
 }
 
@@ -126,6 +143,32 @@ mod tests {
         assert_eq!(left_out(&bootstraps_with(&[f(2), f(3)], &[f(3)], false)), None, "f2 remembers");
         assert_eq!(left_out(&bootstraps_with(&[f(3)], &[f(1), f(2), f(3)], false)), None, "nothing is left anywhere");
         assert_eq!(left_out(&bootstraps_with(&[f(3)], &[f(3)], true)), None, "the operator was asked");
+    }
+
+    #[test]
+    fn a_member_counts_as_the_node_to_which_its_name_leads() {
+        let story = |redirected: bool| {
+            let mut story = Story::new();
+            let named = |kind, nodes: &[FollowerId]| Event::Fault {
+                kind,
+                nodes: nodes.iter().copied().map(NodeId::from).collect(),
+                latency: None,
+                what: String::new(),
+            };
+            story.event(f(1).into(), Event::Install { epoch: Epoch::FIRST });
+            story.event(f(2).into(), Event::Install { epoch: Epoch::FIRST });
+            story.at(5).crash(NodeId::FIRST_SERVER).crash(f(1)).restart(f(1)).restart(NodeId::FIRST_SERVER);
+            story.event(NodeId::Network, named(Disturbance::Misdirect, &[f(2), f(1)]));
+            if redirected {
+                story.event(NodeId::Network, named(Disturbance::Redirect, &[f(2)]));
+            }
+            let recovered = Event::Recovered { epoch: Epoch::new(2), from: Vec::new(), anew: true };
+            story.at(9).event(NodeId::FIRST_SERVER, recovered);
+            story.facts.members.insert(1, vec![Member::from(f(2))]);
+            fork(&story).map(|fork| fork.left_out)
+        };
+        assert_eq!(story(false), Some(vec![f(2)]), "f2 remembers, and its name leads to f1");
+        assert_eq!(story(true), None);
     }
 
     #[test]
