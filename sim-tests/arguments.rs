@@ -1,5 +1,6 @@
-//! Arguments of the simulator's interface that cannot be used: each is refused by an error that names the argument, its
-//! value and what is allowed. None panics, and none is taken for something else.
+//! Arguments of the simulator's interface that cannot be used: each is refused by an error that
+//! names the argument, its value and what is allowed. None panics, and none is taken for something
+//! else.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -91,7 +92,8 @@ fn a_message_fault_that_cannot_strike_is_refused() {
     }
 }
 
-/// A call that is impossible ends the simulation, whether the code that called it continues or fails an assertion.
+/// A call that is impossible ends the simulation, whether the code that called it continues or
+/// fails an assertion.
 #[test]
 fn a_stage_names_what_a_story_cannot_do() {
     type Call = fn(&Stage);
@@ -148,7 +150,8 @@ fn a_read_from_a_node_that_does_not_exist_is_an_error_of_that_read() {
     assert!(!run.expect("a simulation").trace.records().iter().any(invoked), "what was never sent is not recorded");
 }
 
-/// As many as a cluster can have, and clients with the greatest number, are simulated like any other.
+/// As many as a cluster can have, and clients with the greatest number, are simulated like any
+/// other.
 #[test]
 fn the_largest_arguments_are_possible() {
     let world = World::new(u64::MAX).followers(128).write_quorum(128).delay_ms(0, 0);

@@ -1,4 +1,5 @@
-//! The library in a turmoil simulation that a user builds: nodes and recorded clients on hosts, each with its own clock.
+//! The library in a turmoil simulation that a user builds: nodes and recorded clients on hosts,
+//! each with its own clock.
 
 use std::future::pending;
 use std::net::Ipv4Addr;
@@ -30,7 +31,8 @@ fn start_node(sim: &mut Sim<'_>, name: &str, number: u64, role: Role) {
     });
 }
 
-/// A client that writes and reads one key, on a host of its own that starts at the present time of the simulation.
+/// A client that writes and reads one key, on a host of its own that starts at the present time of
+/// the simulation.
 fn start_client(sim: &mut Sim<'_>, number: u16, recorder: &HistoryRecorder) {
     let client = Client::new(Turmoil, Duration::from_secs(10));
     let cluster = Cluster::new(client, host_port("leader"), FOLLOWERS.map(host_port).into());
@@ -46,7 +48,8 @@ fn start_client(sim: &mut Sim<'_>, number: u16, recorder: &HistoryRecorder) {
     });
 }
 
-/// Runs two clients. The second starts a second after the first, and the recorder starts outside of the simulation.
+/// Runs two clients. The second starts a second after the first, and the recorder starts outside of
+/// the simulation.
 fn simulate() -> History {
     let recorder = HistoryRecorder::start(&Turmoil);
     let mut sim = Builder::new().rng_seed(7).build();

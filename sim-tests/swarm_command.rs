@@ -88,7 +88,8 @@ fn digest(text: &str) -> &str {
     text.lines().find(|line| line.starts_with("digest ")).expect("a digest")
 }
 
-/// Seeds up to the last one are run, saved, replayed and shrunk like small ones. In a file, TOML has no integers for them.
+/// Seeds up to the last one are run, saved, replayed and shrunk like small ones. In a file, TOML
+/// has no integers for them.
 #[test]
 fn the_greatest_seeds_are_saved_and_replayed() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -7,8 +7,9 @@ use crate::base::history::History;
 use crate::base::trace::{Event, Micros, Observer, Record};
 use crate::net::Transport;
 
-/// Collects the operations of clients of a live or a simulated cluster. A lock orders them: an operation that returned before
-/// another was invoked stands before it, even if the clock shows the same time for both.
+/// Collects the operations of clients of a live or a simulated cluster. A lock orders them: an
+/// operation that returned before another was invoked stands before it, even if the clock shows the
+/// same time for both.
 #[derive(Clone)]
 pub struct HistoryRecorder {
     clock: Arc<dyn Fn() -> Duration + Send + Sync>,
@@ -17,10 +18,12 @@ pub struct HistoryRecorder {
 }
 
 impl HistoryRecorder {
-    /// Starts to record. Times are counted from now on by the clock of the transport, see [`Transport::elapsed`].
+    /// Starts to record. Times are counted from now on by the clock of the transport, see
+    /// [`Transport::elapsed`].
     ///
-    /// It is not the clock of the runtime: in a simulated network each host has its own, and their differences change from run
-    /// to run. With the network's clock, clients on several hosts have one time, and the history is a function of the seed.
+    /// It is not the clock of the runtime: in a simulated network each host has its own, and their
+    /// differences change from run to run. With the network's clock, clients on several hosts have
+    /// one time, and the history is a function of the seed.
     pub fn start(transport: &impl Transport) -> Self {
         let transport = transport.clone();
         let began = transport.elapsed();
@@ -58,7 +61,8 @@ impl Observer for OfClient {
     fn record(&self, event: Event) {
         let mut records = self.recorder.lock();
         let now: Micros = (self.recorder.clock)().saturating_sub(self.recorder.began).into();
-        // A simulator may run a host through a tick after another that is at the end of that tick already.
+        // A simulator may run a host through a tick after another that is at the end of that tick
+        // already.
         let at = records.last().map_or(now, |last| now.max(last.at));
         records.push(Record { at, node: self.client, incarnation: 0, event });
     }
@@ -75,7 +79,8 @@ mod tests {
     use crate::base::{Key, ReadMode};
     use crate::net::{HostPort, Tcp, TcpAcceptor};
 
-    /// A network of hosts whose clocks do not agree, with the times that they show one after another.
+    /// A network of hosts whose clocks do not agree, with the times that they show one after
+    /// another.
     #[derive(Clone)]
     struct Hosts(Arc<Mutex<VecDeque<u64>>>);
 

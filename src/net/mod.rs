@@ -39,11 +39,11 @@ pub trait Transport: Clone + Send + Sync + 'static {
     /// Opens a connection.
     fn connect(&self, to: &HostPort) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Returns the time since a fixed moment, the same moment for all who use this network in this process. It does not go
-    /// down.
+    /// Returns the time since a fixed moment, the same moment for all who use this network in this
+    /// process. It does not go down.
     ///
-    /// A simulated network in which each host has its own clock must return the time of the simulation. The default is the
-    /// clock of tokio, which suits real networks.
+    /// A simulated network in which each host has its own clock must return the time of the
+    /// simulation. The default is the clock of tokio, which suits real networks.
     fn elapsed(&self) -> Duration {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         BEGAN.get_or_init(Instant::now).elapsed()

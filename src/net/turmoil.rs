@@ -35,8 +35,9 @@ impl Transport for Turmoil {
         }
     }
 
-    /// The time of the simulation. Each host has a tokio clock of its own, and these began at different moments of real time.
-    /// Outside of a simulation, where none of its time has passed, it is zero.
+    /// The time of the simulation. Each host has a tokio clock of its own, and these began at
+    /// different moments of real time. Outside of a simulation, where none of its time has passed,
+    /// it is zero.
     fn elapsed(&self) -> Duration {
         turmoil::sim_elapsed().unwrap_or_default()
     }

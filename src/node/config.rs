@@ -29,7 +29,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where the emulated delays and the jitter of resends come from.
     pub seed: Seed,
-    /// The identity of this run of the node. It has no default, because two runs with the same one break the cluster.
+    /// The identity of this run of the node. It has no default, because two runs with the same one
+    /// break the cluster.
     pub incarnation: NodeIncarnation,
     /// Which decisions of the protocol are in force: [`Rules::SAFE`], but for a simulation that shows what each is for.
     pub rules: Rules,
@@ -47,8 +48,8 @@ impl Config {
     /// The most connections at a time unless the process may open fewer files.
     pub const MAX_CONNECTIONS: usize = 16_384;
 
-    /// A node of this role with every other setting at its default. Nodes may have the same seed, but no two have the same
-    /// incarnation: draw it, unless runs can be counted.
+    /// A node of this role with every other setting at its default. Nodes may have the same seed,
+    /// but no two have the same incarnation: draw it, unless runs can be counted.
     ///
     /// ```
     /// use std::time::Duration;
@@ -105,7 +106,8 @@ impl Config {
     }
 }
 
-/// A configuration with which a node cannot run. Its text names the field, its value and what is allowed.
+/// A configuration with which a node cannot run. Its text names the field, its value and what is
+/// allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidConfig(String);

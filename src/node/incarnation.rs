@@ -2,22 +2,25 @@ use std::io;
 
 use crate::base::Epoch;
 
-/// Distinguishes one run of a node from all other runs of all nodes. A node keeps nothing on disk, so a restart is a new run.
+/// Distinguishes one run of a node from all other runs of all nodes. A node keeps nothing on disk,
+/// so a restart is a new run.
 ///
-/// A cluster in which two runs have the same number is not safe: a leader cannot distinguish two followers, and waits for a
-/// second one that it never finds; followers cannot distinguish two leaders, and take writes of both in one epoch.
+/// A cluster in which two runs have the same number is not safe: a leader cannot distinguish two
+/// followers, and waits for a second one that it never finds; followers cannot distinguish two
+/// leaders, and take writes of both in one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeIncarnation {
     /// A number that no other run has.
     pub number: u64,
-    /// The first epoch that the node proposes if it leads. A cluster whose nodes have all lost their memory begins with it, so
-    /// it must be greater than every epoch that an earlier leader had.
+    /// The first epoch that the node proposes if it leads. A cluster whose nodes have all lost
+    /// their memory begins with it, so it must be greater than every epoch that an earlier leader
+    /// had.
     pub first_epoch: Epoch,
 }
 
 impl NodeIncarnation {
-    /// Draws the number from the system's source of randomness, and takes the time in milliseconds since 1970 as the first
-    /// epoch. The number has 53 bits, which all readers of JSON keep.
+    /// Draws the number from the system's source of randomness, and takes the time in milliseconds
+    /// since 1970 as the first epoch. The number has 53 bits, which all readers of JSON keep.
     ///
     /// A simulation counts instead, because a drawn number differs from run to run.
     ///

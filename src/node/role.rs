@@ -17,13 +17,16 @@ pub enum Role {
 pub struct LeaderRole {
     /// The followers, each once.
     pub followers: Vec<HostPort>,
-    /// The number of followers that must confirm a write: 1 to the number of followers, or 0 without followers.
+    /// The number of followers that must confirm a write: 1 to the number of followers, or 0
+    /// without followers.
     pub write_quorum: usize,
     /// The emulated delay of each replication message.
     pub netem: NetemConfig,
-    /// The deadline of a write's quorum from its acceptance, and of each replication request from its sending.
+    /// The deadline of a write's quorum from its acceptance, and of each replication request from
+    /// its sending.
     pub repl_timeout: Duration,
-    /// The address at which clients reach the leader. Followers pass it on to clients that write to them.
+    /// The address at which clients reach the leader. Followers pass it on to clients that write to
+    /// them.
     pub advertise: Option<HostPort>,
 }
 

@@ -17,18 +17,20 @@ use super::scenario::{
 };
 use crate::base::{FollowerId, Key, NodeId, NodeRef, Seed};
 
-/// The time between two places in an order of [`orders`], in milliseconds: enough for both engines to keep the order.
+/// The time between two places in an order of [`orders`], in milliseconds: enough for both engines
+/// to keep the order.
 const SLOT_MS: u64 = 40;
 
 /// The most first deliveries that [`orders`] can put in an order.
 const MOST_DELIVERIES: usize = 10_000;
 
-/// The scenario with its first deliveries in any order: each message of a write takes its own delay, and a long delay lets
-/// later writes overtake it.
+/// The scenario with its first deliveries in any order: each message of a write takes its own
+/// delay, and a long delay lets later writes overtake it.
 ///
-/// Nothing else is delayed: the range of drawn delays becomes `[0, 0]`, so that resends and the probes after healing cannot
-/// be the cause of what is found. Shrinking removes delays. The operations of a drawn workload follow from the scenario's
-/// seed. Everything else in the scenario stays.
+/// Nothing else is delayed: the range of drawn delays becomes `[0, 0]`, so that resends and the
+/// probes after healing cannot be the cause of what is found. Shrinking removes delays. The
+/// operations of a drawn workload follow from the scenario's seed. Everything else in the scenario
+/// stays.
 ///
 /// # Errors
 /// [`ScenarioError`] if the scenario cannot be run, or has more than 10,000 first deliveries.

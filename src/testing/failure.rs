@@ -9,7 +9,8 @@ use crate::report::{Diagram, Narration};
 use crate::sim::scenario::{ClusterSpec, Scenario};
 use crate::sim::shrink::Shrunk;
 
-/// A scenario that does not hold. Printed by its `Display`: the seed and the options first, the command that replays it last.
+/// A scenario that does not hold. Printed by its `Display`: the seed and the options first, the
+/// command that replays it last.
 pub(super) struct Failure {
     /// The scenario that was asserted to hold.
     asserted: Scenario,
@@ -83,8 +84,8 @@ fn write_replay(f: &mut fmt::Formatter<'_>, scenario: &Scenario) -> fmt::Result 
     }
 }
 
-/// Saves the text in the directory for temporary files. Its name is a hash of the text, so that a test which fails again
-/// leaves no second file.
+/// Saves the text in the directory for temporary files. Its name is a hash of the text, so that a
+/// test which fails again leaves no second file.
 fn save(text: &str) -> io::Result<PathBuf> {
     let directory = std::env::temp_dir();
     let path = directory.join(format!("semisync-{:016x}.toml", xxh3_64(text.as_bytes())));

@@ -1,7 +1,8 @@
 //! Assertions for `cargo test`: a scenario in, a counterexample to copy out.
 //!
-//! With [proptest](https://docs.rs/proptest), every order of delivery of a few writes is one test. `max_shrink_iters` is 0
-//! because [`assert_holds`] shrinks, and proptest would have each further failure shrunk and printed again.
+//! With [proptest](https://docs.rs/proptest), every order of delivery of a few writes is one test.
+//! `max_shrink_iters` is 0 because [`assert_holds`] shrinks, and proptest would have each further
+//! failure shrunk and printed again.
 //!
 //! ```
 //! use proptest::prelude::*;
@@ -35,17 +36,19 @@ use crate::sim::shrink::{Criterion, shrink};
 use crate::sim::{Engine, SimError, engine};
 use failure::Failure;
 
-/// Asserts that a scenario violates no property and loses no acknowledged data when the core engine runs it with its seed.
+/// Asserts that a scenario violates no property and loses no acknowledged data when the core engine
+/// runs it with its seed.
 ///
-/// If it does, the scenario is shrunk to a smallest one that violates the same property, and the message of the panic is a
-/// report: first the seed and the options of the run, then the violated property, the shrunk scenario as TOML, its message
-/// diagram and its narration, and last a command that replays it. The scenario is saved for that command in the system's
-/// directory for temporary files.
+/// If it does, the scenario is shrunk to a smallest one with the same finding, and the message of the
+/// panic is a report: first the seed and the options of the run, then the finding, the shrunk scenario
+/// as TOML, its message diagram and its narration, and last a command that replays it. The scenario is
+/// saved for that command in the system's directory for temporary files.
 ///
 /// [`Scenario::expect`] is ignored.
 ///
 /// # Panics
-/// If a property is violated, if the scenario cannot be run, or if its run does not come to an end.
+/// If a property is violated or acknowledged data is lost, if the scenario cannot be run, or if its run
+/// does not come to an end.
 #[track_caller]
 pub fn assert_holds(scenario: &Scenario) {
     if let Some(failure) = find_failure(scenario) {
@@ -53,7 +56,7 @@ pub fn assert_holds(scenario: &Scenario) {
     }
 }
 
-/// Runs the scenario, and shrinks it if a property is violated.
+/// Runs the scenario, and shrinks it if a property is violated or acknowledged data is lost.
 fn find_failure(scenario: &Scenario) -> Option<Failure> {
     let run = match engine::run(Engine::Core, scenario, Arc::default()) {
         Ok(run) => run,

@@ -99,7 +99,8 @@ async fn simulate(
     run.result.map_err(failed)
 }
 
-/// The deadline of a write's quorum: longer than any delay, and at most the hour that a node allows.
+/// The deadline of a write's quorum: longer than any delay, and at most the hour that a node
+/// allows.
 fn repl_timeout(plan: &Plan) -> Duration {
     const LONGEST: Duration = Duration::from_secs(3600);
     (plan.delay.1 + PATIENCE).min(LONGEST)

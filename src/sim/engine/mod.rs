@@ -103,8 +103,9 @@ pub enum SimError {
     },
 }
 
-/// As derived, but for two variants. `unwrap` and `expect` print it, so that [`SimError::NotDeterministic`] contains the
-/// remedy. [`SimError::Failed`] has the length of its trace instead of thousands of records.
+/// As derived, but for two variants. `unwrap` and `expect` print it, so that
+/// [`SimError::NotDeterministic`] contains the remedy. [`SimError::Failed`] has the length of its
+/// trace instead of thousands of records.
 impl fmt::Debug for SimError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

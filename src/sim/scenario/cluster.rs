@@ -10,7 +10,8 @@ use crate::core::Limits;
 pub struct ClusterSpec {
     /// The number of followers.
     pub followers: usize,
-    /// The number of followers that run besides, numbered after those, and are no members until a fault makes them members.
+    /// The number of followers that run besides, numbered after those, and are no members until a
+    /// fault makes them members.
     pub spares: usize,
     /// How many of them must confirm a write.
     pub write_quorum: usize,
@@ -22,7 +23,8 @@ pub struct ClusterSpec {
     pub link_ms: u64,
     /// How far time advances at once, in milliseconds.
     pub tick_ms: u64,
-    /// The most first deliveries to one follower that may be unanswered. What goes beyond is kept by key.
+    /// The most first deliveries to one follower that may be unanswered. What goes beyond is kept
+    /// by key.
     pub window: usize,
     /// The most keys that a leader reads, or sends to bring a follower up to date, at a time.
     pub part_keys: usize,
@@ -54,7 +56,8 @@ impl ClusterSpec {
     }
 }
 
-/// The greatest `window` and `part_keys`: as many as a scenario can have operations. A greater one would limit nothing.
+/// The greatest `window` and `part_keys`: as many as a scenario can have operations. A greater one
+/// would limit nothing.
 const MOST_AT_ONCE: usize = 1_000_000;
 
 impl ClusterSpec {

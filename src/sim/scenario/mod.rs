@@ -30,7 +30,8 @@ use crate::base::{NodeId, NodeRef};
 pub struct Scenario {
     /// What it is about, in a few words.
     pub name: String,
-    /// Seed of the run, any `u64`. A file has seeds of 2^63 and above as text, because TOML integers are signed.
+    /// Seed of the run, any `u64`. A file has seeds of 2^63 and above as text, because TOML
+    /// integers are signed.
     #[serde(default, with = "seed")]
     pub seed: u64,
     /// The cluster.

@@ -1,4 +1,5 @@
-//! The seed of a scenario in TOML. TOML integers are signed and end at 2^63 - 1, so a greater seed is written as text.
+//! The seed of a scenario in TOML. TOML integers are signed and end at 2^63 - 1, so a greater seed
+//! is written as text.
 
 use std::fmt;
 

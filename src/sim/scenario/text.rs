@@ -1,11 +1,13 @@
-//! The text of a scenario in TOML. A fault takes few lines, so that a scenario fits a screen: tables in a section are written
-//! inline, where the serializer of `toml` gives each a section of its own.
+//! The text of a scenario in TOML. A fault takes few lines, so that a scenario fits a screen:
+//! tables in a section are written inline, where the serializer of `toml` gives each a section of
+//! its own.
 
 use std::fmt::Write;
 
 use toml::{Table, Value};
 
-/// Writes a table as the text of a file: its plain values, a section for each table, and one for each table of an array.
+/// Writes a table as the text of a file: its plain values, a section for each table, and one for
+/// each table of an array.
 pub(super) fn write(file: &Table) -> String {
     let mut text = String::new();
     let (sections, values): (Vec<_>, Vec<_>) =

@@ -234,7 +234,8 @@ pub struct PlannedOperation {
     pub request: Option<OperationName>,
 }
 
-/// The most operations, clients and keys of a scenario: as many as the race of the command line can have.
+/// The most operations, clients and keys of a scenario: as many as the race of the command line can
+/// have.
 const MOST_OPERATIONS: usize = 1_000_000;
 const MOST_CLIENTS: u16 = 10_000;
 const MOST_KEYS: u64 = 1_000_000;

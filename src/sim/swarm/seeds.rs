@@ -45,8 +45,9 @@ impl SeedRange {
         if first <= last { Ok(Self { first, last }) } else { Err(EmptySeedRange { first, last }) }
     }
 
-    /// Returns the seeds of a shard in ascending order: every `of`th seed of the range, so that all shards have the same
-    /// number of seeds, give or take one, and each begins near the start of the range.
+    /// Returns the seeds of a shard in ascending order: every `of`th seed of the range, so that all
+    /// shards have the same number of seeds, give or take one, and each begins near the start of
+    /// the range.
     pub fn of_shard(self, shard: Shard) -> impl Iterator<Item = u64> + Send {
         let step = usize::try_from(shard.of).unwrap_or(usize::MAX);
         (self.first..=self.last).skip((shard.place - 1) as usize).step_by(step)

@@ -1,5 +1,6 @@
-//! Checks the arguments that a simulation gets from code rather than from a scenario file: message faults of a `World`, and
-//! the calls of a `Stage`. Each error names the argument, its value and what is allowed.
+//! Checks the arguments that a simulation gets from code rather than from a scenario file: message
+//! faults of a `World`, and the calls of a `Stage`. Each error names the argument, its value and
+//! what is allowed.
 
 use std::time::Duration;
 

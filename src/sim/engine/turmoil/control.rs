@@ -52,7 +52,8 @@ impl Control {
         self.lock().actions.pop_front()
     }
 
-    /// Ends the simulation at the end of this tick, because a call had an argument that cannot be used. The first reason counts.
+    /// Ends the simulation at the end of this tick, because a call had an argument that cannot be
+    /// used. The first reason counts.
     pub(super) fn refuse(&self, why: String) {
         // Later requests may be wrong as a consequence of the first.
         let _ = self.refused.set(why);

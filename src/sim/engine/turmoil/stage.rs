@@ -241,8 +241,8 @@ impl Stage {
         self.recorder.beginning().set(elapsed());
     }
 
-    /// Checks the arguments of a call. If they cannot be used, the simulation ends with [`SimError::Impossible`] at the end of
-    /// this tick.
+    /// Checks the arguments of a call. If they cannot be used, the simulation ends with
+    /// [`SimError::Impossible`] at the end of this tick.
     ///
     /// [`SimError::Impossible`]: crate::sim::SimError::Impossible
     fn checked<R>(&self, call: &str, check: impl FnOnce(Arguments) -> Result<R, String>) -> Option<R> {

@@ -92,8 +92,9 @@ impl World {
         self.with(|cluster| cluster.followers = followers)
     }
 
-    /// The number of followers that run besides, numbered after the others, and are no members at first. With the others they
-    /// are at most [`FollowerSet::CAPACITY`](crate::base::FollowerSet::CAPACITY).
+    /// The number of followers that run besides, numbered after the others, and are no members at
+    /// first. With the others they are at most
+    /// [`FollowerSet::CAPACITY`](crate::base::FollowerSet::CAPACITY).
     #[must_use]
     pub fn spares(self, spares: usize) -> Self {
         self.with(|cluster| cluster.spares = spares)
@@ -111,7 +112,8 @@ impl World {
         self.with(|cluster| cluster.delay_ms = [min, max])
     }
 
-    /// The deadline of a write's quorum and of each replication request, in milliseconds, 1 to an hour.
+    /// The deadline of a write's quorum and of each replication request, in milliseconds, 1 to an
+    /// hour.
     #[must_use]
     pub fn repl_timeout_ms(self, ms: u64) -> Self {
         self.with(|cluster| cluster.repl_timeout_ms = ms)
@@ -123,8 +125,8 @@ impl World {
         self.with(|cluster| cluster.link_ms = ms)
     }
 
-    /// How far time advances at once, in milliseconds, 1 to an hour. A larger tick runs faster and rounds latencies up to
-    /// it.
+    /// How far time advances at once, in milliseconds, 1 to an hour. A larger tick runs faster and
+    /// rounds latencies up to it.
     #[must_use]
     pub fn tick_ms(self, ms: u64) -> Self {
         self.with(|cluster| cluster.tick_ms = ms)
@@ -136,7 +138,8 @@ impl World {
         self.with(|cluster| cluster.window = window)
     }
 
-    /// How many keys a leader reads, or sends to bring a follower up to date, at a time, 1 to 1,000,000.
+    /// How many keys a leader reads, or sends to bring a follower up to date, at a time, 1 to
+    /// 1,000,000.
     #[must_use]
     pub fn part_keys(self, part_keys: usize) -> Self {
         self.with(|cluster| cluster.part_keys = part_keys)
