@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench engine
 //! cargo bench --bench engine -- --instructions
+//! cargo bench --bench engine -- --costs
 //! cargo bench --bench engine -- --memory 100000
 //! ```
 //!
@@ -11,6 +12,8 @@
 //! ratios are shown. With `--instructions` valgrind's callgrind counts instead, which no other work on the machine disturbs;
 //! the exit status is 1 if the engine takes more instructions, as a multiple of the recording queue's, than it is known to
 //! need.
+//! `--instructions` also counts how the cost of each checker grows with the run, and `--costs` does this alone; see
+//! [`cost`]. The exit status is 1 if one grows faster than its documentation states.
 
 mod baseline;
 mod cost;
