@@ -137,7 +137,7 @@ fn a_raw_history_of_jepsen() {
     assert_eq!(verdict(&output, "linearizability"), evidence);
 }
 
-/// A client asks for a write twice under one name, and it takes effect twice.
+/// A client sends a request twice, and it takes effect twice.
 #[test]
 fn a_request_that_takes_effect_twice() {
     let line = |operation: usize, value: &str, version: u64| {

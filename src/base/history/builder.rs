@@ -79,7 +79,7 @@ pub enum BuildError {
     },
 }
 
-/// A call of a client: what it asks of which node. Calls go to the leader unless [`Call::to`] says otherwise.
+/// A call of a client to a node. It goes to the leader unless [`Call::to`] names another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     target: NodeId,

@@ -9,7 +9,7 @@
 //! - A leader remembers what an earlier epoch knew if it recovered it. A client sees that if it reads the first version
 //!   under the epoch of the second.
 //! - In the first epoch, which leaders without recovery never leave, a leader may have restarted in between. Then it counts
-//!   only that the first effect was acknowledged before the write was asked for again. A version without an epoch counts
+//!   only that the first effect was acknowledged before the client repeated the request. A version without an epoch counts
 //!   as one of the first.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,7 +20,7 @@ pub(super) struct Line {
     pub(super) f: Function,
     pub(super) process: Process,
     pub(super) key: Option<KeyName>,
-    /// A value that is there is a value, and be it `null`.
+    /// Present if the field is, even if it is `null`.
     #[serde(default, deserialize_with = "Value::present")]
     pub(super) value: Option<Value>,
     /// Nanoseconds. Negative if the time is not known.
@@ -37,7 +37,7 @@ pub(super) struct Line {
 pub(super) enum Process {
     /// A client.
     Client(u64),
-    /// What disturbs the cluster.
+    /// The process that injects faults.
     Nemesis,
 }
 

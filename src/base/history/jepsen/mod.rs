@@ -103,7 +103,7 @@ pub enum Misfit {
     Build(#[from] BuildError),
 }
 
-/// What a process has begun and not ended.
+/// An operation that a process has begun and not ended.
 struct Begun {
     line: usize,
     operation: OperationId,
@@ -280,7 +280,7 @@ enum End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::history::{Kind, Moment};
+    use crate::base::history::{Kind, Moment, Operation};
     use crate::base::trace::Outcome;
 
     const WRITE: &str = r#"{"type":"invoke","f":"write","process":0,"key":"x","value":5,"time":1000,"index":0}"#;
@@ -390,7 +390,7 @@ mod tests {
 
     /// The operations as `client kind key condition -> outcome`.
     fn shown(history: &History) -> Vec<String> {
-        let show = |operation: &super::super::Operation| {
+        let show = |operation: &Operation| {
             let kind = match &operation.kind {
                 Kind::Write(value) => format!("set {} = {value}", operation.key),
                 Kind::Delete => format!("delete {}", operation.key),

@@ -20,7 +20,7 @@ pub(super) enum Shape {
     Register,
 }
 
-/// What a line says besides its key.
+/// The value of a line, without its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     None,
