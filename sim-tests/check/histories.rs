@@ -107,3 +107,54 @@ fn a_check_that_judges_nothing_says_so() {
     let right = jepsen(&["w0 r=1 v1", "r1 r=1 v1"]);
     assert_eq!(check_with(&["--strict"], right).status.code(), Some(0));
 }
+
+/// As Jepsen writes it: EDN, independent keys, lines of the nemesis, keywords, processes that come and go.
+#[test]
+fn a_raw_history_of_jepsen() {
+    let history = |last: u8| {
+        format!(
+            "{{:type :invoke, :f :write, :value [3 1], :process 0, :time 10, :index 0}}\n\
+             {{:type :info, :f :start-partition, :value :majority, :process :nemesis, :time 20, :index 1}}\n\
+             {{:type :ok, :f :write, :value [3 1], :process 0, :time 30, :index 2}}\n\
+             {{:type :invoke, :f :cas, :value [3 [1 2]], :process 1, :time 40, :index 3}}\n\
+             {{:type :ok, :f :cas, :value [3 [1 2]], :process 1, :time 50, :index 4}}\n\
+             {{:type :invoke, :f :cas, :value [3 [{last} 4]], :process 2, :time 60, :index 5}}\n\
+             {{:type :invoke, :f :read, :value [5 nil], :process 0, :time 60, :index 6}}\n\
+             {{:type :ok, :f :read, :value [5 nil], :process 0, :time 70, :index 7}}\n\
+             {{:type :ok, :f :cas, :value [3 [{last} 4]], :process 2, :time 80, :index 8}}\n"
+        )
+    };
+    let right = check(history(2));
+    let output = text(&right.stdout);
+    assert_eq!(right.status.code(), Some(0), "{output}");
+    assert!(output.starts_with("standard input: a Jepsen-style history of 4 operations by 3 clients"), "{output}");
+    assert!(verdict(&output, "linearizability").starts_with("holds  4 operations on 2 keys"), "{output}");
+    let wrong = check(history(1));
+    let output = text(&wrong.stdout);
+    assert_eq!(wrong.status.code(), Some(1), "{output}");
+    let evidence = "VIOLATED  c3#1, from 0 to 0 ms, wrote 3 = 4 if the value is 1, but no order of the operations up to then \
+                    allows that: 3 can only be = 2";
+    assert_eq!(verdict(&output, "linearizability"), evidence);
+}
+
+/// A client sends a request twice, and it takes effect twice.
+#[test]
+fn a_request_that_takes_effect_twice() {
+    let line = |operation: usize, value: &str, version: u64| {
+        let at = 2 * operation;
+        format!(
+            "{{\"client\":\"c1\",\"operation\":{operation},\"kind\":\"set\",\"node\":\"n1\",\"key\":\"x\",\"value\":{value},\
+             \"invoked_us\":{at},\"invoked_order\":{at},\"returned_us\":{end},\"returned_order\":{end},\"outcome\":\"ok\",\
+             \"stamp\":{{\"epoch\":7,\"version\":{version}}},\"request_id\":\"r{value}\"}}\n",
+            end = at + 1
+        )
+    };
+    for (version, status) in [(1, 0), (3, 1)] {
+        let output = check([line(1, "1", 1), line(2, "2", 2), line(3, "1", version)].concat());
+        let text = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        let says =
+            if status == 0 { "holds    2 requests in 3 attempts" } else { "VIOLATED  request \"r1\" took effect on x" };
+        assert!(verdict(&text, "idempotence").starts_with(says), "{text}");
+    }
+}

@@ -43,20 +43,29 @@ pub fn read<T: DeserializeOwned, C: FromIterator<T>>(input: impl BufRead) -> Res
 
 /// The items of a file, each with the number of its line, counted from 1. Empty lines are passed over.
 pub fn numbered<T: DeserializeOwned>(input: impl BufRead) -> impl Iterator<Item = Result<(usize, T), JsonLinesError>> {
-    (1..).zip(input.lines()).filter_map(|(line, text)| {
-        let malformed = |problem| JsonLinesError::Malformed { line, problem };
-        let text = match text {
-            Ok(text) if text.trim().is_empty() => return None,
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Some(Err(malformed("not UTF-8".into())));
-            }
-            Err(error) => return Some(Err(error.into())),
-        };
-        // serde_json counts lines too, and always says 1 here.
-        let problem = |error: serde_json::Error| error.to_string().replace(" at line 1 column", " at column");
-        Some(serde_json::from_str(&text).map(|item| (line, item)).map_err(|error| malformed(problem(error))))
+    texts(input).map(|item| {
+        let (line, text) = item?;
+        Ok((line, parse(line, &text)?))
     })
+}
+
+/// The lines of a file that are not empty, each with its number, counted from 1.
+pub(super) fn texts(input: impl BufRead) -> impl Iterator<Item = Result<(usize, String), JsonLinesError>> {
+    (1..).zip(input.lines()).filter_map(|(line, text)| match text {
+        Ok(text) if text.trim().is_empty() => None,
+        Ok(text) => Some(Ok((line, text))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Some(Err(JsonLinesError::Malformed { line, problem: "not UTF-8".into() }))
+        }
+        Err(error) => Some(Err(error.into())),
+    })
+}
+
+/// Reads the item on one line.
+pub(super) fn parse<T: DeserializeOwned>(line: usize, text: &str) -> Result<T, JsonLinesError> {
+    // serde_json counts lines too, and always says 1 here.
+    let problem = |error: serde_json::Error| error.to_string().replace(" at line 1 column", " at column");
+    serde_json::from_str(text).map_err(|error| JsonLinesError::Malformed { line, problem: problem(error) })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Cursor, Read};
 use serde::de::IgnoredAny;
 
 use super::consistency::{Consistency, Inconsistency};
-use super::history::{History, JepsenError};
+use super::history::{self, History, JepsenError};
 use super::json_lines::{self, JsonLinesError};
 use super::trace::{Record, Trace};
 
@@ -107,6 +107,9 @@ enum Form {
 
 impl Form {
     fn of(line: &[u8]) -> Result<Self, &'static str> {
+        if str::from_utf8(line).is_ok_and(history::is_edn) {
+            return Ok(Self::Jepsen);
+        }
         let fields: BTreeMap<String, IgnoredAny> = serde_json::from_slice(line).map_err(|_| "is not a JSON object")?;
         // A record of a trace may have a kind, too.
         [("event", Self::Trace), ("kind", Self::History), ("type", Self::Jepsen)]

@@ -7,11 +7,13 @@
 //! 1. what this life of the leader took on in this epoch counts in any case;
 //! 2. what another one did, or was in an earlier epoch, if it was acknowledged: then it is among what was recovered. What was not may be lost.
 //!
-//! Where only clients were recorded nothing is judged, for they do not know what was taken on.
+//! Where only clients were recorded, the versions that they learned are compared: see [`of_clients`].
+
+mod of_clients;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::evidence::{At, count, without_trace};
+use super::evidence::{At, count};
 use super::prepared::Prepared;
 use super::{Property, Recorded, Verdict};
 use crate::base::trace::{Event, Micros, Record, WriteId};
@@ -24,7 +26,7 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 
 pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let Prepared { run, keys, .. } = prepared;
-    let Some(facts) = run.facts else { return without_trace(Property::Idempotence) };
+    let Some(facts) = run.facts else { return of_clients::judge(run.history) };
     let mut remembered: BTreeMap<usize, VecDeque<Named<'_>>> = BTreeMap::new();
     // The keys of the writes that had a name and were not acknowledged yet.
     let mut key_of: BTreeMap<(u64, WriteId), usize> = BTreeMap::new();

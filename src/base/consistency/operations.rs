@@ -69,6 +69,7 @@ pub(in crate::base) fn returns_as_it_can(is_read: bool, outcome: Outcome, told: 
         (true, Outcome::Ok) => return Ok(()),
         (true, _) if has_value || has_stamp => "only a get with the outcome ok has a value or a stamp",
         (false, Outcome::Absent) => "only a get can have the outcome absent",
+        (false, _) if has_value => "a write returns no value",
         (false, Outcome::Failed) if has_stamp || has_confirmations => {
             "a refused write has no stamp and no confirmations"
         }

@@ -1,12 +1,15 @@
 //! What clients did and saw: the operations of a run, put together from their invocations and returns. Simulated and live
 //! runs are kept in the same form.
 
+mod builder;
 mod condition;
 mod jepsen;
 mod line;
 mod order;
 
+pub use builder::{BuildError, Call, HistoryBuilder, Reply};
 pub use condition::Condition;
+pub(in crate::base) use jepsen::is_edn;
 pub use jepsen::{JepsenError, Misfit};
 
 use std::collections::BTreeMap;
