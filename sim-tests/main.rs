@@ -19,6 +19,8 @@ mod tidy;
 #[cfg(feature = "sim")]
 mod checkers;
 #[cfg(feature = "sim")]
+mod client_links;
+#[cfg(feature = "sim")]
 mod corpus;
 #[cfg(feature = "sim")]
 mod determinism;
@@ -33,9 +35,15 @@ mod explore;
 #[cfg(feature = "sim")]
 mod faults;
 #[cfg(feature = "sim")]
+mod inert_faults;
+#[cfg(feature = "sim")]
 mod latency;
 #[cfg(feature = "sim")]
+mod leaders;
+#[cfg(feature = "sim")]
 mod races;
+#[cfg(feature = "sim")]
+mod rpc_faults;
 #[cfg(feature = "sim")]
 mod scenarios;
 #[cfg(feature = "sim")]
@@ -50,3 +58,5 @@ mod strategies;
 mod swarm;
 #[cfg(feature = "sim")]
 mod swarm_command;
+#[cfg(feature = "sim")]
+mod triggers;
