@@ -66,7 +66,7 @@ fn a_client_cannot_reach_a_node() {
     let run = play(["ok", "unknown", "ok"], cut);
     assert!(!is_accepted(&run, "\"c2#1\""), "its call is lost");
     assert!(took(&run, "c1#1") < 20 && took(&run, "c2#1") > 60_000, "the client gives up by its own timeout");
-    // What was on its way when the link was cut is lost as well; a link that carries again carries what comes then.
+    // A cut also loses messages in transit. A link that is healed carries later messages.
     let later = "[[fault]]\nat_ms = 400\npartition = { from = [\"c2\"], to = [\"leader\"] }\n\
                  [[fault]]\nat_ms = 401\nheal = { from = [\"c2\"], to = [\"leader\"] }";
     play(["ok", "unknown", "ok"], later);
@@ -100,7 +100,7 @@ fn the_link_of_a_client_is_slow() {
     }
 }
 
-/// What the leader sends takes long, and what comes back does not, or the other way round.
+/// One direction is slow, and the other one is as fast as before.
 #[test]
 fn a_link_between_nodes_is_slow_in_one_direction() {
     let times = |faults: &str| {

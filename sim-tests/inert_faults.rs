@@ -24,7 +24,7 @@ fn story(faults: &str) -> String {
     )
 }
 
-/// What never struck, in each engine: the reasons.
+/// The reasons of the faults that never struck, in each engine.
 fn inert(faults: &str) -> [Vec<String>; 2] {
     let scenario = Scenario::from_toml(&story(faults)).unwrap_or_else(|error| panic!("{error}"));
     Engine::ALL.map(|engine| {
@@ -78,7 +78,7 @@ fn each_fault_that_never_struck_has_a_reason() {
     }
 }
 
-/// What struck is not named: faults of every kind, each with something to strike.
+/// Faults of many kinds that all strike.
 #[test]
 fn faults_that_struck_are_not_named() {
     let faults = "[[fault]]\ndrop = { operation = \"c1#1\", attempt = 1 }\n\

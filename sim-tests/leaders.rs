@@ -65,7 +65,10 @@ fn a_former_leader_is_started_again_by_its_name() {
             _ => None,
         })
         .collect();
-    assert!(promised.iter().any(|(_, leader)| *leader == 3), "the one that came back asks for an epoch: {promised:?}");
+    assert!(
+        promised.iter().any(|(_, leader)| *leader == 3),
+        "followers promise an epoch to the leader that came back: {promised:?}"
+    );
     let epochs: BTreeSet<u64> = promised.iter().map(|(epoch, _)| *epoch).collect();
     assert_eq!(epochs.len(), promised.len(), "an epoch is promised to one leader");
 }

@@ -44,7 +44,7 @@ fn play(faults: &str) -> [ScenarioRun; 2] {
     })
 }
 
-/// What the network did to RPCs, in words, in the order in which it did.
+/// The faults of RPCs that struck, in words, sorted.
 fn disturbed(run: &ScenarioRun) -> Vec<String> {
     let what = |record: &Record| match &record.event {
         Event::Rpc { to, rpc, number, delay, lost, copy } => {

@@ -75,7 +75,7 @@ fn each_event_can_be_waited_for() {
     ] {
         let links = "{ from = [\"f1\"], to = [\"leader\"], one_way = true }";
         let cut = |after_ms| format!("[[fault]]\nwhen = \"{trigger}\"\nafter_ms = {after_ms}\npartition = {links}\n");
-        // A cut changes what comes, so each is played by itself.
+        // A cut changes the events after it, so each scenario has one.
         for after_ms in [0, 7] {
             for run in play(&cut(after_ms)) {
                 let event = times(&run, node, is)[nth];

@@ -62,7 +62,7 @@ impl News {
                 self.held.values_mut().filter(|(count, _)| *count > 0).for_each(|held| *held = (0, at));
             }
             Disturbance::Latency => nodes.iter().for_each(|node| self.slow(*node, *latency)),
-            // What a leader sends brings it no news.
+            // Only messages from the follower inform the leader.
             Disturbance::LatencyOneWay => nodes.iter().take(1).for_each(|node| self.slow(*node, *latency)),
             _ => {}
         }

@@ -158,7 +158,7 @@ pub enum Disturbance {
     Misdirect,
     /// It leads to the follower itself again.
     Redirect,
-    /// What one node sends to another takes another time than before.
+    /// The latency of one direction of a link changed.
     LatencyOneWay,
 }
 
