@@ -1,4 +1,4 @@
-//! What a scenario expects of single operations and of all writes, while faults last.
+//! Expectations of single operations and of all writes, while faults last.
 
 use std::fs;
 use std::process::Command;

@@ -340,6 +340,14 @@ fn what_has_no_meaning_without_time_is_refused() {
         (format!("{head}[workload]\noperations = 3\n"), "workload.operations: drawn operations have no place"),
         (format!("{head}{operation}[[fault]]\nhold = \"f1\"\n"), "fault 1: hold has no meaning here"),
         (
+            format!("{head}{operation}[[fault]]\ndrop = {{ rpc = \"promise\" }}\n"),
+            "fault 1: rpc = \"promise\": faults of RPCs have no meaning here",
+        ),
+        (
+            format!("{head}{operation}[[fault]]\nwhen = \"n1 serves\"\ncrash = \"f1\"\n"),
+            "fault 1: when has no meaning here",
+        ),
+        (
             format!("{head}{operation}[[fault]]\nslow = {{ node = \"f1\", latency_ms = 3 }}\n"),
             "fault 1: slow has no meaning",
         ),

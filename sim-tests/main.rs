@@ -21,6 +21,8 @@ mod arguments;
 #[cfg(feature = "sim")]
 mod checkers;
 #[cfg(feature = "sim")]
+mod client_links;
+#[cfg(feature = "sim")]
 mod corpus;
 #[cfg(feature = "sim")]
 mod determinism;
@@ -37,11 +39,17 @@ mod faults;
 #[cfg(feature = "sim")]
 mod fuzzing;
 #[cfg(feature = "sim")]
+mod inert_faults;
+#[cfg(feature = "sim")]
 mod latency;
+#[cfg(feature = "sim")]
+mod leaders;
 #[cfg(feature = "sim")]
 mod own_simulation;
 #[cfg(feature = "sim")]
 mod races;
+#[cfg(feature = "sim")]
+mod rpc_faults;
 #[cfg(feature = "sim")]
 mod scenarios;
 #[cfg(feature = "sim")]
@@ -56,3 +64,5 @@ mod strategies;
 mod swarm;
 #[cfg(feature = "sim")]
 mod swarm_command;
+#[cfg(feature = "sim")]
+mod triggers;

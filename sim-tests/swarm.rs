@@ -133,8 +133,8 @@ fn reports(generator: &Generator, seeds: &str, jobs: usize) -> Vec<SeedReport> {
 /// run at a time.
 #[test]
 fn sixty_seeds_try_everything() {
-    sixty_seeds_try_everything_in(Engine::Turmoil, 12);
-    sixty_seeds_try_everything_in(Engine::Core, 16);
+    sixty_seeds_try_everything_in(Engine::Turmoil, 19);
+    sixty_seeds_try_everything_in(Engine::Core, 26);
 }
 
 fn names(missing: &[Missing]) -> String {
@@ -159,8 +159,13 @@ fn sixty_seeds_try_everything_in(engine: Engine, everything: usize) {
     assert_eq!(names(&exercise.missing(&generator)), "");
     let with_crashes = Generator { crashes: true, ..generator };
     let of_crashes = match engine {
-        Engine::Core => "crash restart replace quorum recover bootstrap step-down interrupt",
-        Engine::Turmoil => "crash restart quorum recover bootstrap install interrupt",
+        Engine::Core => {
+            "crash restart replace quorum recover bootstrap step-down interrupt rpc promise rpc state rpc snapshot rpc adopt \
+             third leader rejoin"
+        }
+        Engine::Turmoil => {
+            "crash restart quorum recover bootstrap install interrupt rpc promise rpc state rpc snapshot rpc adopt"
+        }
     };
     assert_eq!(names(&exercise.missing(&with_crashes)), of_crashes);
 }

@@ -13,7 +13,7 @@ pub(super) struct ClientLinks {
     links: BTreeMap<(NodeId, NodeId), Link>,
 }
 
-/// What was done to the link between a client and a node.
+/// The state of the link between a client and a node.
 #[derive(Debug, Default)]
 struct Link {
     /// How many cuts are on, in either direction.

@@ -4,7 +4,7 @@
 //! healed everything and waited before looking.
 //!
 //! Exempt is a cluster whose timeout may end every request before its response arrives, as it is from liveness: no leader can
-//! learn there what a follower stores. The bound is four link latencies, two of which it takes to connect, and 10 ms.
+//! learn there what a follower stores. The bound is four link latencies, two to connect and two for the request and its response, and 10 ms.
 //!
 //! (Kleppmann, *Designing Data-Intensive Applications*, chapter 5, "Problems with replication lag"; Vogels, *Eventually
 //! Consistent*, 2008.)

@@ -115,7 +115,7 @@ impl<T: Transport> Interview<T> {
         }
     }
 
-    /// What becomes of a question that the emulated network treats so; `None` if the follower does not understand it.
+    /// Asks a question under the fate that the emulated network gives it. `None` if the follower does not understand it.
     async fn ask_with_fate(
         &self,
         call: &Call,
@@ -147,13 +147,13 @@ impl<T: Transport> Interview<T> {
         asked
     }
 
-    /// Sends a question after this time. Nobody waits for the answer.
+    /// Sends a question after this time, and discards the answer.
     fn send_after(&self, delay: Duration, call: &Call, strays: &mut JoinSet<()>) {
         let (http, address, request) = (self.http.clone(), self.address.clone(), self.request(call));
         let deadline = self.deadline;
         strays.spawn(async move {
             sleep(delay).await;
-            // Whatever comes of it, the leader does not learn it.
+            // The leader does not learn the result.
             let _ = http.request(&address, request, deadline).await;
         });
     }
@@ -175,7 +175,7 @@ impl<T: Transport> Interview<T> {
         request
     }
 
-    /// What becomes of a question; `None` if the follower does not understand it.
+    /// Asks a question. `None` if the follower does not understand it.
     async fn ask(&self, call: &Call, deadline: Duration, admits: &mut bool) -> Option<Asked> {
         let follower = &self.address;
         let asked = match self.http.request(follower, self.request(call), deadline).await {

@@ -158,7 +158,7 @@ impl Replicator {
         &self.questions[to.index()]
     }
 
-    /// What the emulated network makes of an RPC that is sent now, by this incarnation of the leader.
+    /// Returns the fate of an RPC that this incarnation of the leader sends now, and records it if a fault acts on it.
     pub(super) fn rpc_fate(&self, incarnation: u64, to: FollowerId, rpc: Rpc) -> Fate {
         let sender = RpcSender { node: NodeId::FIRST_SERVER, incarnation };
         let RpcFate { number, fate } = self.netem.rpc_fate(self.clock.now(), sender, to, rpc);

@@ -10,14 +10,14 @@ use crate::base::history::Operation;
 /// How many operations a sentence names.
 const MOST_NAMED: usize = 5;
 
-/// An expectation, and what came of it.
+/// An expectation of a scenario, compared with its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
-    /// What is expected.
+    /// The expectation.
     pub claim: Claim,
     /// Whether it is met.
     pub is_met: bool,
-    /// What was seen instead, if the verdicts do not say that already.
+    /// The actual outcome, if the verdicts do not show it.
     pub seen: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Expectation {
 }
 
 impl ScenarioRun {
-    /// What the scenario expects, one by one, and what came of it.
+    /// Compares the run with each expectation of the scenario.
     pub fn expectations(&self) -> Vec<Expectation> {
         self.scenario.claims().map(|claim| self.compare(claim)).collect()
     }

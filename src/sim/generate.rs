@@ -485,7 +485,7 @@ impl Kind {
     }
 }
 
-/// What happens to one RPC, counted, or to a share of those of a kind for a while.
+/// A fault of one numbered RPC, or of a share of those of a kind for a while.
 fn of_rpcs(dice: Seed, place: u64, follower: NodeRef, effect: RpcEffect) -> Fault {
     let draw = |purpose: u64| dice.draw(&[place * 100 + purpose]);
     let rpc = Rpc::ALL[draw(30).between(0, Rpc::ALL.len() as u64 - 1) as usize];

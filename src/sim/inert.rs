@@ -16,7 +16,7 @@ use crate::base::{FollowerId, NodeId, NodeRef};
 pub struct InertFault {
     /// Its number in the scenario, counted from 1.
     pub number: usize,
-    /// What the scenario says, in a line.
+    /// The fault as it stands in the scenario, in one line.
     pub fault: String,
     /// Why it did not strike, as far as the run shows.
     pub why: String,
@@ -46,7 +46,7 @@ impl ScenarioRun {
     }
 }
 
-/// What the scenario says of a fault: the fields of its table.
+/// The fields of a fault's table, in one line.
 fn in_a_line(fault: &Fault) -> String {
     let table = toml::Table::try_from(fault).expect("a fault can be written as TOML");
     let fields: Vec<String> = table.iter().map(|(field, value)| format!("{field} = {value}")).collect();
@@ -75,7 +75,7 @@ impl<'a> Story<'a> {
         let all = run.trace.records();
         let records = &all[..all.iter().position(is_end).unwrap_or(all.len())];
         let mut triggers = Triggers::of(&run.scenario);
-        // How the cluster came up is told first; it is no part of what faults can wait for.
+        // The first records are of the cluster's start, before faults wait for events.
         let has_begun = |record: &Record| record.at > Micros(0) || !record.node.is_node();
         let begun = records.iter().skip(1).position(has_begun).map_or(records.len(), |place| place + 1);
         let come = records[begun..].iter().flat_map(|record| {

@@ -26,7 +26,7 @@ pub struct ScenarioRun {
     pub verdicts: Vec<Verdict>,
     /// How long the operations took, in virtual time.
     pub virtual_time: Duration,
-    /// What became of each fault, in the order of the scenario.
+    /// For each fault, in the order of the scenario, whether it struck.
     pub strikes: Vec<Strike>,
 }
 

@@ -111,7 +111,7 @@ pub(super) fn accepted_operations(story: &[Record]) -> BTreeMap<(u64, WriteId), 
     writes
 }
 
-/// What became of each message, one fault for each thing that is not as usual.
+/// The faults that give each message the fate that it had, if that is not the usual one.
 fn fates(story: &[Record], usual_delay_ms: Option<u64>) -> Vec<Fault> {
     let writes = accepted_operations(story);
     let incarnations = Incarnations::of(story);

@@ -160,7 +160,7 @@ pub enum Disturbance {
     Redirect,
     /// An operator accepted at a leader that what only missing followers know is lost.
     AcceptLoss,
-    /// What one node sends to another takes another time than before.
+    /// The latency of one direction of a link changed.
     LatencyOneWay,
 }
 

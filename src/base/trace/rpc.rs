@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Rpc {
     /// Asks the follower to promise an epoch.
     Promise,
-    /// Asks whether the promise stands, and for a digest of what the follower stores.
+    /// Confirms that the promise stands, and returns a digest of the follower's store.
     Heartbeat,
     /// Fetches a part of the follower's state.
     State,

@@ -157,8 +157,8 @@ fn a_later_leader_that_never_served_is_not_accused() {
     assert_eq!(story(true).evidence(check).len(), 1, "a leader that serves must have it");
 }
 
-/// A node that led before starts again and leads, is deposed by the next leader, and does not know that yet. What it accepts then
-/// is of its own epoch, whatever was acknowledged in the later one.
+/// A node that led before starts again and leads, is deposed by the next leader, and does not know that yet. It may accept
+/// writes in its own epoch, with stamps below those that were acknowledged in the later one.
 #[test]
 fn a_deposed_leader_that_was_started_later_is_not_accused() {
     let n2 = NodeId::Server(1);

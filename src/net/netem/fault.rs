@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::trace::{MessageId, Rpc};
 use crate::base::{FollowerId, NodeId};
 
-/// What becomes of messages between nodes besides their delay. Empty in production.
+/// The faults of messages between nodes, besides their emulated delay. Empty in production.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFaults {
     /// The faults. All that match a message act on it.
@@ -46,15 +46,15 @@ pub struct MessageFault {
     pub onset: Option<Moment>,
     /// To this many messages in a thousand of those that match.
     pub per_mille: u16,
-    /// What tells this fault's draws from those of others.
+    /// Distinguishes the draws of this fault from those of other faults.
     pub salt: u64,
-    /// What happens.
+    /// The effect on a message.
     pub effect: Effect,
     /// When it struck a message first.
     pub struck: Moment,
 }
 
-/// The messages between a leader and its followers, of which a fault may name some.
+/// Selects messages between a leader and its followers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Messages {
     /// Those that carry a write.
@@ -80,7 +80,7 @@ impl Messages {
     pub const ALL_WRITES: Self = Self::Writes { operation: None, attempt: None };
 }
 
-/// What can happen to a message.
+/// The effect of a fault on a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// It never arrives.

@@ -20,7 +20,7 @@ pub struct NetemConfig {
     pub max_delay: Duration,
 }
 
-/// What becomes of a message.
+/// The fate of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fate {
     /// How long it waits before it leaves, in whole microseconds.
@@ -62,7 +62,7 @@ pub struct RpcSender {
     pub incarnation: u64,
 }
 
-/// What becomes of a peer RPC.
+/// The fate of a peer RPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcFate {
     /// Its number among the RPCs of its kind to its follower in this incarnation of the sender, counted from 1. Of the first
@@ -80,7 +80,7 @@ impl Netem {
         Self { range, faults, delays: seed.fork("netem"), chances: seed.fork("netem faults"), rpcs: Arc::default() }
     }
 
-    /// What becomes of a message that is sent `now`, by the node's clock. `operation` is what it carries.
+    /// Returns the fate of a message that is sent `now`, by the node's clock, and carries `operation`.
     pub fn fate(&self, now: Duration, from: NodeId, message: MessageId, operation: u64) -> Fate {
         let key = [from.code(), NodeId::from(message.to).code(), operation, message.attempt.into()];
         let mut fate = Fate { delay: self.delay(&key), loss: None, copy: None };
@@ -91,7 +91,7 @@ impl Netem {
         fate
     }
 
-    /// What becomes of a peer RPC that is sent `now`, by the node's clock. Unless a fault acts on it, it leaves at once.
+    /// Returns the fate of a peer RPC that is sent `now`, by the node's clock. Unless a fault acts on it, it leaves at once.
     pub fn rpc_fate(&self, now: Duration, sender: RpcSender, to: FollowerId, rpc: Rpc) -> RpcFate {
         let mut fate = Fate { delay: Duration::ZERO, loss: None, copy: None };
         let Some(at) = self.faults.time(now) else { return RpcFate { number: 0, fate } };

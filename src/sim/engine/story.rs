@@ -86,9 +86,9 @@ pub(super) struct FaultPlan {
     pub(super) messages: Arc<[MessageFault]>,
     /// Of each of those: its place.
     places: Vec<usize>,
-    /// What happens to nodes and links at its time, in the order in which it happens.
+    /// Faults of nodes and links that have a time, in the order of their times.
     pub(super) timed: Vec<(usize, Fault)>,
-    /// What happens to nodes and links after an event.
+    /// Faults of nodes and links that wait for an event.
     pub(super) triggered: BTreeMap<usize, Fault>,
     /// The operations on which clients hang up.
     disconnects: Vec<(usize, OperationName)>,
@@ -169,7 +169,7 @@ fn message_fault(fault: &Fault) -> Option<MessageFault> {
             (ms(after_ms), until, Some(Moment::default()))
         }
     };
-    // What strikes all draws nothing.
+    // A fault that strikes every message draws nothing.
     let salt = if per_mille < 1000 { fault.salt() } else { 0 };
     Some(MessageFault { to, from, until, onset, per_mille, salt, ..MessageFault::new(messages, effect) })
 }
@@ -219,9 +219,9 @@ pub(super) fn apart(a: NodeId, b: NodeId, latency: Duration) -> Event {
     Event::Fault { kind: Disturbance::Latency, nodes: vec![a, b], latency: Some(latency.into()), what }
 }
 
-/// How it tells that what one node sends to another takes another time, and the other direction does not.
+/// The event that the latency of one direction of a link changed.
 pub(super) fn apart_one_way(from: NodeId, to: NodeId, latency: Duration) -> Event {
-    let what = format!("what {from} sends to {to} takes {} ms", latency.as_millis());
+    let what = format!("messages from {from} to {to} take {} ms", latency.as_millis());
     Event::Fault { kind: Disturbance::LatencyOneWay, nodes: vec![from, to], latency: Some(latency.into()), what }
 }
 

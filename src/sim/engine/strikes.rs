@@ -1,10 +1,10 @@
-//! What became of each fault of a scenario: whether it struck.
+//! Records which faults of a scenario struck.
 
 use std::collections::BTreeMap;
 
 use crate::base::trace::Micros;
 
-/// What became of a fault.
+/// Whether a fault struck.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Strike {
     /// It struck, at this time first.
@@ -13,7 +13,7 @@ pub enum Strike {
     Never(Option<String>),
 }
 
-/// What became of each fault, by its place in the scenario.
+/// Which faults struck, by their places in the scenario.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Strikes {
     struck: BTreeMap<usize, Micros>,
@@ -29,7 +29,7 @@ impl Strikes {
         }
     }
 
-    /// In the order of the scenario, which has so many faults.
+    /// Returns an entry for each of `faults` faults, in the order of the scenario.
     pub(super) fn into_list(mut self, faults: usize) -> Vec<Strike> {
         let strike = |place: usize| match self.struck.get(&place) {
             Some(at) => Strike::At(*at),

@@ -303,6 +303,9 @@ impl Scope {
 
 /// What a fault of a file is in a scope; none if it says nothing.
 fn budgeted(fault: &Fault) -> Result<Option<Budgeted>, String> {
+    if fault.when.is_some() {
+        return Err("when has no meaning here: faults strike at every moment".into());
+    }
     let (kind, target) = match &fault.kind {
         FaultKind::Crash(node) => return Ok(Some(Budgeted::Crash(node.with_one_leader()))),
         FaultKind::Restart(_) | FaultKind::Quorum(_) | FaultKind::Members(_) => return Ok(None),
@@ -310,6 +313,9 @@ fn budgeted(fault: &Fault) -> Result<Option<Budgeted>, String> {
         FaultKind::DropReply(target) => (MessageFault::DropReply, target),
         FaultKind::Duplicate { target, .. } => (MessageFault::Duplicate, target),
         FaultKind::Delay { target, .. } => (MessageFault::Late, target),
+        FaultKind::Rpc { target, .. } => {
+            return Err(format!("rpc = \"{}\": faults of RPCs have no meaning here", target.rpc));
+        }
         other => return Err(format!("{} has no meaning here", other.name())),
     };
     if target.per_mille != 1000 {

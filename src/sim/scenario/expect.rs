@@ -1,4 +1,4 @@
-//! What a scenario expects of its run, for scenarios that are kept as tests.
+//! Expectations of a scenario, for scenarios that are kept as tests.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::OperationName;
 use crate::base::trace::Outcome;
 use crate::check::{Finding, Property, Verdict};
 
-/// The section `[expect]`: independent expectations, all of which must be met.
+/// The section `[expect]`: independent expectations. All must be met.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "RawExpect", into = "RawExpect")]
 pub struct Expect {

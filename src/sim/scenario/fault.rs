@@ -485,7 +485,7 @@ impl Fault {
         Ok(())
     }
 
-    /// What cannot be of the event that it waits for, by itself.
+    /// Checks the event that the fault waits for.
     fn check_when(&self) -> Result<(), String> {
         let Some(When { trigger: _, after_ms, for_ms }) = self.when else { return Ok(()) };
         require_ms("after_ms", after_ms)?;
@@ -503,13 +503,13 @@ impl Fault {
     }
 }
 
-/// Refuses a share that is none, and a destination that gets no messages of a leader.
+/// Refuses a share above 1000, and a destination that is no follower.
 fn check_share(per_mille: u16, to: Option<NodeRef>) -> Result<(), String> {
     if per_mille > 1000 {
         return Err(format!("per_mille = {per_mille}: must be 0 to 1000"));
     }
     if let Some(to) = to.filter(|to| !matches!(to, NodeRef::Node(NodeId::Follower(_)))) {
-        return Err(format!("messages of a leader go to followers; to = \"{to}\" is none"));
+        return Err(format!("messages of a leader go to followers; to = \"{to}\" is no follower"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What can happen when: what ends has begun, what crashes was up, and what is named has been started.
+//! Checks the order of faults: a fault that ends another follows it, a node that crashes is up, a node that is named was started.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,22 +57,19 @@ fn servers(faults: &[Fault]) -> u8 {
     u8::try_from(1 + replaces).unwrap_or(u8::MAX)
 }
 
-/// Whether it is known when the fault happens relative to others: not if it waits for an event, and not if it is on for a while
-/// and strikes whatever comes.
+/// Whether the fault has a known place in the order: not if it waits for an event, and not if it acts on messages for a while.
 fn has_order(fault: &Fault) -> bool {
     fault.when.is_none() && !fault.kind.acts_on_messages()
 }
 
-/// Refuses a fault that names a node that can lead and is never started, where so many are.
+/// Refuses a fault that names a node that can lead, if `servers` are started and it is not among them.
 fn require_servers(fault: &Fault, servers: u8) -> Result<(), String> {
     let of_trigger = match fault.when {
         Some(When { trigger: Trigger::Serves(node), .. }) => Some(NodeRef::from(node)),
         _ => None,
     };
-    let unknown = fault.nodes().into_iter().chain(of_trigger).find_map(|node| match node {
-        NodeRef::Node(NodeId::Server(id)) if id >= servers => Some(node),
-        _ => None,
-    });
+    let is_unknown = |node: &NodeRef| matches!(node, NodeRef::Node(NodeId::Server(id)) if *id >= servers);
+    let unknown = fault.nodes().into_iter().chain(of_trigger).find(is_unknown);
     unknown.map_or(Ok(()), |node| {
         Err(format!("there is no {node}; each replace starts one more node that can lead, n2 the first"))
     })

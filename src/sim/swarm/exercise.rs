@@ -190,7 +190,7 @@ impl<'a> Abandoned<'a> {
     }
 }
 
-/// What became slow, if a link did. One that is given its usual latency back does not.
+/// The kind of link that became slow, if one did. A link that gets its usual latency back does not.
 fn slowed(record: &Record, usual: Micros) -> Option<Exercised> {
     let Event::Fault { kind, nodes, latency: Some(latency), .. } = &record.event else { return None };
     let has_client = nodes.iter().any(|node| matches!(node, NodeId::Client(_)));

@@ -49,7 +49,7 @@ impl<'a> Begun<'a> {
         Some(Self { fault, at })
     }
 
-    /// When it ends by itself.
+    /// When it ends without another fault that ends it.
     fn until(&self) -> Option<Micros> {
         let after = self.fault.when.and_then(|when| when.for_ms).map(|for_ms| self.at.0 + for_ms * 1000);
         self.fault.until_ms.map(|ms| ms.saturating_mul(1000)).or(after).map(Micros)

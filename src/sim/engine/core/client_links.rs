@@ -20,7 +20,7 @@ pub(super) enum Direction {
     Answer,
 }
 
-/// What faults make of a link. Each field is for one direction and then the other.
+/// The state of a link under faults. Each field holds the value for calls and the one for answers.
 #[derive(Debug)]
 struct Link {
     latency: [At; 2],
@@ -34,7 +34,7 @@ impl ClientLinks {
         Self { changed: BTreeMap::new(), usual_latency }
     }
 
-    /// What becomes of something that is sent now.
+    /// Returns the passage of a message that is sent now.
     pub(super) fn send(&self, client: NodeId, node: NodeId, direction: Direction) -> Passage {
         match self.changed.get(&(client, node)) {
             None => Passage::Takes { latency: self.usual_latency, cuts: 0 },
@@ -45,7 +45,7 @@ impl ClientLinks {
         }
     }
 
-    /// Whether what was sent when the link had been cut so often has arrived.
+    /// Whether a message arrives that was sent when the link had been cut `cuts` times.
     pub(super) fn has_arrived(&self, client: NodeId, node: NodeId, direction: Direction, cuts: u32) -> bool {
         self.changed.get(&(client, node)).map_or(0, |link| link.cuts[direction as usize]) == cuts
     }

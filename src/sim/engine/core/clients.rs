@@ -43,7 +43,7 @@ struct Call {
     request: Option<OperationName>,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
-    /// How often its link had been cut, in its direction, when what is on its way was sent.
+    /// How often its link had been cut, in that direction, when the call or its answer was sent.
     cuts: u32,
     /// Whether it has reached its node.
     has_arrived: bool,
@@ -189,8 +189,7 @@ impl World {
         host.current.is_some() && host.calls == call.ordinal
     }
 
-    /// Puts a call, or the answer to it, on its way. One that is lost on the way is not sent again: its client gives up at its
-    /// deadline.
+    /// Sends a call, or the answer to it. A lost message is not sent again: its client gives up at its deadline.
     fn send_over_client_link(&mut self, call: CallId, direction: Direction) {
         let host = &mut self.clients[call.client as usize];
         let (client, Some(current)) = (host.id, &mut host.current) else { return };
@@ -204,7 +203,7 @@ impl World {
         }
     }
 
-    /// Whether the link was not cut while a call, or the answer to it, was on its way.
+    /// Whether the link was not cut while a call, or the answer to it, was in transit.
     fn has_come_through(&self, call: CallId, direction: Direction) -> bool {
         let host = &self.clients[call.client as usize];
         let arrives = |current: &Call| self.client_links.has_arrived(host.id, current.target, direction, current.cuts);

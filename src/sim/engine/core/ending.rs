@@ -29,7 +29,7 @@ impl World {
             self.next_operation(client as ClientIndex);
         }
         self.next_fault();
-        // What waits for an event that does not come is not waited for.
+        // A run does not wait for events: faults whose event has not come never strike.
         let goes_on =
             |world: &Self| world.busy_clients > 0 || world.struck < world.plan.timed.len() || world.about_to_strike > 0;
         self.run(Self::END_OF_TIME, goes_on);

@@ -22,7 +22,7 @@ pub(super) struct Exchange {
     pub(super) to: FollowerId,
     pub(super) request: RequestId,
     pub(super) batch: Vec<Parcel>,
-    /// What is asked, if it is an RPC and carries no messages.
+    /// The question, if it is an RPC and carries no messages.
     pub(super) question: Option<Question>,
     /// When it was sent, by the leader's clock.
     pub(super) sent_at: At,
@@ -51,7 +51,7 @@ pub(super) struct Question {
 }
 
 impl Exchange {
-    /// Whether it is still to be sent once it has a connection: its leader waits for it, or nobody ever did.
+    /// Whether the request is to be sent once it has a connection: its leader waits for it, or it is stray.
     pub(super) fn is_wanted(&self) -> bool {
         self.open || self.question.as_ref().is_some_and(|question| question.is_stray)
     }

@@ -243,7 +243,7 @@ impl LeaderHost {
         self.due = At::MAX;
     }
 
-    /// Starts the node as this incarnation, which asks for no epoch below `first_epoch`.
+    /// Starts the node as this incarnation. Its first epoch is not below `first_epoch`.
     pub(super) fn restart(&mut self, now: At, life: u64, first_epoch: Epoch) {
         self.life = life;
         self.up = true;

@@ -12,7 +12,7 @@ pub(super) struct Recorder {
     trace: Trace,
     /// How many operations of clients have ended, for whoever watches from another thread.
     returned: Arc<AtomicUsize>,
-    /// The faults that wait for an event, and those whose event has come and who have not been told.
+    /// The faults that wait for an event, and the places of those whose event has come.
     triggers: Triggers,
     triggered: Vec<usize>,
 }
@@ -45,7 +45,7 @@ impl Recorder {
         self.triggered.clear();
     }
 
-    /// The places of the faults whose event has come since this was asked last.
+    /// Returns the places of the faults whose event has come since the last call.
     pub(super) fn take_triggered(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.triggered)
     }

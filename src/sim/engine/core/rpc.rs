@@ -42,7 +42,7 @@ impl World {
         let leader = &mut self.leaders[machine];
         leader.deadlines.push_back((leader.clock.show(self.now) + patience, id));
         match () {
-            // Nothing of it is ever on its way.
+            // The request is never in transit.
             () if is_late || loss == Some(LostPart::Request) => self.exchanges.settle(id),
             () if delay > 0 => self.queue.push(self.now + delay, Event::Leave(id)),
             () => {
@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    /// Begins the exchange of an RPC. Nobody waits for one that is stray.
+    /// Begins the exchange of an RPC. No leader waits for a stray one.
     fn begin_rpc(
         &mut self,
         machine: Machine,

@@ -51,7 +51,7 @@ pub(super) struct World {
     pub(super) struck_at: Vec<At>,
     /// How many faults of nodes and links are still to strike whose event has come.
     pub(super) about_to_strike: usize,
-    /// What became of each fault.
+    /// Which faults struck.
     pub(super) strikes: Strikes,
     /// Who decides what is next, where it is not time alone.
     pub(super) chooser: Option<Chooser>,

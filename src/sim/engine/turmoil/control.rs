@@ -69,7 +69,7 @@ impl Control {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Wanted> {
-        // A story cannot panic between the parts of a change, so none is left half done.
+        // Nothing panics between the parts of a change, so every change is complete.
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -85,7 +85,7 @@ struct End {
     states: Vec<(NodeId, Dump)>,
     /// Up to the end of the last operation.
     virtual_time: Duration,
-    /// What became of the faults that do not act on messages.
+    /// Which faults struck, of those that do not act on messages.
     strikes: Strikes,
 }
 
@@ -189,7 +189,7 @@ impl Attacker {
         }
     }
 
-    /// Lets those happen whose event comes, until the rest of the story is over and none is about to strike.
+    /// Lets faults strike whose event comes, until `rest` is complete and no fault is about to strike.
     async fn strike_when_triggered(&self, watch: &Watch, mut rest: LocalSet) {
         let mut about_to_strike = FuturesUnordered::new();
         let mut is_over = false;

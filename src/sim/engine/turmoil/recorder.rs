@@ -54,7 +54,7 @@ impl Watch {
         *self.lock() = Watched::default();
     }
 
-    /// When which faults of nodes and links strike, of those whose event has come since this was asked last.
+    /// Returns the faults of nodes and links whose event has come since the last call, and when each strikes.
     pub(super) fn take_due(&self) -> Vec<(Duration, usize)> {
         mem::take(&mut self.lock().due)
     }

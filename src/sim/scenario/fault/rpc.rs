@@ -1,7 +1,7 @@
 use crate::base::trace::Rpc;
 use crate::base::{NodeId, NodeRef};
 
-/// Which peer RPCs. What is not named does not matter.
+/// Selects peer RPCs. A field that is not given selects all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RpcTarget {
     /// Those of this kind.
@@ -16,7 +16,7 @@ pub struct RpcTarget {
     pub per_mille: u16,
 }
 
-/// What happens to peer RPCs.
+/// The effect of a fault on peer RPCs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RpcEffect {
     /// The request does not arrive.

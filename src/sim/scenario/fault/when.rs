@@ -36,7 +36,7 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    /// What can be written, for messages.
+    /// The forms of a trigger, for error messages.
     const FORMS: &str = "\"c1#2 was accepted\", \"f1 has applied c1#2\", \"c1#2 was acknowledged\", \"n1 serves\", \"f1 has \
                          promised\" or \"f1 is up to date\"";
 
