@@ -28,6 +28,16 @@ pub enum Excuse {
     ForgottenFloor,
     /// A local read at a leader, in a run that has several epochs.
     LocalRead,
+    /// A request was neither acknowledged nor recovered before its retry.
+    UncertainRequest,
+    /// Eight later requests of the key were taken on between a request and its retry.
+    ManyRequests,
+    /// The key was deleted, and the deletion collected, between a request and its retry.
+    CollectedRequest,
+    /// A request was lost between it and its retry.
+    LostRequest,
+    /// A leader that had been deposed took a retry on.
+    DeposedLeader,
     /// Answers of different epochs require different numbers of confirmations.
     ChangedQuorum,
     /// The leader does not serve, because too few followers have their memory.
@@ -55,7 +65,7 @@ pub struct Terms {
 
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::LateNotice,
         Self::LostNotice,
         Self::TwoNames,
@@ -64,13 +74,18 @@ impl Excuse {
         Self::CollectedDeletion,
         Self::ForgottenFloor,
         Self::LocalRead,
+        Self::UncertainRequest,
+        Self::ManyRequests,
+        Self::CollectedRequest,
+        Self::LostRequest,
+        Self::DeposedLeader,
         Self::ChangedQuorum,
         Self::LeaderWaits,
     ];
 
     /// The terms of this excuse.
     pub fn terms(self) -> Terms {
-        use Property::{Acknowledgement, Convergence, Durability, Linearizability, Liveness};
+        use Property::{Acknowledgement, Convergence, Durability, Idempotence, Linearizability, Liveness};
         match self {
             Self::LateNotice => Terms {
                 name: "late-notice",
@@ -160,6 +175,56 @@ impl Excuse {
                         the modes committed and linearizable are judged.",
                 why: "A local read does not ask whether another leader has taken over, nor whether what it shows is \
                       acknowledged.",
+            },
+            Self::UncertainRequest => Terms {
+                name: "uncertain-request",
+                properties: &[Idempotence],
+                case: "retry",
+                cause: "no leader had acknowledged or recovered the request",
+                excuses: "A named write that a leader takes on although another incarnation, or an earlier epoch, had \
+                          taken it on.",
+                bound: "The first one was not acknowledged to any client, and neither the leader that takes on the second \
+                        nor any leader that served before it recovered it.",
+                why: "An unacknowledged write may be lost with the leader that took it on. Then it did not happen.",
+            },
+            Self::ManyRequests => Terms {
+                name: "many-requests",
+                properties: &[Idempotence],
+                case: "retry",
+                cause: "the key had been given eight other names since",
+                excuses: "A named write that is taken on twice.",
+                bound: "Eight writes of the key that had other names were taken on in between.",
+                why: "A key remembers the last eight names.",
+            },
+            Self::CollectedRequest => Terms {
+                name: "collected-request",
+                properties: &[Idempotence],
+                case: "retry",
+                cause: "the key had been deleted, and the deletion collected",
+                excuses: "A named write that is taken on twice.",
+                bound: "In between a leader collected a deletion of the key, no earlier than twelve timeouts of a write \
+                        after it had accepted or recovered the deletion. (Where the clock of a leader was wrong, the \
+                        twelve timeouts are not required.)",
+                why: "The names go with the tombstone, which is kept that long.",
+            },
+            Self::LostRequest => Terms {
+                name: "lost-request",
+                properties: &[Idempotence],
+                case: "retry",
+                cause: "the request had been lost",
+                excuses: "A named write that is taken on twice.",
+                bound: "In between a leader bootstrapped, or began with what an operator had left to it, and did not \
+                        recover the first one.",
+                why: "What is lost did not happen. Durability tells of the loss.",
+            },
+            Self::DeposedLeader => Terms {
+                name: "deposed-leader",
+                properties: &[Idempotence],
+                case: "retry",
+                cause: "a deposed leader does not know what its successor took on",
+                excuses: "A named write that a leader takes on although another one had, and it was acknowledged.",
+                bound: "The epoch of the leader that takes on the second is the earlier one.",
+                why: "Followers refuse what a deposed leader writes, so it is never acknowledged.",
             },
             Self::ChangedQuorum => Terms {
                 name: "changed-quorum",
