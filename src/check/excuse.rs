@@ -40,6 +40,18 @@ pub enum Excuse {
     DeposedLeader,
     /// Answers of different epochs require different numbers of confirmations.
     ChangedQuorum,
+    /// The node was down.
+    NodeDown,
+    /// The leader recovered.
+    LeaderStarting,
+    /// The node was stopped.
+    NodePaused,
+    /// The clock of the leader was wrong.
+    WrongClock,
+    /// The timeout of a write is not above the longest delay of a message.
+    ShortTimeout,
+    /// A write found as many messages to a follower in flight as there may be.
+    FullWindow,
     /// The leader does not serve, because too few followers have their memory.
     LeaderWaits,
 }
@@ -65,7 +77,7 @@ pub struct Terms {
 
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::LateNotice,
         Self::LostNotice,
         Self::TwoNames,
@@ -80,6 +92,12 @@ impl Excuse {
         Self::LostRequest,
         Self::DeposedLeader,
         Self::ChangedQuorum,
+        Self::NodeDown,
+        Self::LeaderStarting,
+        Self::NodePaused,
+        Self::WrongClock,
+        Self::ShortTimeout,
+        Self::FullWindow,
         Self::LeaderWaits,
     ];
 
@@ -236,6 +254,63 @@ impl Excuse {
                 bound: "The first answer of the same epoch requires the same number, unless it is the first epoch, which \
                         stands for any where epochs were not recorded.",
                 why: "An operator can change the quorum when the leader restarts. A history does not say when.",
+            },
+            Self::NodeDown => Terms {
+                name: "node-down",
+                properties: &[Liveness],
+                case: "operation",
+                cause: "the node was down",
+                excuses: "An operation that returns after its deadline.",
+                bound: "It returns by its deadline counted from the restart of the node that was asked, and no later than \
+                        its client waits for an answer: 60 s, the timeout of a write and ten link latencies.",
+                why: "A request for a connection to a node that is down may have no answer.",
+            },
+            Self::LeaderStarting => Terms {
+                name: "leader-starting",
+                properties: &[Liveness],
+                case: "operation",
+                cause: "the leader recovered",
+                excuses: "An operation that returns after its deadline.",
+                bound: "It returns by its deadline counted from when the leader serves, or has kept it for a second.",
+                why: "A leader that recovers keeps requests for up to a second before it refuses them.",
+            },
+            Self::NodePaused => Terms {
+                name: "node-paused",
+                properties: &[Liveness],
+                case: "operation",
+                cause: "the node was stopped",
+                excuses: "An operation that returns after its deadline, or a write that is answered after the timeout.",
+                bound: "It returns by its deadline counted from when the node goes on, and no later than its client waits \
+                        for an answer.",
+                why: "A process that is stopped does nothing.",
+            },
+            Self::WrongClock => Terms {
+                name: "wrong-clock",
+                properties: &[Liveness],
+                case: "operation",
+                cause: "the clock of the leader was wrong",
+                excuses: "An operation that returns after its deadline, or a write that is answered after the timeout.",
+                bound: "It returns by its deadline counted from when the clock is right, and no later than its client \
+                        waits for an answer.",
+                why: "The leader measures the timeout by its own clock.",
+            },
+            Self::ShortTimeout => Terms {
+                name: "short-timeout",
+                properties: &[Liveness],
+                case: "write",
+                cause: "the timeout is not above the longest delay",
+                excuses: "A write that is not acknowledged although nothing is wrong any more.",
+                bound: "The longest delay of a message, six link latencies and 10 ms are more than the timeout of a write.",
+                why: "Then it is a matter of chance whether enough confirmations arrive in time.",
+            },
+            Self::FullWindow => Terms {
+                name: "full-window",
+                properties: &[Liveness],
+                case: "write",
+                cause: "a follower had as many messages in flight as it may",
+                excuses: "A write that is not acknowledged in a run without faults.",
+                bound: "Some write of the run was not sent to every follower when it was accepted.",
+                why: "A write that finds the window full reaches the follower by a resend, after a pause.",
             },
             Self::LeaderWaits => Terms {
                 name: "leader-waits",
