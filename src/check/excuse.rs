@@ -12,6 +12,18 @@ use super::evidence::count;
 /// A kind of case that a checker excuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Excuse {
+    /// A version was given to the first write of a key in a later incarnation or epoch of a leader.
+    RecoveredVersion,
+    /// A version was given to a key that had been deleted, by a leader that does not know the greatest deleted version.
+    UnknownFloor,
+    /// A node stores a version in the end, and its epoch is not known.
+    UnknownEpoch,
+    /// A node has forgotten in a crash what it stored or promised.
+    LostMemory,
+    /// An operation or an applied write belongs to the time after everything was healed.
+    AfterHealing,
+    /// A read found nothing where the key may have been deleted.
+    FoundDeletion,
     /// The end of a crashed follower's connections had not reached the leader.
     LateNotice,
     /// A fault lost the end of a crashed follower's connections.
@@ -77,7 +89,13 @@ pub struct Terms {
 
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
+        Self::RecoveredVersion,
+        Self::UnknownFloor,
+        Self::UnknownEpoch,
+        Self::LostMemory,
+        Self::AfterHealing,
+        Self::FoundDeletion,
         Self::LateNotice,
         Self::LostNotice,
         Self::TwoNames,
@@ -103,8 +121,69 @@ impl Excuse {
 
     /// The terms of this excuse.
     pub fn terms(self) -> Terms {
-        use Property::{Acknowledgement, Convergence, Durability, Idempotence, Linearizability, Liveness};
+        use Property::{
+            Acknowledgement, Convergence, Durability, Fencing, Idempotence, Integrity, Linearizability, Liveness,
+            MonotonicState, Prefix, Sessions,
+        };
         match self {
+            Self::RecoveredVersion => Terms {
+                name: "recovered-version",
+                properties: &[Integrity],
+                case: "version",
+                cause: "the leader had recovered the versions before it",
+                excuses: "A version that is not the one after the greatest version of a deletion, or 1.",
+                bound: "It is that of the first write of a key in an incarnation and epoch of a leader after the first. \
+                        The versions after it step by one.",
+                why: "What a later leader goes on from is what it recovered, among it writes of others.",
+            },
+            Self::UnknownFloor => Terms {
+                name: "unknown-floor",
+                properties: &[Integrity],
+                case: "version",
+                cause: "the leader had recovered the greatest version of a deletion",
+                excuses: "A version that is not the one after the greatest version of a deletion.",
+                bound: "It is that of the first write after a deletion of the key, in an incarnation or epoch of a leader \
+                        after the first, and greater than every deletion of that incarnation and epoch.",
+                why: "A trace does not record the floor that a leader recovers.",
+            },
+            Self::UnknownEpoch => Terms {
+                name: "unknown-epoch",
+                properties: &[Integrity],
+                case: "stored version",
+                cause: "its epoch is not known",
+                excuses: "A version that a node stores in the end with another value than it has elsewhere.",
+                bound: "Several epochs were served in the run. Versions that are recorded with their epochs are judged.",
+                why: "A dump has no epochs, and versions of different epochs can have different values.",
+            },
+            Self::LostMemory => Terms {
+                name: "lost-memory",
+                properties: &[MonotonicState, Fencing],
+                case: "change",
+                cause: "the node had lost its memory",
+                excuses: "A node that stores something older than before, promises an earlier epoch, or applies what it had \
+                          promised to refuse.",
+                bound: "The node has crashed since it stored or promised the later one.",
+                why: "There is no disk: what a process knew ends with it.",
+            },
+            Self::AfterHealing => Terms {
+                name: "after-healing",
+                properties: &[Sessions, Prefix],
+                case: "event",
+                cause: "it belongs to the probes of the healed store",
+                excuses: "An operation that goes back in time, or a write that is applied before an earlier one.",
+                bound: "It was invoked, or applied, after the mark at which clients begin to probe the store.",
+                why: "The probes are not part of the scenario, and would change its counts.",
+            },
+            Self::FoundDeletion => Terms {
+                name: "found-deletion",
+                properties: &[Sessions],
+                case: "read",
+                cause: "the key may have been deleted",
+                excuses: "A read that finds nothing after the same client wrote or read the key.",
+                bound: "A deletion of the key that was not refused was invoked before the read returned, and its stamp is \
+                        unknown or not below that of what came before.",
+                why: "A read that finds a deletion does not say which.",
+            },
             Self::LateNotice => Terms {
                 name: "late-notice",
                 properties: &[Durability, Acknowledgement],

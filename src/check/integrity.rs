@@ -24,10 +24,11 @@ use std::fmt;
 
 use super::calls::Call;
 use super::evidence::{At, count, not_applicable};
+use super::excuse::Excuses;
 use super::keys::Keys;
 use super::prepared::Prepared;
 use super::text::Text;
-use super::{Property, Recorded, Verdict};
+use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Outcome, Record};
 use crate::base::{Epoch, Key, NodeId, Stamp, Value, Version};
@@ -61,14 +62,19 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         check.follow(call);
     }
     // What a node stores in the end is known by its version alone, which says enough only if there was one epoch.
-    for (node, dump) in run.states.iter().filter(|_| prepared.has_one_epoch()) {
+    for (node, dump) in run.states {
         for (key, entry) in dump {
             let Some(number) = keys.number(key) else { continue };
+            if !prepared.has_one_epoch() {
+                let case = || format!("in the end {node} has {key} v{} = {}", entry.version, entry.value);
+                check.excuses.add(Excuse::UnknownEpoch, case);
+                continue;
+            }
             let witness = Witness::Has(*node);
             check.claim((key, number), Stamp::of_version(entry.version), Some(&entry.value), witness);
         }
     }
-    let Check { claims, claimed, unstamped, evidence, .. } = check;
+    let Check { claims, claimed, unstamped, evidence, excuses, .. } = check;
     if run.facts.is_none() && claimed + unstamped == 0 {
         return not_applicable(Property::Integrity, "no client was told of a version or a value");
     }
@@ -82,6 +88,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             count(claimed, "time")
         )
     })
+    .excusing(excuses)
 }
 
 /// Who says that a stamp has a value.
@@ -160,6 +167,7 @@ struct Check<'a, 'r> {
     smallest: Vec<Option<Stamp>>,
     acknowledged: Vec<Option<Moment>>,
     evidence: Vec<String>,
+    excuses: Excuses,
 }
 
 impl<'a, 'r> Check<'a, 'r> {
@@ -176,6 +184,7 @@ impl<'a, 'r> Check<'a, 'r> {
             smallest: vec![None; keys.len()],
             acknowledged: vec![None; keys.len()],
             evidence: Vec::new(),
+            excuses: Excuses::default(),
         }
     }
 
@@ -291,15 +300,21 @@ impl<'a, 'r> Check<'a, 'r> {
             self.deleted.insert(life, (stamp.epoch, version));
         }
         let after = |last: Option<Version>| last.map_or(Some(Version::FIRST), Version::next) == Some(stamp.version);
-        let is_next = match before {
-            Some((last, _)) if last.epoch > stamp.epoch => false,
-            Some((last, false)) if last.epoch == stamp.epoch => after(Some(last.version)),
-            _ if life == 0 && stamp.epoch == Epoch::FIRST => after(floor),
+        let (is_next, excuse) = match before {
+            Some((last, _)) if last.epoch > stamp.epoch => (false, None),
+            Some((last, false)) if last.epoch == stamp.epoch => (after(Some(last.version)), None),
+            _ if life == 0 && stamp.epoch == Epoch::FIRST => (after(floor), None),
             // How far deletions had come before is not known.
-            Some((last, true)) if last.epoch == stamp.epoch => floor.is_none_or(|floor| stamp.version > floor),
+            Some((last, true)) if last.epoch == stamp.epoch => {
+                (floor.is_none_or(|floor| stamp.version > floor), Some(Excuse::UnknownFloor))
+            }
             // Under a later epoch it has recovered what others wrote meanwhile.
-            _ => true,
+            _ => (true, Some(Excuse::RecoveredVersion)),
         };
+        if is_next && let Some(excuse) = excuse.filter(|_| !after(floor)) {
+            let at = At(record.at);
+            self.excuses.add(excuse, || format!("{} accepted {key} {stamp} at {at}", record.node));
+        }
         if !is_next {
             let floor = floor.map(|floor| format!(", when deletions had come to v{floor}")).unwrap_or_default();
             let before = match before {

@@ -11,10 +11,11 @@
 use std::collections::VecDeque;
 
 use super::evidence::{At, counted, without_trace};
+use super::excuse::Excuses;
 use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::writes::Write;
-use super::{Property, Recorded, Verdict};
+use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::trace::{Event, Micros};
 use crate::base::{FollowerId, NodeId, Stamp};
 
@@ -68,8 +69,14 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             _ => {}
         }
     }
+    let mut excuses = Excuses::default();
+    for (_, record) in prepared.deeds().skip_while(|(index, _)| *index < end) {
+        if let (NodeId::Follower(id), Event::Apply { key, stamp, .. }) = (record.node, &record.event) {
+            excuses.add(Excuse::AfterHealing, || format!("{id} applied {key} {stamp} at {}", At(record.at)));
+        }
+    }
     let rate = format!("{} of {applied} applied writes jumped ahead of one that was accepted earlier", cases.len());
-    counted(Property::Prefix, rate, &cases, Jump::tell)
+    counted(Property::Prefix, rate, &cases, Jump::tell).excusing(excuses)
 }
 
 /// A follower applied a write and lacked an earlier one.

@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Call;
 use super::evidence::{At, count, counted, not_applicable};
+use super::excuse::Excuses;
 use super::prepared::Prepared;
-use super::{Property, Recorded, Verdict};
+use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::Outcome;
 use crate::base::{NodeId, RequestName, Stamp};
@@ -53,6 +54,10 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
     });
     // What is asked for once more has its place where it was asked for first.
     let retries: BTreeSet<Moment> = retries.map(|retry| retry.invoked).collect();
+    let mut excuses = Excuses::default();
+    for operation in run.history.operations.iter().filter(|operation| took_place(operation) && probed(operation)) {
+        excuses.add(Excuse::AfterHealing, || tell(operation));
+    }
     for call in calls.iter() {
         let (Call::Invoked(operation) | Call::Returned(operation, _)) = call;
         let Some(key) = keys
@@ -65,7 +70,7 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
         match call {
             Call::Invoked(_) => {
                 let deletes = deletes.get(&key).map_or(&[][..], Vec::as_slice);
-                session.held_against(operation, deletes, &mut tallies);
+                session.held_against(operation, deletes, &mut tallies, &mut excuses);
             }
             Call::Returned(..) => session.has(operation),
         }
@@ -83,6 +88,7 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
     counted(Property::Sessions, rate, &cases, |(operation, before)| {
         format!("{}, after {}", tell(operation), tell(before))
     })
+    .excusing(excuses)
 }
 
 fn took_place(operation: &Operation) -> bool {
@@ -123,13 +129,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn held_against(&self, operation: &'a Operation, deletes: &[&Operation], [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4]) {
+    fn held_against(
+        &self,
+        operation: &'a Operation,
+        deletes: &[&Operation],
+        [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4],
+        excuses: &mut Excuses,
+    ) {
         let (after_write, after_read) = if operation.is_write() { (mw, wfr) } else { (ryw, mr) };
         for (before, tally) in [(self.wrote, after_write), (self.read, after_read)] {
             let Some(before) = before else { continue };
             tally.chances += 1;
             let broken = match operation.stamp.cmp(&before.stamp) {
-                std::cmp::Ordering::Less => !finds_deletion(operation, before, deletes),
+                std::cmp::Ordering::Less if finds_deletion(operation, before, deletes) => {
+                    excuses.add(Excuse::FoundDeletion, || format!("{}, after {}", tell(operation), tell(before)));
+                    false
+                }
+                std::cmp::Ordering::Less => true,
                 std::cmp::Ordering::Equal => operation.is_write(),
                 std::cmp::Ordering::Greater => false,
             };
