@@ -231,12 +231,6 @@ mod tests {
     use crate::base::NodeId;
     use crate::check::testing::{Story, f, key, stamp, value};
 
-    fn excuses(story: &Story) -> Vec<Excuse> {
-        let verdict = story.verdict(check);
-        assert!(!verdict.is_violated(), "{verdict:?}");
-        verdict.excuses.iter().map(|excused| excused.excuse).collect()
-    }
-
     fn twice(between: impl Fn(&mut Story)) -> Story {
         let mut story = Story::new();
         story.at(1).accept_named(1, "k", 1, "r").at(2);
@@ -278,7 +272,7 @@ mod tests {
             lost(story);
             story.event(NodeId::FIRST_SERVER, Event::Serve { epoch: Epoch::new(2) });
         };
-        assert_eq!(excuses(&twice(served)), [Excuse::UncertainRequest], "the next leader did not recover it");
+        assert_eq!(twice(served).excuses(check), [(Excuse::UncertainRequest, 1)], "the next leader did not recover it");
         let mut other = Story::new();
         other.accept_named(1, "k", 1, "r").accept_named(2, "x", 1, "r");
         other.holds(check);
@@ -335,7 +329,7 @@ mod tests {
         recover(&mut story, of_epoch(2, 1), "7", true);
         story.at(9);
         take_on(&mut story, 2, of_epoch(2, 2));
-        assert_eq!(excuses(&story), [Excuse::UncertainRequest]);
+        assert_eq!(story.excuses(check), [(Excuse::UncertainRequest, 1)]);
     }
 
     /// A later write of the same leader to the key carries the name.
@@ -358,7 +352,11 @@ mod tests {
             story
         };
         assert!(recovered(false).verdict(check).is_violated());
-        assert_eq!(excuses(&recovered(true)), [Excuse::UncertainRequest], "that leader did not know the name");
+        assert_eq!(
+            recovered(true).excuses(check),
+            [(Excuse::UncertainRequest, 1)],
+            "that leader did not know the name"
+        );
     }
 
     #[test]
@@ -371,7 +369,7 @@ mod tests {
             })
         };
         assert!(later(7).verdict(check).is_violated());
-        assert_eq!(excuses(&later(8)), [Excuse::ManyRequests]);
+        assert_eq!(later(8).excuses(check), [(Excuse::ManyRequests, 1)]);
     }
 
     /// Twelve timeouts of 5 s after the deletion.
@@ -389,8 +387,8 @@ mod tests {
             })
         };
         assert!(collected_at(60_009, false).verdict(check).is_violated());
-        assert_eq!(excuses(&collected_at(60_010, false)), [Excuse::CollectedRequest]);
-        assert_eq!(excuses(&collected_at(20, true)), [Excuse::CollectedRequest]);
+        assert_eq!(collected_at(60_010, false).excuses(check), [(Excuse::CollectedRequest, 1)]);
+        assert_eq!(collected_at(20, true).excuses(check), [(Excuse::CollectedRequest, 1)]);
     }
 
     #[test]
@@ -408,7 +406,7 @@ mod tests {
             take_on(&mut story, 2, of_epoch(2, 2));
             story
         };
-        assert_eq!(excuses(&lost(false)), [Excuse::LostRequest]);
+        assert_eq!(lost(false).excuses(check), [(Excuse::LostRequest, 1)]);
         assert!(lost(true).verdict(check).is_violated(), "it was among what was left");
     }
 
@@ -425,7 +423,7 @@ mod tests {
             story.at(9).restart(NodeId::Server(1)).event(NodeId::Server(1), record);
             match is_accused {
                 true => assert!(story.verdict(check).is_violated()),
-                false => assert_eq!(excuses(&story), [Excuse::DeposedLeader]),
+                false => assert_eq!(story.excuses(check), [(Excuse::DeposedLeader, 1)]),
             }
         }
     }
@@ -444,6 +442,6 @@ mod tests {
             story
         };
         assert!(retried(true).verdict(check).is_violated());
-        assert_eq!(excuses(&retried(false)), [Excuse::UncertainRequest]);
+        assert_eq!(retried(false).excuses(check), [(Excuse::UncertainRequest, 1)]);
     }
 }

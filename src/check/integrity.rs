@@ -488,4 +488,47 @@ mod tests {
         story.at(3).invoke_set(c(1), 2, "k", "2").accept(2, "k", 3, "2");
         assert_eq!(story.evidence(check), ["n1 accepted k v3 at 3 ms, which came after v1"]);
     }
+
+    /// A later leader goes on from what it recovered, and steps by one from there.
+    #[test]
+    fn a_later_leader_may_begin_with_any_version() {
+        let later = |versions: &[u64]| {
+            let mut story = Story::new();
+            story.at(1).restart(NodeId::FIRST_SERVER);
+            for (number, version) in (1..).zip(versions) {
+                story.invoke_set(c(1), number, "k", &number.to_string());
+                story.accept(number, "k", *version, &number.to_string());
+            }
+            story
+        };
+        assert_eq!(later(&[1, 2]).excuses(check), []);
+        assert_eq!(later(&[7, 8]).excuses(check), [(Excuse::RecoveredVersion, 1)]);
+        assert_eq!(later(&[7, 9]).evidence(check), ["n1 accepted k v9 at 1 ms, which came after v7"]);
+    }
+
+    #[test]
+    fn a_later_leader_may_go_on_above_a_deletion() {
+        let later = |version: u64| {
+            let mut story = Story::new();
+            story.at(1).restart(NodeId::FIRST_SERVER).invoke_set(c(1), 1, "k", "1").accept(1, "k", 1, "1");
+            story.invoke_delete(c(1), 2, "k").accept_delete(2, "k", 2, (c(1), 2));
+            story.invoke_set(c(1), 3, "k", "3").accept(3, "k", version, "3");
+            story
+        };
+        assert_eq!(later(3).excuses(check), []);
+        assert_eq!(later(9).excuses(check), [(Excuse::UnknownFloor, 1)]);
+        assert!(later(2).evidence(check).iter().any(|sentence| sentence.contains("when deletions had come to v2")));
+    }
+
+    /// What a node stores in the end is known without its epoch.
+    #[test]
+    fn what_is_stored_in_the_end_counts_where_there_was_one_epoch() {
+        let ended = |epoch| {
+            let mut story = written();
+            story.event(NodeId::FIRST_SERVER, Event::Serve { epoch }).ends_with(f(1), dump(&[("k", 1, "7")]));
+            story
+        };
+        assert_eq!(ended(Epoch::new(2)).excuses(check), [(Excuse::UnknownEpoch, 1)]);
+        assert_eq!(ended(Epoch::FIRST).evidence(check).len(), 2, "nobody wrote it, and it has another value");
+    }
 }

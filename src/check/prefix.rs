@@ -202,4 +202,17 @@ mod tests {
         story.at(10).apply(f(1), "y", 1, "2");
         assert_eq!(counted(&story).0, "2 of 3 applied writes jumped ahead of one that was accepted earlier");
     }
+
+    #[test]
+    fn what_is_applied_after_healing_is_not_counted() {
+        let healed_at = |applied: usize| {
+            let mut story = accepted();
+            let before = story.len();
+            story.at(9).apply(f(2), "x", 2, "3");
+            story.facts.healed_at = Some(before + applied);
+            (counted(&story).0.split(' ').next().map(str::to_owned), story.excuses(check))
+        };
+        assert_eq!(healed_at(0), (Some("0".into()), vec![(Excuse::AfterHealing, 1)]));
+        assert_eq!(healed_at(1), (Some("1".into()), Vec::new()), "it was applied before");
+    }
 }

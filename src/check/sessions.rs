@@ -251,4 +251,32 @@ mod tests {
         story.at(5).wrote(c(1), 1, Outcome::Ok, 2).found(c(1), 2, 0, "");
         assert_eq!(counted(&story).1, 0);
     }
+
+    #[test]
+    fn a_read_that_may_find_a_deletion_is_excused() {
+        let read = |version, outcome| {
+            let mut story = begun();
+            story.at(10).invoke_delete(c(2), 1, "k").wrote(c(2), 1, outcome, version);
+            story.at(20).invoke_get(c(1), 3, f(2).into(), "k").at(21).found(c(1), 3, 0, "");
+            (counted(&story).1, story.excuses(check))
+        };
+        let excused = vec![(Excuse::FoundDeletion, 2)];
+        assert_eq!(read(2, Outcome::Ok), (0, excused.clone()), "it is behind a write and a read");
+        assert_eq!(read(0, Outcome::Unknown), (0, excused));
+        assert_eq!(read(1, Outcome::Ok), (2, Vec::new()), "that deletion is older");
+        assert_eq!(read(0, Outcome::Failed), (2, Vec::new()), "it was refused");
+    }
+
+    #[test]
+    fn probes_are_not_counted() {
+        let healed_before = |probed: usize| {
+            let mut story = begun();
+            let at = story.len() + 2 - 2 * probed;
+            story.at(8).invoke_get(c(1), 3, f(2).into(), "k").found(c(1), 3, 0, "");
+            story.facts.healed_at = Some(at);
+            (counted(&story).1, story.excuses(check))
+        };
+        assert_eq!(healed_before(1), (0, vec![(Excuse::AfterHealing, 1)]));
+        assert_eq!(healed_before(0), (2, Vec::new()), "it was invoked before");
+    }
 }

@@ -144,13 +144,6 @@ fn a_write_that_fails_after_all_was_healed() {
     assert_eq!(story.holds(check), "1 operation returned; the timeout is too short to promise more");
 }
 
-/// The excuses of a run in which nothing is violated.
-fn excuses(story: &Story) -> Vec<Excuse> {
-    let verdict = story.verdict(check);
-    assert!(!verdict.is_violated(), "{verdict:?}");
-    verdict.excuses.iter().map(|excused| excused.excuse).collect()
-}
-
 const LEADER: NodeId = NodeId::FIRST_SERVER;
 
 /// The deadline of an operation: the timeout of 5 s, six latencies of 1 ms, and 5 ms.
@@ -169,14 +162,14 @@ fn read_at_f2(returned_us: u64, happens: impl Fn(&mut Story)) -> Story {
 /// Asserts that an operation which returns at this time is excused, and 1 µs later it is not.
 #[track_caller]
 fn is_excused_until(last_ms: u64, excuse: Excuse, story: impl Fn(u64) -> Story) {
-    assert_eq!(excuses(&story(last_ms * 1000)), [excuse]);
+    assert_eq!(story(last_ms * 1000).excuses(check), [(excuse, 1)]);
     assert!(story(last_ms * 1000 + 1).verdict(check).is_violated());
 }
 
 #[test]
 fn without_an_outage_the_deadline_holds() {
     let read = |us| read_at_f2(us, |_| ());
-    assert_eq!(excuses(&read((20 + DEADLINE_MS) * 1000)), []);
+    assert_eq!(read((20 + DEADLINE_MS) * 1000).excuses(check), []);
     assert!(read((20 + DEADLINE_MS) * 1000 + 1).verdict(check).is_violated());
 }
 
@@ -276,7 +269,7 @@ fn a_timeout_that_is_not_above_the_longest_delay_is_an_excuse() {
     story.facts.delay.1 = Duration::from_micros(4_984_000);
     assert!(story.verdict(check).is_violated());
     story.facts.delay.1 = Duration::from_micros(4_984_001);
-    assert_eq!(excuses(&story), [Excuse::ShortTimeout]);
+    assert_eq!(story.excuses(check), [(Excuse::ShortTimeout, 1)]);
 }
 
 /// Three followers and a quorum of 2: two must have their memory.
@@ -294,7 +287,7 @@ fn a_leader_that_waits_for_an_operator_is_an_excuse() {
         story
     };
     assert!(with_memories_lost(1).verdict(check).is_violated());
-    assert_eq!(excuses(&with_memories_lost(2)), [Excuse::LeaderWaits]);
+    assert_eq!(with_memories_lost(2).excuses(check), [(Excuse::LeaderWaits, 1)]);
 }
 
 #[test]
@@ -311,6 +304,6 @@ fn a_full_window_is_an_excuse_without_faults() {
         story
     };
     assert!(write(3, false).verdict(check).is_violated(), "it was sent to all three");
-    assert_eq!(excuses(&write(2, false)), [Excuse::FullWindow]);
+    assert_eq!(write(2, false).excuses(check), [(Excuse::FullWindow, 1)]);
     assert!(write(2, true).verdict(check).is_violated(), "after healing, resends have had their time");
 }
