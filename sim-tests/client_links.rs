@@ -39,7 +39,7 @@ fn story(expects: [&str; 3], faults: &str) -> Scenario {
 }
 
 fn play(expects: [&str; 3], faults: &str) -> ScenarioRun {
-    let run = engine::run(Engine::Core, &story(expects, faults), 1, Arc::default()).expect("a simulation");
+    let run = engine::run(Engine::Core, &story(expects, faults).with_seed(1), Arc::default()).expect("a simulation");
     let unmet: Vec<String> = run.expectations().iter().filter(|one| !one.is_met).map(ToString::to_string).collect();
     assert_eq!(unmet, [""; 0], "{faults}: {:#?}", run.verdicts);
     run
@@ -134,7 +134,8 @@ fn turmoil_refuses_what_it_has_no_means_for() {
         ("slow = { node = \"f1\", latency_ms = 9, one_way = true }", "takes as long one way as the other"),
     ] {
         let scenario = story(OK, &format!("[[fault]]\nat_ms = 300\n{fault}"));
-        let error = engine::run(Engine::Turmoil, &scenario, 1, Arc::default()).expect_err("it was run").to_string();
+        let error =
+            engine::run(Engine::Turmoil, &scenario.with_seed(1), Arc::default()).expect_err("it was run").to_string();
         assert!(error.contains("fault 1: ") && error.contains(why), "{error}");
         assert_eq!(Engine::that_plays(&scenario), Engine::Core, "{fault}");
     }

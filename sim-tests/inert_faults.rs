@@ -28,7 +28,7 @@ fn story(faults: &str) -> String {
 fn inert(faults: &str) -> [Vec<String>; 2] {
     let scenario = Scenario::from_toml(&story(faults)).unwrap_or_else(|error| panic!("{error}"));
     Engine::ALL.map(|engine| {
-        let run = engine::run(engine, &scenario, 1, Arc::default()).expect("a simulation");
+        let run = engine::run(engine, &scenario.with_seed(1), Arc::default()).expect("a simulation");
         assert_eq!(run.violations().collect::<Vec<_>>(), [], "{engine}");
         run.inert_faults().into_iter().map(|inert| inert.why).collect()
     })
@@ -72,7 +72,7 @@ fn each_fault_that_never_struck_has_a_reason() {
     ] {
         let scenario =
             Scenario::from_toml(&story(&format!("[[fault]]\n{fault}"))).unwrap_or_else(|error| panic!("{error}"));
-        let run = engine::run(Engine::Core, &scenario, 1, Arc::default()).expect("a simulation");
+        let run = engine::run(Engine::Core, &scenario.with_seed(1), Arc::default()).expect("a simulation");
         let inert = run.inert_faults();
         assert!(matches!(&inert[..], [inert] if inert.why == says), "{fault}: {inert:?}");
     }

@@ -23,7 +23,7 @@ fn play(faults: &str) -> ScenarioRun {
         "#
     );
     let scenario = Scenario::from_toml(&text).unwrap_or_else(|error| panic!("{error}"));
-    let run = engine::run(Engine::Core, &scenario, 3, Arc::default()).expect("a simulation");
+    let run = engine::run(Engine::Core, &scenario.with_seed(3), Arc::default()).expect("a simulation");
     assert_eq!(run.violations().collect::<Vec<_>>(), [], "{:#?}", run.verdicts);
     run
 }

@@ -37,7 +37,7 @@ fn restart(faults: &str) -> Scenario {
 fn play(faults: &str) -> [ScenarioRun; 2] {
     let scenario = restart(faults);
     Engine::ALL.map(|engine| {
-        let run = engine::run(engine, &scenario, 1, Arc::default()).expect("a simulation");
+        let run = engine::run(engine, &scenario.with_seed(1), Arc::default()).expect("a simulation");
         let unmet: Vec<String> = run.expectations().iter().filter(|one| !one.is_met).map(ToString::to_string).collect();
         assert_eq!(unmet, [""; 0], "{engine}: {:#?}", run.verdicts);
         run
@@ -149,9 +149,9 @@ fn a_share_of_heartbeats_is_lost_for_a_while() {
 #[test]
 fn a_fault_may_name_the_sender() {
     let scenario = restart("[[fault]]\ndrop = { rpc = \"promise\", from = \"n1\", to = \"f1\", number = 1 }");
-    let run = engine::run(Engine::Core, &scenario, 1, Arc::default()).expect("a simulation");
+    let run = engine::run(Engine::Core, &scenario.with_seed(1), Arc::default()).expect("a simulation");
     assert!(matches!(run.strikes[..], [_, _, Strike::At(Micros(500_000))]), "{:?}", run.strikes);
     let other = "[[fault]]\nat_ms = 600\nreplace = {}\n[[fault]]\ndrop = { rpc = \"promise\", from = \"n2\", to = \"f1\", number = 1 }";
-    let run = engine::run(Engine::Core, &restart(other), 1, Arc::default()).expect("a simulation");
+    let run = engine::run(Engine::Core, &restart(other).with_seed(1), Arc::default()).expect("a simulation");
     assert_eq!(disturbed(&run), [format!("n2 promise 1 to f1: 0 {:?} None", Some(LostPart::Request))]);
 }

@@ -39,7 +39,7 @@ fn story(faults: &str) -> Scenario {
 }
 
 fn play(faults: &str) -> [ScenarioRun; 2] {
-    Engine::ALL.map(|engine| engine::run(engine, &story(faults), 1, Arc::default()).expect("a simulation"))
+    Engine::ALL.map(|engine| engine::run(engine, &story(faults).with_seed(1), Arc::default()).expect("a simulation"))
 }
 
 /// The times at which f1 was cut from the leader, in milliseconds.

@@ -215,7 +215,7 @@ fn contradiction(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::trace::{LossReason, MessageId};
+    use crate::base::trace::{Disturbance, LossReason, MessageId};
     use crate::base::{NodeId, Stamp};
     use crate::check::Finding;
     use crate::check::testing::{Story, c, f};
@@ -313,6 +313,64 @@ mod tests {
               must have; f2 had, but crashed at 10 ms"]
         );
         assert_eq!(crashed_at(19).holds(check), "1 answered write", "nobody could know");
+    }
+
+    /// A link latency of 1 ms, and a tick.
+    #[test]
+    fn a_confirmation_of_a_follower_that_crashed_within_a_link_latency() {
+        let crashed_at = |us, ok| {
+            let mut story = stored_once();
+            story.apply(f(2), "k1", 1, "\"a\"").at_us(us).crash(f(2)).at(20).complete(1, ok, 2);
+            story
+        };
+        for ok in [true, false] {
+            assert_eq!(crashed_at(18_000, ok).excuses(check), [(Excuse::LateNotice, 1)]);
+            assert!(crashed_at(17_999, ok).verdict(check).is_violated());
+        }
+        // Where enough others confirmed, nothing is excused.
+        let mut story = stored_once();
+        story
+            .apply(f(2), "k1", 1, "\"a\"")
+            .apply(f(3), "k1", 1, "\"a\"")
+            .at(19)
+            .crash(f(3))
+            .at(20)
+            .complete(1, true, 2);
+        assert_eq!(story.excuses(check), []);
+    }
+
+    #[test]
+    fn a_confirmation_of_a_follower_whose_crash_a_partition_hid() {
+        let crashed = |is_noticed: bool| {
+            let mut story = stored_once();
+            let (kind, nodes) = (Disturbance::Cut, vec![f(2).into(), NodeId::FIRST_SERVER]);
+            story.apply(f(2), "k1", 1, "\"a\"");
+            story.at(6).event(NodeId::Network, Event::Fault { kind, nodes, latency: None, what: String::new() });
+            story.at(8).crash(f(2));
+            if is_noticed {
+                story.at(19).event(NodeId::FIRST_SERVER, Event::Forgot { follower: f(2) });
+            }
+            story.at(20).complete(1, true, 2);
+            story
+        };
+        assert_eq!(crashed(false).excuses(check), [(Excuse::LostNotice, 1)]);
+        assert!(crashed(true).verdict(check).is_violated());
+    }
+
+    /// f1 alone has it, twice.
+    #[test]
+    fn a_confirmation_of_a_follower_that_is_found_again_under_another_name() {
+        let restarted_at = |us: u64, name_leads_to: u8| {
+            let mut story = Story::new();
+            let (kind, nodes) = (Disturbance::Misdirect, vec![f(3).into(), f(name_leads_to).into()]);
+            story.event(NodeId::Network, Event::Fault { kind, nodes, latency: None, what: String::new() });
+            story.at(1).invoke_set(c(3), 2, "k1", "1").accept(1, "k1", 1, "1").at(5).apply(f(1), "k1", 1, "1");
+            story.at_us(us).crash(f(1)).restart(f(1)).apply(f(1), "k1", 1, "1").at(20).complete(1, true, 2);
+            story
+        };
+        assert_eq!(restarted_at(18_000, 1).excuses(check), [(Excuse::TwoNames, 1)]);
+        assert!(restarted_at(17_999, 1).verdict(check).is_violated());
+        assert!(restarted_at(18_000, 2).verdict(check).is_violated());
     }
 
     #[test]

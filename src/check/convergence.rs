@@ -154,6 +154,25 @@ mod tests {
         assert_eq!(story(&[3]).evidence(check).len(), 1, "it can recover from two, and must");
     }
 
+    /// Three followers and a quorum of 2: two must have their memory.
+    #[test]
+    fn a_leader_that_waits_for_an_operator_is_excused() {
+        let with_memories_lost = |lost: u8| {
+            let mut story = Story::new();
+            story.event(NodeId::FIRST_SERVER, Event::Serve { epoch: crate::base::Epoch::FIRST });
+            for id in 1..=lost {
+                story.crash(f(id)).restart(f(id));
+            }
+            story.crash(NodeId::FIRST_SERVER).restart(NodeId::FIRST_SERVER);
+            story.ends_with(NodeId::FIRST_SERVER, testing::dump(&[]));
+            story.ends_with(f(3), testing::dump(&[("k", 1, "1")]));
+            story
+        };
+        assert!(with_memories_lost(1).verdict(check).is_violated());
+        assert_eq!(with_memories_lost(2).excuses(check), [(Excuse::LeaderWaits, 1)]);
+        assert!(matches!(with_memories_lost(2).verdict(check).finding, crate::check::Finding::NotApplicable(_)));
+    }
+
     fn dump(entries: &[(&str, &str, u64)]) -> Dump {
         let entry = |(key, value, version): &(&str, &str, u64)| {
             let value = Value::from_json(value).unwrap();

@@ -4,14 +4,28 @@
 //! lists the excuses that it used, so that a run in which much was excused does not look like one in which nothing
 //! happened. A loss of acknowledged data is never excused: it is a violation, or [`Finding::Lost`](super::Finding::Lost).
 
+mod terms;
+
 use std::fmt;
 
-use super::Property;
 use super::evidence::count;
+pub use terms::Terms;
 
 /// A kind of case that a checker excuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Excuse {
+    /// A version was given to the first write of a key in a later incarnation or epoch of a leader.
+    RecoveredVersion,
+    /// A version was given to a key that had been deleted, by a leader that does not know the greatest deleted version.
+    UnknownFloor,
+    /// A node stores a version in the end, and its epoch is not known.
+    UnknownEpoch,
+    /// A node has forgotten in a crash what it stored or promised.
+    LostMemory,
+    /// An operation or an applied write belongs to the time after everything was healed.
+    AfterHealing,
+    /// A read found nothing where the key may have been deleted.
+    FoundDeletion,
     /// The end of a crashed follower's connections had not reached the leader.
     LateNotice,
     /// A fault lost the end of a crashed follower's connections.
@@ -28,34 +42,45 @@ pub enum Excuse {
     ForgottenFloor,
     /// A local read at a leader, in a run that has several epochs.
     LocalRead,
+    /// A request was neither acknowledged nor recovered before its retry.
+    UncertainRequest,
+    /// Eight later requests of the key were taken on between a request and its retry.
+    ManyRequests,
+    /// The key was deleted, and the deletion collected, between a request and its retry.
+    CollectedRequest,
+    /// A request was lost between it and its retry.
+    LostRequest,
+    /// A leader that had been deposed took a retry on.
+    DeposedLeader,
     /// Answers of different epochs require different numbers of confirmations.
     ChangedQuorum,
+    /// The node was down.
+    NodeDown,
+    /// The leader recovered.
+    LeaderStarting,
+    /// The node was stopped.
+    NodePaused,
+    /// The clock of the leader was wrong.
+    WrongClock,
+    /// The link between a client and the node that it asked was cut or slow.
+    ClientLink,
+    /// The timeout of a write is not above the longest delay of a message.
+    ShortTimeout,
+    /// A write found as many messages to a follower in flight as there may be.
+    FullWindow,
     /// The leader does not serve, because too few followers have their memory.
     LeaderWaits,
 }
 
-/// What is excused, how far, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// The name that reports use.
-    pub name: &'static str,
-    /// The properties whose checkers use it.
-    pub properties: &'static [Property],
-    /// What one case is, as a noun that can be counted.
-    pub case: &'static str,
-    /// Why a case is excused, in a few words that follow a colon.
-    pub cause: &'static str,
-    /// What is excused, in a sentence.
-    pub excuses: &'static str,
-    /// Where the excuse ends. The checker enforces it.
-    pub bound: &'static str,
-    /// Why it is an excuse.
-    pub why: &'static str,
-}
-
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 28] = [
+        Self::RecoveredVersion,
+        Self::UnknownFloor,
+        Self::UnknownEpoch,
+        Self::LostMemory,
+        Self::AfterHealing,
+        Self::FoundDeletion,
         Self::LateNotice,
         Self::LostNotice,
         Self::TwoNames,
@@ -64,127 +89,21 @@ impl Excuse {
         Self::CollectedDeletion,
         Self::ForgottenFloor,
         Self::LocalRead,
+        Self::UncertainRequest,
+        Self::ManyRequests,
+        Self::CollectedRequest,
+        Self::LostRequest,
+        Self::DeposedLeader,
         Self::ChangedQuorum,
+        Self::NodeDown,
+        Self::LeaderStarting,
+        Self::NodePaused,
+        Self::WrongClock,
+        Self::ClientLink,
+        Self::ShortTimeout,
+        Self::FullWindow,
         Self::LeaderWaits,
     ];
-
-    /// The terms of this excuse.
-    pub fn terms(self) -> Terms {
-        use Property::{Acknowledgement, Convergence, Durability, Linearizability, Liveness};
-        match self {
-            Self::LateNotice => Terms {
-                name: "late-notice",
-                properties: &[Durability, Acknowledgement],
-                case: "confirmation",
-                cause: "the leader could not know yet that the follower had crashed",
-                excuses: "A confirmation of a follower that stored the write and has crashed before the \
-                          acknowledgement.",
-                bound: "Until the end of its connections reaches the leader: the latency of the link at the crash, or \
-                        what is left of a greater latency before it, and the time for which a fault holds the link or \
-                        stops the leader; and 1 ms, for clocks that go in ticks.",
-                why: "Nothing tells a leader sooner that a process has ended.",
-            },
-            Self::LostNotice => Terms {
-                name: "lost-notice",
-                properties: &[Durability, Acknowledgement],
-                case: "confirmation",
-                cause: "a fault lost the notice that the follower had crashed",
-                excuses: "A confirmation of a follower that stored the write and has crashed before the \
-                          acknowledgement, where the link to the leader was cut when the end of its connections would \
-                          have reached the leader, or the leader had closed them because names of followers led to \
-                          other nodes.",
-                bound: "Until the leader records that the follower has lost its memory, or the link has been whole, \
-                        the clock of the leader right, and the follower up under its own name for the timeout of a \
-                        write, 3 s and six link latencies. The leader has closed no connections for longer than that.",
-                why: "A process that ends behind a partition looks like one that is out of reach.",
-            },
-            Self::TwoNames => Terms {
-                name: "two-names",
-                properties: &[Durability, Acknowledgement],
-                case: "confirmation",
-                cause: "the follower restarted under another name, and counts under both",
-                excuses: "A confirmation of a follower that stores the write and stored it before its last crash, too.",
-                bound: "As late-notice and lost-notice, and only for a follower to which the name of another one has \
-                        led.",
-                why: "The leader finds the new process under a name that it does not connect with the old one.",
-            },
-            Self::CrashedHolder => Terms {
-                name: "crashed-holder",
-                properties: &[Durability],
-                case: "holder",
-                cause: "it crashed after the acknowledgement",
-                excuses: "Fewer holders of an acknowledged write than were required, because a follower that held it \
-                          crashed.",
-                bound: "Until the follower has been brought up to date again. A leader that recovers must find the write \
-                        all the same, unless fewer members than the recovery quorum have their memory.",
-                why: "A crash loses what is in memory. The quorum is there so that enough other followers have it.",
-            },
-            Self::LostKey => Terms {
-                name: "lost-key",
-                properties: &[Durability],
-                case: "holder",
-                cause: "it lost the key without noticing",
-                excuses: "Fewer holders of an acknowledged write than were required, because a follower lost the key \
-                          from its memory.",
-                bound: "Until the follower stores the write or a later one again, is brought up to date, or crashes.",
-                why: "No node can know before the stores are compared. The replicas must be equal in the end, which \
-                      convergence judges.",
-            },
-            Self::CollectedDeletion => Terms {
-                name: "collected-deletion",
-                properties: &[Durability],
-                case: "acknowledged write",
-                cause: "a later deletion of the key has been collected",
-                excuses: "Fewer holders of an acknowledged write than were required.",
-                bound: "The stamp of the write is at most that of a deletion of the key that a node has collected.",
-                why: "A deletion is collected once every follower stores it. Then nothing is stored for the key, and \
-                      nothing has to be.",
-            },
-            Self::ForgottenFloor => Terms {
-                name: "forgotten-floor",
-                properties: &[Durability],
-                case: "deletion",
-                cause: "the leader lost it with everything else, and its versions begin again",
-                excuses: "A key that had been deleted and gets a version that is not above that of the deletion.",
-                bound: "Fewer members than the recovery quorum had their memory when the leader recovered, and the loss \
-                        is documented; the leader stores nothing for the key, and the epoch is a later one.",
-                why: "Readers find what they found before: nothing. The epoch orders the versions.",
-            },
-            Self::LocalRead => Terms {
-                name: "local-read",
-                properties: &[Linearizability, Durability],
-                case: "read",
-                cause: "it was a local read, and there were several epochs",
-                excuses: "A local read at a leader that finds something older than what was known before.",
-                bound: "The read asked for mode local, and a leader served in a second epoch during the run. Reads in \
-                        the modes committed and linearizable are judged.",
-                why: "A local read does not ask whether another leader has taken over, nor whether what it shows is \
-                      acknowledged.",
-            },
-            Self::ChangedQuorum => Terms {
-                name: "changed-quorum",
-                properties: &[Acknowledgement],
-                case: "answered write",
-                cause: "another leader can have another quorum",
-                excuses: "In a history of clients, an answer that requires another number of confirmations than the first \
-                          one.",
-                bound: "The first answer of the same epoch requires the same number, unless it is the first epoch, which \
-                        stands for any where epochs were not recorded.",
-                why: "An operator can change the quorum when the leader restarts. A history does not say when.",
-            },
-            Self::LeaderWaits => Terms {
-                name: "leader-waits",
-                properties: &[Convergence, Liveness],
-                case: "finding",
-                cause: "the leader waits for an operator",
-                excuses: "Replicas that differ when the run ends, and writes that are not acknowledged although \
-                          nothing is wrong any more.",
-                bound: "Fewer followers have their memory than the largest recovery quorum of the run, and the leader \
-                        does not serve.",
-                why: "Nobody can know what was acknowledged. Going on without an operator would lose it.",
-            },
-        }
-    }
 
     /// The name that reports use.
     pub fn name(self) -> &'static str {
@@ -232,5 +151,54 @@ impl Excuses {
 
     pub(super) fn into_inner(self) -> Vec<Excused> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const HEAD: [&str; 5] = ["excuse", "by", "excuses", "bound", "because"];
+
+    /// The table of the documentation, as it must be.
+    fn table() -> String {
+        let line = |cells: [&str; 5]| format!("| {} |\n", cells.join(" | "));
+        let rows = Excuse::ALL.into_iter().map(|excuse| {
+            let Terms { name, properties, excuses, bound, why, .. } = excuse.terms();
+            let by: Vec<&str> = properties.iter().map(|property| property.name()).collect();
+            line([&format!("`{name}`"), &by.join(", "), excuses, bound, why])
+        });
+        line(HEAD) + "|---|---|---|---|---|\n" + &rows.collect::<String>()
+    }
+
+    #[test]
+    fn the_documentation_lists_every_excuse() {
+        let document = include_str!("../../docs/CHECKERS.md");
+        let table = table();
+        assert!(document.ends_with(&table), "docs/CHECKERS.md must end with\n{table}");
+    }
+
+    #[test]
+    fn excuses_are_in_order_and_named_apart() {
+        assert!(Excuse::ALL.is_sorted(), "verdicts list excuses in this order");
+        let names: BTreeSet<&str> = Excuse::ALL.into_iter().map(Excuse::name).collect();
+        assert_eq!(names.len(), Excuse::ALL.len());
+        for Terms { name, properties, .. } in Excuse::ALL.map(Excuse::terms) {
+            assert!(!properties.is_empty() && properties.is_sorted(), "{name}");
+        }
+    }
+
+    #[test]
+    fn cases_are_counted_by_kind_and_told_by_the_first() {
+        let mut excuses = Excuses::default();
+        for (excuse, example) in [(Excuse::LeaderWaits, "a"), (Excuse::LateNotice, "b"), (Excuse::LeaderWaits, "c")] {
+            excuses.add(excuse, || example.to_owned());
+        }
+        let listed = excuses.into_inner();
+        let kinds: Vec<_> = listed.iter().map(|excused| (excused.excuse, excused.example.as_str())).collect();
+        assert_eq!(kinds, [(Excuse::LateNotice, "b"), (Excuse::LeaderWaits, "a")]);
+        assert_eq!(listed[1].to_string(), "2 findings excused: the leader waits for an operator");
     }
 }

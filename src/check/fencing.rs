@@ -13,9 +13,10 @@
 use std::collections::BTreeMap;
 
 use super::evidence::{At, count, without_trace};
+use super::excuse::Excuses;
 use super::nodes::Nodes;
 use super::prepared::Prepared;
-use super::{Property, Recorded, Verdict};
+use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::trace::{Event, Micros, Record};
 use crate::base::{Epoch, NodeId};
 
@@ -32,21 +33,23 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     for (_, record) in prepared.deeds() {
         check.follow(record);
     }
-    let Check { issuers, promises, evidence, .. } = check;
+    let Check { issuers, promises, evidence, excuses, .. } = check;
     let epochs = issuers.len();
     Verdict::unless(Property::Fencing, evidence, || {
         format!("{} with writes, {}", count(epochs, "epoch"), count(promises, "promise"))
     })
+    .excusing(excuses)
 }
 
 #[derive(Default)]
 struct Check {
     /// By the epochs in which writes were accepted: who did, and when first.
     issuers: BTreeMap<Epoch, Issuer>,
-    /// What each follower has promised in its present life.
+    /// What each follower has promised last.
     promised: Nodes<Promised>,
     promises: usize,
     evidence: Vec<String>,
+    excuses: Excuses,
 }
 
 struct Issuer {
@@ -62,6 +65,8 @@ struct Promised {
     epoch: Epoch,
     leader: u64,
     at: Micros,
+    /// Whether the follower has crashed since.
+    forgotten: bool,
 }
 
 impl Check {
@@ -89,7 +94,7 @@ impl Check {
                 let Some(promised) = self.promised.get(record.node) else { return };
                 let is_promised = stamp.epoch == promised.epoch && request.incarnation == promised.leader;
                 if stamp.epoch < promised.epoch || (stamp.epoch == promised.epoch && !is_promised) {
-                    self.evidence.push(format!(
+                    let sentence = format!(
                         "{} applied {key} {stamp} of life {} of the leader at {}, though it had promised epoch {} to life {} \
                          at {}",
                         record.node,
@@ -98,24 +103,30 @@ impl Check {
                         promised.epoch.get(),
                         promised.leader + 1,
                         At(promised.at)
-                    ));
+                    );
+                    let forgotten = promised.forgotten;
+                    self.report(sentence, forgotten);
                 }
             }
-            Event::Crash => drop(self.promised.remove(record.node)),
+            Event::Crash => {
+                if let Some(promised) = self.promised.get_mut(record.node) {
+                    promised.forgotten = true;
+                }
+            }
             _ => {}
         }
     }
 
     fn promise(&mut self, record: &Record, epoch: Epoch, leader: u64) {
         self.promises += 1;
-        let new = Promised { epoch, leader, at: record.at };
+        let new = Promised { epoch, leader, at: record.at, forgotten: false };
         let before = self.promised.replace(record.node, new);
         let Some(before) =
             before.filter(|before| epoch <= before.epoch && (epoch, leader) != (before.epoch, before.leader))
         else {
             return;
         };
-        self.evidence.push(format!(
+        let sentence = format!(
             "{} promised epoch {} to life {} of the leader at {}, though it had promised epoch {} to life {} at {}",
             record.node,
             epoch.get(),
@@ -124,7 +135,16 @@ impl Check {
             before.epoch.get(),
             before.leader + 1,
             At(before.at)
-        ));
+        );
+        self.report(sentence, before.forgotten);
+    }
+
+    /// A promise was not kept. A follower that has crashed since has forgotten it.
+    fn report(&mut self, sentence: String, forgotten: bool) {
+        match forgotten {
+            true => self.excuses.add(Excuse::LostMemory, || sentence),
+            false => self.evidence.push(sentence),
+        }
     }
 }
 
@@ -157,6 +177,13 @@ mod tests {
         story.at(40).crash(f(1)).restart(f(1));
         promise(&mut story, 50, 1, 0);
         assert_eq!(story.holds(check), "1 epoch with writes, 3 promises", "with its memory it lost its promise");
+        let excused = &story.verdict(check).excuses[0];
+        assert_eq!((excused.excuse, excused.cases), (Excuse::LostMemory, 1));
+        promise(&mut story, 60, 3, 2);
+        promise(&mut story, 70, 1, 0);
+        let evidence =
+            "f1 promised epoch 1 to life 1 of the leader at 70 ms, though it had promised epoch 3 to life 3 at 60 ms";
+        assert_eq!(story.evidence(check), [evidence], "it has not crashed since it promised epoch 3");
     }
 
     #[test]

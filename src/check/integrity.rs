@@ -29,10 +29,11 @@ use std::fmt;
 use super::calls::Call;
 use super::coverage::Skips;
 use super::evidence::{At, count, not_applicable};
+use super::excuse::Excuses;
 use super::keys::Keys;
 use super::prepared::Prepared;
 use super::text::Text;
-use super::{Property, Recorded, Verdict};
+use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Outcome, Record};
 use crate::base::{Epoch, Key, NodeId, Stamp, Value, Version};
@@ -67,14 +68,19 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         check.follow(call);
     }
     // What a node stores in the end is known by its version alone, which says enough only if there was one epoch.
-    for (node, dump) in run.states.iter().filter(|_| prepared.has_one_epoch()) {
+    for (node, dump) in run.states {
         for (key, entry) in dump {
             let Some(number) = keys.number(key) else { continue };
+            if !prepared.has_one_epoch() {
+                let case = || format!("in the end {node} has {key} v{} = {}", entry.version, entry.value);
+                check.excuses.add(Excuse::UnknownEpoch, case);
+                continue;
+            }
             let witness = Witness::Has(*node);
             check.claim((key, number), Stamp::of_version(entry.version), Some(&entry.value), witness);
         }
     }
-    let Check { claims, claimed, unstamped, skips, evidence, .. } = check;
+    let Check { claims, claimed, unstamped, skips, evidence, excuses, .. } = check;
     if run.facts.is_none() && claimed + unstamped == 0 {
         let skipped = skips.into_vec();
         let why = match skipped.is_empty() {
@@ -93,7 +99,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             count(claimed, "time")
         )
     });
-    verdict.covering(claimed + unstamped, skips.into_vec())
+    verdict.excusing(excuses).covering(claimed + unstamped, skips.into_vec())
 }
 
 /// Who says that a stamp has a value.
@@ -203,6 +209,7 @@ struct Check<'a, 'r> {
     acknowledged: Vec<Option<Moment>>,
     skips: Skips,
     evidence: Vec<String>,
+    excuses: Excuses,
 }
 
 impl<'a, 'r> Check<'a, 'r> {
@@ -220,6 +227,7 @@ impl<'a, 'r> Check<'a, 'r> {
             acknowledged: vec![None; keys.len()],
             skips: Skips::default(),
             evidence: Vec::new(),
+            excuses: Excuses::default(),
         }
     }
 
@@ -344,15 +352,21 @@ impl<'a, 'r> Check<'a, 'r> {
             self.deleted.insert(life, (stamp.epoch, version));
         }
         let after = |last: Option<Version>| last.map_or(Some(Version::FIRST), Version::next) == Some(stamp.version);
-        let is_next = match before {
-            Some((last, _)) if last.epoch > stamp.epoch => false,
-            Some((last, false)) if last.epoch == stamp.epoch => after(Some(last.version)),
-            _ if life == 0 && stamp.epoch == Epoch::FIRST => after(floor),
+        let (is_next, excuse) = match before {
+            Some((last, _)) if last.epoch > stamp.epoch => (false, None),
+            Some((last, false)) if last.epoch == stamp.epoch => (after(Some(last.version)), None),
+            _ if life == 0 && stamp.epoch == Epoch::FIRST => (after(floor), None),
             // How far deletions had come before is not known.
-            Some((last, true)) if last.epoch == stamp.epoch => floor.is_none_or(|floor| stamp.version > floor),
+            Some((last, true)) if last.epoch == stamp.epoch => {
+                (floor.is_none_or(|floor| stamp.version > floor), Some(Excuse::UnknownFloor))
+            }
             // Under a later epoch it has recovered what others wrote meanwhile.
-            _ => true,
+            _ => (true, Some(Excuse::RecoveredVersion)),
         };
+        if is_next && let Some(excuse) = excuse.filter(|_| !after(floor)) {
+            let at = At(record.at);
+            self.excuses.add(excuse, || format!("{} accepted {key} {stamp} at {at}", record.node));
+        }
         if !is_next {
             let floor = floor.map(|floor| format!(", when deletions had come to v{floor}")).unwrap_or_default();
             let before = match before {
@@ -570,5 +584,48 @@ mod tests {
         let mut story = written();
         story.at(3).invoke_set(c(1), 2, "k", "2").accept(2, "k", 3, "2");
         assert_eq!(story.evidence(check), ["n1 accepted k v3 at 3 ms, which came after v1"]);
+    }
+
+    /// A later leader goes on from what it recovered, and steps by one from there.
+    #[test]
+    fn a_later_leader_may_begin_with_any_version() {
+        let later = |versions: &[u64]| {
+            let mut story = Story::new();
+            story.at(1).restart(NodeId::FIRST_SERVER);
+            for (number, version) in (1..).zip(versions) {
+                story.invoke_set(c(1), number, "k", &number.to_string());
+                story.accept(number, "k", *version, &number.to_string());
+            }
+            story
+        };
+        assert_eq!(later(&[1, 2]).excuses(check), []);
+        assert_eq!(later(&[7, 8]).excuses(check), [(Excuse::RecoveredVersion, 1)]);
+        assert_eq!(later(&[7, 9]).evidence(check), ["n1 accepted k v9 at 1 ms, which came after v7"]);
+    }
+
+    #[test]
+    fn a_later_leader_may_go_on_above_a_deletion() {
+        let later = |version: u64| {
+            let mut story = Story::new();
+            story.at(1).restart(NodeId::FIRST_SERVER).invoke_set(c(1), 1, "k", "1").accept(1, "k", 1, "1");
+            story.invoke_delete(c(1), 2, "k").accept_delete(2, "k", 2, (c(1), 2));
+            story.invoke_set(c(1), 3, "k", "3").accept(3, "k", version, "3");
+            story
+        };
+        assert_eq!(later(3).excuses(check), []);
+        assert_eq!(later(9).excuses(check), [(Excuse::UnknownFloor, 1)]);
+        assert!(later(2).evidence(check).iter().any(|sentence| sentence.contains("when deletions had come to v2")));
+    }
+
+    /// What a node stores in the end is known without its epoch.
+    #[test]
+    fn what_is_stored_in_the_end_counts_where_there_was_one_epoch() {
+        let ended = |epoch| {
+            let mut story = written();
+            story.event(NodeId::FIRST_SERVER, Event::Serve { epoch }).ends_with(f(1), dump(&[("k", 1, "7")]));
+            story
+        };
+        assert_eq!(ended(Epoch::new(2)).excuses(check), [(Excuse::UnknownEpoch, 1)]);
+        assert_eq!(ended(Epoch::FIRST).evidence(check).len(), 2, "nobody wrote it, and it has another value");
     }
 }

@@ -1,18 +1,19 @@
 //! Monotonic state: what a node stores for a key never becomes older while the node lives.
 //!
-//! In each life of a node, the stamps of a key that it accepts (the leader) or applies (a follower), in their order,
-//! never go down. A crash that loses the memory ends a life. This is what makes a replica a join semilattice that only
+//! In each incarnation of a node, the stamps of a key that it accepts (the leader) or applies (a follower), in their order,
+//! never go down. A crash that loses the memory ends an incarnation. This is what makes a replica a join semilattice that only
 //! moves up, and the order of deliveries irrelevant (Shapiro, Preguiça, Baquero and Zawirski, *Conflict-free Replicated
 //! Data Types*, 2011).
 
 use super::evidence::{At, count, without_trace};
+use super::excuse::Excuses;
 use super::nodes::Nodes;
 use super::prepared::Prepared;
-use super::{Property, Recorded, Verdict};
+use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::Stamp;
 use crate::base::trace::{Event, Micros};
 
-/// The stamps that a node stores, by the numbers of the keys: the life of the node that stored each, and since when.
+/// What a node stores: in which incarnation, and since when, by the numbers of the keys.
 type Stored = Vec<Option<(u64, Stamp, Micros)>>;
 
 /// Checks it. O(n log n), and once the number of keys for each node.
@@ -26,7 +27,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         return without_trace(Property::MonotonicState);
     }
     let mut nodes: Nodes<Stored> = Nodes::new();
-    let mut evidence = Vec::new();
+    let (mut evidence, mut excuses) = (Vec::new(), Excuses::default());
     let mut changes = 0;
     for (place, record) in prepared.deeds() {
         // What fails below the node is not its doing. What it stores of the key afterwards is compared from there on.
@@ -43,18 +44,17 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         changes += 1;
         let stored = nodes.of(record.node);
         stored.resize(keys.len(), None);
-        let life = record.incarnation;
-        let before = stored[keys.stored_at(place)].replace((life, *stamp, record.at));
-        if let Some((_, before, since)) = before.filter(|(of, before, _)| *of == life && before > stamp) {
-            evidence.push(format!(
-                "{} went back from {key} {before}, stored at {}, to {stamp} at {}",
-                record.node,
-                At(since),
-                At(record.at)
-            ));
+        let before = stored[keys.stored_at(place)].replace((record.incarnation, *stamp, record.at));
+        let Some((incarnation, before, since)) = before.filter(|(_, before, _)| before > stamp) else { continue };
+        let (node, since, at) = (record.node, At(since), At(record.at));
+        let went_back = || format!("{node} went back from {key} {before}, stored at {since}, to {stamp} at {at}");
+        match incarnation == record.incarnation {
+            true => evidence.push(went_back()),
+            false => excuses.add(Excuse::LostMemory, went_back),
         }
     }
-    Verdict::unless(Property::MonotonicState, evidence, || format!("{} of stored keys", count(changes, "change")))
+    let holds = || format!("{} of stored keys", count(changes, "change"));
+    Verdict::unless(Property::MonotonicState, evidence, holds).excusing(excuses)
 }
 
 #[cfg(test)]
@@ -99,5 +99,10 @@ mod tests {
         story.at(10).accept(1, "k", 1, "1").apply(f(1), "k", 7, "7").apply(f(2), "k", 6, "6").apply(f(1), "j", 1, "1");
         story.at(20).crash(f(1)).restart(f(1)).apply(f(1), "k", 6, "6");
         assert_eq!(story.holds(check), "5 changes of stored keys");
+        let excused = &story.verdict(check).excuses[0];
+        assert_eq!((excused.excuse, excused.cases), (Excuse::LostMemory, 1), "f1 had lost v7");
+        story.at(30).apply(f(1), "k", 5, "5");
+        let evidence = ["f1 went back from k v6, stored at 20 ms, to v5 at 30 ms"];
+        assert_eq!(story.evidence(check), evidence, "it has not crashed since it stored v6");
     }
 }

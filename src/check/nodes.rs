@@ -19,6 +19,10 @@ impl<T> Nodes<T> {
         self.0.get(place(node))?.as_ref()
     }
 
+    pub(super) fn get_mut(&mut self, node: NodeId) -> Option<&mut T> {
+        self.0.get_mut(place(node))?.as_mut()
+    }
+
     /// What the node has; the default if it had none until now.
     pub(super) fn of(&mut self, node: NodeId) -> &mut T
     where

@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::Call;
 use super::evidence::{At, count, counted, not_applicable};
+use super::excuse::Excuses;
 use super::prepared::Prepared;
-use super::{Property, Recorded, Verdict};
+use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::Outcome;
 use crate::base::{NodeId, RequestName, Stamp};
@@ -58,6 +59,10 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
     });
     // What is asked for once more has its place where it was asked for first.
     let retries: BTreeSet<Moment> = retries.map(|retry| retry.invoked).collect();
+    let mut excuses = Excuses::default();
+    for operation in run.history.operations.iter().filter(|operation| took_place(operation) && probed(operation)) {
+        excuses.add(Excuse::AfterHealing, || tell(operation));
+    }
     for call in calls.iter() {
         let (Call::Invoked(operation) | Call::Returned(operation, _)) = call;
         let Some(key) = keys
@@ -69,7 +74,7 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
         let session = sessions.entry((operation.client, key)).or_default();
         match call {
             Call::Invoked(_) => {
-                session.held_against(operation, deletes.get(&key), &mut tallies);
+                session.held_against(operation, deletes.get(&key), &mut tallies, &mut excuses);
             }
             Call::Returned(..) => session.has(operation),
         }
@@ -87,6 +92,7 @@ pub(super) fn judge(Prepared { run, keys, calls, .. }: &Prepared<'_>) -> Verdict
     counted(Property::Sessions, rate, &cases, |(operation, before)| {
         format!("{}, after {}", tell(operation), tell(before))
     })
+    .excusing(excuses)
 }
 
 fn took_place(operation: &Operation) -> bool {
@@ -132,16 +138,21 @@ impl<'a> Session<'a> {
         operation: &'a Operation,
         deletes: Option<&Deletions>,
         [ryw, mr, mw, wfr]: &mut [Tally<'a>; 4],
+        excuses: &mut Excuses,
     ) {
         let (after_write, after_read) = if operation.is_write() { (mw, wfr) } else { (ryw, mr) };
         for (before, tally) in [(self.wrote, after_write), (self.read, after_read)] {
             let Some(before) = before else { continue };
             tally.chances += 1;
             let broken = match operation.stamp.cmp(&before.stamp) {
-                std::cmp::Ordering::Less => {
-                    operation.outcome != Outcome::Absent
-                        || !deletes.is_some_and(|deletes| deletes.may_explain(operation, before))
+                std::cmp::Ordering::Less
+                    if operation.outcome == Outcome::Absent
+                        && deletes.is_some_and(|deletes| deletes.may_explain(operation, before)) =>
+                {
+                    excuses.add(Excuse::FoundDeletion, || format!("{}, after {}", tell(operation), tell(before)));
+                    false
                 }
+                std::cmp::Ordering::Less => true,
                 std::cmp::Ordering::Equal => operation.is_write(),
                 std::cmp::Ordering::Greater => false,
             };
@@ -266,5 +277,33 @@ mod tests {
         story.at(1).invoke_set(c(1), 1, "k", "1").invoke_get(c(1), 2, f(1).into(), "k");
         story.at(5).wrote(c(1), 1, Outcome::Ok, 2).found(c(1), 2, 0, "");
         assert_eq!(counted(&story).1, 0);
+    }
+
+    #[test]
+    fn a_read_that_may_find_a_deletion_is_excused() {
+        let read = |version, outcome| {
+            let mut story = begun();
+            story.at(10).invoke_delete(c(2), 1, "k").wrote(c(2), 1, outcome, version);
+            story.at(20).invoke_get(c(1), 3, f(2).into(), "k").at(21).found(c(1), 3, 0, "");
+            (counted(&story).1, story.excuses(check))
+        };
+        let excused = vec![(Excuse::FoundDeletion, 2)];
+        assert_eq!(read(2, Outcome::Ok), (0, excused.clone()), "it is behind a write and a read");
+        assert_eq!(read(0, Outcome::Unknown), (0, excused));
+        assert_eq!(read(1, Outcome::Ok), (2, Vec::new()), "that deletion is older");
+        assert_eq!(read(0, Outcome::Failed), (2, Vec::new()), "it was refused");
+    }
+
+    #[test]
+    fn probes_are_not_counted() {
+        let healed_before = |probed: usize| {
+            let mut story = begun();
+            let at = story.len() + 2 - 2 * probed;
+            story.at(8).invoke_get(c(1), 3, f(2).into(), "k").found(c(1), 3, 0, "");
+            story.facts.healed_at = Some(at);
+            (counted(&story).1, story.excuses(check))
+        };
+        assert_eq!(healed_before(1), (0, vec![(Excuse::AfterHealing, 1)]));
+        assert_eq!(healed_before(0), (2, Vec::new()), "it was invoked before");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Facts, Finding, Recorded, Verdict};
+use super::{Excuse, Facts, Finding, Recorded, Verdict};
 use crate::base::history::History;
 use crate::base::trace::{
     Event, LossReason, MessageId, Micros, OperationId, Outcome, Record, RequestId, WriteId, operation_name,
@@ -247,6 +247,23 @@ impl Story {
         match self.verdict(check).finding {
             Finding::Violated(evidence) => evidence,
             other => panic!("not violated: {other:?}"),
+        }
+    }
+
+    /// The excuses of a run in which nothing is violated, with their cases.
+    #[track_caller]
+    pub(super) fn excuses(&self, check: fn(&Recorded<'_>) -> Verdict) -> Vec<(Excuse, usize)> {
+        let verdict = self.verdict(check);
+        assert!(!verdict.is_violated(), "{verdict:?}");
+        verdict.excuses.iter().map(|excused| (excused.excuse, excused.cases)).collect()
+    }
+
+    /// The sentences that show what is lost.
+    #[track_caller]
+    pub(super) fn losses(&self, check: fn(&Recorded<'_>) -> Verdict) -> Vec<String> {
+        match self.verdict(check).finding {
+            Finding::Lost(evidence) => evidence,
+            other => panic!("not lost: {other:?}"),
         }
     }
 

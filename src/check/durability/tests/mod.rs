@@ -1,3 +1,6 @@
+mod excuses;
+mod losses;
+
 use super::*;
 use crate::check::testing::{Story, c, dump, f};
 
