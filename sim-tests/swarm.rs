@@ -160,11 +160,11 @@ fn sixty_seeds_try_everything_in(engine: Engine, everything: usize) {
     let with_crashes = Generator { crashes: true, ..generator };
     let of_crashes = match engine {
         Engine::Core => {
-            "crash restart replace quorum recover bootstrap step-down interrupt rpc promise rpc state rpc snapshot rpc adopt \
+            "crash restart replace quorum members accept_loss recover bootstrap step-down interrupt rpc promise rpc state rpc snapshot rpc adopt \
              third leader rejoin"
         }
         Engine::Turmoil => {
-            "crash restart quorum recover bootstrap install interrupt rpc promise rpc state rpc snapshot rpc adopt"
+            "crash restart quorum members accept_loss recover bootstrap install interrupt rpc promise rpc state rpc snapshot rpc adopt"
         }
     };
     assert_eq!(names(&exercise.missing(&with_crashes)), of_crashes);

@@ -142,9 +142,9 @@ fn what_was_not_judged_has_not_passed() {
     assert_eq!(code, Some(0), "{text}{errors}");
     let row = |name: &str| -> Vec<&str> {
         let line = text.lines().find(|line| line.trim_start().starts_with(name));
-        line.expect("a line for each property").split_whitespace().skip(1).collect()
+        line.expect("a line for each property").split_whitespace().skip(1).take(2).collect()
     };
-    assert_eq!((row("durability"), row("sessions")), (vec!["3", "0", "0"], vec!["0", "3", "0"]), "{text}");
+    assert_eq!((row("durability"), row("sessions")), (vec!["3", "0"], vec!["0", "3"]), "{text}");
     let junit = fs::read_to_string(directory.path().join("junit.xml")).expect("the summary");
     let document = roxmltree::Document::parse(&junit).expect("XML");
     let skipped = |name: &str| {

@@ -1,9 +1,9 @@
 //! Each excuse just inside its bound and just past it.
 
-use super::super::*;
 use super::acknowledged;
 use crate::base::ReadMode;
 use crate::base::trace::Disturbance;
+use crate::check::durability::*;
 use crate::check::testing::{Story, c, dump, f, key, stamp, value};
 
 const N1: NodeId = NodeId::FIRST_SERVER;

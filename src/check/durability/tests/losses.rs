@@ -1,7 +1,7 @@
 //! What is gone is lost if more failed than a quorum of 2 of 3 tolerates, which is one memory, and violated otherwise.
 
-use super::super::*;
 use crate::base::trace::Disturbance;
+use crate::check::durability::*;
 use crate::check::testing::{Story, c, dump, f, key, stamp, value};
 
 const N1: NodeId = NodeId::FIRST_SERVER;
