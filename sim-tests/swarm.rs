@@ -134,7 +134,7 @@ fn reports(generator: &Generator, seeds: &str, jobs: usize) -> Vec<SeedReport> {
 #[test]
 fn sixty_seeds_try_everything() {
     sixty_seeds_try_everything_in(Engine::Turmoil, 19);
-    sixty_seeds_try_everything_in(Engine::Core, 26);
+    sixty_seeds_try_everything_in(Engine::Core, 27);
 }
 
 fn names(missing: &[Missing]) -> String {

