@@ -406,6 +406,9 @@ impl World {
         paused.into_iter().for_each(|node| self.go_on(node));
         self.leaders[machine].clock.set_rate(self.now, super::leader::Clock::TRUE_RATE);
         self.names = FollowerId::first(self.followers.len()).collect();
+        for host in FollowerId::first(self.followers.len()) {
+            self.leaders[machine].lanes[host.index()].disconnect_all_but(host);
+        }
         self.trace.watch_nothing();
         self.client_links.heal();
         let released = self.network.heal();

@@ -19,6 +19,7 @@ pub(super) struct LeaderHost {
     blueprint: Blueprint,
     /// Its incarnation, counted from 0 in the order in which the incarnations of all leaders begin.
     pub(super) life: u64,
+    members: FollowerSet,
     pub(super) up: bool,
     pub(super) paused: bool,
     pub(super) clock: Clock,
@@ -137,6 +138,11 @@ impl Lane {
         self.idle.clear();
     }
 
+    /// Connections to another node than this end, as when an address is taken from it.
+    pub(super) fn disconnect_all_but(&mut self, host: FollowerId) {
+        self.idle.retain(|connection| connection.host == host);
+    }
+
     /// Sets when the next request may leave.
     pub(super) fn look(&mut self) {
         self.ready_at = self.outbox.ready_at(self.in_flight).map_or(At::MAX, |at| micros(at.max(self.backoff.until())));
@@ -198,6 +204,7 @@ impl LeaderHost {
     fn of(blueprint: Blueprint) -> Self {
         Self {
             life: 0,
+            members: blueprint.config.followers,
             up: true,
             paused: false,
             clock: Clock::started_at(0),
@@ -246,6 +253,7 @@ impl LeaderHost {
     /// Starts the node as this incarnation. Its first epoch is not below `first_epoch`.
     pub(super) fn restart(&mut self, now: At, life: u64, first_epoch: Epoch) {
         self.life = life;
+        self.members = self.blueprint.config.followers;
         self.up = true;
         self.clock = Clock::started_at(now);
         self.state = self.blueprint.leader(self.life, first_epoch);
@@ -264,9 +272,9 @@ impl LeaderHost {
         self.blueprint.config.configuration.write_quorum = write_quorum;
     }
 
-    /// The followers that it replicates to from its next start on, which are those of the present one if nothing changed.
+    /// The followers that it replicates to.
     pub(super) fn members(&self) -> FollowerSet {
-        self.blueprint.config.followers
+        self.members
     }
 
     /// From its next start on it replicates to these members.

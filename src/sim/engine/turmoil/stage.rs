@@ -33,6 +33,7 @@ const TRIES: usize = 100;
 #[derive(Clone)]
 pub struct Stage {
     cluster: Cluster<Turmoil>,
+    /// The followers that the leader replicates to.
     members: Arc<Mutex<Vec<FollowerId>>>,
     recorder: Recorder,
     control: Control,
@@ -43,15 +44,14 @@ pub struct Stage {
 impl Stage {
     pub(super) fn new(
         cluster: Cluster<Turmoil>,
-        members: Vec<FollowerId>,
+        members: Arc<Mutex<Vec<FollowerId>>>,
         recorder: Recorder,
         control: Control,
     ) -> Self {
-        let members = Arc::new(Mutex::new(members));
         Self { cluster, members, recorder, control, links: Links::default(), clients: Arc::default() }
     }
 
-    /// The leader and its members of the next start, which are those of the present one if nothing changed.
+    /// The leader and its members.
     pub(super) fn replicas(&self) -> Cluster<Turmoil> {
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let followers = members.into_iter().map(|id| self.cluster.address(id).clone()).collect();
@@ -106,7 +106,6 @@ impl Stage {
         }
         let named: Vec<Member> = members.iter().copied().map(Member::from).collect();
         self.recorder.record(NodeId::Network, story::members(NodeId::FIRST_SERVER, &named));
-        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = members.to_vec();
         self.control.want(Action::SetMembers(members.to_vec()));
     }
 

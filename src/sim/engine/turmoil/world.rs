@@ -266,7 +266,7 @@ impl World {
         }
         let client_deadline = story::client_deadline(repl_timeout, latency);
         let cluster = Cluster::new(Client::new(Turmoil, client_deadline), host_port(NodeId::FIRST_SERVER), all);
-        let stage = Stage::new(cluster, FollowerId::first(followers).collect(), recorder.clone(), control.clone());
+        let stage = Stage::new(cluster, Arc::clone(&levers.present_members), recorder.clone(), control.clone());
         let (sender, receiver) = std::sync::mpsc::channel();
         sim.client("client", async move {
             // The receiver outlives the simulation.
@@ -323,6 +323,7 @@ impl World {
         levers.lives.insert(node, Arc::clone(&started));
         let quorum = Arc::clone(&levers.quorum.0);
         let members = Arc::clone(&levers.members);
+        let present_members = Arc::clone(&levers.present_members);
         sim.host(node.to_string(), move || {
             let life = started.fetch_add(1, Ordering::Relaxed);
             let observer = match role {
@@ -341,8 +342,10 @@ impl World {
             let (healed, beginning) = (Arc::clone(&healed), Arc::clone(&beginning));
             let mut role = role.clone();
             if let Role::Leader(role) = &mut role {
+                let members = members_now(&members);
                 role.write_quorum = quorum.load(Ordering::Relaxed);
-                role.followers = members_now(&members).iter().map(|id| host_port((*id).into())).collect();
+                role.followers = members.iter().map(|id| host_port((*id).into())).collect();
+                *present_members.lock().unwrap_or_else(PoisonError::into_inner) = members;
             }
             async move {
                 let since = turmoil::sim_elapsed().expect("a host runs inside a simulation");
@@ -393,6 +396,8 @@ struct Levers {
     quorum: (Arc<AtomicUsize>, usize),
     /// The members of the leader's next start.
     members: Arc<Mutex<Vec<FollowerId>>>,
+    /// The members of its latest start.
+    present_members: Arc<Mutex<Vec<FollowerId>>>,
     /// Whether they were changed.
     members_changed: Cell<bool>,
 }
