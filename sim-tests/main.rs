@@ -23,6 +23,8 @@ mod checkers;
 #[cfg(feature = "sim")]
 mod client_links;
 #[cfg(feature = "sim")]
+mod conditions;
+#[cfg(feature = "sim")]
 mod corpus;
 #[cfg(feature = "sim")]
 mod determinism;

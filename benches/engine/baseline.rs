@@ -116,6 +116,7 @@ pub fn run(race: &Race, record: bool) -> (Store, Option<Trace>) {
                     key: operation.key.clone(),
                     value: value.clone(),
                     request_id: None,
+                    if_version: None,
                 });
                 let set = simulation.leader.set(due, Some(name), operation.key.clone(), value.clone());
                 let accepted = set.expect("versions are left");

@@ -94,6 +94,7 @@ fn planned((key, courses, read): &Drawn, number: u16, followers: usize) -> Expli
         kind,
         key,
         request: None,
+        if_version: None,
         expect: None,
     }
 }

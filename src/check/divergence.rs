@@ -185,7 +185,7 @@ mod tests {
 
     fn set(at: u64, node: NodeId, operation: u64, key: &str) -> Record {
         let (target, key, value) = (NodeId::FIRST_SERVER, Key::new(key).unwrap(), Value::from_json("1").unwrap());
-        let event = Event::InvokeSet { operation, target, key, value, request_id: None };
+        let event = Event::InvokeSet { operation, target, key, value, request_id: None, if_version: None };
         Record { at: Micros(at), node, incarnation: 0, event }
     }
 

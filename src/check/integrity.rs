@@ -21,7 +21,10 @@
 //! acknowledged. The value of a refused write is accused in any case, unless the write was conditional: then the value
 //! may have been there before.
 //!
-//! A read with a `min_version` returns that version or a later one.
+//! A read with a `min_version` returns that version or a later one. A leader accepts a conditional write only if its key
+//! has the required version.
+
+mod conditions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,7 +83,8 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             check.claim((key, number), Stamp::of_version(entry.version), Some(&entry.value), witness);
         }
     }
-    let Check { claims, claimed, unstamped, skips, evidence, excuses, .. } = check;
+    let Check { claims, claimed, unstamped, skips, mut evidence, excuses, .. } = check;
+    evidence.extend(run.facts.map(|facts| conditions::broken(prepared, facts)).unwrap_or_default());
     if run.facts.is_none() && claimed + unstamped == 0 {
         let skipped = skips.into_vec();
         let why = match skipped.is_empty() {

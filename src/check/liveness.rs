@@ -181,7 +181,12 @@ fn probes(prepared: &Prepared<'_>, facts: &Facts) -> Probes {
         None if facts.faulty => return Probes::default(),
         None => (0, "without any fault"),
     };
-    let after = |operation: &&Operation| operation.is_write() && operation.invoked.index >= from;
+    // A conditional write is refused where the key has another version.
+    let has_failed_condition =
+        |operation: &Operation| operation.condition.is_some() && operation.outcome == Outcome::Failed;
+    let after = |operation: &&Operation| {
+        operation.is_write() && operation.invoked.index >= from && !has_failed_condition(operation)
+    };
     let probes = || run.history.operations.iter().filter(after).filter_map(|o| Some((o, o.returned?)));
     let refused = probes().filter(|(operation, _)| operation.outcome != Outcome::Ok).map(|(operation, returned)| {
         let told = operation.confirmed.map(|(n, of)| format!(" with {n} of {of} confirmations")).unwrap_or_default();

@@ -96,7 +96,17 @@ impl Story {
 
     pub(super) fn invoke_set(&mut self, client: NodeId, operation: OperationId, name: &str, json: &str) -> &mut Self {
         let (key, value) = (key(name), value(json));
-        self.event(client, Event::InvokeSet { operation, target: NodeId::FIRST_SERVER, key, value, request_id: None })
+        self.event(
+            client,
+            Event::InvokeSet {
+                operation,
+                target: NodeId::FIRST_SERVER,
+                key,
+                value,
+                request_id: None,
+                if_version: None,
+            },
+        )
     }
 
     pub(super) fn invoke_get(
@@ -154,7 +164,13 @@ impl Story {
     pub(super) fn invoke_delete(&mut self, client: NodeId, operation: OperationId, name: &str) -> &mut Self {
         self.event(
             client,
-            Event::InvokeDelete { operation, target: NodeId::FIRST_SERVER, key: key(name), request_id: None },
+            Event::InvokeDelete {
+                operation,
+                target: NodeId::FIRST_SERVER,
+                key: key(name),
+                request_id: None,
+                if_version: None,
+            },
         )
     }
 

@@ -2,12 +2,14 @@
 
 mod cluster;
 mod dump;
+mod options;
 mod outcome;
 mod recorded;
 mod recorder;
 
 pub use cluster::{Cluster, NotConverged};
 pub use dump::DumpStream;
+pub use options::WriteOptions;
 pub use outcome::{Failed, Outcome, ReadError, Unknown};
 pub use recorded::RecordedClient;
 pub use recorder::HistoryRecorder;
@@ -23,7 +25,7 @@ use crate::base::wire::{
     self, AcceptedLoss, DeleteRequest, Dump, EPOCH_HEADER, ErrorBody, Found, Health, LEADER_HEADER, OPERATION_HEADER,
     Ready, ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest,
 };
-use crate::base::{Epoch, Key, ReadMode, RequestName, Value, Version};
+use crate::base::{Epoch, Key, ReadMode, Value, Version};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
 
@@ -50,56 +52,52 @@ impl<T: Transport> Client<T> {
 
     /// `POST /set`. Never sent a second time: a write that is [`Outcome::Unknown`] may have taken effect.
     pub async fn set(&self, node: &HostPort, key: &Key, value: &Value) -> Outcome<SetAnswer> {
-        self.set_as(node, key, value, None, None).await
+        self.set_with(node, key, value, None, &WriteOptions::default()).await
     }
 
-    /// `POST /set` of an operation that has a name for the emulated network, see [`OPERATION_HEADER`], or one by which the leader
-    /// knows it again if it is sent once more.
-    pub async fn set_as(
+    /// `POST /set` with options. `operation` is a name for the emulated network, see [`OPERATION_HEADER`].
+    pub async fn set_with(
         &self,
         node: &HostPort,
         key: &Key,
         value: &Value,
         operation: Option<u64>,
-        request: Option<&RequestName>,
+        options: &WriteOptions,
     ) -> Outcome<SetAnswer> {
-        let (key, value, request_id) = (key.clone(), value.clone(), request.cloned());
-        self.send_set(node, SetRequest { key, value, if_version: None, request_id }, operation).await
+        let WriteOptions { request: request_id, if_version } = options.clone();
+        let request = SetRequest { key: key.clone(), value: value.clone(), if_version, request_id };
+        self.send_write(node, "/set", request, operation).await
     }
 
     /// `POST /set` that is made only if the key has this version, 0 if it must not be there; it is [`Failed::Conflict`]
     /// otherwise.
     pub async fn set_if(&self, node: &HostPort, key: &Key, value: &Value, version: u64) -> Outcome<SetAnswer> {
-        let request =
-            SetRequest { key: key.clone(), value: value.clone(), if_version: Some(version), request_id: None };
-        self.send_set(node, request, None).await
+        let options = WriteOptions { if_version: Some(version), ..WriteOptions::default() };
+        self.set_with(node, key, value, None, &options).await
     }
 
     /// `POST /delete`, whether or not the key is there. Never sent a second time.
     pub async fn delete(&self, node: &HostPort, key: &Key) -> Outcome<SetAnswer> {
-        self.delete_as(node, key, None, None).await
+        self.delete_with(node, key, None, &WriteOptions::default()).await
     }
 
-    /// `POST /delete` of an operation that has such names; see [`Client::set_as`].
-    pub async fn delete_as(
+    /// `POST /delete` with options; see [`Client::set_with`].
+    pub async fn delete_with(
         &self,
         node: &HostPort,
         key: &Key,
         operation: Option<u64>,
-        request: Option<&RequestName>,
+        options: &WriteOptions,
     ) -> Outcome<SetAnswer> {
-        let (key, request_id) = (key.clone(), request.cloned());
-        self.send_write(node, "/delete", DeleteRequest { key, if_version: None, request_id }, operation).await
+        let WriteOptions { request: request_id, if_version } = options.clone();
+        let request = DeleteRequest { key: key.clone(), if_version, request_id };
+        self.send_write(node, "/delete", request, operation).await
     }
 
     /// `POST /delete` that is made only if the key has this version; it is [`Failed::Conflict`] otherwise.
     pub async fn delete_if(&self, node: &HostPort, key: &Key, version: u64) -> Outcome<SetAnswer> {
-        let request = DeleteRequest { key: key.clone(), if_version: Some(version), request_id: None };
-        self.send_write(node, "/delete", request, None).await
-    }
-
-    async fn send_set(&self, node: &HostPort, body: SetRequest, operation: Option<u64>) -> Outcome<SetAnswer> {
-        self.send_write(node, "/set", body, operation).await
+        let options = WriteOptions { if_version: Some(version), ..WriteOptions::default() };
+        self.delete_with(node, key, None, &options).await
     }
 
     async fn send_write(

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Cluster, Outcome, ReadError};
+use super::{Cluster, Outcome, ReadError, WriteOptions};
 use crate::base::trace::{Event, Observer, OperationId, Outcome as Returned, operation_name};
 use crate::base::wire::{Found, SetAnswer};
-use crate::base::{Key, NodeId, NodeRef, ReadMode, RequestName, Value};
+use crate::base::{Key, NodeId, NodeRef, ReadMode, Value};
 use crate::net::Transport;
 
 /// A client whose operations are recorded: when each was invoked, when it returned and with what. It is the same in a
@@ -38,33 +38,37 @@ impl<T: Transport> RecordedClient<T> {
 
     /// Writes a key through the leader.
     pub async fn set(&self, key: &Key, value: &Value) -> Outcome<SetAnswer> {
-        self.set_as(key, value, None).await
+        self.set_with(key, value, &WriteOptions::default()).await
     }
 
-    /// The same, under a name by which the leader knows the write again if it comes once more.
-    pub async fn set_as(&self, key: &Key, value: &Value, request: Option<&RequestName>) -> Outcome<SetAnswer> {
+    /// Writes a key through the leader, with options.
+    pub async fn set_with(&self, key: &Key, value: &Value, options: &WriteOptions) -> Outcome<SetAnswer> {
         let operation = self.begin();
         let target = NodeId::FIRST_SERVER;
         self.observe(|| {
-            let (key, value, request_id) = (key.clone(), value.clone(), request.cloned());
-            Event::InvokeSet { operation, target, key, value, request_id }
+            let (key, value) = (key.clone(), value.clone());
+            let WriteOptions { request: request_id, if_version } = options.clone();
+            Event::InvokeSet { operation, target, key, value, request_id, if_version }
         });
         let (leader, name) = (self.cluster.address(target), self.name(operation));
-        self.returned(operation, self.cluster.client().set_as(leader, key, value, name, request).await)
+        self.returned(operation, self.cluster.client().set_with(leader, key, value, name, options).await)
     }
 
     /// Deletes a key through the leader.
     pub async fn delete(&self, key: &Key) -> Outcome<SetAnswer> {
-        self.delete_as(key, None).await
+        self.delete_with(key, &WriteOptions::default()).await
     }
 
-    /// The same, under a name by which the leader knows the deletion again if it comes once more.
-    pub async fn delete_as(&self, key: &Key, request: Option<&RequestName>) -> Outcome<SetAnswer> {
+    /// Deletes a key through the leader, with options.
+    pub async fn delete_with(&self, key: &Key, options: &WriteOptions) -> Outcome<SetAnswer> {
         let operation = self.begin();
         let target = NodeId::FIRST_SERVER;
-        self.observe(|| Event::InvokeDelete { operation, target, key: key.clone(), request_id: request.cloned() });
+        self.observe(|| {
+            let WriteOptions { request: request_id, if_version } = options.clone();
+            Event::InvokeDelete { operation, target, key: key.clone(), request_id, if_version }
+        });
         let (leader, name) = (self.cluster.address(target), self.name(operation));
-        self.returned(operation, self.cluster.client().delete_as(leader, key, name, request).await)
+        self.returned(operation, self.cluster.client().delete_with(leader, key, name, options).await)
     }
 
     /// What the leader is told of an operation's name.

@@ -357,7 +357,14 @@ mod tests {
         );
         push(
             NodeId::Client(0),
-            Event::InvokeSet { operation: 1, target: leader, key: key(), value: value(), request_id: None },
+            Event::InvokeSet {
+                operation: 1,
+                target: leader,
+                key: key(),
+                value: value(),
+                request_id: None,
+                if_version: None,
+            },
         );
         for write in 1..=2 {
             let value = Some(value());

@@ -157,7 +157,16 @@ fn spaced(operations: Vec<(u16, PlannedKind, &'static str)>) -> Vec<ExplicitOper
         let number = numbers.entry(client).or_default();
         *number += 1;
         let key = Key::new(key).expect("a short name");
-        ExplicitOperation { client, number: Some(*number), at_ms: place * 100, kind, key, request: None, expect: None }
+        ExplicitOperation {
+            client,
+            number: Some(*number),
+            at_ms: place * 100,
+            kind,
+            key,
+            request: None,
+            if_version: None,
+            expect: None,
+        }
     };
     (0..).zip(operations).map(place).collect()
 }

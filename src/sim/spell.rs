@@ -67,22 +67,22 @@ fn ms(at: Micros) -> u64 {
 fn operations(story: &[Record]) -> Vec<ExplicitOperation> {
     let mut operations = Vec::new();
     for Record { at, node, event, .. } in story {
-        let (number, kind, key, request) = match event {
-            Event::InvokeSet { operation, key, request_id, .. } => {
-                (*operation, PlannedKind::Set, key, request_id.as_ref())
+        let (number, kind, key, request, if_version) = match event {
+            Event::InvokeSet { operation, key, request_id, if_version, .. } => {
+                (*operation, PlannedKind::Set, key, request_id.as_ref(), *if_version)
             }
-            Event::InvokeDelete { operation, key, request_id, .. } => {
-                (*operation, PlannedKind::Delete, key, request_id.as_ref())
+            Event::InvokeDelete { operation, key, request_id, if_version, .. } => {
+                (*operation, PlannedKind::Delete, key, request_id.as_ref(), *if_version)
             }
             Event::InvokeGet { operation, target, key, mode } => {
-                (*operation, PlannedKind::Get { from: NodeRef::by_role(*target), mode: *mode }, key, None)
+                (*operation, PlannedKind::Get { from: NodeRef::by_role(*target), mode: *mode }, key, None, None)
             }
             _ => continue,
         };
         let request = request.and_then(|name| name.as_str().parse().ok());
         if let NodeId::Client(client) = node {
             let (client, number, at_ms, key) = (client + 1, Some(number), ms(*at), key.clone());
-            operations.push(ExplicitOperation { client, number, at_ms, kind, key, request, expect: None });
+            operations.push(ExplicitOperation { client, number, at_ms, kind, key, request, if_version, expect: None });
         }
     }
     operations

@@ -94,6 +94,19 @@ impl Operation {
     }
 }
 
+/// What a client may add to a write.
+#[derive(Default)]
+struct Options<'a> {
+    request: Option<&'a RequestName>,
+    if_version: Option<u64>,
+}
+
+impl<'a> Options<'a> {
+    fn of(request: Option<&'a RequestName>, if_version: Option<u64>) -> Self {
+        Self { request, if_version }
+    }
+}
+
 impl History {
     /// Puts the operations of a trace together.
     pub fn from_records(records: &[Record]) -> Self {
@@ -101,7 +114,7 @@ impl History {
         let mut open: BTreeMap<(NodeId, OperationId), usize> = BTreeMap::new();
         for (index, record) in records.iter().enumerate() {
             let moment = Moment { index, at: record.at };
-            let mut invoke = |number: OperationId, target, key: &Key, kind, mode, request: Option<&RequestName>| {
+            let mut invoke = |number: OperationId, target, key: &Key, kind, mode, options: Options<'_>| {
                 open.insert((record.node, number), operations.len());
                 operations.push(Operation {
                     client: record.node,
@@ -115,21 +128,22 @@ impl History {
                     outcome: Outcome::Unknown,
                     stamp: None,
                     confirmed: None,
-                    request: request.cloned(),
-                    condition: None,
+                    request: options.request.cloned(),
+                    condition: options.if_version.map(Condition::Version),
                     min_version: None,
                 });
             };
             match &record.event {
-                Event::InvokeSet { operation, target, key, value, request_id } => {
-                    let kind = Kind::Write(value.clone());
-                    invoke(*operation, *target, key, kind, ReadMode::Local, request_id.as_ref());
+                Event::InvokeSet { operation, target, key, value, request_id, if_version } => {
+                    let (kind, options) = (Kind::Write(value.clone()), Options::of(request_id.as_ref(), *if_version));
+                    invoke(*operation, *target, key, kind, ReadMode::Local, options);
                 }
-                Event::InvokeDelete { operation, target, key, request_id } => {
-                    invoke(*operation, *target, key, Kind::Delete, ReadMode::Local, request_id.as_ref());
+                Event::InvokeDelete { operation, target, key, request_id, if_version } => {
+                    let options = Options::of(request_id.as_ref(), *if_version);
+                    invoke(*operation, *target, key, Kind::Delete, ReadMode::Local, options);
                 }
                 Event::InvokeGet { operation, target, key, mode } => {
-                    invoke(*operation, *target, key, Kind::Read(None), *mode, None);
+                    invoke(*operation, *target, key, Kind::Read(None), *mode, Options::default());
                 }
                 Event::Return { operation, outcome, stamp, value, confirmed } => {
                     let Some(at) = open.remove(&(record.node, *operation)) else { continue };
@@ -187,7 +201,14 @@ mod tests {
         History::from_records(&[
             record(
                 1,
-                Event::InvokeSet { operation: 1, target, key: key.clone(), value: value.clone(), request_id: None },
+                Event::InvokeSet {
+                    operation: 1,
+                    target,
+                    key: key.clone(),
+                    value: value.clone(),
+                    request_id: None,
+                    if_version: None,
+                },
             ),
             record(5, returned(1, None, Some((2, 1)))),
             record(5, get(2)),

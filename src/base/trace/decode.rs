@@ -64,6 +64,7 @@ pub(super) struct RawRecord {
     by: Option<FollowerId>,
     mode: Option<ReadMode>,
     request_id: Option<RequestName>,
+    if_version: Option<u64>,
 }
 
 /// How long a message is kept, or from how long to how long messages are.
@@ -98,12 +99,14 @@ fn event(raw: RawRecord) -> Result<Event, String> {
             key: need!(raw.key),
             value: need!(raw.value),
             request_id: raw.request_id,
+            if_version: raw.if_version,
         },
         "invoke_delete" => Event::InvokeDelete {
             operation: need!(raw.operation),
             target: need!(raw.target),
             key: need!(raw.key),
             request_id: raw.request_id,
+            if_version: raw.if_version,
         },
         "invoke_get" => {
             let mode = raw.mode.unwrap_or_default();

@@ -7,8 +7,9 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
     let mut encoder = Encoder(out);
     encoder.numbers([record.at.0, record.node.code(), record.incarnation]);
     match &record.event {
-        Event::InvokeSet { operation, target, key, value, request_id } => {
+        Event::InvokeSet { operation, target, key, value, request_id, if_version } => {
             encoder
+                .condition(*if_version)
                 .name(request_id.as_ref())
                 .tag(1)
                 .number(*operation)
@@ -16,8 +17,14 @@ pub(super) fn encode(record: &Record, out: &mut Vec<u8>) {
                 .text(key.as_str())
                 .text(value.as_json());
         }
-        Event::InvokeDelete { operation, target, key, request_id } => {
-            encoder.name(request_id.as_ref()).tag(24).number(*operation).number(target.code()).text(key.as_str());
+        Event::InvokeDelete { operation, target, key, request_id, if_version } => {
+            encoder
+                .condition(*if_version)
+                .name(request_id.as_ref())
+                .tag(24)
+                .number(*operation)
+                .number(target.code())
+                .text(key.as_str());
         }
         Event::InvokeGet { operation, target, key, mode } => {
             encoder.tag(2).number(*operation).number(target.code()).text(key.as_str()).number(*mode as u64);
@@ -182,6 +189,14 @@ impl Encoder<'_> {
     fn name(&mut self, name: Option<&RequestName>) -> &mut Self {
         match name {
             Some(name) => self.tag(0).text(name.as_str()),
+            None => self,
+        }
+    }
+
+    /// The condition of a write, before its event, like its name.
+    fn condition(&mut self, if_version: Option<u64>) -> &mut Self {
+        match if_version {
+            Some(version) => self.tag(255).number(version),
             None => self,
         }
     }

@@ -235,6 +235,9 @@ pub enum Event {
         /// The name that the client gave to the write, if it did.
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<RequestName>,
+        /// The version that the write requires the key to have; 0 for an absent key.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        if_version: Option<u64>,
     },
     /// A client called a node to delete a key.
     InvokeDelete {
@@ -247,6 +250,9 @@ pub enum Event {
         /// The name that the client gave to the write, if it did.
         #[serde(skip_serializing_if = "Option::is_none")]
         request_id: Option<RequestName>,
+        /// The version that the deletion requires the key to have; 0 for an absent key.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        if_version: Option<u64>,
     },
     /// A client called a node to read.
     InvokeGet {

@@ -221,6 +221,7 @@ mod tests {
             key: key(k),
             value: value(v),
             request_id: None,
+            if_version: None,
         };
         let get = |operation, target, k| Event::InvokeGet { operation, target, key: key(k), mode: ReadMode::Local };
         let accept = |write, k: &'static str, v, json: Option<&'static str>, operation| Event::Accept {
@@ -237,6 +238,15 @@ mod tests {
             target,
             key: key(k),
             request_id: id.and_then(name),
+            if_version: None,
+        };
+        let conditional = |if_version| Event::InvokeSet {
+            operation: 1,
+            target: NodeId::FIRST_SERVER,
+            key: key("x"),
+            value: value("1"),
+            request_id: None,
+            if_version,
         };
         let named_set = |id| Event::InvokeSet {
             operation: 1,
@@ -244,6 +254,7 @@ mod tests {
             key: key("x"),
             value: value("1"),
             request_id: name(id),
+            if_version: None,
         };
         let named = |write, k, v, json: Option<&'static str>, operation, id| Event::Accept {
             write,
@@ -328,6 +339,9 @@ mod tests {
             delete(1, leader, "x", Some("s")),
             named_set("r"),
             named_set("s"),
+            conditional(Some(0)),
+            conditional(Some(1)),
+            Event::InvokeDelete { operation: 1, target: leader, key: key("x"), request_id: None, if_version: Some(1) },
             named(1, "x", 1, Some("1"), Some(1), "r"),
             named(1, "x", 1, Some("1"), Some(1), "s"),
             named(1, "x", 1, Some("1"), Some(2), "r"),

@@ -131,7 +131,7 @@ fn asked_once_more() -> Story {
     let (key, value) = (crate::check::testing::key("k"), Some(crate::check::testing::value("1")));
     let invoke = |operation| {
         let (target, key, value, request_id) = (LEADER, key.clone(), value.clone().unwrap(), request_id.clone());
-        Event::InvokeSet { operation, target, key, value, request_id }
+        Event::InvokeSet { operation, target, key, value, request_id, if_version: None }
     };
     let name = |number| Some(crate::base::trace::operation_name(c(1), number));
     let stamp = crate::check::testing::stamp(1);
@@ -179,7 +179,7 @@ fn a_retry_that_is_made_anew_takes_effect_where_it_is_made() {
         let request_id = Some(RequestName::new("r").unwrap());
         let ask = |operation| {
             let (key, value, request_id) = (key.clone(), value.clone(), request_id.clone());
-            Event::InvokeSet { operation, target: LEADER, key, value, request_id }
+            Event::InvokeSet { operation, target: LEADER, key, value, request_id, if_version: None }
         };
         let name = |number| Some(crate::base::trace::operation_name(c(1), number));
         let of_epoch =

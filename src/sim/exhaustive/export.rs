@@ -46,6 +46,7 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
             kind: *kind,
             key: scope.keys[*key].clone(),
             request: None,
+            if_version: None,
             expect: None,
         });
     }

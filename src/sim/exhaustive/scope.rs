@@ -131,6 +131,9 @@ impl Scope {
         if let Some(name) = workload.explicit.iter().find_map(|operation| operation.request) {
             return refuse(format!("request = \"{name}\": retries have no place in a scope"));
         }
+        if let Some(version) = workload.explicit.iter().find_map(|operation| operation.if_version) {
+            return refuse(format!("if_version = {version}: conditional writes have no place in a scope"));
+        }
         let (followers, operations) = (scenario.cluster.all_followers(), workload.explicit.len());
         for (what, number, most) in [
             ("followers", followers, MOST_FOLLOWERS),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ExpectedOutcome, OperationName, require_ms};
 use crate::base::trace::OperationId;
-use crate::base::{FollowerId, Key, NodeId, NodeRef, ReadMode, Seed};
+use crate::base::{FollowerId, Key, NodeId, NodeRef, ReadMode, Seed, Version};
 
 /// What clients do: operations that are drawn, operations that are written down, or both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +83,8 @@ pub struct ExplicitOperation {
     pub key: Key,
     /// See [`PlannedOperation::request`].
     pub request: Option<OperationName>,
+    /// See [`PlannedOperation::if_version`].
+    pub if_version: Option<u64>,
     /// How it must end, for scenarios that are kept as tests.
     pub expect: Option<ExpectedOutcome>,
 }
@@ -109,6 +111,8 @@ struct RawOperation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<OperationName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    if_version: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     expect: Option<ExpectedOutcome>,
 }
 
@@ -128,11 +132,11 @@ impl TryFrom<RawOperation> for ExplicitOperation {
     type Error = &'static str;
 
     fn try_from(raw: RawOperation) -> Result<Self, Self::Error> {
-        let RawOperation { client, number, at_ms, set, delete, get, from, mode, request, expect } = raw;
+        let RawOperation { client, number, at_ms, set, delete, get, from, mode, request, if_version, expect } = raw;
         if client == 0 {
             return Err("clients are counted from 1");
         }
-        let of_kind = |kind, key| Self { client, number, at_ms, kind, key, request, expect };
+        let of_kind = |kind, key| Self { client, number, at_ms, kind, key, request, if_version, expect };
         match (set, delete, get, from.is_some() || mode.is_some()) {
             (Some(key), None, None, false) => Ok(of_kind(PlannedKind::Set, key)),
             (None, Some(key), None, false) => Ok(of_kind(PlannedKind::Delete, key)),
@@ -141,6 +145,9 @@ impl TryFrom<RawOperation> for ExplicitOperation {
             ),
             (None, None, Some(_), _) if request.is_some() => {
                 Err("a get has no request: only a set or a delete has a name by which the leader knows it again")
+            }
+            (None, None, Some(_), _) if if_version.is_some() => {
+                Err("a get has no if_version: only a set or a delete can require a version")
             }
             (None, None, Some(key), _) => {
                 let from = from.unwrap_or(NodeRef::Leader);
@@ -161,9 +168,9 @@ impl TryFrom<RawOperation> for ExplicitOperation {
 
 impl From<ExplicitOperation> for RawOperation {
     fn from(operation: ExplicitOperation) -> Self {
-        let ExplicitOperation { client, number, at_ms, kind, key, request, expect } = operation;
+        let ExplicitOperation { client, number, at_ms, kind, key, request, if_version, expect } = operation;
         let (set, delete, get, from, mode) = (None, None, None, None, None);
-        let raw = Self { client, number, at_ms, set, delete, get, from, mode, request, expect };
+        let raw = Self { client, number, at_ms, set, delete, get, from, mode, request, if_version, expect };
         match kind {
             PlannedKind::Set => Self { set: Some(key), ..raw },
             PlannedKind::Delete => Self { delete: Some(key), ..raw },
@@ -232,6 +239,8 @@ pub struct PlannedOperation {
     /// Of a write that has a name by which the leader knows it again: the operation that it was named after. If that is another
     /// one, this is a retry of it, and writes the same.
     pub request: Option<OperationName>,
+    /// The version that the write requires the key to have; 0 for an absent key. Otherwise the leader refuses it.
+    pub if_version: Option<u64>,
 }
 
 /// The most operations, clients and keys of a scenario: as many as the race of the command line can
@@ -258,6 +267,7 @@ impl Workload {
                 kind: operation.kind,
                 key: operation.key.clone(),
                 request: operation.request,
+                if_version: operation.if_version,
             }));
             (id, plan)
         };
@@ -371,6 +381,7 @@ impl Workload {
             },
             key: Key::new(&key).expect("a short name"),
             request: None,
+            if_version: None,
         }
     }
 
@@ -441,6 +452,12 @@ impl Workload {
             *last = number;
             require_ms("workload.operation.at_ms", operation.at_ms)?;
             operation.request.map_or(Ok(()), |name| self.check_request(name))?;
+            if let Some(version) = operation.if_version.filter(|version| *version > Version::MAX.get()) {
+                let most = Version::MAX;
+                return Err(format!(
+                    "workload.operation.if_version = {version}: must be 0 to {most}; 0 is an absent key"
+                ));
+            }
             if let PlannedKind::Get { from, .. } = operation.kind
                 && stranger(&from)
             {

@@ -29,6 +29,7 @@ fn require_operation(workload: &mut Workload) {
             kind,
             key,
             request: None,
+            if_version: None,
             expect: None,
         });
     }

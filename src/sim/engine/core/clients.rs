@@ -41,6 +41,8 @@ struct Call {
     value: Option<Value>,
     /// The operation that the write is named after, if it has a name by which the leader knows it again.
     request: Option<OperationName>,
+    /// The version that the write requires.
+    if_version: Option<u64>,
     /// What comes back to the client, once it is on its way.
     answer: Option<Answer>,
     /// How often its link had been cut, in that direction, when the call or its answer was sent.
@@ -94,6 +96,7 @@ impl ClientHost {
             kind: PlannedKind::Set,
             key: key.clone(),
             request: None,
+            if_version: None,
         };
         let operations = (1..=story::PROBES).map(probe).collect();
         Self { is_prober: true, ..Self::new(id, operations, &BTreeMap::new()) }
@@ -129,7 +132,7 @@ impl World {
 
     pub(super) fn begin_operation(&mut self, client: ClientIndex) {
         let host = &mut self.clients[client as usize];
-        let Some(PlannedOperation { number, kind, key, request, .. }) = host.todo.next() else { return };
+        let Some(PlannedOperation { number, kind, key, request, if_version, .. }) = host.todo.next() else { return };
         host.calls += 1;
         let call = CallId { client, ordinal: host.calls };
         let (id, operation) = (host.id, number);
@@ -152,9 +155,11 @@ impl World {
             PlannedKind::Set => {
                 let written = self.clients[client as usize].written(number, request);
                 value = Some(written.clone());
-                Happened::InvokeSet { operation, target, key: key.clone(), value: written, request_id }
+                Happened::InvokeSet { operation, target, key: key.clone(), value: written, request_id, if_version }
             }
-            PlannedKind::Delete => Happened::InvokeDelete { operation, target, key: key.clone(), request_id },
+            PlannedKind::Delete => {
+                Happened::InvokeDelete { operation, target, key: key.clone(), request_id, if_version }
+            }
             PlannedKind::Get { mode, .. } => Happened::InvokeGet { operation, target, key: key.clone(), mode },
         };
         self.clients[client as usize].current = Some(Call {
@@ -165,6 +170,7 @@ impl World {
             key,
             value,
             request,
+            if_version,
             answer: None,
             cuts: 0,
             has_arrived: false,
@@ -241,7 +247,8 @@ impl World {
         if let Some(inbox) = inbox {
             return inbox.push(Event::Call(call));
         }
-        let (client, number, key, request) = (host.id, current.number, current.key.clone(), current.request);
+        let (client, number, key) = (host.id, current.number, current.key.clone());
+        let (request, if_version) = (current.request, current.if_version);
         if !matches!(current.target, NodeId::Follower(_)) && !self.leaders[machine].state.serves() {
             return self.park(machine, call);
         }
@@ -249,7 +256,7 @@ impl World {
             (PlannedKind::Set | PlannedKind::Delete, _) => {
                 let value = current.value.clone();
                 let operation = Some(operation_name(client, number));
-                let terms = Terms { operation, request: request.map(story::request_name), if_version: None };
+                let terms = Terms { operation, request: request.map(story::request_name), if_version };
                 self.write(machine, call, terms, key, value);
             }
             (PlannedKind::Get { .. }, NodeId::Follower(follower)) => {

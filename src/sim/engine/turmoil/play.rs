@@ -14,7 +14,7 @@ use super::stage::{Stage, StageClient};
 use super::world::{Healing, World};
 use crate::base::wire::Dump;
 use crate::base::{FollowerId, NodeId, NodeRef, Seed};
-use crate::client::NotConverged;
+use crate::client::{NotConverged, WriteOptions};
 use crate::sim::engine::story::{self, FaultPlan};
 use crate::sim::engine::strikes::Strikes;
 use crate::sim::engine::triggers::Triggers;
@@ -147,15 +147,16 @@ async fn perform(
     sleep(Duration::from_millis(operation.think_ms)).await;
     client.number_next(operation.number);
     let key = operation.key.as_str();
-    let request = operation.request.map(story::request_name);
+    let options =
+        WriteOptions { request: operation.request.map(story::request_name), if_version: operation.if_version };
     let call = async {
         match operation.kind {
             // How it ended is in the trace.
             PlannedKind::Set => {
                 let value = story::written_value(operation.request.unwrap_or(name));
-                drop(client.set_as(key, &value, request.as_ref()).await);
+                drop(client.set_with(key, &value, &options).await);
             }
-            PlannedKind::Delete => drop(client.delete_as(key, request.as_ref()).await),
+            PlannedKind::Delete => drop(client.delete_with(key, &options).await),
             PlannedKind::Get { from, mode } => drop(client.read(from, key, mode).await),
         }
     };

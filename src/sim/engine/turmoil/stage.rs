@@ -11,8 +11,8 @@ use super::recorder::{Recorder, Watch};
 use super::world::Healing;
 use crate::base::trace::{Disturbance, Event, OperationId};
 use crate::base::wire::{Dump, Found, SetAnswer};
-use crate::base::{FollowerId, Key, Member, NodeId, NodeRef, ReadMode, RequestName, Value};
-use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient};
+use crate::base::{FollowerId, Key, Member, NodeId, NodeRef, ReadMode, Value};
+use crate::client::{Client, Cluster, Outcome, ReadError, RecordedClient, WriteOptions};
 use crate::net::Turmoil;
 use crate::sim::engine::story::{self, FaultPlan};
 use crate::sim::engine::triggers::Triggers;
@@ -274,16 +274,16 @@ impl StageClient {
     /// # Panics
     /// If the key or the value is not one.
     pub async fn set(&self, key: &str, json: &str) -> Outcome<SetAnswer> {
-        self.set_as(key, json, None).await
+        self.set_with(key, json, &WriteOptions::default()).await
     }
 
-    /// The same, under a name by which the leader knows the write again.
+    /// Writes a key through the leader, with options; the value is a JSON text.
     ///
     /// # Panics
     /// If the key or the value is not one.
-    pub async fn set_as(&self, key: &str, json: &str, request: Option<&RequestName>) -> Outcome<SetAnswer> {
+    pub async fn set_with(&self, key: &str, json: &str, options: &WriteOptions) -> Outcome<SetAnswer> {
         let value = Value::from_json(json).expect("a story writes JSON");
-        self.client.set_as(&make_key(key), &value, request).await
+        self.client.set_with(&make_key(key), &value, options).await
     }
 
     /// Deletes a key through the leader.
@@ -291,15 +291,15 @@ impl StageClient {
     /// # Panics
     /// If the key is not one.
     pub async fn delete(&self, key: &str) -> Outcome<SetAnswer> {
-        self.delete_as(key, None).await
+        self.delete_with(key, &WriteOptions::default()).await
     }
 
-    /// The same, under a name by which the leader knows the deletion again.
+    /// Deletes a key through the leader, with options.
     ///
     /// # Panics
     /// If the key is not one.
-    pub async fn delete_as(&self, key: &str, request: Option<&RequestName>) -> Outcome<SetAnswer> {
-        self.client.delete_as(&make_key(key), request).await
+    pub async fn delete_with(&self, key: &str, options: &WriteOptions) -> Outcome<SetAnswer> {
+        self.client.delete_with(&make_key(key), options).await
     }
 
     /// Reads a key from a node, in this mode.
