@@ -51,6 +51,9 @@ fn each_fault_that_never_struck_has_a_reason() {
             "no snapshot request number 2 to f1 was sent while it was on",
         ),
         ("quorum = 2", "no leader was started after it"),
+        ("members = [\"f1\"]", "no leader was started after it"),
+        ("at_ms = 300\naccept_loss = \"leader\"", "n1 did not wait for an operator"),
+        ("when = \"c1#1 was acknowledged\"\naccept_loss = \"leader\"", "n1 did not wait for an operator"),
         ("partition = { from = [\"f1\"], to = [\"f2\"] }", "these nodes send one another nothing"),
         ("slow = { node = \"f1\", to = \"f2\", latency_ms = 50 }", "these nodes send one another nothing"),
         ("when = \"n1 serves\"\ncrash = \"f1\"", "\"n1 serves\" did not happen"),
@@ -69,6 +72,7 @@ fn each_fault_that_never_struck_has_a_reason() {
         ("clock = { node = \"f1\", rate_per_mille = 900 }", "f1 is a follower, which has no timers"),
         ("when = \"c1#1 was acknowledged\"\nresume = \"f1\"", "f1 was not paused"),
         ("when = \"c1#1 was acknowledged\"\ncrash = \"former\"", "no former leader ran"),
+        ("lose_key = { follower = \"f1\", key = \"z\" }", "f1 stored no z"),
     ] {
         let scenario =
             Scenario::from_toml(&story(&format!("[[fault]]\n{fault}"))).unwrap_or_else(|error| panic!("{error}"));

@@ -425,6 +425,32 @@ mod tests {
         insta::assert_snapshot!(Diagram::new(&trace(), 2).unwrap());
     }
 
+    /// Each effect of a fault on an RPC has a line, with its kind and number.
+    #[test]
+    fn disturbed_rpcs_are_drawn() {
+        let mut trace = Trace::default();
+        for (number, delay, lost, copy) in [
+            (1, 0, Some(LostPart::Request), None),
+            (2, 0, Some(LostPart::Reply), None),
+            (3, 0, None, Some(Micros(30_000))),
+            (4, 900_000, None, None),
+        ] {
+            let (to, rpc, delay) = (FollowerId(1), crate::base::trace::Rpc::Adopt, Micros(delay));
+            let event = Event::Rpc { to, rpc, number, delay, lost, copy };
+            trace.push(Record { at: Micros(1000), node: NodeId::FIRST_SERVER, incarnation: 0, event });
+        }
+        let drawn = Diagram::new(&trace, 2).unwrap().to_string();
+        let lines: Vec<&str> = drawn.lines().skip(1).collect();
+        for (line, head, note) in [
+            (0, "├─ adopt 1 ───────────────╳", "FAULT: the network loses the request"),
+            (1, "├─ adopt 2 ──────────────▶╳", "FAULT: the network loses the response"),
+            (2, "├─ adopt 3 ──────────────▶▶", "FAULT: arrives again 30 ms later"),
+            (3, "├─ adopt 4 ───────────────▶", "FAULT: takes 900 ms"),
+        ] {
+            assert!(lines[line].contains(head) && lines[line].ends_with(note), "{}", lines[line]);
+        }
+    }
+
     #[test]
     fn what_would_not_fit_is_not_drawn() {
         assert!(Diagram::new(&trace(), MOST_FOLLOWERS + 1).is_none());

@@ -316,3 +316,21 @@ impl Teller {
 fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::FollowerId;
+    use crate::base::trace::Rpc;
+
+    #[test]
+    fn a_lost_rpc_is_narrated() {
+        let mut trace = Trace::default();
+        let (to, rpc, lost) = (FollowerId(0), Rpc::Promise, Some(LostPart::Reply));
+        let event = Event::Rpc { to, rpc, number: 2, delay: Micros(0), lost, copy: None };
+        trace.push(Record { at: Micros(7000), node: NodeId::FIRST_SERVER, incarnation: 0, event });
+        let verdict = Verdict::unless(Property::Fencing, vec!["evidence".into()], String::new);
+        let sentences = Narration::new(&trace, &verdict).sentences();
+        assert_eq!(sentences[0], "At 7 ms: promise request 2 to f1 arrives, but the response to it is lost.");
+    }
+}

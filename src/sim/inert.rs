@@ -91,7 +91,7 @@ impl<'a> Story<'a> {
     fn has_no_effect(&self, fault: &Fault, at: Micros) -> Option<String> {
         let is_start = |record: &Record| record.at >= at && record.node.can_lead() && record.event == Event::Restart;
         match fault.kind {
-            FaultKind::Quorum(_) if !self.run.trace.records().iter().any(is_start) => {
+            FaultKind::Quorum(_) | FaultKind::Members(_) if !self.run.trace.records().iter().any(is_start) => {
                 Some("no leader was started after it".into())
             }
             _ => None,

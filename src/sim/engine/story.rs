@@ -180,6 +180,11 @@ fn of_writes(target: &Target, effect: Effect) -> (Messages, Option<NodeRef>, u16
     (Messages::Writes { operation, attempt: *attempt }, *to, *per_mille, effect)
 }
 
+/// Why accepting a loss at this node changes nothing.
+pub(super) fn no_loss_to_accept(node: NodeId) -> String {
+    format!("{node} did not wait for an operator")
+}
+
 /// Why a fault of links strikes nothing.
 pub(super) const SILENT: &str = "these nodes send one another nothing";
 

@@ -128,9 +128,9 @@ impl World {
             }
             FaultKind::AcceptLoss(node) => {
                 let node = self.addressed(node)?;
-                self.accept_loss(node);
+                self.accept_loss(node)?;
             }
-            FaultKind::LoseKey { follower, key } => self.lose_key(follower, &key),
+            FaultKind::LoseKey { follower, key } => self.lose_key(follower, &key)?,
             // What acts on messages or on a client's call is not a fault of nodes or links.
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } => {}
             FaultKind::Delay { .. } | FaultKind::Rpc { .. } | FaultKind::Disconnect { .. } => {}
@@ -288,25 +288,26 @@ impl World {
         self.begin_life(machine);
     }
 
-    /// An operator accepts at a leader that what only missing followers know is lost. One that is down hears nothing.
-    fn accept_loss(&mut self, node: NodeId) {
+    /// An operator accepts at a leader that what only missing followers know is lost. A node that is down learns nothing.
+    fn accept_loss(&mut self, node: NodeId) -> Result<(), String> {
         self.record_fault(story::accept_loss(node));
-        let Some(machine) = self.machine_of(node).filter(|machine| self.leaders[*machine].up) else { return };
+        let machine = self.machine_of(node).filter(|machine| self.leaders[*machine].up);
+        let machine = machine.ok_or_else(|| format!("{node} was down"))?;
         let now = self.leaders[machine].shown_at(self.now);
-        self.leaders[machine].state.accept_loss(now);
+        let is_accepted = self.leaders[machine].state.accept_loss(now);
         self.act(machine);
         self.leaders[machine].arrange_wake_up();
+        require(is_accepted, || story::no_loss_to_accept(node))
     }
 
     /// A follower loses what it stores for a key.
-    fn lose_key(&mut self, follower: FollowerId, key: &Key) {
+    fn lose_key(&mut self, follower: FollowerId, key: &Key) -> Result<(), String> {
         let host = &mut self.followers[follower.index()];
-        if host.up
-            && let Some(stamp) = host.state.lose(key)
-        {
-            let (life, key) = (host.life, key.clone());
-            self.trace.push(self.now, follower.into(), life, Happened::LoseKey { key, stamp });
-        }
+        require(host.up, || format!("{follower} was down"))?;
+        let stamp = host.state.lose(key).ok_or_else(|| format!("{follower} stored no {key}"))?;
+        let (life, key) = (host.life, key.clone());
+        self.trace.push(self.now, follower.into(), life, Happened::LoseKey { key, stamp });
+        Ok(())
     }
 
     /// A leader is there, and begins.

@@ -225,7 +225,20 @@ impl Attacker {
     }
 
     fn strike(&self, place: usize, kind: &FaultKind) {
-        self.note(place, self.try_to_strike(kind));
+        match kind {
+            FaultKind::AcceptLoss(_) => self.accept_loss(place),
+            other => self.note(place, self.try_to_strike(other)),
+        }
+    }
+
+    /// An operator accepts a loss. Other faults do not wait for the leader's answer.
+    fn accept_loss(&self, place: usize) {
+        let (attacker, at) = (self.clone(), self.stage.now());
+        tokio::task::spawn_local(async move {
+            let is_accepted = attacker.stage.accept_loss().await;
+            let outcome = require(is_accepted, || story::no_loss_to_accept(NodeId::FIRST_SERVER));
+            attacker.strikes.borrow_mut().record(place, at.into(), outcome);
+        });
     }
 
     fn note(&self, place: usize, outcome: Result<(), String>) {
@@ -258,11 +271,6 @@ impl Attacker {
                 let members: Vec<FollowerId> = members.iter().map(|member| member.follower).collect();
                 stage.set_members(&members);
             }
-            FaultKind::AcceptLoss(_) => {
-                // What happens next does not wait for the answer.
-                let stage = stage.clone();
-                tokio::task::spawn_local(async move { stage.accept_loss().await });
-            }
             FaultKind::Slow { node, to, latency_ms, one_way: _ } => {
                 let latency = Duration::from_millis(*latency_ms);
                 let (node, to) = (node.with_one_leader(), to.map(NodeRef::with_one_leader));
@@ -274,10 +282,10 @@ impl Attacker {
                 })?;
                 others.into_iter().for_each(|other| stage.set_latency(node, other, latency));
             }
-            // Refused before the run, acts on operations, or acts on messages.
+            // Refused before the run, acts on operations or on messages, or takes a request of its own.
             FaultKind::Pause(_) | FaultKind::Resume(_) | FaultKind::Clock { .. } | FaultKind::Replace { .. } => {}
             FaultKind::Misdirect { .. } | FaultKind::LoseKey { .. } | FaultKind::Rpc { .. } => {}
-            FaultKind::Disconnect { .. } => {}
+            FaultKind::Disconnect { .. } | FaultKind::AcceptLoss(_) => {}
             FaultKind::Drop(_) | FaultKind::DropReply(_) | FaultKind::Duplicate { .. } | FaultKind::Delay { .. } => {}
         }
         Ok(())

@@ -109,11 +109,11 @@ impl Stage {
         self.control.want(Action::SetMembers(members.to_vec()));
     }
 
-    /// An operator accepts at the leader that what only missing followers know is lost. A leader that is down, or waits for
-    /// nothing of the kind, is left as it is.
-    pub async fn accept_loss(&self) {
+    /// An operator accepts at the leader that what only missing followers know is lost. False if the leader is down or does not
+    /// wait for that, which changes nothing.
+    pub async fn accept_loss(&self) -> bool {
         self.record(story::accept_loss(NodeId::FIRST_SERVER));
-        drop(self.cluster.client().accept_loss(self.cluster.address(NodeRef::Leader), None).await);
+        self.cluster.client().accept_loss(self.cluster.address(NodeRef::Leader), None).await.is_ok()
     }
 
     /// Starts a node again, empty, at the end of this tick. False if it is up, which changes nothing.
