@@ -223,9 +223,10 @@ impl Excuse {
                 cause: "another leader can have another quorum",
                 excuses: "In a history of clients, an answer that requires another number of confirmations than the first \
                           one.",
-                bound: "The first answer of the same epoch requires the same number, unless it is the first epoch, which \
-                        stands for any where epochs were not recorded.",
-                why: "An operator can change the quorum when the leader restarts. A history does not say when.",
+                bound: "The first answer of the same epoch requires the same number, unless the write was asked for more \
+                        than once, or it is the first epoch, which stands for any where epochs were not recorded.",
+                why: "An operator can change the quorum when the leader restarts, and a history does not say when. A \
+                      retry can be answered with the stamp of an earlier leader.",
             },
             Self::NodeDown => Terms {
                 name: "node-down",
