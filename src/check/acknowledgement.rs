@@ -31,9 +31,9 @@ use super::replay::Replay;
 use super::verdict::MOST_EVIDENCE;
 use super::writes::Write;
 use super::{Excuse, Facts, Property, Recorded, Verdict};
-use crate::base::Epoch;
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record, WriteId};
+use crate::base::{Epoch, Key, RequestName};
 
 /// Checks it. O(n log n), times the number of followers and of their crashes that a leader has not noticed.
 pub fn check(run: &Recorded<'_>) -> Verdict {
@@ -74,8 +74,9 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     Verdict::unless(Property::Acknowledgement, evidence, || count(answers, "answered write")).excusing(excuses)
 }
 
-/// Checks what clients were told, where nothing else was recorded. A leader keeps its quorum for its epoch; that of the first
-/// epoch stands for any where epochs were not recorded.
+/// Checks what clients were told, where nothing else was recorded. A leader keeps its quorum for its epoch, which is that of
+/// the stamps that it gives. The first epoch stands for any where epochs were not recorded, and a retry can be answered with
+/// the stamp of an earlier leader.
 fn of_clients(run: &Recorded<'_>) -> Verdict {
     let operations = run.history.operations.iter();
     let told = operations.filter_map(|operation| Some((operation.returned?, operation.confirmed?, operation)));
@@ -84,10 +85,19 @@ fn of_clients(run: &Recorded<'_>) -> Verdict {
     let Some((_, (_, usual), first)) = told.first() else {
         return not_applicable(Property::Acknowledgement, "no client was told of confirmations");
     };
+    let mut asked: BTreeMap<(&Key, &RequestName), usize> = BTreeMap::new();
+    let requests =
+        run.history.operations.iter().filter_map(|operation| Some((&operation.key, operation.request.as_ref()?)));
+    requests.for_each(|request| *asked.entry(request).or_default() += 1);
+    let is_retried = |operation: &Operation| {
+        let request = operation.request.as_ref().map(|request| (&operation.key, request));
+        request.is_some_and(|request| asked.get(&request).is_some_and(|times| *times > 1))
+    };
     let mut of_epoch: BTreeMap<Epoch, (usize, &Operation)> = BTreeMap::new();
     let (mut evidence, mut excuses) = (Vec::new(), Excuses::default());
     for (returned, (confirmations, required), operation) in &told {
-        let epoch = operation.stamp.map(|stamp| stamp.epoch).filter(|epoch| *epoch > Epoch::FIRST);
+        let epoch = operation.stamp.map(|stamp| stamp.epoch);
+        let epoch = epoch.filter(|epoch| *epoch > Epoch::FIRST && !is_retried(operation));
         let (known, by) = match epoch {
             Some(epoch) => *of_epoch.entry(epoch).or_insert((*required, operation)),
             None => (*required, *operation),
@@ -415,6 +425,34 @@ mod tests {
         ];
         assert_eq!(wrong.finding, Finding::Violated(evidence.map(str::to_owned).into()));
         assert!(matches!(of_clients(&[]).finding, Finding::NotApplicable(_)));
+    }
+
+    /// A retry may be answered with the stamp of an earlier leader.
+    #[test]
+    fn another_quorum_is_excused_for_a_retry() {
+        let named = |second: &str| {
+            let mut story = Story::new();
+            for (number, request, required) in [(1, "r", 2), (2, second, 3), (3, second, 3)] {
+                let request_id = Some(RequestName::new(request).unwrap());
+                let (key, value) = (crate::check::testing::key("k"), crate::check::testing::value("1"));
+                let (operation, target) = (number, NodeId::FIRST_SERVER);
+                story.at(number).event(c(1), Event::InvokeSet { operation, target, key, value, request_id });
+                let stamp = Some(Stamp { epoch: Epoch::new(2), ..crate::check::testing::stamp(number) });
+                let (outcome, value, confirmed) = (Outcome::Ok, None, Some((required, required)));
+                story.event(c(1), Event::Return { operation, outcome, stamp, value, confirmed });
+            }
+            story.verdict_of_clients(check)
+        };
+        assert!(!named("s").is_violated());
+        let mut story = Story::new();
+        for number in 1..=2 {
+            let stamp = Some(Stamp { epoch: Epoch::new(2), ..crate::check::testing::stamp(number) });
+            let confirmed = Some((number as usize + 1, number as usize + 1));
+            story.at(number).invoke_set(c(1), number, "k", "1");
+            let (operation, outcome, value) = (number, Outcome::Ok, None);
+            story.event(c(1), Event::Return { operation, outcome, stamp, value, confirmed });
+        }
+        assert!(story.verdict_of_clients(check).is_violated(), "each was asked for once");
     }
 
     /// A later leader may have another quorum, and so may a leader of which no epoch was recorded. One leader keeps its own.

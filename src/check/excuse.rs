@@ -22,8 +22,6 @@ pub enum Excuse {
     UnknownEpoch,
     /// A node has forgotten in a crash what it stored or promised.
     LostMemory,
-    /// An operation or an applied write belongs to the time after everything was healed.
-    AfterHealing,
     /// A read found nothing where the key may have been deleted.
     FoundDeletion,
     /// The end of a crashed follower's connections had not reached the leader.
@@ -74,12 +72,11 @@ pub enum Excuse {
 
 impl Excuse {
     /// Every kind, in the order of the properties that use it.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::RecoveredVersion,
         Self::UnknownFloor,
         Self::UnknownEpoch,
         Self::LostMemory,
-        Self::AfterHealing,
         Self::FoundDeletion,
         Self::LateNotice,
         Self::LostNotice,

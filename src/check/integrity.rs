@@ -39,6 +39,7 @@ use super::text::Text;
 use super::{Excuse, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Moment, Operation};
 use crate::base::trace::{Event, Outcome, Record};
+use crate::base::wire::DumpEntry;
 use crate::base::{Epoch, Key, NodeId, Stamp, Value, Version};
 
 /// Checks it. O(n log n). A stamp that is seen for the first time after greater ones of its key takes
@@ -74,12 +75,11 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     for (node, dump) in run.states {
         for (key, entry) in dump {
             let Some(number) = keys.number(key) else { continue };
+            let witness = Witness::Has(*node);
             if !prepared.has_one_epoch() {
-                let case = || format!("in the end {node} has {key} v{} = {}", entry.version, entry.value);
-                check.excuses.add(Excuse::UnknownEpoch, case);
+                check.has_in_the_end((key, number), entry, witness);
                 continue;
             }
-            let witness = Witness::Has(*node);
             check.claim((key, number), Stamp::of_version(entry.version), Some(&entry.value), witness);
         }
     }
@@ -319,6 +319,19 @@ impl<'a, 'r> Check<'a, 'r> {
         if let Some((known, first)) = first {
             let (known, value) = (content(known), content(value));
             self.evidence.push(format!("{key} {stamp} has two values: {known} ({first}) and {value} ({witness})"));
+        }
+    }
+
+    /// A node stores this in the end, in an epoch that is not known. It must be what somebody wrote.
+    fn has_in_the_end(&mut self, (key, number): Numbered<'a>, entry: &'a DumpEntry, witness: Witness<'a>) {
+        let DumpEntry { value, version } = entry;
+        if let Some(why) = self.unwritten(number, Some(value)) {
+            self.evidence.push(format!("{key} v{version} has the value {value} ({witness}), {why}"));
+        }
+        let claims = &self.claims[number];
+        let first = claims.binary_search_by_key(&Stamp::of_version(*version), |claim| claim.stamp);
+        if first.is_ok_and(|at| !claims[at].has(Some(value))) {
+            self.excuses.add(Excuse::UnknownEpoch, || format!("{key} v{version} has the value {value} ({witness})"));
         }
     }
 
@@ -623,13 +636,18 @@ mod tests {
 
     /// What a node stores in the end is known without its epoch.
     #[test]
-    fn what_is_stored_in_the_end_counts_where_there_was_one_epoch() {
-        let ended = |epoch| {
+    fn a_version_that_is_stored_in_the_end_may_be_of_another_epoch() {
+        let ended = |epoch, json| {
             let mut story = written();
-            story.event(NodeId::FIRST_SERVER, Event::Serve { epoch }).ends_with(f(1), dump(&[("k", 1, "7")]));
+            story.invoke_set(c(1), 2, "k", "2").event(NodeId::FIRST_SERVER, Event::Serve { epoch });
+            story.ends_with(f(1), dump(&[("k", 1, json)]));
             story
         };
-        assert_eq!(ended(Epoch::new(2)).excuses(check), [(Excuse::UnknownEpoch, 1)]);
-        assert_eq!(ended(Epoch::FIRST).evidence(check).len(), 2, "nobody wrote it, and it has another value");
+        assert_eq!(ended(Epoch::new(2), "1").excuses(check), []);
+        assert_eq!(ended(Epoch::new(2), "2").excuses(check), [(Excuse::UnknownEpoch, 1)]);
+        let two_values = "k v1 has two values: 1 (n1 accepted it at 2 ms) and 2 (f1 has it in the end)";
+        assert_eq!(ended(Epoch::FIRST, "2").evidence(check), [two_values]);
+        let nobody = "k v1 has the value 7 (f1 has it in the end), which nobody had written before";
+        assert_eq!(ended(Epoch::new(2), "7").evidence(check), [nobody]);
     }
 }

@@ -25,7 +25,7 @@ impl Excuse {
     pub fn terms(self) -> Terms {
         use Property::{
             Acknowledgement, Convergence, Durability, Fencing, Idempotence, Integrity, Linearizability, Liveness,
-            MonotonicState, Prefix, Sessions,
+            MonotonicState, Sessions,
         };
         match self {
             Self::RecoveredVersion => Terms {
@@ -66,15 +66,6 @@ impl Excuse {
                           promised to refuse.",
                 bound: "The node has crashed since it stored or promised the later one.",
                 why: "There is no disk: what a process knew ends with it.",
-            },
-            Self::AfterHealing => Terms {
-                name: "after-healing",
-                properties: &[Sessions, Prefix],
-                case: "event",
-                cause: "it belongs to the probes of the healed store",
-                excuses: "An operation that goes back in time, or a write that is applied before an earlier one.",
-                bound: "It was invoked, or applied, after the mark at which clients begin to probe the store.",
-                why: "The probes are not part of the scenario, and would change its counts.",
             },
             Self::FoundDeletion => Terms {
                 name: "found-deletion",
@@ -232,9 +223,10 @@ impl Excuse {
                 cause: "another leader can have another quorum",
                 excuses: "In a history of clients, an answer that requires another number of confirmations than the first \
                           one.",
-                bound: "The first answer of the same epoch requires the same number, unless it is the first epoch, which \
-                        stands for any where epochs were not recorded.",
-                why: "An operator can change the quorum when the leader restarts. A history does not say when.",
+                bound: "The first answer of the same epoch requires the same number, unless the write was asked for more \
+                        than once, or it is the first epoch, which stands for any where epochs were not recorded.",
+                why: "An operator can change the quorum when the leader restarts, and a history does not say when. A \
+                      retry can be answered with the stamp of an earlier leader.",
             },
             Self::NodeDown => Terms {
                 name: "node-down",
