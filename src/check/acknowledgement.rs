@@ -436,7 +436,9 @@ mod tests {
                 let request_id = Some(RequestName::new(request).unwrap());
                 let (key, value) = (crate::check::testing::key("k"), crate::check::testing::value("1"));
                 let (operation, target) = (number, NodeId::FIRST_SERVER);
-                story.at(number).event(c(1), Event::InvokeSet { operation, target, key, value, request_id });
+                story
+                    .at(number)
+                    .event(c(1), Event::InvokeSet { operation, target, key, value, request_id, if_version: None });
                 let stamp = Some(Stamp { epoch: Epoch::new(2), ..crate::check::testing::stamp(number) });
                 let (outcome, value, confirmed) = (Outcome::Ok, None, Some((required, required)));
                 story.event(c(1), Event::Return { operation, outcome, stamp, value, confirmed });
