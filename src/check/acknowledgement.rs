@@ -9,7 +9,7 @@
 //!
 //! A follower had stored a write if in its present life it applied the write, or a later one of the key that the same life
 //! of the leader issued: a greater stamp of an earlier leader says nothing. One that stored it and has crashed counts until
-//! the leader can have noticed that, which is excused ([`Excuse::LateNotice`](super::Excuse::LateNotice) and the like).
+//! the leader can have noticed that, which is excused ([`Excuse::LateNotice`] and the like).
 //!
 //! This is the contract of semi-synchronous replication as MySQL words it: the source waits until replicas "have received
 //! and logged" the events (MySQL Reference Manual, "Semisynchronous Replication"); the failures that it rules out are

@@ -15,7 +15,7 @@
 //! Stamps that are equal must have the same value: a leader that restarts may issue its stamps again, and v1 of its second
 //! incarnation is not v1 of its first.
 //!
-//! What is gone is **lost** if more failed than the store tolerates and the documentation says what follows ([`Cause`]);
+//! What is gone is **lost** if more failed than the store tolerates and the documentation says what follows (`Cause`);
 //! otherwise it is a violation. A recovery finds every acknowledged write if R of the members of its configuration have
 //! their memory ([`Configuration::recovery_quorum`](crate::core::Configuration::recovery_quorum)).
 //!

@@ -11,7 +11,7 @@
 //! A leader that recovers a version of a key recovers the names of the writes before it, as far as the leader that issued
 //! the version knew them.
 //!
-//! Where only clients were recorded, the versions that they learned are compared: see [`of_clients`].
+//! Where only clients were recorded, the versions that they learned are compared: see `of_clients`.
 
 mod of_clients;
 

@@ -36,9 +36,9 @@
 //!
 //! Each key of such a history is checked in the way that its operations allow:
 //!
-//! - by stamps, as above, where every completed operation has its version ([`by_stamps`]);
-//! - by zones, where none has a version, and no two writes wrote the same ([`zones`]), O(n log n);
-//! - by a search with a budget otherwise ([`search`]): values that repeat without versions, some versions missing,
+//! - by stamps, as above, where every completed operation has its version (`by_stamps`);
+//! - by zones, where none has a version, and no two writes wrote the same (`zones`), O(n log n);
+//! - by a search with a budget otherwise (`search`): values that repeat without versions, some versions missing,
 //!   conditional writes, absences that only a deletion of unknown version explains. Before it, the operations that do
 //!   have versions are checked by stamps, which finds most violations at once. A key whose search uses up the budget is
 //!   not judged, and the verdict says so.
