@@ -9,7 +9,8 @@
 //!
 //! A follower had stored a write if in its present life it applied the write, or a later one of the key that the same life
 //! of the leader issued: a greater stamp of an earlier leader says nothing. One that stored it and has crashed counts until
-//! the leader can have noticed that, which is excused ([`Excuse::LateNotice`] and the like).
+//! the leader can have noticed that, which is excused ([`Excuse::LateNotice`] and the like). So is one that lost the key
+//! without noticing and therefore took the write for one that had been deleted ([`Excuse::LostKey`]).
 //!
 //! This is the contract of semi-synchronous replication as MySQL words it: the source waits until replicas "have received
 //! and logged" the events (MySQL Reference Manual, "Semisynchronous Replication"); the failures that it rules out are
@@ -152,7 +153,8 @@ impl Answer<'_> {
             return Some(format!("{}, but {only}{} had stored it{must}{}", told(), names(&stored), why.concat()));
         }
         for (id, excuse) in counted.excuses(if *ok { quorum.max(*confirmations) } else { *confirmations }) {
-            excuses.add(excuse, || format!("{}, one of them of {id}, which had crashed", told()));
+            let why = if excuse == Excuse::LostKey { "lost the key and refused the write" } else { "crashed" };
+            excuses.add(excuse, || format!("{}, one of them of {id}, which had {why}", told()));
         }
         (*ok && *confirmations < quorum).then(|| format!("{}, but {quorum} are required", told()))
     }

@@ -55,9 +55,13 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     let Prepared { run, keys, writes, .. } = prepared;
     let Some(facts) = run.facts else { return without_trace(Property::Durability) };
     let mut check = Check::new(prepared, facts);
-    // The least that each read at the leader must find, as of its invocation.
-    let mut floors: BTreeMap<usize, (usize, Known<'_>)> = BTreeMap::new();
+    // What each read at the leader must find, by the place of its invocation.
+    let mut floors: BTreeMap<usize, Floor<'_>> = BTreeMap::new();
     for (index, record) in prepared.deeds() {
+        if matches!(record.event, Event::StepDown { .. } | Event::Crash) && record.node == check.leaders.present() {
+            // An answer may be on its way that says what the leader had until now.
+            floors.values_mut().for_each(|floor| floor.was_deleted |= check.is_deleted(floor.key, &floor.known));
+        }
         let replaced = check.replay.follow(keys, writes, index, record);
         check.leaders.follow(record);
         match &record.event {
@@ -73,7 +77,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             Event::Recovered { .. } => check.recovered(record),
             Event::Serve { epoch } => {
                 check.serves(record, *epoch);
-                floors.retain(|_, (key, _)| check.known[*key].is_some());
+                floors.retain(|_, floor| check.known[floor.key].is_some());
             }
             Event::Install { .. } => check.installed(record),
             Event::Crash => check.crashed(record),
@@ -86,12 +90,12 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             }
             Event::InvokeGet { target, key, mode, .. } if *target == check.leaders.present() => {
                 let known = keys.number(key).and_then(|key| Some((key, check.known[key]?)));
-                let Some((key, floor)) = known.filter(|(_, known)| known.life < check.life) else { continue };
+                let Some((key, known)) = known.filter(|(_, known)| known.life < check.life) else { continue };
                 let Some(operation) = prepared.operation_at(index) else { continue };
                 if prepared.shows_what_stays(*mode) {
-                    floors.insert(index, (key, floor));
+                    floors.insert(index, Floor { key, known, was_deleted: false });
                 } else {
-                    let case = || format!("{} reads {}, of which {}", operation.name(), operation.key, floor.how);
+                    let case = || format!("{} reads {}, of which {}", operation.name(), operation.key, known.how);
                     check.excuses.add(Excuse::LocalRead, case);
                 }
             }
@@ -110,7 +114,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                     (Kind::Read(found), stamp)
                         if operation.target == check.leaders.present() && prepared.shows_what_stays(operation.mode) =>
                     {
-                        let floor = floors.get(&operation.invoked.index).map(|(_, floor)| floor);
+                        let floor = floors.get(&operation.invoked.index);
                         check.read((operation, key), record.at, found.as_ref(), stamp, floor);
                     }
                     _ => {}
@@ -129,6 +133,16 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         )
     })
     .excusing(check.excuses)
+}
+
+/// What a read at the leader must find.
+struct Floor<'a> {
+    /// The number of its key.
+    key: usize,
+    /// What was known when it was invoked.
+    known: Known<'a>,
+    /// Whether the key was deleted, later than that, when the leader lost its memory or stepped down.
+    was_deleted: bool,
 }
 
 struct Check<'a> {
@@ -324,9 +338,11 @@ impl<'a> Check<'a> {
         at: Micros,
         found: Option<&'a Value>,
         stamp: Option<Stamp>,
-        floor: Option<&Known<'a>>,
+        floor: Option<&Floor<'a>>,
     ) {
         let key = &operation.key;
+        let was_deleted = floor.is_some_and(|floor| floor.was_deleted);
+        let floor = floor.map(|floor| &floor.known);
         let cause = |floor: &Known<'_>, known: Option<Known<'_>>| {
             let same = known.filter(|known| known.stamp == floor.stamp);
             floor.protection.cause.or(same.and_then(|known| known.protection.cause))
@@ -343,7 +359,7 @@ impl<'a> Check<'a> {
                 }
             }
             (Outcome::Absent, ..) => {
-                if let Some(floor) = floor.filter(|floor| !self.is_deleted(number, floor)) {
+                if let Some(floor) = floor.filter(|floor| !was_deleted && !self.is_deleted(number, floor)) {
                     let restart = self.restart_since(floor);
                     let name = operation.name();
                     let sentence = format!("{}{restart}, and {name} found no {key} there at {}", floor.how, At(at));

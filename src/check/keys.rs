@@ -8,7 +8,7 @@ use crate::base::trace::{Event, Record};
 #[derive(Debug, Default)]
 pub(super) struct Keys<'a> {
     numbers: BTreeMap<&'a Key, u32>,
-    /// The number of the key that each record stores; 0 for a record that stores none.
+    /// The number of the key that each record stores or refuses; 0 for a record that does neither.
     stored: Vec<u32>,
 }
 
@@ -22,7 +22,7 @@ impl<'a> Keys<'a> {
         keys
     }
 
-    /// The keys that records store, and no others.
+    /// The keys that records store or refuse, and no others.
     pub(super) fn of_records(records: &'a [Record]) -> Self {
         let mut keys = Self::default();
         let mut stored = vec![0; records.len()];
@@ -30,6 +30,7 @@ impl<'a> Keys<'a> {
             if let Event::Accept { key, .. }
             | Event::Retry { key, .. }
             | Event::Apply { key, .. }
+            | Event::Reject { key, .. }
             | Event::Recover { key, .. }
             | Event::Discard { key, .. }
             | Event::LoseKey { key, .. }
@@ -51,7 +52,7 @@ impl<'a> Keys<'a> {
         self.numbers.len()
     }
 
-    /// The number of the key that the record at this place stores, gives up or forgets. It must be one that does.
+    /// The number of the key that the record at this place stores, refuses, gives up or forgets. It must be one that does.
     pub(super) fn stored_at(&self, place: usize) -> usize {
         self.stored[place] as usize
     }

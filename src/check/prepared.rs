@@ -110,7 +110,6 @@ fn is_of_message(event: &Event) -> bool {
         Event::Send { .. }
             | Event::Rpc { .. }
             | Event::Dispatch { .. }
-            | Event::Reject { .. }
             | Event::Ack { .. }
             | Event::Lost { .. }
     )

@@ -44,6 +44,9 @@ struct Memory<'a> {
     greatest: Vec<Vec<(u64, Stamp)>>,
     /// Of a follower: whether a leader has brought it up to date.
     remembers: bool,
+    /// Of a follower: the keys that it lost without noticing and has stored nothing for since, with the writes that it refused
+    /// meanwhile, since it takes them for late ones of a deletion that was collected.
+    missing: BTreeMap<usize, Vec<Stamp>>,
 }
 
 impl<'a> Memory<'a> {
@@ -60,7 +63,21 @@ impl<'a> Memory<'a> {
                 None => lives.push((life, held.stamp)),
             }
         }
+        self.missing.remove(&key);
         self.held[key].replace(held)
+    }
+
+    /// Loses what is stored for a key without noticing.
+    fn lose(&mut self, key: usize) -> Option<Held<'a>> {
+        let lost = self.give_up(key)?;
+        self.missing.insert(key, Vec::new());
+        Some(lost)
+    }
+
+    /// Whether the write was refused, and answered as if it were stored, because the key had been lost.
+    fn misses(&self, write: &Write<'_>) -> bool {
+        let refused = self.missing.get(&write.key_number);
+        refused.is_some_and(|refused| refused.contains(&write.stamp))
     }
 
     fn held(&self, key: usize) -> Option<Held<'a>> {
@@ -116,7 +133,7 @@ struct Lost<'a> {
 pub(super) struct Counted {
     /// Those that run and have it.
     pub(super) living: Vec<FollowerId>,
-    /// Those that had it until they crashed, and why the leader can count them still.
+    /// Those that had it until they crashed, or refused it because they had lost the key, and why the leader can count them.
     pub(super) excused: Vec<(FollowerId, Excuse)>,
 }
 
@@ -172,12 +189,20 @@ impl<'a> Replay<'a> {
             Event::Recover { stamp, value, .. } => {
                 (keys.stored_at(place), Held { stamp: *stamp, value: value.as_ref(), life: Some(record.incarnation) })
             }
-            Event::Discard { .. } | Event::LoseKey { .. } => {
-                return self.memories.of(record.node).give_up(keys.stored_at(place));
+            Event::Discard { .. } => return self.memories.of(record.node).give_up(keys.stored_at(place)),
+            Event::LoseKey { .. } => return self.memories.of(record.node).lose(keys.stored_at(place)),
+            Event::Reject { stamp, .. } => {
+                let missing = &mut self.memories.of(record.node).missing;
+                if let Some(refused) = missing.get_mut(&keys.stored_at(place)) {
+                    refused.push(*stamp);
+                }
+                return None;
             }
             Event::Install { .. } => {
                 self.installs = true;
-                self.memories.of(record.node).remembers = true;
+                let memory = self.memories.of(record.node);
+                memory.remembers = true;
+                memory.missing.clear();
                 return None;
             }
             Event::Crash => {
@@ -257,8 +282,8 @@ impl<'a> Replay<'a> {
         self.memories.followers().filter(|(_, memory)| memory.remembers || !self.installs)
     }
 
-    /// The followers whose memories meet a condition, and those whose memories did until a crash that the leader cannot
-    /// have noticed by `now`.
+    /// The followers whose memories meet a condition, those whose memories did until a crash that the leader cannot have
+    /// noticed by `now`, and those that refused the write because they had lost its key.
     fn counted(
         &self,
         write: &Write<'_>,
@@ -267,8 +292,12 @@ impl<'a> Replay<'a> {
         is: impl Fn(&Memory<'_>) -> bool,
     ) -> Counted {
         let (leader, since) = self.leaders.get(&write.life).copied().unwrap_or((write.leader, Micros(0)));
-        let mut excused: Vec<(FollowerId, Excuse)> = Vec::new();
-        for (id, lost) in self.lost().filter(|(_, lost)| lost.at >= since && is(&lost.memory)) {
+        let refused = self.memories.followers().filter(|(id, memory)| memory.misses(write) && !living.contains(id));
+        let mut excused: Vec<(FollowerId, Excuse)> = refused.map(|(id, _)| (id, Excuse::LostKey)).collect();
+        for (id, lost) in self.lost().filter(|(_, lost)| lost.at >= since) {
+            if !is(&lost.memory) && !lost.memory.misses(write) {
+                continue;
+            }
             let Some(excuse) = self.notices.excuse(leader, id, lost.at, now) else { continue };
             let is_again = living.contains(&id) || excused.iter().any(|(other, _)| *other == id);
             match is_again {

@@ -32,7 +32,11 @@ impl<'a> Check<'a> {
         let holders = &counted.living;
         let mut gone = FollowerSet::default();
         for (id, excuse) in counted.excuses(quorum) {
-            self.excuses.add(excuse, || format!("{how}, when {id}, which had stored it, had crashed"));
+            let why = match excuse {
+                Excuse::LostKey => "had refused it, since it had lost the key without noticing",
+                _ => "which had stored it, had crashed",
+            };
+            self.excuses.add(excuse, || format!("{how}, when {id}, {why}"));
         }
         for (id, _) in &counted.excused {
             gone.insert(*id);

@@ -126,11 +126,12 @@ impl Excuse {
             },
             Self::LostKey => Terms {
                 name: "lost-key",
-                properties: &[Durability],
+                properties: &[Durability, Acknowledgement],
                 case: "holder",
                 cause: "it lost the key without noticing",
                 excuses: "Fewer holders of an acknowledged write than were required, because a follower lost the key \
-                          from its memory.",
+                          from its memory; and a confirmation of a follower that therefore refused the write as one \
+                          whose deletion had been collected.",
                 bound: "Until the follower stores the write or a later one again, is brought up to date, or crashes.",
                 why: "No node can know before the stores are compared. The replicas must be equal in the end, which \
                       convergence judges.",

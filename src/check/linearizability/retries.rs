@@ -13,7 +13,8 @@ use crate::check::Recorded;
 ///
 /// A retry is answered under the epoch of its leader, which may be later than the write's, and than that of writes that came in
 /// between. The records of the leader tell under which it was taken on. Where there are none, and it can have been an earlier one,
-/// nothing is held against the write but that it may have taken effect. What a leader took on anew that another one had deposed, and did
+/// nothing is held against the write but that it may have taken effect; nor is it against a retry that is answered under a later
+/// epoch than the first, where a leader may have taken it on anew. What a leader took on anew that another one had deposed, and did
 /// not acknowledge, is left out: it never takes effect.
 pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
     let operations = &run.history.operations;
@@ -67,6 +68,12 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
                 if is_told && first.outcome == Outcome::Ok && is_of_a_deposed_leader(&operation, first) {
                     continue;
                 }
+                if !is_told && is_of_a_later_epoch(&operation, first) {
+                    // It may be the same write, or one that a leader took on anew that had nothing and counts from 1 again.
+                    (operation.outcome, operation.returned, operation.stamp) = (Outcome::Unknown, None, None);
+                    merged.push(operation);
+                    continue;
+                }
                 merge(first, &operation, taken_on.is_some_and(|taken_on| taken_on.is_anew));
                 if !is_told && first.stamp.is_some_and(|stamp| stamp.epoch > Epoch::FIRST) {
                     (first.outcome, first.returned, first.stamp) = (Outcome::Unknown, None, None);
@@ -90,6 +97,12 @@ fn anew(run: &Recorded<'_>) -> Vec<Epoch> {
     let mut epochs: Vec<Epoch> = run.records.iter().filter_map(|record| epoch(&record.event)).collect();
     epochs.sort_unstable();
     epochs
+}
+
+/// Whether a write has the stamp that it was written with, and its retry that of another leader.
+fn is_of_a_later_epoch(retry: &Operation, first: &Operation) -> bool {
+    let is_first = |operation: &Operation| operation.stamp.map(|stamp| stamp.epoch == Epoch::FIRST);
+    first.outcome == Outcome::Ok && is_first(first) == Some(true) && is_first(retry) == Some(false)
 }
 
 fn is_of_a_deposed_leader(retry: &Operation, first: &Operation) -> bool {

@@ -255,3 +255,27 @@ fn a_version_that_was_given_twice_belongs_to_the_write_that_fits() {
     };
     assert_eq!((violated(true), violated(false)), (false, true));
 }
+
+/// The leader loses everything, begins again, and is asked once more for a deletion that the first leader made. Its stamp is of a
+/// later epoch, of the same version: it may be the same deletion, or one that was made anew.
+#[test]
+fn a_retry_of_a_later_epoch_may_have_been_made_anew() {
+    let absent = |epoch| {
+        let request_id = Some(RequestName::new("r").unwrap());
+        let (key, target) = (crate::check::testing::key("k"), LEADER);
+        let ask = |operation| {
+            let (key, request_id) = (key.clone(), request_id.clone());
+            Event::InvokeDelete { operation, target, key, request_id, if_version: None }
+        };
+        let mut story = Story::new();
+        story.at(1).event(c(2), ask(1)).at(2).wrote(c(2), 1, Outcome::Ok, 1);
+        story.at(3).invoke_set(c(1), 1, "k", "1").at(4).wrote(c(1), 1, Outcome::Ok, 2);
+        story.at(5).event(c(2), ask(2));
+        story.at(6).invoke_get(c(3), 1, LEADER, "k").at(7).found(c(3), 1, 0, "");
+        let stamp = Some(Stamp { epoch: crate::base::Epoch::new(epoch), ..crate::check::testing::stamp(1) });
+        let (outcome, confirmed) = (Outcome::Ok, Some((2, 2)));
+        story.at(8).event(c(2), Event::Return { operation: 2, outcome, stamp, value: None, confirmed });
+        story.verdict_of_clients(check).is_violated()
+    };
+    assert_eq!((absent(2), absent(1)), (false, true));
+}

@@ -2,7 +2,8 @@
 
 use super::acknowledged;
 use crate::base::ReadMode;
-use crate::base::trace::Disturbance;
+use crate::base::trace::{Disturbance, RequestId};
+use crate::check::acknowledgement;
 use crate::check::durability::*;
 use crate::check::testing::{Story, c, dump, f, key, stamp, value};
 
@@ -125,6 +126,46 @@ fn a_holder_that_loses_the_key_until_it_has_another_chance() {
     // Brought up to date without it, it does not hold it.
     story.at(30).event(f(1).into(), Event::Install { epoch: Epoch::FIRST });
     assert!(story.verdict(check).is_violated());
+}
+
+/// f2 lost v1 and takes v2, which is not above a floor, for a write whose deletion was collected.
+#[test]
+fn a_write_that_is_refused_because_the_key_was_lost() {
+    let refused = |is_lost: bool, has_another_chance: fn(&mut Story)| {
+        let mut story = held();
+        let (key, request) = (key("k1"), Some(RequestId { incarnation: 0, number: 2 }));
+        if is_lost {
+            story.at(10).event(f(2).into(), Event::LoseKey { key: key.clone(), stamp: stamp(1) });
+        }
+        has_another_chance(story.at(11));
+        story.at(12).invoke_set(c(1), 1, "k1", "\"b\"").accept(2, "k1", 2, "\"b\"").at(13).apply(
+            f(1),
+            "k1",
+            2,
+            "\"b\"",
+        );
+        story.at(14).event(f(2).into(), Event::Reject { request, key, stamp: stamp(2), stored: stamp(2) });
+        story.at(20).complete(2, true, 2);
+        story
+    };
+    let nothing: fn(&mut Story) = |_| {};
+    let excused = refused(true, nothing);
+    assert_eq!(excused.excuses(check).last(), Some(&(Excuse::LostKey, 2)), "v1, which it lost, and v2");
+    assert_eq!(excused.excuses(acknowledgement::check), [(Excuse::LostKey, 1)]);
+    let chances: [(bool, fn(&mut Story)); 3] = [
+        (false, nothing),
+        (true, |story| {
+            story.apply(f(2), "k1", 1, "\"a\"");
+        }),
+        (true, |story| {
+            story.event(f(2).into(), Event::Install { epoch: Epoch::FIRST });
+        }),
+    ];
+    for (is_lost, has_another_chance) in chances {
+        let story = refused(is_lost, has_another_chance);
+        assert!(story.verdict(acknowledgement::check).is_violated());
+        assert!(story.verdict(check).is_violated());
+    }
 }
 
 #[test]

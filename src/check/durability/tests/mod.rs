@@ -187,3 +187,38 @@ fn a_deposed_leader_that_was_started_later_is_not_accused() {
     assert_eq!(story(8).holds(check), "1 acknowledged write, 0 crashes");
     assert_eq!(story(9).evidence(check).len(), 1, "a leader of the same epoch or a later one must remember it");
 }
+
+/// A later leader serves with a deletion that was acknowledged to nobody, answers a read, and has stepped down or crashed when the
+/// answer arrives.
+#[test]
+fn an_answer_says_what_the_leader_had_when_it_was_sent() {
+    let read = |deletes: bool, ends: fn(&mut Story)| {
+        let mut story = acknowledged();
+        let epoch = Epoch::new(2);
+        story.at(20).crash(NodeId::FIRST_SERVER).at(21).restart(NodeId::FIRST_SERVER);
+        let (key, stamp) = (crate::check::testing::key("k1"), |version| Stamp {
+            epoch,
+            version: crate::base::Version::new(version).unwrap(),
+        });
+        let value = Some(crate::check::testing::value("\"a\""));
+        story.event(NodeId::FIRST_SERVER, Event::Recover { key: key.clone(), stamp: stamp(1), value });
+        story.event(NodeId::FIRST_SERVER, Event::Serve { epoch });
+        story.at(30).invoke_get(c(1), 1, NodeId::FIRST_SERVER, "k1");
+        if deletes {
+            let deletion =
+                Event::Accept { write: 1, key, stamp: stamp(2), value: None, operation: None, request_id: None };
+            story.at(31).event(NodeId::FIRST_SERVER, deletion);
+        }
+        ends(story.at(33));
+        story.at(34).found(c(1), 1, 0, "");
+        story.verdict(check).is_violated()
+    };
+    let steps_down: fn(&mut Story) = |story| {
+        story.event(NodeId::FIRST_SERVER, Event::StepDown { promised: Epoch::new(3) });
+    };
+    let crashes: fn(&mut Story) = |story| {
+        story.crash(NodeId::FIRST_SERVER);
+    };
+    assert_eq!((read(true, steps_down), read(false, steps_down)), (false, true));
+    assert_eq!((read(true, crashes), read(false, crashes)), (false, true));
+}
