@@ -107,10 +107,6 @@ pub(super) fn one_epoch(run: &Recorded<'_>) -> bool {
 fn is_of_message(event: &Event) -> bool {
     matches!(
         event,
-        Event::Send { .. }
-            | Event::Rpc { .. }
-            | Event::Dispatch { .. }
-            | Event::Ack { .. }
-            | Event::Lost { .. }
+        Event::Send { .. } | Event::Rpc { .. } | Event::Dispatch { .. } | Event::Ack { .. } | Event::Lost { .. }
     )
 }
