@@ -329,6 +329,7 @@ impl Leader {
                     return Some(stored.stamp);
                 }
                 if self.other_known_as(from, stored.incarnation).is_some() {
+                    self.doubt(from);
                     self.outputs.push_back(Output::Reconnect(from));
                 }
                 self.look_after(now, from);
@@ -336,7 +337,11 @@ impl Leader {
             Reply::Fenced(_) => self.look_after(now, from),
             // What it stores besides is not known.
             Reply::Legacy => self.take_for_legacy(from, false),
-            Reply::Refused | Reply::Lost => {}
+            Reply::Lost => {
+                self.doubt(from);
+                self.attend(now, from);
+            }
+            Reply::Refused => {}
         }
         None
     }

@@ -13,7 +13,14 @@ fn write(leader: &mut Leader, followers: &mut [Follower], keys: usize, stored_by
         let (key, value) = (Key::new(&format!("k{place:05}")).unwrap(), Value::from_json(&place.to_string()).unwrap());
         leader.set(Duration::ZERO, None, key, value).unwrap();
         while let Some(output) = leader.poll_output() {
-            let Output::Send(message) = output else { continue };
+            let message = match output {
+                Output::Send(message) => message,
+                Output::Ask(call) => {
+                    leader.handle_answer(Duration::ZERO, call.to, call.number, Asked::Lost);
+                    continue;
+                }
+                _ => continue,
+            };
             let follower = &mut followers[message.to.index()];
             let reply = if stored_by(place, message.to) {
                 follower.replicate(leader.id(), message.key(), message.update.entry.clone());

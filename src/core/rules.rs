@@ -82,8 +82,8 @@ pub struct Rules {
     /// counts as one that was never used, and a cluster whose keys were deleted can bootstrap although writes were
     /// acknowledged (F3).
     pub bootstrap_only_new: bool,
-    /// When a connection to a follower ends, its confirmations do not count until it has answered again. Without it, they count
-    /// until the leader learns that the follower has restarted (F8).
+    /// When a connection to a follower ends, or the follower does not answer in time, its confirmations do not count until it has
+    /// answered again. Without it, they count until the leader learns that the follower has restarted (F8).
     pub doubt_ended_connections: bool,
     /// A leader serves under another configuration only when enough members of each earlier one have been brought up to date
     /// under it, so that every later leader learns of it. Without it, its own quorum is enough (F3).

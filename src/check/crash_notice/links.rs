@@ -20,16 +20,8 @@ struct Link {
     /// How many holds are on, and since when.
     held: u32,
     held_since: Micros,
-    /// How many partitions cut each direction: to the leader, to the follower.
-    cut: [u32; 2],
-    /// When the last fault ended.
-    whole_since: Micros,
-}
-
-impl Link {
-    fn is_whole(&self) -> bool {
-        self.held == 0 && self.cut == [0; 2]
-    }
+    /// How many partitions cut what goes to the leader.
+    cut: u32,
 }
 
 impl Links {
@@ -37,24 +29,15 @@ impl Links {
         Self { followers: facts.all_followers(), usual: facts.link_latency.into(), links: BTreeMap::new() }
     }
 
-    /// When what a follower sends to a leader now arrives; `None` if it is lost.
-    pub(super) fn arrival(&self, leader: NodeId, follower: FollowerId, now: Micros) -> Option<Micros> {
-        let Some(link) = self.links.get(&(leader, follower)) else { return Some(Micros(now.0 + self.usual.0)) };
-        let arrives = Micros(now.0 + link.latency.0).max(link.clear_at);
-        (link.cut[0] == 0).then_some(arrives)
+    /// When what a follower sends to a leader now arrives, and whether a partition loses it.
+    pub(super) fn arrival(&self, leader: NodeId, follower: FollowerId, now: Micros) -> (Micros, bool) {
+        let Some(link) = self.links.get(&(leader, follower)) else { return (Micros(now.0 + self.usual.0), false) };
+        (Micros(now.0 + link.latency.0).max(link.clear_at), link.cut > 0)
     }
 
     /// Whether what arrives then waits for a hold to end.
     pub(super) fn holds_back(&self, leader: NodeId, follower: FollowerId, arrives: Micros) -> bool {
         self.links.get(&(leader, follower)).is_some_and(|link| link.held > 0 && arrives >= link.held_since)
-    }
-
-    /// Since when the link has carried everything; `None` if it does not.
-    pub(super) fn whole_since(&self, leader: NodeId, follower: FollowerId) -> Option<Micros> {
-        match self.links.get(&(leader, follower)) {
-            None => Some(Micros(0)),
-            Some(link) => link.is_whole().then_some(link.whole_since),
-        }
     }
 
     pub(super) fn hold(&mut self, at: Micros, nodes: &[NodeId], leaders: &BTreeSet<NodeId>) {
@@ -64,34 +47,26 @@ impl Links {
         });
     }
 
-    pub(super) fn release(&mut self, at: Micros, nodes: &[NodeId], leaders: &BTreeSet<NodeId>) {
-        self.each(nodes, leaders, |link| {
-            link.held = link.held.saturating_sub(1);
-            link.whole_since = at;
-        });
-    }
-
-    pub(super) fn note_whole(&mut self, at: Micros, nodes: &[NodeId], leaders: &BTreeSet<NodeId>) {
-        self.each(nodes, leaders, |link| link.whole_since = at);
+    pub(super) fn release(&mut self, nodes: &[NodeId], leaders: &BTreeSet<NodeId>) {
+        self.each(nodes, leaders, |link| link.held = link.held.saturating_sub(1));
     }
 
     /// Cuts what the first node sends to the second. Returns the link if that is what a follower sends to a leader.
     pub(super) fn cut(&mut self, nodes: &[NodeId]) -> Option<(NodeId, FollowerId)> {
-        let (leader, follower, direction) = ends(nodes)?;
-        self.link(leader, follower).cut[direction] += 1;
-        (direction == 0).then_some((leader, follower))
+        let (leader, follower) = to_leader(nodes)?;
+        self.link(leader, follower).cut += 1;
+        Some((leader, follower))
     }
 
-    pub(super) fn mend(&mut self, at: Micros, nodes: &[NodeId]) {
-        if let Some((leader, follower, direction)) = ends(nodes) {
+    pub(super) fn mend(&mut self, nodes: &[NodeId]) {
+        if let Some((leader, follower)) = to_leader(nodes) {
             let link = self.link(leader, follower);
-            link.cut[direction] = link.cut[direction].saturating_sub(1);
-            link.whole_since = at;
+            link.cut = link.cut.saturating_sub(1);
         }
     }
 
     pub(super) fn set_latency(&mut self, at: Micros, nodes: &[NodeId], latency: Option<Micros>) {
-        if let (Some((leader, follower, _)), Some(latency)) = (ends(nodes), latency) {
+        if let (Some((leader, follower)), Some(latency)) = (ends(nodes), latency) {
             let link = self.link(leader, follower);
             link.clear_at = link.clear_at.max(Micros(at.0 + link.latency.0));
             link.latency = latency;
@@ -102,7 +77,7 @@ impl Links {
     pub(super) fn heal(&mut self, at: Micros) {
         for link in self.links.values_mut() {
             link.clear_at = link.clear_at.max(Micros(at.0 + link.latency.0));
-            *link = Link { latency: self.usual, held: 0, cut: [0; 2], whole_since: at, ..*link };
+            *link = Link { latency: self.usual, held: 0, cut: 0, ..*link };
         }
     }
 
@@ -125,18 +100,18 @@ impl Links {
     }
 }
 
-/// The two ends of a link, and whether it is the direction to the leader (0) or to the follower (1).
-fn ends(nodes: &[NodeId]) -> Option<(NodeId, FollowerId, usize)> {
+/// The two ends of a link.
+fn ends(nodes: &[NodeId]) -> Option<(NodeId, FollowerId)> {
     match nodes {
-        [NodeId::Follower(follower), leader] if leader.can_lead() => Some((*leader, *follower, 0)),
-        [leader, NodeId::Follower(follower)] if leader.can_lead() => Some((*leader, *follower, 1)),
-        _ => None,
+        [leader, NodeId::Follower(follower)] if leader.can_lead() => Some((*leader, *follower)),
+        nodes => to_leader(nodes),
     }
 }
 
-pub(super) fn follower_of(node: NodeId) -> Option<FollowerId> {
-    match node {
-        NodeId::Follower(follower) => Some(follower),
-        NodeId::Server(_) | NodeId::Client(_) | NodeId::Network => None,
+/// The two ends of a link whose direction to the leader is meant.
+fn to_leader(nodes: &[NodeId]) -> Option<(NodeId, FollowerId)> {
+    match nodes {
+        [NodeId::Follower(follower), leader] if leader.can_lead() => Some((*leader, *follower)),
+        _ => None,
     }
 }

@@ -96,11 +96,11 @@ impl Excuse {
                 cause: "a fault lost the notice that the follower had crashed",
                 excuses: "A confirmation of a follower that stored the write and has crashed before the \
                           acknowledgement, where the link to the leader was cut when the end of its connections would \
-                          have reached the leader, or the leader had closed them because names of followers led to \
-                          other nodes.",
-                bound: "Until the leader records that the follower has lost its memory, or the link has been whole, \
-                        the clock of the leader right, and the follower up under its own name for the timeout of a \
-                        write, 3 s and six link latencies. The leader has closed no connections for longer than that.",
+                          have reached the leader.",
+                bound: "Until the leader records that the follower has lost its memory, and no longer than twice the \
+                        timeout of a write, 1 s and six link latencies. They are counted from when the end of the \
+                        connections would have reached the leader, or from when the leader ran again with a right \
+                        clock. By then a question to the follower has had no answer, and it does not count.",
                 why: "A process that ends behind a partition looks like one that is out of reach.",
             },
             Self::TwoNames => Terms {

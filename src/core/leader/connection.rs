@@ -5,6 +5,10 @@
 //! leader does not count what it confirmed, neither for writes in flight nor for reads of what is committed. If it answers in
 //! the same incarnation, its confirmations count again. If it has restarted, they are dropped. So the time for which a lost
 //! confirmation can count ends one link latency after the connection does.
+//!
+//! A connection over which no answer comes in time is closed by the leader itself, which then cannot learn how it would have
+//! ended. So the same holds when a message or a question is not answered, and when names lead to other nodes than they did.
+//! Behind a partition the time ends with the first question that is not answered.
 
 use std::time::Duration;
 
@@ -16,13 +20,19 @@ impl Leader {
     /// Learns that a connection to a follower has ended, or that the follower refuses one. The confirmations of the follower
     /// do not count until it has answered a question that is asked from now on, which is asked at once.
     pub fn handle_disconnect(&mut self, now: Duration, from: FollowerId) {
-        let rules = self.config.rules;
-        if !rules.doubt_ended_connections || !rules.recover_on_start || self.peers[from].link.is_legacy() {
-            return;
+        self.doubt(from);
+        if self.peers[from].link.is_doubted() {
+            self.ask_again(now, from);
         }
-        self.doubted.insert(from);
-        self.peers[from].link.doubt(self.asked);
-        self.ask_again(now, from);
+    }
+
+    /// The confirmations of a follower do not count until it has answered a question that is asked from now on.
+    pub(super) fn doubt(&mut self, about: FollowerId) {
+        let rules = self.config.rules;
+        if rules.doubt_ended_connections && rules.recover_on_start && !self.peers[about].link.is_legacy() {
+            self.doubted.insert(about);
+            self.peers[about].link.doubt(self.asked);
+        }
     }
 
     /// A follower has answered a question in the incarnation in which it is known: what it confirmed counts again, if the

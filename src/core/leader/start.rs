@@ -172,17 +172,25 @@ impl Leader {
             return Waiting::Majority { promised: promised.len(), needed: self.majority_to_go_on(), silent };
         }
         let remember = self.promised_by(|promised| promised.standing == Standing::Normal);
+        // Of the configurations of which too few members remember, the one that lacks most.
         let in_force = self.configurations_in_force();
-        let members = in_force.iter().flat_map(|configuration| configuration.members.iter());
-        let gone: BTreeSet<&String> = members.filter(|name| !is_member(configuration, name.as_str())).collect();
+        let lacks = |earlier: &Configuration| self.needed(earlier).saturating_sub(self.members_of(earlier, remember));
+        let earlier = in_force.iter().rev().max_by_key(|earlier| lacks(earlier)).unwrap_or(configuration);
+        let gone = earlier.members.iter().filter(|name| !is_member(configuration, name)).cloned();
         Waiting::Survivors {
-            normal: remember.len(),
-            needed: in_force.iter().map(|configuration| self.needed(configuration)).max().unwrap_or(0),
+            normal: self.members_of(earlier, remember),
+            needed: self.needed(earlier),
             silent,
             forgetful: named(&|id| promised.contains(id) && !remember.contains(id)),
             foreign: named(&foreign),
-            gone: gone.into_iter().cloned().collect(),
+            gone: gone.collect(),
         }
+    }
+
+    /// How many of these followers are members of this configuration.
+    fn members_of(&self, configuration: &Configuration, followers: FollowerSet) -> usize {
+        let members = self.followers().zip(self.config.configuration.members.iter());
+        members.filter(|(id, name)| followers.contains(*id) && is_member(configuration, name)).count()
     }
 
     /// An operator accepts that what only the missing or forgetful followers know is lost. The leader goes on with those that
@@ -328,11 +336,8 @@ impl Leader {
     fn basis(&self, is: impl Fn(&Promised) -> bool) -> Option<Basis> {
         let rules = self.config.rules;
         let from = self.promised_by(|promised| is(promised) && self.remembers(promised));
-        let is_enough = |configuration: &Configuration| {
-            let members = self.followers().zip(self.config.configuration.members.iter());
-            let knows = members.filter(|(id, name)| from.contains(*id) && is_member(configuration, name));
-            knows.count() >= self.needed(configuration)
-        };
+        let is_enough =
+            |configuration: &Configuration| self.members_of(configuration, from) >= self.needed(configuration);
         if self.configurations_in_force().iter().all(is_enough) {
             return Some(Basis { from, anew: false });
         }

@@ -238,6 +238,7 @@ impl Leader {
     }
 
     fn no_answer(&mut self, now: Duration, from: FollowerId) {
+        self.doubt(from);
         self.peers[from].link.failures += 1;
         let pause = self.pause(from);
         let peer = &mut self.peers[from];
@@ -275,7 +276,10 @@ impl Leader {
         if !std::mem::replace(&mut self.peers[id].link.is_astray, true) {
             self.outputs.push_back(Output::Tell(News::Astray { follower: id, by, lost }));
         }
-        self.outputs.extend([id, by].map(Output::Reconnect));
+        for name in [id, by] {
+            self.doubt(name);
+            self.outputs.push_back(Output::Reconnect(name));
+        }
         self.ask_now(now, by);
     }
 

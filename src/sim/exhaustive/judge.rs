@@ -240,15 +240,15 @@ impl Step<'_> {
         }
     }
 
-    /// Nothing is left to do but what faults may bring: everybody has an answer, and all replicas are equal.
+    /// Nothing is left to do but what faults may bring: everybody has an answer, and all replicas are equal; or the leader waits.
     pub(super) fn judge_rest(&mut self) {
+        if self.state.leader.as_ref().is_some_and(|leader| !leader.serves()) {
+            return self.judge_waiting();
+        }
         if let Some(open) = self.state.ghost.records.iter().position(|record| record.progress != Progress::Done) {
             self.accuse(Property::Liveness, |step| format!("{} never returns", step.name(open)));
         }
         let Some(leader) = self.state.leader.clone() else { return };
-        if !leader.serves() {
-            return self.judge_waiting();
-        }
         let store = |memory: &Memory| memory.follower.store().shows_the_same_as(leader.store());
         let different = |id: &FollowerId| !self.state.site(*id).memory.as_ref().is_some_and(store);
         let members = &self.scope.configuration_of(self.state.life).members;
@@ -267,7 +267,8 @@ impl Step<'_> {
         }
     }
 
-    /// The leader waits for what will not come. It may, if more followers have lost their memory than the quorum allows for.
+    /// The leader waits for what will not come. It may, if more followers have lost their memory than the quorum allows for. Then
+    /// whoever asked it for something waits, too, which is excused as [`Excuse::LeaderWaits`](crate::check::Excuse::LeaderWaits).
     fn judge_waiting(&mut self) {
         let remembers = |id: FollowerId| self.state.site(id).memory.as_ref().is_some_and(Memory::remembers);
         let present = &self.scope.configuration_of(self.state.life).members;

@@ -55,8 +55,13 @@ impl Link {
             && is_old
             && !self.compares(matters, Some(found))
             && !self.in_doubt
-            && !self.is_doubted()
+            && !self.would_end_doubt(call)
             && !self.compare
+    }
+
+    /// Whether the answer to this question ends the doubt about it. A question that was asked before does not.
+    fn would_end_doubt(&self, call: &Pending) -> bool {
+        self.disconnected_after.is_some_and(|last| call.number > last)
     }
 
     /// Everything that decides what it is asked next, but when. `found` as in [`Link::compares`].
@@ -95,8 +100,8 @@ impl Link {
         });
         // Where no time passes a pause is over when its timer goes off, and not before.
         let pauses = (!self.not_before.is_zero(), matters.silence.then(|| self.answers()));
-        // Which question ended a doubt is told by the order in which they come.
-        let doubts = (self.in_doubt, self.is_doubted(), self.compare);
+        let ends_doubt = self.call.as_ref().map(|call| self.would_end_doubt(call));
+        let doubts = (self.in_doubt, self.is_doubted(), ends_doubt, self.compare);
         (promised, self.promised_as, sync, call, doubts, self.knows_recovered, self.pushes, pauses)
     }
 }

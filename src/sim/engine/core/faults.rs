@@ -113,7 +113,7 @@ impl World {
                 self.record_fault(story::misdirect(follower, to));
                 self.names[follower.index()] = to;
                 if follower != to {
-                    self.leaders.iter_mut().for_each(|leader| leader.lanes[follower.index()].disconnect());
+                    self.close_connections(follower);
                 }
             }
             FaultKind::Quorum(quorum) => {

@@ -133,6 +133,11 @@ impl Lane {
         self.idle.len() < before
     }
 
+    /// Whether there are any that nobody uses.
+    pub(super) fn has_connections(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
     /// Nothing goes over the connections any more that nobody uses now.
     pub(super) fn disconnect(&mut self) {
         self.idle.clear();

@@ -4,6 +4,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::exchange::ExchangeId;
 use super::network::Ends;
+use crate::base::FollowerId;
 
 /// Virtual time since the simulation began, in microseconds.
 pub(super) type At = u64;
@@ -47,6 +48,13 @@ pub(super) enum Event {
         ends: Ends,
         /// Which life.
         life: u64,
+    },
+    /// A leader closes the connections under a follower's name that nobody uses.
+    Closed {
+        /// The leader's machine.
+        machine: u8,
+        /// The name.
+        name: FollowerId,
     },
     /// An RPC that the emulated network kept leaves its leader.
     Leave(ExchangeId),

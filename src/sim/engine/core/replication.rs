@@ -298,8 +298,24 @@ impl World {
         self.leaders[machine].arrange_wake_up();
     }
 
+    /// All leaders close the connections under this name that nobody uses. One that is stopped does so when it goes on.
+    pub(super) fn close_connections(&mut self, name: FollowerId) {
+        for machine in (0..).take(self.leaders.len()) {
+            let leader = &mut self.leaders[usize::from(machine)];
+            let lane = &mut leader.lanes[name.index()];
+            if !lane.has_connections() {
+                continue;
+            }
+            lane.disconnect();
+            match leader.inbox_if_paused() {
+                Some(inbox) => inbox.push(Event::Closed { machine, name }),
+                None => self.disconnected(machine.into(), name),
+            }
+        }
+    }
+
     /// The leader learns that a connection to a follower has ended, or was refused.
-    fn disconnected(&mut self, machine: Machine, from: FollowerId) {
+    pub(super) fn disconnected(&mut self, machine: Machine, from: FollowerId) {
         let now = self.leaders[machine].shown_at(self.now);
         self.leaders[machine].state.handle_disconnect(now, from);
         self.act(machine);

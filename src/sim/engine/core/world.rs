@@ -201,6 +201,7 @@ impl World {
             Event::Reset(id) => self.reset(id),
             Event::Refused(id) => self.refused(id),
             Event::Ended { ends, life } => self.life_ended(ends, life),
+            Event::Closed { machine, name } => self.disconnected(machine.into(), name),
             Event::Leave(id) => self.leave(id),
             Event::Strike => self.strike(),
             Event::StrikeTriggered(place) => self.strike_triggered(place as usize),
