@@ -228,7 +228,8 @@ impl<'a> Check<'a> {
             let Some(known) = self.known[key].filter(|known| known.protection.cause.is_none()) else { continue };
             let held = self.replay.held(record.node, key);
             if !held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
-                let cause = self.cause_of_loss(record, known.protection.by, key);
+                let is_it = |held: Held<'_>| kept(&known, held.stamp, held.value);
+                let cause = self.cause_of_loss(record, known.protection.by, key, is_it);
                 self.known[key] = Some(known.endangered_by(cause));
             }
         }
@@ -236,7 +237,8 @@ impl<'a> Check<'a> {
             let Acknowledged { write, protection, .. } = &self.acknowledged[at];
             let held = self.replay.held(record.node, write.key_number);
             if protection.cause.is_none() && !held.is_some_and(|held| held.covers(write)) {
-                let cause = self.cause_of_loss(record, protection.by, write.key_number);
+                let is_it = |held: Held<'_>| held.covers(write);
+                let cause = self.cause_of_loss(record, protection.by, write.key_number, is_it);
                 self.acknowledged[at].protection.cause = cause;
             }
         }

@@ -33,12 +33,22 @@ impl Fork {
         }
         let mut remembering: BTreeSet<FollowerId> = BTreeSet::new();
         let mut accepted: BTreeSet<NodeId> = BTreeSet::new();
+        // The followers that have promised something to each incarnation of a leader, and have not crashed since.
+        let mut promised: BTreeMap<u64, BTreeSet<FollowerId>> = BTreeMap::new();
         // Where the names of followers lead that do not lead to their own nodes.
         let mut misdirected: BTreeMap<FollowerId, FollowerId> = BTreeMap::new();
         run.records.iter().enumerate().find_map(|(index, record)| {
             match (record.node, &record.event) {
                 (NodeId::Follower(id), Event::Install { .. }) => drop(remembering.insert(id)),
-                (NodeId::Follower(id), Event::Crash) => drop(remembering.remove(&id)),
+                (NodeId::Follower(id), Event::Promise { leader, .. }) => {
+                    promised.entry(*leader).or_default().insert(id);
+                }
+                (NodeId::Follower(id), Event::Crash) => {
+                    remembering.remove(&id);
+                    for promised in promised.values_mut() {
+                        promised.remove(&id);
+                    }
+                }
                 (node, Event::Restart) => drop(accepted.remove(&node)),
                 (_, Event::Fault { kind: Disturbance::AcceptLoss, nodes, .. }) => accepted.extend(nodes),
                 (_, Event::Fault { kind: Disturbance::Misdirect, nodes, .. }) => {
@@ -51,7 +61,8 @@ impl Fork {
                 }
                 (_, Event::Fault { kind: Disturbance::Heal, .. }) => misdirected.clear(),
                 (node, Event::Recovered { anew: true, .. }) if !accepted.contains(&node) => {
-                    let left_out = left_out(facts, record, &remembering, &misdirected);
+                    let promised = promised.get(&record.incarnation).cloned().unwrap_or_default();
+                    let left_out = left_out(facts, record, &remembering, (promised, &misdirected));
                     return (!left_out.is_empty()).then_some(Self { index, at: record.at, leader: node, left_out });
                 }
                 _ => {}
@@ -82,16 +93,18 @@ impl Fork {
     }
 }
 
-/// The followers that remember and that the leader of this record does not have, if none of those that it has does.
+/// The followers that remember and that the leader of this record does not have, if none of those that it has does. Whom it has is
+/// known by who has promised it something, if that is as many as it has members, or else by where their names lead.
 fn left_out(
     facts: &Facts,
     record: &Record,
     remembering: &BTreeSet<FollowerId>,
-    misdirected: &BTreeMap<FollowerId, FollowerId>,
+    (promised, misdirected): (BTreeSet<FollowerId>, &BTreeMap<FollowerId, FollowerId>),
 ) -> Vec<FollowerId> {
     let host = |name: FollowerId| misdirected.get(&name).copied().unwrap_or(name);
-    let members: BTreeSet<FollowerId> =
+    let named: BTreeSet<FollowerId> =
         facts.members_of(record.incarnation).into_iter().map(|member| host(member.follower)).collect();
+    let members = if promised.len() < named.len() { named } else { promised };
     if remembering.intersection(&members).next().is_some() { Vec::new() } else { remembering.iter().copied().collect() }
 }
 
@@ -169,6 +182,30 @@ mod tests {
         };
         assert_eq!(story(false), Some(vec![f(2)]), "f2 remembers, and its name leads to f1");
         assert_eq!(story(true), None);
+    }
+
+    /// f1 promises under the name of f2, which leads to f2 again when the leader bootstraps.
+    #[test]
+    fn whoever_has_promised_is_whom_the_leader_has() {
+        let story = |promises: &[u8], crashes: bool| {
+            let mut story = Story::new();
+            story.event(f(1).into(), Event::Install { epoch: Epoch::FIRST });
+            story.event(f(2).into(), Event::Install { epoch: Epoch::FIRST });
+            story.at(5).crash(NodeId::FIRST_SERVER).crash(f(1)).restart(f(1)).restart(NodeId::FIRST_SERVER);
+            for id in promises {
+                story.event(f(*id).into(), Event::Promise { epoch: Epoch::new(2), leader: 1 });
+            }
+            if crashes {
+                story.crash(f(1)).restart(f(1));
+            }
+            let recovered = Event::Recovered { epoch: Epoch::new(2), from: Vec::new(), anew: true };
+            story.at(9).event(NodeId::FIRST_SERVER, recovered);
+            story.facts.members.insert(1, vec![Member::from(f(2))]);
+            fork(&story).map(|fork| fork.left_out)
+        };
+        assert_eq!(story(&[1], false), Some(vec![f(2)]));
+        assert_eq!(story(&[2], false), None, "it had one that remembers");
+        assert_eq!(story(&[1], true), None, "what it promised is forgotten");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::writes::{Write, Writes};
 use super::{Excuse, Facts};
 use crate::base::trace::{Disturbance, Event, Micros, Record};
 use crate::base::wire::{Dump, DumpEntry};
-use crate::base::{FollowerId, NodeId, Stamp, Value};
+use crate::base::{Epoch, FollowerId, NodeId, Stamp, Value};
 
 /// What a node stores for a key.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +42,19 @@ struct Memory<'a> {
     held: Vec<Option<Held<'a>>>,
     /// By the numbers of the keys: the greatest stamp that each life of the leader brought, in the order in which they came.
     greatest: Vec<Vec<(u64, Stamp)>>,
-    /// Of a follower: whether a leader has brought it up to date.
-    remembers: bool,
-    /// Of a follower: the keys that it lost without noticing and has stored nothing for since, with the writes that it refused
-    /// meanwhile, since it takes them for late ones of a deletion that was collected.
-    missing: BTreeMap<usize, Vec<Stamp>>,
+    /// Of a follower: the last epoch in which a leader has brought it up to date.
+    current_in: Option<Epoch>,
+    /// Of a follower: the keys that it lost without noticing and has stored nothing for since.
+    missing: BTreeMap<usize, Missing>,
+}
+
+/// A key that a follower lost without noticing.
+#[derive(Debug, Default)]
+struct Missing {
+    /// Whether what it lost was a deletion.
+    was_deleted: bool,
+    /// The writes that it has refused since, for it takes them for late ones of a deletion that was collected.
+    refused: Vec<Stamp>,
 }
 
 impl<'a> Memory<'a> {
@@ -70,14 +78,21 @@ impl<'a> Memory<'a> {
     /// Loses what is stored for a key without noticing.
     fn lose(&mut self, key: usize) -> Option<Held<'a>> {
         let lost = self.give_up(key)?;
-        self.missing.insert(key, Vec::new());
+        self.missing.insert(key, Missing { was_deleted: lost.value.is_none(), refused: Vec::new() });
         Some(lost)
     }
 
     /// Whether the write was refused, and answered as if it were stored, because the key had been lost.
     fn misses(&self, write: &Write<'_>) -> bool {
-        let refused = self.missing.get(&write.key_number);
-        refused.is_some_and(|refused| refused.contains(&write.stamp))
+        let missing = self.missing.get(&write.key_number);
+        missing.is_some_and(|missing| missing.refused.contains(&write.stamp))
+    }
+
+    /// A leader brings it up to date. A repair, which comes in an epoch in which that was done before, brings no deletions: nobody
+    /// can read that they are missing.
+    fn install(&mut self, epoch: Epoch) {
+        let is_repair = self.current_in.replace(epoch) == Some(epoch);
+        self.missing.retain(|_, missing| is_repair && missing.was_deleted);
     }
 
     fn held(&self, key: usize) -> Option<Held<'a>> {
@@ -193,16 +208,14 @@ impl<'a> Replay<'a> {
             Event::LoseKey { .. } => return self.memories.of(record.node).lose(keys.stored_at(place)),
             Event::Reject { stamp, .. } => {
                 let missing = &mut self.memories.of(record.node).missing;
-                if let Some(refused) = missing.get_mut(&keys.stored_at(place)) {
-                    refused.push(*stamp);
+                if let Some(missing) = missing.get_mut(&keys.stored_at(place)) {
+                    missing.refused.push(*stamp);
                 }
                 return None;
             }
-            Event::Install { .. } => {
+            Event::Install { epoch } => {
                 self.installs = true;
-                let memory = self.memories.of(record.node);
-                memory.remembers = true;
-                memory.missing.clear();
+                self.memories.of(record.node).install(*epoch);
                 return None;
             }
             Event::Crash => {
@@ -260,6 +273,11 @@ impl<'a> Replay<'a> {
         remember.filter(|(_, memory)| memory.holds(write)).map(|(id, _)| id).collect()
     }
 
+    /// Whether a follower lacks this key, which it lost without noticing.
+    pub(super) fn lacks(&self, id: FollowerId, key: usize) -> bool {
+        self.memories.get(id.into()).is_some_and(|memory| memory.missing.contains_key(&key))
+    }
+
     /// Whether a follower runs and has been brought up to date since it started.
     pub(super) fn remembers(&self, id: FollowerId) -> bool {
         self.remembering().any(|(other, _)| other == id)
@@ -279,7 +297,7 @@ impl<'a> Replay<'a> {
 
     /// The followers that run and have been brought up to date since they started, where followers are.
     fn remembering(&self) -> impl Iterator<Item = (FollowerId, &Memory<'a>)> {
-        self.memories.followers().filter(|(_, memory)| memory.remembers || !self.installs)
+        self.memories.followers().filter(|(_, memory)| memory.current_in.is_some() || !self.installs)
     }
 
     /// The followers whose memories meet a condition, those whose memories did until a crash that the leader cannot have

@@ -94,9 +94,11 @@ impl<'a> Check<'a> {
     /// A follower has been brought up to date. What it has not now it does not hold.
     pub(super) fn installed(&mut self, record: &Record) {
         let NodeId::Follower(id) = record.node else { return };
-        self.lost_keys.retain(|(of, ..)| *of != id);
+        let replay = &self.replay;
+        self.lost_keys.retain(|(of, key, _)| *of != id || replay.lacks(id, *key));
         for at in 0..self.acknowledged.len() {
-            if self.acknowledged[at].gone.contains(id) {
+            let Acknowledged { gone, write, .. } = &self.acknowledged[at];
+            if gone.contains(id) && !self.replay.lacks(id, write.key_number) {
                 self.acknowledged[at].gone.remove(id);
                 self.is_held(at, |holders| {
                     let at = At(record.at);

@@ -1,12 +1,13 @@
 //! Why acknowledged data can be gone without a fault of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Check;
-use crate::base::trace::{Disturbance, Micros, Record};
+use crate::base::trace::{Disturbance, Event, Micros, Record};
 use crate::base::{FollowerId, Member, NodeId};
 use crate::check::evidence::{At, count};
+use crate::check::replay::Held;
 use crate::core::Configuration;
 
 /// A documented cause of a loss, after more failures than the store tolerates.
@@ -18,6 +19,8 @@ pub(super) enum Cause {
     Bootstrap { needed: usize },
     /// A follower had lost the key without noticing.
     LostKey { remembering: usize, needed: usize },
+    /// Somebody stores it who was counted under a name that leads to another follower now.
+    OtherName { follower: FollowerId },
     /// All followers lost their memory while two leaders ran, so that neither could be told from a deposed one.
     TwoLeaders { at: Micros },
     /// No node stores it, and the leader waits for an operator.
@@ -32,7 +35,9 @@ impl fmt::Display for Cause {
         };
         match self {
             Self::Operator { at, remembering, needed } => {
-                write!(f, "an operator accepted the loss at {}, when {}", At(*at), memories(remembering, needed))
+                let followers = count(*needed, "follower");
+                write!(f, "an operator accepted the loss at {}, and the leader went on with {remembering} ", At(*at))?;
+                write!(f, "of the {followers} that a recovery takes")
             }
             Self::Bootstrap { needed } => {
                 write!(f, "no follower had its memory, where a recovery takes {needed}, and the cluster began anew")
@@ -40,6 +45,12 @@ impl fmt::Display for Cause {
             Self::LostKey { remembering, needed } => {
                 let had = memories(remembering, needed);
                 write!(f, "{had}, but for those that had lost the key without noticing")
+            }
+            Self::OtherName { follower } => {
+                write!(
+                    f,
+                    "{follower} stores it, and was counted under the name of a follower to which that leads no more"
+                )
             }
             Self::TwoLeaders { at } => write!(
                 f,
@@ -76,6 +87,8 @@ pub(super) struct Failures {
     accepted: BTreeMap<NodeId, Micros>,
     /// Since when no follower has known which of two leaders is the later.
     two_leaders: Option<Micros>,
+    /// The followers to which names of others have led.
+    with_other_names: BTreeSet<FollowerId>,
 }
 
 impl Failures {
@@ -85,9 +98,15 @@ impl Failures {
     }
 
     pub(super) fn follow(&mut self, kind: Disturbance, nodes: &[NodeId], at: Micros) {
-        if kind == Disturbance::AcceptLoss {
-            self.accepted.extend(nodes.iter().map(|node| (*node, at)));
+        match (kind, nodes) {
+            (Disturbance::AcceptLoss, nodes) => self.accepted.extend(nodes.iter().map(|node| (*node, at))),
+            (Disturbance::Misdirect, [_, NodeId::Follower(to)]) => drop(self.with_other_names.insert(*to)),
+            _ => {}
         }
+    }
+
+    fn has_had_other_names(&self, follower: FollowerId) -> bool {
+        self.with_other_names.contains(&follower)
     }
 
     /// A node crashed: whether any follower has its memory still, and whether a former leader runs. True if two leaders
@@ -111,22 +130,43 @@ impl Failures {
 }
 
 impl Check<'_> {
-    /// Why a leader that has recovered may lack something that was stored under the configuration of this incarnation of a
-    /// leader; `None` if it may not.
-    pub(super) fn cause_of_loss(&self, record: &Record, by: u64, key: usize) -> Option<Cause> {
+    /// Why a leader that has recovered may lack a write, or whatever has this key, that was stored under the configuration of this
+    /// incarnation of a leader; `None` if it may not.
+    pub(super) fn cause_of_loss(
+        &self,
+        record: &Record,
+        by: u64,
+        key: usize,
+        stores: impl Fn(Held<'_>) -> bool,
+    ) -> Option<Cause> {
+        let Event::Recovered { from, .. } = &record.event else { return None };
         let (remembering, needed) = self.memories_for(record.incarnation, by, key);
+        if let Some(at) = self.failures.accepted.get(&record.node) {
+            let asked = self.count_of(record.incarnation, by, |id| from.contains(&id) && !self.replay.lacks(id, key));
+            let (at, remembering) = (*at, asked.min(remembering));
+            return (remembering < needed).then_some(Cause::Operator { at, remembering, needed });
+        }
         if remembering >= needed {
-            return None;
+            return self.counted_under_another_name(by, key, stores);
         }
         let has_memory = |member: &Member| self.replay.remembers(member.follower);
         let members = self.facts.members_of(record.incarnation);
         let unaware = self.count_of(record.incarnation, by, |id| self.replay.remembers(id));
-        match self.failures.accepted.get(&record.node) {
-            Some(at) => Some(Cause::Operator { at: *at, remembering, needed }),
-            None if !members.iter().any(has_memory) => Some(Cause::Bootstrap { needed }),
-            None if unaware >= needed => Some(Cause::LostKey { remembering, needed }),
-            None => None,
+        if !members.iter().any(has_memory) {
+            return Some(Cause::Bootstrap { needed });
         }
+        (unaware >= needed).then_some(Cause::LostKey { remembering, needed })
+    }
+
+    /// A follower that stores something for a key and is no member of the configuration of this incarnation of a leader: it was
+    /// counted under the name of one that is.
+    fn counted_under_another_name(&self, by: u64, key: usize, stores: impl Fn(Held<'_>) -> bool) -> Option<Cause> {
+        let members = self.facts.members_of(by);
+        let is_member = |id: &FollowerId| members.iter().any(|member| member.follower == *id);
+        let holders = FollowerId::first(self.facts.all_followers())
+            .filter(|id| self.replay.remembers(*id) && self.replay.held(NodeId::from(*id), key).is_some_and(&stores));
+        let mut outsiders = holders.filter(|id| !is_member(id) && self.failures.has_had_other_names(*id));
+        outsiders.next().map(|follower| Cause::OtherName { follower })
     }
 
     /// How many followers that this incarnation of a leader can ask have what was stored under an earlier configuration in

@@ -132,7 +132,8 @@ impl Excuse {
                 excuses: "Fewer holders of an acknowledged write than were required, because a follower lost the key \
                           from its memory; and a confirmation of a follower that therefore refused the write as one \
                           whose deletion had been collected.",
-                bound: "Until the follower stores the write or a later one again, is brought up to date, or crashes.",
+                bound: "Until the follower stores the write or a later one again, is brought up to date, or crashes. A \
+                        deletion is not brought back by a repair in the same epoch: readers find nothing either way.",
                 why: "No node can know before the stores are compared. The replicas must be equal in the end, which \
                       convergence judges.",
             },

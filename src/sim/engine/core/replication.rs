@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
-use super::exchange::{Connection, ExchangeId};
+use super::exchange::{Connection, Exchange, ExchangeId};
 use super::network::{Arrival, Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
@@ -173,6 +173,9 @@ impl World {
             return;
         }
         let exchange = self.exchanges.get(id).expect("it has arrived");
+        if self.names[exchange.to.index()] != exchange.ends.follower {
+            return self.transmit(id, Way::ToLeader, Event::Refused(id));
+        }
         let host = &mut self.followers[exchange.ends.follower.index()];
         if !host.up {
             host.knocking.push(id);
@@ -203,7 +206,8 @@ impl World {
         if !host.up {
             return self.exchanges.settle(id);
         }
-        if exchange.life != Some(host.life) {
+        let is_moved = self.names[exchange.to.index()] != exchange.ends.follower;
+        if exchange.life != Some(host.life) || is_moved {
             return self.transmit(id, Way::ToLeader, Event::Reset(id));
         }
         if let Some(question) = &mut exchange.question {
@@ -246,7 +250,11 @@ impl World {
         }
         let (mut batch, mut replies) = (mem::take(&mut self.batch), mem::take(&mut self.replies));
         if self.exchanges.finish(id, &mut batch, &mut replies) {
-            self.leaders[machine].lanes[to.index()].answered(connection);
+            let kept = self.kept(to, connection);
+            self.leaders[machine].lanes[to.index()].answered(kept);
+            if kept != connection {
+                self.disconnected(machine, to);
+            }
             for (Parcel { message, loss }, reply) in batch.drain(..).zip(&replies) {
                 if loss == Some(LostPart::Reply) {
                     let leader = &mut self.leaders[machine];
@@ -259,6 +267,11 @@ impl World {
         }
         replies.clear();
         (self.batch, self.replies) = (batch, replies);
+    }
+
+    /// The connection, if it still leads to where the name does. An address that was moved takes its connections along.
+    pub(super) fn kept(&self, name: FollowerId, connection: Option<Connection>) -> Option<Connection> {
+        connection.filter(|connection| connection.host == self.names[name.index()])
     }
 
     /// The news that the other end of a connection is not there any more reaches the leader.
@@ -288,7 +301,11 @@ impl World {
         let lanes = FollowerId::first(self.followers.len()).zip(&mut self.leaders[machine].lanes);
         let mut disconnected: BTreeSet<FollowerId> =
             lanes.filter_map(|(to, lane)| lane.forget(dead).then_some(to)).collect();
-        let dead = self.exchanges.open().filter(|(_, exchange)| (exchange.ends, exchange.life) == (ends, Some(life)));
+        let present = self.leaders[machine].life;
+        let over_it = |exchange: &Exchange| {
+            (exchange.ends, exchange.life, exchange.request.incarnation) == (ends, Some(life), present)
+        };
+        let dead = self.exchanges.wanted().filter(|(_, exchange)| over_it(exchange));
         let dead: Vec<(ExchangeId, FollowerId)> = dead.map(|(id, exchange)| (id, exchange.to)).collect();
         disconnected.extend(dead.iter().map(|(_, to)| *to));
         disconnected.into_iter().for_each(|to| self.disconnected(machine, to));
@@ -324,9 +341,10 @@ impl World {
     /// There will be no answer, because the connection has ended or there is none.
     fn give_up_and_go_on(&mut self, id: ExchangeId, reason: LossReason) {
         let Some(exchange) = self.exchanges.get(id) else { return };
-        let (machine, to, is_open) = (exchange.ends.machine(), exchange.to, exchange.open);
+        let (machine, to, is_wanted) = (exchange.ends.machine(), exchange.to, exchange.is_wanted());
+        let is_of_this_life = exchange.request.incarnation == self.leaders[machine].life;
         self.exchanges.settle(id);
-        if is_open {
+        if is_wanted && is_of_this_life {
             self.disconnected(machine, to);
         }
         self.give_up(id, reason);

@@ -97,9 +97,13 @@ impl World {
             exchange.life = None;
         }
         self.exchanges.settle(id);
+        let kept = self.kept(to, connection);
         let leader = &mut self.leaders[machine];
         if leader.up && leader.life == incarnation && (was_open || is_stray) {
-            leader.lanes[to.index()].give_back(connection);
+            leader.lanes[to.index()].give_back(kept);
+            if kept != connection {
+                self.disconnected(machine, to);
+            }
         }
         if was_open && !loses_reply {
             self.exchanges.close(id, &mut Vec::new());
