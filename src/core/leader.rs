@@ -86,6 +86,9 @@ pub struct Leader {
     lives: BTreeSet<Incarnation>,
     /// The followers to which a connection has ended and that have not answered since. What they confirmed does not count.
     doubted: FollowerSet,
+    /// Whether it has served, or a follower has promised one of its epochs that remembered something. Then the cluster is not new,
+    /// though nobody may remember that any more.
+    has_met_memory: bool,
     /// How often it has begun to ask everybody whether its epoch still stands.
     round: u64,
     /// How many questions it has asked.
@@ -184,6 +187,7 @@ impl Leader {
             contest: Contest::default(),
             lives: BTreeSet::new(),
             doubted: FollowerSet::default(),
+            has_met_memory: false,
             round: 0,
             asked: 0,
             next_ask: Duration::MAX,

@@ -74,6 +74,28 @@ fn a_cluster_without_keys_is_not_new() {
     assert!(next.serves());
 }
 
+/// A leader meets a follower that remembers, which then restarts, as the others did before. Nothing remembers anything any more,
+/// but the leader knows that there was something.
+#[test]
+fn a_leader_that_has_met_a_memory_does_not_begin_anew() {
+    let begins = |meets: bool, rules: Rules| {
+        let (mut first, mut followers) = cluster(testing::config(3, 2, 0));
+        set(&mut first, &mut followers, "x", "1", &[F3]);
+        (followers[0], followers[1]) = (follower_in(F1, 1, Rules::SAFE), follower_in(F2, 1, Rules::SAFE));
+        let mut next = Leader::new(LeaderConfig { rules, ..testing::config(3, 2, 1) });
+        if meets {
+            talk(&mut next, &mut followers, &[F1, F2, F3], Duration::ZERO, MINUTE);
+            assert!(!next.serves());
+        }
+        followers[2] = follower_in(F3, 1, Rules::SAFE);
+        talk(&mut next, &mut followers, &[F1, F2, F3], MINUTE, 2 * MINUTE);
+        next.serves()
+    };
+    assert!(!begins(true, Rules::SAFE), "it waits for an operator");
+    assert!(begins(false, Rules::SAFE), "a loss of power in all nodes");
+    assert!(begins(true, Rules::SAFE.without(Rule::BootstrapOnlyNew)));
+}
+
 #[test]
 fn a_change_that_cannot_be_completed_is_undone() {
     let mut followers = three_and_a_spare(1);

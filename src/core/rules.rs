@@ -78,9 +78,9 @@ pub struct Rules {
     /// A follower that answers under the name of another is not taken for it. Without it, one node that two names lead to counts
     /// twice (F13).
     pub tell_nodes_apart: bool,
-    /// A follower that was brought up to date is not new, however few keys it stores. Without it, a follower without keys
-    /// counts as one that was never used, and a cluster whose keys were deleted can bootstrap although writes were
-    /// acknowledged (F3).
+    /// A follower that was brought up to date is not new, however few keys it stores, nor is a cluster whose leader has served or
+    /// has met such a follower. Without it, a follower without keys counts as one that was never used, and a cluster whose keys
+    /// were deleted can bootstrap although writes were acknowledged (F3).
     pub bootstrap_only_new: bool,
     /// When a connection to a follower ends, or the follower does not answer in time, its confirmations do not count until it has
     /// answered again. Without it, they count until the leader learns that the follower has restarted (F8).

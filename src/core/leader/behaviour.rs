@@ -24,7 +24,7 @@ impl Leader {
             Phase::Serving => state.write_u8(0),
         }
         // The lives of followers are known by their names where names do not move. Which tombstones are to be forgotten follows from the store. Searches have no retries, which are about names.
-        (self.floor, self.collections).hash(state);
+        (self.floor, self.collections, self.has_met_memory).hash(state);
         self.collection.as_ref().map(Collection::behaviour).hash(state);
         state.write_u64(self.last_write);
         state.write_usize(self.open.len());

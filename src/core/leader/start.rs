@@ -260,6 +260,7 @@ impl Leader {
                 let serves = is_stored || !self.config.rules.replicate_recovered;
                 if serves {
                     self.phase = Phase::Serving;
+                    self.has_met_memory = true;
                     self.contest.serves_from(now);
                     self.outputs.push_back(Output::Tell(News::Serving(self.epoch)));
                 }
@@ -348,11 +349,12 @@ impl Leader {
         };
         let blank = self.promised_by(|promised| is(promised) && is_new(promised));
         let majority = self.config.configuration.majority();
-        let nothing_survives = if rules.bootstrap_from_all {
+        let is_blank = if rules.bootstrap_from_all {
             blank.len() >= self.peers_with_memory()
         } else {
             blank.len() >= majority && blank == all
         };
+        let nothing_survives = is_blank && !(rules.bootstrap_only_new && self.has_met_memory);
         // What is lost is what those know that do not answer.
         let left_out = || {
             let answers = self.followers().filter(|id| self.peers[*id].link.answers());

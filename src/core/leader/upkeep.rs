@@ -353,6 +353,7 @@ impl Leader {
             Epoch,
         ),
     ) {
+        self.has_met_memory |= standing == Standing::Normal;
         let promised_in = self.round;
         // Whoever is asked in the next round whether the promise stands is asked after this life has begun. While what is stored
         // is gathered, that round begins by itself.
