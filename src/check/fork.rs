@@ -94,7 +94,8 @@ impl Fork {
 }
 
 /// The followers that remember and that the leader of this record does not have, if none of those that it has does. Whom it has is
-/// known by who has promised it something, if that is as many as it has members, or else by where their names lead.
+/// known by who has promised it something, if that is as many as it has members, or else by where their names lead. If that many
+/// promised and remember nothing, it has those: the leader need not have heard of a promise of another one.
 fn left_out(
     facts: &Facts,
     record: &Record,
@@ -104,7 +105,8 @@ fn left_out(
     let host = |name: FollowerId| misdirected.get(&name).copied().unwrap_or(name);
     let named: BTreeSet<FollowerId> =
         facts.members_of(record.incarnation).into_iter().map(|member| host(member.follower)).collect();
-    let members = if promised.len() < named.len() { named } else { promised };
+    let blank: BTreeSet<FollowerId> = promised.difference(remembering).copied().collect();
+    let members = [blank, promised].into_iter().find(|known| known.len() >= named.len()).unwrap_or(named);
     if remembering.intersection(&members).next().is_some() { Vec::new() } else { remembering.iter().copied().collect() }
 }
 
@@ -205,6 +207,7 @@ mod tests {
         };
         assert_eq!(story(&[1], false), Some(vec![f(2)]));
         assert_eq!(story(&[2], false), None, "it had one that remembers");
+        assert_eq!(story(&[2, 1], false), Some(vec![f(2)]), "it has one member, and heard of one promise");
         assert_eq!(story(&[1], true), None, "what it promised is forgotten");
     }
 

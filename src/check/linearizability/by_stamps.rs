@@ -114,6 +114,8 @@ struct Writers<'a> {
     by_value: BTreeMap<&'a str, Vec<&'a Operation>>,
     /// The write that each value and version is taken to come from.
     matched: BTreeMap<(&'a str, Version), &'a Operation>,
+    /// The same for those whose stamp is exactly that of a write.
+    exact: BTreeMap<(&'a str, Stamp), &'a Operation>,
 }
 
 impl<'a> Writers<'a> {
@@ -135,7 +137,7 @@ impl<'a> Writers<'a> {
             }
         }
         let first_returns = FirstReturns::of(operations);
-        let mut matched = BTreeMap::new();
+        let (mut matched, mut exact) = (BTreeMap::new(), BTreeMap::new());
         for (value, mut stamps) in read {
             stamps.sort_unstable();
             let writes = by_value.get(value).map_or(&[][..], Vec::as_slice);
@@ -147,33 +149,41 @@ impl<'a> Writers<'a> {
             let mut unstamped = writes.iter().filter(|write| took_effect(write) && write.stamp.is_none());
             let mut last = None;
             for stamp in stamps {
+                // A write that succeeded has its version for certain; one of unknown outcome may have had no effect, and another
+                // the same version.
+                let is_good = |(given, write): &&(Stamp, &Operation)| {
+                    write.outcome == Outcome::Ok || write.invoked < first_returns.of_stamp(*given)
+                };
+                let candidates = || by_version.get(&stamp.version).into_iter().flatten();
+                let good = || candidates().filter(is_good);
+                let same = good().filter(|(given, _)| *given == stamp);
+                if let Some((_, write)) = same.max_by_key(|(_, write)| write.outcome == Outcome::Ok) {
+                    exact.insert((value, stamp), *write);
+                    continue;
+                }
                 if matched.contains_key(&(value, stamp.version)) {
                     continue;
                 }
-                // A leader that recovers a write gives it its own epoch. A write that succeeded has its version for
-                // certain; one of unknown outcome may have had no effect, and another the same version.
-                let known = by_version.get(&stamp.version).into_iter().flatten();
-                let known = known.filter(|(given, _)| given.epoch <= stamp.epoch);
-                let rank = |(given, write): &&(Stamp, &Operation)| {
-                    (write.outcome == Outcome::Ok, write.invoked < first_returns.of_stamp(*given), *given)
-                };
-                let known = known.max_by_key(rank);
-                let is_good = known.is_some_and(|known| rank(&known).0 || rank(&known).1);
-                let write = known.filter(|_| is_good).map(|(_, write)| *write).or_else(|| {
+                // A leader that recovers a write gives it its own epoch. Where a leader of a later epoch gave the same version
+                // again, what an earlier one had given it to was gone.
+                let rank = |(given, write): &&(Stamp, &Operation)| (given.epoch, write.outcome == Outcome::Ok);
+                let earlier = |(given, _): &&(Stamp, &Operation)| given.epoch <= stamp.epoch;
+                let write = good().filter(earlier).max_by_key(rank).map(|(_, write)| *write).or_else(|| {
                     last = unstamped.next().copied().or(last);
-                    last.or(known.map(|(_, write)| *write))
+                    last.or(candidates().filter(earlier).max_by_key(rank).map(|(_, write)| *write))
                 });
                 if let Some(write) = write {
                     matched.insert((value, stamp.version), write);
                 }
             }
         }
-        Self { by_value, matched }
+        Self { by_value, matched, exact }
     }
 
     /// The write that a read saw.
     fn of_read(&self, read: &Operation, stamp: Stamp, value: &Value) -> Result<&'a Operation, String> {
-        if let Some(write) = self.matched.get(&(value.as_json(), stamp.version)) {
+        let exact = self.exact.get(&(value.as_json(), stamp));
+        if let Some(write) = exact.or_else(|| self.matched.get(&(value.as_json(), stamp.version))) {
             return Ok(write);
         }
         Err(match self.by_value.get(value.as_json()).and_then(|writes| writes.first()) {

@@ -10,73 +10,114 @@ use crate::check::Recorded;
 
 /// The operations of a run, where a write and its retries are one: it was invoked when it was asked for first, and returned
 /// when it was acknowledged first. Those that got other versions are other writes; that they do not is a question of idempotence.
-///
-/// A retry is answered under the epoch of its leader, which may be later than the write's, and than that of writes that came in
-/// between. The records of the leader tell under which it was taken on. Where there are none, and it can have been an earlier one,
-/// nothing is held against the write but that it may have taken effect; nor is it against a retry that is answered under a later
-/// epoch than the first, where a leader may have taken it on anew. What a leader took on anew that another one had deposed, and did
-/// not acknowledge, is left out: it never takes effect.
 pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
     let operations = &run.history.operations;
     if operations.iter().all(|operation| operation.request.is_none()) {
         return Cow::Borrowed(operations);
     }
-    let taken_on = taken_on(run);
-    let version = |operation: &Operation| {
-        let name = operation_name(operation.client, operation.number);
-        operation.stamp.or_else(|| taken_on.get(&name).map(|taken_on| taken_on.stamp)).map(|stamp| stamp.version)
-    };
-    // Where the leader was recorded, what has no version never reached it.
-    let is_told = !run.records.is_empty();
-    let mut only: BTreeMap<(&Key, &RequestName), Option<Version>> = BTreeMap::new();
+    Cow::Owned(if run.records.is_empty() { of_clients(operations) } else { of_leaders(run) })
+}
+
+/// The same where only clients were recorded. Nothing tells under which epoch a leader took on what it answered under its own, nor
+/// whether a leader that had lost everything took it on anew. So three things are not held against anybody:
+///
+/// - a retry of unknown outcome, and no version, may be what was acknowledged under some version, and may have taken effect besides;
+/// - a write with retries whose stamp is of a later epoch than the first may have taken effect, and that is all that is known;
+/// - so may a retry that has a stamp of a later epoch than the write, which has one of the first.
+fn of_clients(operations: &[Operation]) -> Vec<Operation> {
+    let mut merged = Vec::with_capacity(operations.len());
+    let mut asked: BTreeMap<(&Key, &RequestName), Vec<&Operation>> = BTreeMap::new();
     for operation in operations {
-        if let (Some(request), Some(version)) = (&operation.request, version(operation)) {
-            let known = only.entry((&operation.key, request)).or_insert(Some(version));
-            *known = known.filter(|known| *known == version);
+        match operation.request.as_ref().filter(|_| operation.outcome != Outcome::Failed) {
+            None => merged.push(operation.clone()),
+            Some(request) => asked.entry((&operation.key, request)).or_default().push(operation),
         }
     }
+    for asked in asked.into_values() {
+        let (known, unknown): (Vec<&Operation>, Vec<&Operation>) =
+            asked.into_iter().partition(|operation| operation.stamp.is_some());
+        let mut of_version: BTreeMap<Option<Version>, Vec<&Operation>> = BTreeMap::new();
+        for operation in &known {
+            of_version.entry(operation.stamp.map(|stamp| stamp.version)).or_default().push(operation);
+        }
+        if of_version.is_empty() {
+            of_version.insert(None, unknown.clone());
+        } else {
+            merged.extend(unknown.iter().map(|operation| of_unknown_effect((*operation).clone())));
+        }
+        for (version, same) in of_version {
+            let others = unknown.iter().filter(|_| version.is_some()).copied();
+            merged.extend(merged_by_clients(&same, others));
+        }
+    }
+    merged.sort_by_key(|operation| operation.invoked);
+    merged
+}
+
+/// One write and its retries, of one version if that is known. Any of the others may be the same write, too.
+fn merged_by_clients<'a>(same: &[&Operation], others: impl Iterator<Item = &'a Operation>) -> Vec<Operation> {
+    let is_first = |operation: &Operation| operation.stamp.is_none_or(|stamp| stamp.epoch == Epoch::FIRST);
+    let (of_first, later): (Vec<&Operation>, Vec<&Operation>) = same.iter().partition(|operation| is_first(operation));
+    // Where the write has its own stamp, which is of the first epoch, it is known under which it was taken on.
+    let (all, apart) = if of_first.is_empty() { (later, Vec::new()) } else { (of_first, later) };
+    let mut all = all.into_iter();
+    let mut write = all.next().expect("it was asked for").clone();
+    let (mut asked, stamp) = (1, write.stamp);
+    all.for_each(|retry| {
+        merge(&mut write, retry, false);
+        asked += 1;
+    });
+    for other in others.filter(|other| Some(other.invoked) < write.returned) {
+        write.invoked = write.invoked.min(other.invoked);
+        asked += 1;
+    }
+    if asked > 1 && stamp.is_some_and(|stamp| stamp.epoch > Epoch::FIRST) {
+        write.stamp = None;
+        write = of_unknown_effect(write);
+    }
+    let apart = apart.into_iter().map(|retry| of_unknown_effect(retry.clone()));
+    [write].into_iter().chain(apart).collect()
+}
+
+/// An operation that may have taken effect, at any time since it was invoked.
+fn of_unknown_effect(operation: Operation) -> Operation {
+    Operation { outcome: Outcome::Unknown, returned: None, ..operation }
+}
+
+/// The same where the leaders were recorded, too.
+///
+/// A retry is answered under the epoch of its leader, which may be later than the write's, and than that of writes that came in
+/// between. The records of the leader tell under which it was taken on. What a leader took on anew that another one had deposed, and
+/// did not acknowledge, is left out: it never takes effect.
+fn of_leaders(run: &Recorded<'_>) -> Vec<Operation> {
+    let operations = &run.history.operations;
+    let taken_on = taken_on(run);
     let mut merged: Vec<Operation> = Vec::with_capacity(operations.len());
     let anew = anew(run);
-    let mut places: BTreeMap<(&Key, &RequestName, Option<Version>, usize), usize> = BTreeMap::new();
+    let mut places: BTreeMap<(&Key, &RequestName, Version, usize), usize> = BTreeMap::new();
     for operation in operations {
-        let version = version(operation);
-        let Some(request) = operation.request.as_ref().filter(|_| operation.outcome != Outcome::Failed) else {
+        let name = operation_name(operation.client, operation.number);
+        let taken_on = taken_on.get(&name);
+        let version = operation.stamp.or(taken_on.map(|taken_on| taken_on.stamp)).map(|stamp| stamp.version);
+        // What has no version never reached a leader.
+        let named = operation.request.as_ref().filter(|_| operation.outcome != Outcome::Failed).zip(version);
+        let Some((request, version)) = named else {
             merged.push(operation.clone());
             continue;
         };
-        let assumed = || only.get(&(&operation.key, request)).copied().flatten();
-        let name = operation_name(operation.client, operation.number);
-        let taken_on = taken_on.get(&name);
         let stamp = operation.stamp.into_iter().chain(taken_on.map(|taken_on| taken_on.stamp)).min();
         // What a store that began anew took on, nobody had asked it for before.
         let beginnings = stamp.map_or(0, |stamp| anew.partition_point(|epoch| *epoch <= stamp.epoch));
-        let group = match version {
-            None if is_told => {
-                merged.push(operation.clone());
-                continue;
-            }
-            version => (&operation.key, request, version.or_else(assumed), beginnings),
-        };
-        let mut operation = operation.clone();
-        operation.stamp = stamp;
+        let group = (&operation.key, request, version, beginnings);
+        let operation = Operation { stamp, ..operation.clone() };
         // What its leader knew already, it or another one had taken on at some time before.
         let known = taken_on.is_some_and(|taken_on| !taken_on.is_anew);
         let earliest = if known { (group.0, group.1, group.2, 0) } else { group };
         match places.range(earliest..=group).next_back().map(|(_, place)| place) {
             Some(place) => {
                 let first = &mut merged[*place];
-                if is_told && first.outcome == Outcome::Ok && is_of_a_deposed_leader(&operation, first) {
-                    continue;
-                }
-                if !is_told && is_of_a_later_epoch(&operation, first) {
-                    // It may be the same write, or one that a leader took on anew that had nothing and counts from 1 again.
-                    (operation.outcome, operation.returned, operation.stamp) = (Outcome::Unknown, None, None);
-                    merged.push(operation);
-                    continue;
-                }
-                merge(first, &operation, taken_on.is_some_and(|taken_on| taken_on.is_anew));
-                if !is_told && first.stamp.is_some_and(|stamp| stamp.epoch > Epoch::FIRST) {
-                    (first.outcome, first.returned, first.stamp) = (Outcome::Unknown, None, None);
+                if first.outcome != Outcome::Ok || !is_of_a_deposed_leader(&operation, first) {
+                    merge(first, &operation, taken_on.is_some_and(|taken_on| taken_on.is_anew));
                 }
             }
             None => {
@@ -85,7 +126,7 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
             }
         }
     }
-    Cow::Owned(merged)
+    merged
 }
 
 /// The epochs in which a leader bootstrapped, with nothing, in ascending order.
@@ -97,12 +138,6 @@ fn anew(run: &Recorded<'_>) -> Vec<Epoch> {
     let mut epochs: Vec<Epoch> = run.records.iter().filter_map(|record| epoch(&record.event)).collect();
     epochs.sort_unstable();
     epochs
-}
-
-/// Whether a write has the stamp that it was written with, and its retry that of another leader.
-fn is_of_a_later_epoch(retry: &Operation, first: &Operation) -> bool {
-    let is_first = |operation: &Operation| operation.stamp.map(|stamp| stamp.epoch == Epoch::FIRST);
-    first.outcome == Outcome::Ok && is_first(first) == Some(true) && is_first(retry) == Some(false)
 }
 
 fn is_of_a_deposed_leader(retry: &Operation, first: &Operation) -> bool {
