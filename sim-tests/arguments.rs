@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use semisync::base::trace::Rpc;
 use semisync::base::{FollowerId, NodeId, NodeRef, ReadMode};
+use semisync::check::latency_law::Level;
 use semisync::client::ReadError;
 use semisync::net::{Effect, MessageFault, Messages};
 use semisync::sim::exhaustive::{self, Bounds, FaultBudgets, Order, Scope};
@@ -201,7 +202,7 @@ fn a_strategy_has_a_depth_from_1_to_10() {
         assert_eq!(impossible(&error), refused);
         let generator = Generator { rules: RulesSpec::SAFE, crashes: false, engine: Engine::Core, strategy };
         let jobs = std::num::NonZeroUsize::MIN;
-        let error = swarm::run(generator, [1].into_iter(), jobs, Arc::new(AtomicBool::new(false)));
+        let error = swarm::run(generator, Level::OF_ONE_RUN, [1].into_iter(), jobs, Arc::new(AtomicBool::new(false)));
         assert!(matches!(error, Err(StartError::Simulator(error)) if impossible(&error) == refused));
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use semisync::check::latency_law::Level;
 use semisync::check::{Finding, Property};
 use semisync::core::Rule;
 use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
@@ -123,7 +124,8 @@ fn the_core_engine_finds_every_missing_rule() {
 fn reports(generator: &Generator, seeds: &str, jobs: usize) -> Vec<SeedReport> {
     let seeds = seeds.parse::<SeedRange>().expect("a range").of_shard(Shard::WHOLE);
     let jobs = NonZeroUsize::new(jobs).expect("at least one job");
-    let mut channel = swarm::run(generator.clone(), seeds, jobs, Arc::default()).expect("a build that can simulate");
+    let mut channel = swarm::run(generator.clone(), Level::OF_ONE_RUN, seeds, jobs, Arc::default())
+        .expect("a build that can simulate");
     let mut reports: Vec<SeedReport> = std::iter::from_fn(|| channel.blocking_recv()).collect();
     reports.sort_by_key(|report| report.seed);
     reports

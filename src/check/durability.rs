@@ -42,7 +42,7 @@ use crate::base::trace::{Event, Micros, Outcome, Record};
 use crate::base::{Epoch, FollowerId, Key, NodeId, Stamp, Value};
 use holders::Acknowledged;
 use known::{How, Known, kept};
-use loss::{Cause, Failures, Protection};
+use loss::{Cause, Failures};
 
 /// Checks it. O(n log n), times the number of followers, and for each crash and each start of a leader once through what
 /// was acknowledged before. A follower that goes back takes as long as there were writes between what it had and what it
@@ -82,7 +82,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
             Event::Install { .. } => check.installed(record),
             Event::Crash => check.crashed(record),
             Event::Restart => check.restarted(record),
-            Event::StepDown { .. } => check.failures.started(record.node),
+            Event::StepDown { .. } => check.failures.started(record.node, record.at),
             Event::Fault { kind, nodes, .. } => check.failures.follow(*kind, nodes, record.at),
             Event::Complete { write, ok: true, .. } => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
@@ -203,11 +203,6 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The protection of what becomes known under this incarnation of a leader.
-    fn protection(&self, life: u64) -> Protection {
-        Protection { by: life, cause: self.failures.two_leaders() }
-    }
-
     /// A node collects the tombstone of a key.
     fn collected(&mut self, record: &Record, key: usize, stamp: Stamp) {
         self.collected[key] = self.collected[key].max(Some(stamp));
@@ -216,7 +211,7 @@ impl<'a> Check<'a> {
 
     fn know(&mut self, key: usize, stamp: Stamp, value: Option<&'a Value>, how: How<'a>, life: u64) {
         if self.known[key].is_none_or(|known| known.stamp < stamp) {
-            let protection = self.protection(life);
+            let protection = self.protection(life, &self.who_keep(key, stamp, value));
             self.known[key] = Some(Known { stamp, value, life: self.life, how, protection });
         }
     }
@@ -228,8 +223,7 @@ impl<'a> Check<'a> {
             let Some(known) = self.known[key].filter(|known| known.protection.cause.is_none()) else { continue };
             let held = self.replay.held(record.node, key);
             if !held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
-                let is_it = |held: Held<'_>| kept(&known, held.stamp, held.value);
-                let cause = self.cause_of_loss(record, known.protection.by, key, is_it);
+                let cause = self.cause_of_loss(record, &known.protection, key);
                 self.known[key] = Some(known.endangered_by(cause));
             }
         }
@@ -237,8 +231,7 @@ impl<'a> Check<'a> {
             let Acknowledged { write, protection, .. } = &self.acknowledged[at];
             let held = self.replay.held(record.node, write.key_number);
             if protection.cause.is_none() && !held.is_some_and(|held| held.covers(write)) {
-                let is_it = |held: Held<'_>| held.covers(write);
-                let cause = self.cause_of_loss(record, protection.by, write.key_number, is_it);
+                let cause = self.cause_of_loss(record, protection, write.key_number);
                 self.acknowledged[at].protection.cause = cause;
             }
         }
@@ -251,7 +244,8 @@ impl<'a> Check<'a> {
             let Some(known) = self.known[key].filter(|known| known.stamp.epoch < epoch) else { continue };
             let held = self.replay.held(record.node, key);
             if held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
-                let protection = self.protection(record.incarnation);
+                let holders = self.who_keep(key, known.stamp, known.value);
+                let protection = self.protection(record.incarnation, &holders);
                 self.known[key] = Some(Known { protection, ..known });
                 continue;
             }
@@ -273,7 +267,7 @@ impl<'a> Check<'a> {
             self.report(sentence, known.protection.cause);
         }
         self.protect(record, epoch);
-        self.failures.started(record.node);
+        self.failures.started(record.node, record.at);
     }
 
     fn restarted(&mut self, record: &Record) {
@@ -281,7 +275,7 @@ impl<'a> Check<'a> {
             self.life = record.incarnation;
         }
         if record.node.can_lead() {
-            self.failures.started(record.node);
+            self.failures.started(record.node, record.at);
         }
     }
 

@@ -23,8 +23,8 @@
 //! invoked. Its stamp is in the records of the leader that accepted it; where only clients were recorded it may be unknown, and then
 //! it explains any such read.
 //!
-//! Where a leader bootstrapped, an operator accepted a loss, or no follower knew which of two leaders is the later, what had
-//! returned before may be gone. A history that is in order only if it need not keep to the order across such a moment is
+//! Where a leader bootstrapped, an operator accepted a loss, no follower knew which of two leaders is the later, or a leader
+//! recovered after names of followers had led to other ones, what had returned before may be gone. A history that is in order only if it need not keep to the order across such a moment is
 //! LOST, and not in order.
 //!
 //! A write and its retries are one write: it was invoked when it was asked for first, and returned when it was acknowledged first.
@@ -69,7 +69,7 @@ use super::leaders::Leaders;
 use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict};
 use crate::base::history::{Moment, Operation};
-use crate::base::trace::{Event, Outcome};
+use crate::base::trace::{Disturbance, Event, Outcome};
 use crate::base::{Epoch, Key, NodeId, ReadMode, Stamp};
 
 /// How many configurations the searches of one check may explore. A configuration takes about a microsecond.
@@ -224,24 +224,35 @@ enum Break {
     Bootstrap,
     /// No follower was left that knew which of two leaders is the later.
     TwoLeaders,
+    /// An operation returned while that was so.
+    Undecided,
+    /// A leader recovered after names of followers had led to other ones.
+    MovedNames,
 }
 
 /// The moments from which on an operation need not take effect after what had returned before.
 fn breaks(run: &Recorded<'_>) -> Vec<(Moment, Break)> {
     let mut remember: BTreeSet<NodeId> = BTreeSet::new();
     let mut leaders = Leaders::default();
-    let mut breaks = Vec::new();
+    let (mut breaks, mut is_undecided, mut names_moved) = (Vec::new(), false, false);
     for (index, record) in run.records.iter().enumerate() {
         leaders.follow(record);
         let found = match &record.event {
             Event::Recovered { anew: true, epoch, .. } => (*epoch > Epoch::FIRST).then_some(Break::Bootstrap),
+            Event::Recovered { .. } => names_moved.then_some(Break::MovedNames),
+            Event::Fault { kind: Disturbance::Misdirect, .. } => {
+                names_moved = true;
+                None
+            }
+            Event::Return { .. } => is_undecided.then_some(Break::Undecided),
             Event::Install { .. } => {
                 remember.insert(record.node);
                 None
             }
             Event::Crash => {
                 let is_last = remember.remove(&record.node) && remember.is_empty();
-                (is_last && leaders.has_former()).then_some(Break::TwoLeaders)
+                is_undecided = leaders.has_former() && (is_undecided || is_last);
+                (is_last && is_undecided).then_some(Break::TwoLeaders)
             }
             _ => None,
         };
@@ -262,7 +273,10 @@ fn in_words(breaks: &[(Moment, Break)]) -> String {
     let two_leaders = of(|found| matches!(found, Break::TwoLeaders));
     let two_leaders =
         two_leaders.map(|times| format!("all followers had lost their memory while two leaders ran at {times}"));
-    bootstrap.into_iter().chain(two_leaders).collect::<Vec<_>>().join(", and ")
+    let moved_names = of(|found| matches!(found, Break::MovedNames));
+    let moved_names = moved_names
+        .map(|times| format!("a leader recovered at {times}, after names of followers had led to other followers"));
+    [bootstrap, two_leaders, moved_names].into_iter().flatten().collect::<Vec<_>>().join(", and ")
 }
 
 #[cfg(test)]

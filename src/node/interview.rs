@@ -147,9 +147,11 @@ impl<T: Transport> Interview<T> {
         asked
     }
 
-    /// Sends a question after this time, and discards the answer.
+    /// Sends a question after this time, on a connection of its own, and discards the answer.
     fn send_after(&self, delay: Duration, call: &Call, strays: &mut JoinSet<()>) {
-        let (http, address, request) = (self.http.clone(), self.address.clone(), self.request(call));
+        // Nobody would be told of the end of a connection on which the leader relies otherwise.
+        let http = HttpClient::new(self.http.transport().clone());
+        let (address, request) = (self.address.clone(), self.request(call));
         let deadline = self.deadline;
         strays.spawn(async move {
             sleep(delay).await;

@@ -60,7 +60,7 @@ impl<'a> Check<'a> {
             ));
         }
         self.know(write.key_number, write.stamp, write.value, how, write.life);
-        let protection = self.protection(write.life);
+        let protection = self.protection(write.life, holders);
         self.acknowledged.push(Acknowledged { write, how, protection, gone, accused });
     }
 
@@ -172,12 +172,17 @@ impl<'a> Check<'a> {
 
     /// A leader serves. What it has is protected by its configuration from now on; what is gone with it has been told of.
     pub(super) fn protect(&mut self, record: &Record, epoch: Epoch) {
-        let protection = self.protection(record.incarnation);
-        for acknowledged in self.acknowledged.iter_mut().filter(|known| known.write.stamp.epoch < epoch) {
-            let held = self.replay.held(record.node, acknowledged.write.key_number);
-            match held.is_some_and(|held| held.covers(acknowledged.write)) {
-                true => acknowledged.protection = protection,
-                false => acknowledged.accused = true,
+        for place in 0..self.acknowledged.len() {
+            let write = self.acknowledged[place].write;
+            if write.stamp.epoch >= epoch {
+                continue;
+            }
+            let held = self.replay.held(record.node, write.key_number);
+            if held.is_some_and(|held| held.covers(write)) {
+                let protection = self.protection(record.incarnation, &self.replay.holders(write));
+                self.acknowledged[place].protection = protection;
+            } else {
+                self.acknowledged[place].accused = true;
             }
         }
     }

@@ -5,9 +5,8 @@ use std::fmt;
 
 use super::Check;
 use crate::base::trace::{Disturbance, Event, Micros, Record};
-use crate::base::{FollowerId, Member, NodeId};
+use crate::base::{FollowerId, Member, NodeId, Stamp, Value};
 use crate::check::evidence::{At, count};
-use crate::check::replay::Held;
 use crate::core::Configuration;
 
 /// A documented cause of a loss, after more failures than the store tolerates.
@@ -19,8 +18,10 @@ pub(super) enum Cause {
     Bootstrap { needed: usize },
     /// A follower had lost the key without noticing.
     LostKey { remembering: usize, needed: usize },
-    /// Somebody stores it who was counted under a name that leads to another follower now.
+    /// It took a follower to acknowledge it that was counted under the name of another one.
     OtherName { follower: FollowerId },
+    /// The leader recovered what another follower stores than the one that has this name.
+    MovedName { name: FollowerId },
     /// All followers lost their memory while two leaders ran, so that neither could be told from a deposed one.
     TwoLeaders { at: Micros },
     /// No node stores it, and the leader waits for an operator.
@@ -47,10 +48,10 @@ impl fmt::Display for Cause {
                 write!(f, "{had}, but for those that had lost the key without noticing")
             }
             Self::OtherName { follower } => {
-                write!(
-                    f,
-                    "{follower} stores it, and was counted under the name of a follower to which that leads no more"
-                )
+                write!(f, "{follower}, which confirmed it, was counted under the name of another follower")
+            }
+            Self::MovedName { name } => {
+                write!(f, "the name of {name} led to another follower when the leader asked what is stored")
             }
             Self::TwoLeaders { at } => write!(
                 f,
@@ -70,6 +71,8 @@ impl fmt::Display for Cause {
 pub(super) struct Protection {
     /// The incarnation of the leader under whose configuration it was stored last.
     pub(super) by: u64,
+    /// A follower that counted for that under the name of another one, where too few did under their own.
+    pub(super) outsider: Option<FollowerId>,
     /// The cause, once more has failed than the configuration tolerates.
     pub(super) cause: Option<Cause>,
 }
@@ -89,24 +92,42 @@ pub(super) struct Failures {
     two_leaders: Option<Micros>,
     /// The followers to which names of others have led.
     with_other_names: BTreeSet<FollowerId>,
+    /// Until when each name led to another follower; none if it does still.
+    moved_until: BTreeMap<FollowerId, Option<Micros>>,
+    /// When each node that can lead began to ask what followers store.
+    asks_since: BTreeMap<NodeId, Micros>,
 }
 
 impl Failures {
     /// What an operator accepted at this node was about an earlier start.
-    pub(super) fn started(&mut self, node: NodeId) {
+    pub(super) fn started(&mut self, node: NodeId, at: Micros) {
         self.accepted.remove(&node);
+        self.asks_since.insert(node, at);
     }
 
     pub(super) fn follow(&mut self, kind: Disturbance, nodes: &[NodeId], at: Micros) {
         match (kind, nodes) {
             (Disturbance::AcceptLoss, nodes) => self.accepted.extend(nodes.iter().map(|node| (*node, at))),
-            (Disturbance::Misdirect, [_, NodeId::Follower(to)]) => drop(self.with_other_names.insert(*to)),
+            (Disturbance::Misdirect, [NodeId::Follower(name), NodeId::Follower(to)]) => {
+                self.with_other_names.insert(*to);
+                self.moved_until.insert(*name, None);
+            }
+            (Disturbance::Redirect | Disturbance::Heal, nodes) => {
+                let is_over = |name: FollowerId| kind == Disturbance::Heal || nodes.contains(&name.into());
+                let moved = self.moved_until.iter_mut().filter(|(name, until)| is_over(**name) && until.is_none());
+                moved.for_each(|(_, until)| *until = Some(at));
+            }
             _ => {}
         }
     }
 
-    fn has_had_other_names(&self, follower: FollowerId) -> bool {
-        self.with_other_names.contains(&follower)
+    /// One of these names that has led to another follower since the node began to ask what is stored.
+    fn moved_name(&self, names: &[FollowerId], node: NodeId) -> Option<FollowerId> {
+        let since = self.asks_since.get(&node).copied().unwrap_or_default();
+        let has_moved = |name: &&FollowerId| {
+            self.moved_until.get(name).is_some_and(|until| until.is_none_or(|until| until >= since))
+        };
+        names.iter().find(has_moved).copied()
     }
 
     /// A node crashed: whether any follower has its memory still, and whether a former leader runs. True if two leaders
@@ -130,16 +151,10 @@ impl Failures {
 }
 
 impl Check<'_> {
-    /// Why a leader that has recovered may lack a write, or whatever has this key, that was stored under the configuration of this
-    /// incarnation of a leader; `None` if it may not.
-    pub(super) fn cause_of_loss(
-        &self,
-        record: &Record,
-        by: u64,
-        key: usize,
-        stores: impl Fn(Held<'_>) -> bool,
-    ) -> Option<Cause> {
+    /// Why a leader that has recovered may lack something of this key that was protected so; `None` if it may not.
+    pub(super) fn cause_of_loss(&self, record: &Record, protection: &Protection, key: usize) -> Option<Cause> {
         let Event::Recovered { from, .. } = &record.event else { return None };
+        let by = protection.by;
         let (remembering, needed) = self.memories_for(record.incarnation, by, key);
         if let Some(at) = self.failures.accepted.get(&record.node) {
             let asked = self.count_of(record.incarnation, by, |id| from.contains(&id) && !self.replay.lacks(id, key));
@@ -147,7 +162,9 @@ impl Check<'_> {
             return (remembering < needed).then_some(Cause::Operator { at, remembering, needed });
         }
         if remembering >= needed {
-            return self.counted_under_another_name(by, key, stores);
+            let other_name = protection.outsider.map(|follower| Cause::OtherName { follower });
+            let moved_name = || self.failures.moved_name(from, record.node).map(|name| Cause::MovedName { name });
+            return other_name.or_else(moved_name);
         }
         let has_memory = |member: &Member| self.replay.remembers(member.follower);
         let members = self.facts.members_of(record.incarnation);
@@ -158,15 +175,23 @@ impl Check<'_> {
         (unaware >= needed).then_some(Cause::LostKey { remembering, needed })
     }
 
-    /// A follower that stores something for a key and is no member of the configuration of this incarnation of a leader: it was
-    /// counted under the name of one that is.
-    fn counted_under_another_name(&self, by: u64, key: usize, stores: impl Fn(Held<'_>) -> bool) -> Option<Cause> {
-        let members = self.facts.members_of(by);
-        let is_member = |id: &FollowerId| members.iter().any(|member| member.follower == *id);
-        let holders = FollowerId::first(self.facts.all_followers())
-            .filter(|id| self.replay.remembers(*id) && self.replay.held(NodeId::from(*id), key).is_some_and(&stores));
-        let mut outsiders = holders.filter(|id| !is_member(id) && self.failures.has_had_other_names(*id));
-        outsiders.next().map(|follower| Cause::OtherName { follower })
+    /// The protection of what becomes known under this incarnation of a leader, and is stored by these followers.
+    pub(super) fn protection(&self, life: u64, holders: &[FollowerId]) -> Protection {
+        let members = self.facts.members_of(life);
+        let is_member = |id: &&FollowerId| members.iter().any(|member| member.follower == **id);
+        let is_known_otherwise = |id: &&FollowerId| !is_member(id) && self.failures.with_other_names.contains(*id);
+        let suffice = holders.iter().filter(is_member).count() >= self.facts.quorum_of(life);
+        let outsider = holders.iter().find(is_known_otherwise).copied().filter(|_| !suffice);
+        Protection { by: life, outsider, cause: self.failures.two_leaders() }
+    }
+
+    /// The followers that store this of a key, or something later.
+    pub(super) fn who_keep(&self, key: usize, stamp: Stamp, value: Option<&Value>) -> Vec<FollowerId> {
+        let keeps = |id: &FollowerId| {
+            let held = self.replay.held(NodeId::from(*id), key);
+            held.is_some_and(|held| held.stamp > stamp || (held.stamp == stamp && held.value == value))
+        };
+        FollowerId::first(self.facts.all_followers()).filter(keeps).collect()
     }
 
     /// How many followers that this incarnation of a leader can ask have what was stored under an earlier configuration in

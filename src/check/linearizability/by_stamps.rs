@@ -7,7 +7,7 @@ use super::deletions::{Deletions, Visible};
 use super::describe::{describe, describe_step};
 use super::register::NEVER;
 use crate::base::history::{Kind, Moment, Operation};
-use crate::base::trace::Outcome;
+use crate::base::trace::{Outcome, operation_name};
 use crate::base::{Stamp, Value, Version};
 use crate::check::evidence::At;
 
@@ -230,22 +230,29 @@ fn took_effect(write: &Operation) -> bool {
     }
 }
 
+/// What tells an operation from all others. (One that is taken for two, since nobody knows which of two requests took effect, begins
+/// as often at one moment.)
+pub(super) fn name(operation: &Operation) -> u64 {
+    operation_name(operation.client, operation.number)
+}
+
 /// The writes of one key that took effect.
 #[derive(Default)]
 pub(super) struct Effective<'a> {
     pub(super) by_stamp: BTreeMap<Stamp, &'a Operation>,
-    stamps: BTreeMap<Moment, Stamp>,
+    /// By the names of the writes.
+    stamps: BTreeMap<u64, Stamp>,
 }
 
 impl<'a> Effective<'a> {
     /// Notes that a write took effect with this stamp; true if that is new.
     fn note(&mut self, stamp: Stamp, write: &'a Operation) -> Result<bool, String> {
         let key = &write.key;
-        match self.stamps.insert(write.invoked, stamp) {
+        match self.stamps.insert(name(write), stamp) {
             // Under a later epoch it is the same write still.
             Some(same) if same.version == stamp.version => {
                 return match self.by_stamp.insert(stamp, write) {
-                    Some(other) if other.invoked != write.invoked => {
+                    Some(other) if name(other) != name(write) => {
                         Err(format!("{} and {} both wrote {key} {stamp}", other.name(), write.name()))
                     }
                     _ => Ok(false),

@@ -5,11 +5,11 @@ use std::iter::Peekable;
 use std::ops::Bound;
 use std::vec;
 
-use super::by_stamps::{Effective, Seen, Step};
+use super::by_stamps::{Effective, Seen, Step, name};
 use super::describe::describe_step;
 use crate::base::Stamp;
 use crate::base::history::{Kind, Operation};
-use crate::base::trace::{Event, Outcome, operation_name};
+use crate::base::trace::{Event, Outcome};
 use crate::check::Recorded;
 
 /// The stamps that the leader gave to deletions, by the names of their operations; none where the leader was not recorded.
@@ -37,8 +37,7 @@ impl<'a> Deletions<'a> {
     pub(super) fn of(operations: &[&'a Operation], accepted: Option<&BTreeMap<u64, Stamp>>) -> Self {
         let deletes = operations.iter().filter(|operation| operation.kind == Kind::Delete);
         let effective = deletes.filter_map(|operation| {
-            let name = operation_name(operation.client, operation.number);
-            let stamp = operation.stamp.or_else(|| accepted?.get(&name).copied());
+            let stamp = operation.stamp.or_else(|| accepted?.get(&name(operation)).copied());
             match operation.outcome {
                 Outcome::Failed | Outcome::Absent => None,
                 // What the leader never accepted has no effect.
@@ -63,7 +62,7 @@ impl<'a> Deletions<'a> {
     pub(super) fn without(&self, effective: &Effective<'a>) -> Visible<'a> {
         let is_free = |deletion: &&Deletion<'a>| {
             let other = deletion.stamp.and_then(|stamp| effective.by_stamp.get(&stamp));
-            other.is_none_or(|other| other.invoked == deletion.operation.invoked)
+            other.is_none_or(|other| name(other) == name(deletion.operation))
         };
         let mut all: Vec<Deletion<'a>> = self.0.iter().filter(is_free).copied().collect();
         all.sort_by_key(|deletion| deletion.operation.invoked);

@@ -64,7 +64,7 @@ fn merged_by_clients<'a>(same: &[&Operation], others: impl Iterator<Item = &'a O
     let mut write = all.next().expect("it was asked for").clone();
     let (mut asked, stamp) = (1, write.stamp);
     all.for_each(|retry| {
-        merge(&mut write, retry, false);
+        merge(&mut write, retry);
         asked += 1;
     });
     for other in others.filter(|other| Some(other.invoked) < write.returned) {
@@ -110,16 +110,18 @@ fn of_leaders(run: &Recorded<'_>) -> Vec<Operation> {
         let beginnings = stamp.map_or(0, |stamp| anew.partition_point(|epoch| *epoch <= stamp.epoch));
         let group = (&operation.key, request, version, beginnings);
         let operation = Operation { stamp, ..operation.clone() };
-        // What its leader knew already, it or another one had taken on at some time before.
-        let known = taken_on.is_some_and(|taken_on| !taken_on.is_anew);
-        let earliest = if known { (group.0, group.1, group.2, 0) } else { group };
-        match places.range(earliest..=group).next_back().map(|(_, place)| place) {
-            Some(place) => {
-                let first = &mut merged[*place];
-                if first.outcome != Outcome::Ok || !is_of_a_deposed_leader(&operation, first) {
-                    merge(first, &operation, taken_on.is_some_and(|taken_on| taken_on.is_anew));
+        // What a leader takes on anew is another write than any before, for it would know that if it had not been lost. What it knew
+        // already, it or another one had taken on at some time before.
+        let is_anew = taken_on.is_some_and(|taken_on| taken_on.is_anew);
+        let earliest = if taken_on.is_some() { (group.0, group.1, group.2, 0) } else { group };
+        match places.range(earliest..=group).next_back().map(|(_, place)| *place) {
+            Some(place) if is_anew => {
+                if merged[place].outcome != Outcome::Ok || !is_of_a_deposed_leader(&operation, &merged[place]) {
+                    places.insert(group, merged.len());
+                    merged.push(operation);
                 }
             }
+            Some(place) => merge(&mut merged[place], &operation),
             None => {
                 places.insert(group, merged.len());
                 merged.push(operation);
@@ -145,15 +147,10 @@ fn is_of_a_deposed_leader(retry: &Operation, first: &Operation) -> bool {
     retry.outcome != Outcome::Ok && epoch(retry) < epoch(first)
 }
 
-/// `is_anew` says that the leader did not know the write, but made it.
-fn merge(first: &mut Operation, retry: &Operation, is_anew: bool) {
-    if is_anew && retry.outcome == Outcome::Ok && first.outcome != Outcome::Ok && first.stamp < retry.stamp {
-        // What the leader of an earlier epoch made of it never took effect.
-        first.stamp = retry.stamp;
-    } else {
-        // An earlier epoch's stamp is the one that it was written with.
-        first.stamp = first.stamp.into_iter().chain(retry.stamp).min();
-    }
+/// The retry was answered with what was taken on before.
+fn merge(first: &mut Operation, retry: &Operation) {
+    // An earlier epoch's stamp is the one that it was written with.
+    first.stamp = first.stamp.into_iter().chain(retry.stamp).min();
     if retry.outcome == Outcome::Ok && (first.outcome != Outcome::Ok || retry.returned < first.returned) {
         (first.outcome, first.returned) = (Outcome::Ok, retry.returned);
     }

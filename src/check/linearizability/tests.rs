@@ -279,3 +279,82 @@ fn a_retry_of_a_later_epoch_may_have_been_made_anew() {
     };
     assert_eq!((absent(2), absent(1)), (false, true));
 }
+
+/// c1's write is made as v2 and lost with its leader; the next leader makes v1 of c2's write, and v2 of c1's retry, of which c1 hears
+/// nothing either. A leader after that has recovered it, and c3 reads it.
+#[test]
+fn a_retry_that_is_made_anew_is_another_write_though_nobody_heard_of_it() {
+    let read = |is_anew: bool| {
+        let of_epoch =
+            |epoch, version| Stamp { epoch: crate::base::Epoch::new(epoch), ..crate::check::testing::stamp(version) };
+        let (key, value) = (crate::check::testing::key("k"), crate::check::testing::value("1"));
+        let request_id = Some(RequestName::new("r").unwrap());
+        let mut story = Story::new();
+        let ask = |story: &mut Story, operation, stamp, is_anew| {
+            let (key, value, request_id) = (key.clone(), value.clone(), request_id.clone());
+            let invoke = Event::InvokeSet { operation, target: LEADER, key, value, request_id, if_version: None };
+            story.event(c(1), invoke.clone());
+            let Event::InvokeSet { key, value, request_id, .. } = invoke else { unreachable!("just made") };
+            let (write, value) = (operation, Some(value));
+            let operation = Some(crate::base::trace::operation_name(c(1), operation));
+            story.event(
+                LEADER,
+                match is_anew {
+                    true => Event::Accept { write, key, stamp, value, operation, request_id },
+                    false => Event::Retry { write, key, stamp, value, operation, request_id },
+                },
+            );
+        };
+        ask(story.at(1), 1, of_epoch(1, 2), true);
+        story.at(2).wrote(c(1), 1, Outcome::Unknown, 0).at(4).invoke_set(c(2), 1, "k", "2");
+        let (outcome, stamp, confirmed) = (Outcome::Ok, Some(of_epoch(2, 1)), Some((2, 2)));
+        story.at(5).event(c(2), Event::Return { operation: 1, outcome, stamp, value: None, confirmed });
+        ask(story.at(6), 2, of_epoch(2, 2), is_anew);
+        story.at(7).wrote(c(1), 2, Outcome::Unknown, 0).at(9).invoke_get(c(3), 1, LEADER, "k");
+        let (stamp, value) = (Some(of_epoch(3, 2)), Some(value.clone()));
+        story.at(10).event(c(3), Event::Return { operation: 1, outcome, stamp, value, confirmed: None });
+        story
+    };
+    read(true).holds(check);
+    assert!(read(false).verdict(check).is_violated(), "known as e1v2, it comes before what c2 wrote");
+}
+
+/// n2 begins anew beside n1, which acknowledges a write afterwards.
+#[test]
+fn what_one_of_two_leaders_acknowledges_is_lost_while_nobody_knows_which_is_the_later() {
+    let read = |is_undecided: bool, n1_ends: bool| {
+        let n2 = NodeId::Server(1);
+        let mut story = Story::new();
+        story.event(f(1).into(), Event::Install { epoch: crate::base::Epoch::FIRST });
+        story.at(1).invoke_set(c(1), 1, "k", "1").at(2).restart(n2);
+        if is_undecided {
+            story.at(3).crash(f(1)).restart(f(1));
+        }
+        if n1_ends {
+            story.at(4).crash(LEADER);
+        }
+        story.at(5).wrote(c(1), 1, Outcome::Ok, 1);
+        story.at(6).invoke_get(c(2), 1, n2, "k").at(7).found(c(2), 1, 0, "");
+        story.verdict(check)
+    };
+    assert!(read(true, false).is_lost());
+    assert!(read(false, false).is_violated() && read(true, true).is_violated());
+}
+
+#[test]
+fn what_names_that_lead_elsewhere_hide_from_a_leader_is_lost() {
+    let read = |is_misdirected: bool| {
+        let mut story = written();
+        if is_misdirected {
+            let (kind, nodes) = (Disturbance::Misdirect, vec![f(1).into(), f(2).into()]);
+            story.event(NodeId::Network, Event::Fault { kind, nodes, latency: None, what: String::new() });
+        }
+        story.at(6).crash(LEADER).restart(LEADER);
+        let epoch = crate::base::Epoch::new(2);
+        story.event(LEADER, Event::Recovered { epoch, from: vec![f(1)], anew: false });
+        story.at(8).invoke_get(c(2), 1, LEADER, "k").at(9).found(c(2), 1, 0, "");
+        story.verdict(check)
+    };
+    assert!(read(true).is_lost());
+    assert!(read(false).is_violated());
+}

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use semisync::check::latency_law::Level;
 use semisync::sim::Generator;
-use semisync::sim::swarm::{self, SeedRange, StartError};
+use semisync::sim::swarm::{self, SeedRange, Shard, StartError};
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -29,7 +30,9 @@ pub(super) async fn watch(
     // More would have nothing to do.
     let share = usize::try_from(all.share(args.shard)).ok().and_then(NonZeroUsize::new);
     let jobs = share.map_or(jobs, |share| jobs.min(share));
-    let mut reports = swarm::run(generator, all.of_shard(args.shard), jobs, Arc::clone(stop)).map_err(cannot_start)?;
+    let level = Level::of_runs(all.share(Shard::WHOLE));
+    let mut reports =
+        swarm::run(generator, level, all.of_shard(args.shard), jobs, Arc::clone(stop)).map_err(cannot_start)?;
     let mut watcher = Watcher::new(args, all, stop);
     let mut in_order = InOrder::new(all.of_shard(args.shard));
     let is_enough = |tally: &Tally| args.max_failures.is_some_and(|most| tally.failed >= most.get() as u64);

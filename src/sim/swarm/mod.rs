@@ -28,7 +28,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::scenario::{Expect, Scenario};
 use super::{Engine, Generator, ScenarioRun, SimError, Strategy, engine};
 use crate::check::agreement::{self, Contradiction};
-use crate::check::{Finding, Verdict};
+use crate::check::latency_law::{self, Level};
+use crate::check::{Facts, Finding, Property, Recorded, Verdict};
 
 /// What became of one seed.
 #[derive(Debug)]
@@ -106,10 +107,14 @@ pub enum StartError {
 /// Runs a generated scenario of each of these seeds, `jobs` at a time. Reports come in the order in which runs end; the
 /// channel is closed after the last. No further seed is begun once `stop` is set.
 ///
+/// The latency law is judged at this level, which is to fit the number of all seeds that are looked at together, those of other
+/// shards among them: [`Level::of_runs`]. So a swarm of any length is hardly ever accused by chance.
+///
 /// # Errors
 /// [`StartError`]; no seed has been run then.
 pub fn run(
     generator: Generator,
+    level: Level,
     seeds: impl Iterator<Item = u64> + Send + 'static,
     jobs: NonZeroUsize,
     stop: Arc<AtomicBool>,
@@ -118,20 +123,31 @@ pub fn run(
     if generator.engine == Engine::Turmoil {
         engine::require_determinism()?;
     }
-    workers::spread(seeds, jobs, stop, move |seed| run_seed(&generator, seed))
+    workers::spread(seeds, jobs, stop, move |seed| run_seed(&generator, level, seed))
 }
 
 /// Runs the generated scenario of a seed.
-fn run_seed(generator: &Generator, seed: u64) -> SeedReport {
+fn run_seed(generator: &Generator, level: Level, seed: u64) -> SeedReport {
     guarded(seed, |scenario| {
         let scenario = scenario.insert(generator.scenario(seed));
         if generator.strategy != Strategy::Timed {
             *scenario = generator.strategy.schedule(scenario.clone())?;
         }
-        let run = engine::run(generator.engine, scenario, Arc::default())?;
+        let mut run = engine::run(generator.engine, scenario, Arc::default())?;
+        judge_latencies(&mut run, level);
         let exercise = Exercise::of(&run);
         Ok((run, exercise))
     })
+}
+
+/// Judges once more whether a run that is found to violate the latency law violates it at this level.
+fn judge_latencies(run: &mut ScenarioRun, level: Level) {
+    let ScenarioRun { trace, history, states, verdicts, .. } = run;
+    let accused = |verdict: &&mut Verdict| verdict.property == Property::LatencyLaw && verdict.is_violated();
+    if let Some(verdict) = verdicts.iter_mut().find(accused) {
+        let (records, facts) = (trace.records(), Facts::from_records(trace.records()));
+        *verdict = latency_law::check_at(&Recorded { records, history, states, facts: facts.as_ref() }, level);
+    }
 }
 
 /// The report on what is done for a seed, which puts down the scenario once it has one. A report comes of it whatever
@@ -179,6 +195,20 @@ mod tests {
         let failure = report.failure.expect("it failed");
         let Cause::Broken(why) = failure.cause else { panic!("{:?}", failure.cause) };
         (report.seed, failure.scenario.is_some(), why)
+    }
+
+    /// Of the latencies of 40 writes about one in a hundred runs strays as far as these do.
+    #[test]
+    fn what_a_run_strays_by_chance_is_judged_by_the_number_of_runs() {
+        let accused = |level| {
+            let generator =
+                Generator { rules: RulesSpec::SAFE, crashes: false, engine: Engine::Core, strategy: Strategy::Timed };
+            let report = run_seed(&generator, level, 38_662);
+            report.failure.is_some_and(|failure| {
+                failure.symptoms().iter().any(|(symptom, _)| *symptom == Symptom::Violation(Property::LatencyLaw))
+            })
+        };
+        assert_eq!((accused(Level::OF_ONE_RUN), accused(Level::of_runs(100_000))), (true, false));
     }
 
     /// Wherever a seed panics: in the generator, or when its run is looked at.

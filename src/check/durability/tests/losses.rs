@@ -1,5 +1,6 @@
 //! What is gone is lost if more failed than a quorum of 2 of 3 tolerates, which is one memory, and violated otherwise.
 
+use crate::base::Member;
 use crate::base::trace::Disturbance;
 use crate::check::durability::*;
 use crate::check::testing::{Story, c, dump, f, key, stamp, value};
@@ -51,6 +52,16 @@ fn accept_loss(story: &mut Story, ms: u64) {
     story.at(ms).event(NodeId::Network, Event::Fault { kind, nodes, latency: None, what: String::new() });
 }
 
+fn misdirect(story: &mut Story, ms: u64, name: u8, to: u8) {
+    let (kind, nodes) = (Disturbance::Misdirect, vec![f(name).into(), f(to).into()]);
+    story.at(ms).event(NodeId::Network, Event::Fault { kind, nodes, latency: None, what: String::new() });
+}
+
+/// Every name leads to its own follower again.
+fn healed() -> Event {
+    Event::Fault { kind: Disturbance::Heal, nodes: Vec::new(), latency: None, what: String::new() }
+}
+
 const GONE: &str =
     "n1 acknowledged k1 v1 (c3#2) at 9 ms; n1 crashed at 21 ms, and at 30 ms n1 serves with nothing instead";
 
@@ -94,36 +105,57 @@ fn what_an_operator_gives_up_is_lost_if_too_few_followers_were_asked() {
     is_violated(&accepted(&[1, 2], 15, &[3]), GONE);
 }
 
-/// The name of f3 leads to f2, which is no member under its own name, and holds the write; then the name leads to f3 again.
+/// The name of f3 leads to f2, which is no member under its own name, and confirms the write; then the name leads to f3 again.
 #[test]
 fn what_is_counted_under_a_name_that_leads_elsewhere_then_is_lost() {
-    let counted = |is_misdirected: bool, is_member: bool, holds_it: bool| {
+    let counted = |is_misdirected: bool, confirmed_by: &[u8], crashes: bool| {
         let mut story = Story::new();
         for id in 1..=3 {
             story.event(f(id).into(), Event::Install { epoch: Epoch::FIRST });
         }
         if is_misdirected {
-            let (kind, nodes) = (Disturbance::Misdirect, vec![f(3).into(), f(2).into()]);
-            story.event(NodeId::Network, Event::Fault { kind, nodes, latency: None, what: String::new() });
+            misdirect(&mut story, 0, 3, 2);
         }
-        story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"");
-        story.at(5).apply(f(2), "k1", 1, "\"a\"").at(9).complete(1, true, 1);
-        if !holds_it {
+        story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"").at(5);
+        for id in confirmed_by {
+            story.apply(f(*id), "k1", 1, "\"a\"");
+        }
+        story.at(9).complete(1, true, 1).at(10).event(NodeId::Network, healed());
+        if crashes {
             story.at(20).crash(f(2)).restart(f(2));
         }
         story.at(21).crash(N1).at(22).restart(N1);
-        let named = |ids: &[u8]| ids.iter().map(|id| crate::base::Member::from(f(*id))).collect::<Vec<_>>();
-        let members = if is_member { named(&[1, 2, 3]) } else { named(&[1, 3]) };
-        story.facts.members.extend([(0, members), (1, named(&[1, 3]))]);
+        let members: Vec<Member> = [1, 3].map(|id| Member::from(f(id))).to_vec();
+        story.facts.members.extend([(0, members.clone()), (1, members)]);
         story.facts.write_quorum = 1;
         serve_from(&mut story, N1, 2, false, &[1, 3]);
         story
     };
-    let because = "f2 stores it, and was counted under the name of a follower to which that leads no more";
-    assert_eq!(counted(true, false, true).losses(check), [format!("{GONE}: {because}")]);
-    is_violated(&counted(false, false, true), GONE);
-    is_violated(&counted(true, true, true), GONE);
-    is_violated(&counted(true, false, false), GONE);
+    let because = "f2, which confirmed it, was counted under the name of another follower";
+    assert_eq!(counted(true, &[2], false).losses(check), [format!("{GONE}: {because}")]);
+    assert_eq!(counted(true, &[2], true).losses(check), [format!("{GONE}: {because}")]);
+    is_violated(&counted(false, &[2], false), GONE);
+    // It took nobody else's name to acknowledge it.
+    is_violated(&counted(true, &[1, 2], false), GONE);
+}
+
+/// The name of f2, which has the write, leads to f3 when the next leader asks what is stored.
+#[test]
+fn what_is_not_found_because_a_name_leads_elsewhere_is_lost() {
+    let asked = |moved: u64, until: u64, from: &[u8]| {
+        let mut story = acknowledged();
+        misdirect(&mut story, moved, 2, 3);
+        story.at(until).event(NodeId::Network, healed());
+        restart(&mut story, &[1]);
+        story.in_order_of_time();
+        serve_from(&mut story, N1, 2, false, from);
+        story
+    };
+    let because = "the name of f2 led to another follower when the leader asked what is stored";
+    assert_eq!(asked(15, 22, &[2, 3]).losses(check), [format!("{GONE}: {because}")]);
+    assert_eq!(asked(15, 29, &[2, 3]).losses(check), [format!("{GONE}: {because}")]);
+    is_violated(&asked(15, 21, &[2, 3]), GONE);
+    is_violated(&asked(15, 29, &[1, 3]), GONE);
 }
 
 /// What is given up at one start is not given up at the next.

@@ -129,12 +129,12 @@ impl Exchanges {
         (place.generation == id.generation).then_some(&mut place.exchange)
     }
 
-    /// Those that a leader waits for, and those that are stray.
-    pub(super) fn wanted(&self) -> impl Iterator<Item = (ExchangeId, &Exchange)> {
+    /// Those that a leader waits for.
+    pub(super) fn open(&self) -> impl Iterator<Item = (ExchangeId, &Exchange)> {
         self.places
             .iter()
             .zip(0..)
-            .filter(|(place, _)| place.exchange.is_wanted())
+            .filter(|(place, _)| place.exchange.open)
             .map(|(place, number)| (ExchangeId { place: number, generation: place.generation }, &place.exchange))
     }
 

@@ -267,7 +267,7 @@ impl World {
     /// What a leader loses that is killed: its memory, and its connections.
     fn end_leader(&mut self, machine: Machine) {
         self.leaders[machine].crash();
-        let own = self.exchanges.wanted().filter(|(_, exchange)| exchange.open && exchange.ends.machine() == machine);
+        let own = self.exchanges.open().filter(|(_, exchange)| exchange.ends.machine() == machine);
         let own: Vec<_> = own.map(|(id, _)| id).collect();
         for id in own {
             self.exchanges.close(id, &mut self.batch);

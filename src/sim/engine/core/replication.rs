@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::Duration;
 
-use super::exchange::{Connection, Exchange, ExchangeId};
+use super::exchange::{Connection, ExchangeId};
 use super::network::{Arrival, Ends, Machine, Passage, Way};
 use super::queue::{At, Event};
 use super::world::World;
@@ -301,11 +301,7 @@ impl World {
         let lanes = FollowerId::first(self.followers.len()).zip(&mut self.leaders[machine].lanes);
         let mut disconnected: BTreeSet<FollowerId> =
             lanes.filter_map(|(to, lane)| lane.forget(dead).then_some(to)).collect();
-        let present = self.leaders[machine].life;
-        let over_it = |exchange: &Exchange| {
-            (exchange.ends, exchange.life, exchange.request.incarnation) == (ends, Some(life), present)
-        };
-        let dead = self.exchanges.wanted().filter(|(_, exchange)| over_it(exchange));
+        let dead = self.exchanges.open().filter(|(_, exchange)| (exchange.ends, exchange.life) == (ends, Some(life)));
         let dead: Vec<(ExchangeId, FollowerId)> = dead.map(|(id, exchange)| (id, exchange.to)).collect();
         disconnected.extend(dead.iter().map(|(_, to)| *to));
         disconnected.into_iter().for_each(|to| self.disconnected(machine, to));
@@ -341,10 +337,9 @@ impl World {
     /// There will be no answer, because the connection has ended or there is none.
     fn give_up_and_go_on(&mut self, id: ExchangeId, reason: LossReason) {
         let Some(exchange) = self.exchanges.get(id) else { return };
-        let (machine, to, is_wanted) = (exchange.ends.machine(), exchange.to, exchange.is_wanted());
-        let is_of_this_life = exchange.request.incarnation == self.leaders[machine].life;
+        let (machine, to, is_open) = (exchange.ends.machine(), exchange.to, exchange.open);
         self.exchanges.settle(id);
-        if is_wanted && is_of_this_life {
+        if is_open {
             self.disconnected(machine, to);
         }
         self.give_up(id, reason);

@@ -77,7 +77,9 @@ impl World {
         if !leader.up || leader.life != incarnation {
             return self.exchanges.settle(id);
         }
-        let connection = leader.lanes[to.index()].borrow();
+        // A stray one has a connection of its own: what becomes of that, nobody is told.
+        let is_stray = exchange.question.as_ref().is_some_and(|question| question.is_stray);
+        let connection = if is_stray { None } else { leader.lanes[to.index()].borrow() };
         exchange.ends = Ends::new(machine, connection.map_or(self.names[to.index()], |connection| connection.host));
         exchange.life = connection.map(|connection| connection.life);
         let event = if connection.is_some() { Event::Request(id) } else { Event::Connect(id) };
@@ -89,7 +91,7 @@ impl World {
         let Some(exchange) = self.exchanges.get(id) else { return };
         let Some(question) = &mut exchange.question else { return };
         let (machine, to, incarnation) = (exchange.ends.machine(), exchange.to, exchange.request.incarnation);
-        let (is_stray, loses_reply, was_open) = (question.is_stray, question.loses_reply, exchange.open);
+        let (loses_reply, was_open) = (question.loses_reply, exchange.open);
         let (call, answer) = (question.call.clone(), mem::take(&mut question.answer));
         let connection = exchange.connection();
         if loses_reply {
@@ -99,7 +101,7 @@ impl World {
         self.exchanges.settle(id);
         let kept = self.kept(to, connection);
         let leader = &mut self.leaders[machine];
-        if leader.up && leader.life == incarnation && (was_open || is_stray) {
+        if leader.up && leader.life == incarnation && was_open {
             leader.lanes[to.index()].give_back(kept);
             if kept != connection {
                 self.disconnected(machine, to);
