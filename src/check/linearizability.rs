@@ -67,7 +67,7 @@ use super::coverage::Skips;
 use super::evidence::{At, count, names, not_applicable};
 use super::leaders::Leaders;
 use super::prepared::one_epoch;
-use super::{Property, Recorded, Verdict};
+use super::{Property, Recorded, Verdict, durability};
 use crate::base::history::{Moment, Operation};
 use crate::base::trace::{Disturbance, Event, Outcome};
 use crate::base::{Epoch, Key, NodeId, ReadMode, Stamp};
@@ -103,7 +103,8 @@ fn check_within(run: &Recorded<'_>, budget: usize) -> Verdict {
         return not_applicable(Property::Linearizability, "nothing was asked of the leader")
             .covering(0, skips.into_vec());
     }
-    let history = OfHistory { is_trace: run.facts.is_some(), breaks: breaks(run), accepted: deletions::accepted(run) };
+    let history =
+        OfHistory { run, is_trace: run.facts.is_some(), breaks: breaks(run), accepted: deletions::accepted(run) };
     let mut budget = Budget(budget);
     let (mut violations, mut losses) = (Vec::new(), Vec::new());
     let (mut checked, mut checked_keys) = (0, 0);
@@ -139,14 +140,15 @@ enum Judged {
 }
 
 /// What is known of a history besides its operations.
-struct OfHistory {
+struct OfHistory<'a> {
+    run: &'a Recorded<'a>,
     is_trace: bool,
     /// Only a trace has any.
     breaks: Vec<(Moment, Break)>,
     accepted: Option<BTreeMap<u64, Stamp>>,
 }
 
-impl OfHistory {
+impl OfHistory<'_> {
     /// Judges the operations on one key.
     fn judge(&self, operations: &[&Operation], budget: &mut Budget) -> Result<Judged, String> {
         let deletions = Deletions::of(operations, self.accepted.as_ref());
@@ -154,12 +156,7 @@ impl OfHistory {
         if self.is_trace {
             let steps = match in_order(operations, None, &deletions, &[]) {
                 Ok(steps) => steps,
-                Err(why) if self.breaks.is_empty() => return Err(why),
-                Err(why) => {
-                    let moments: Vec<Moment> = self.breaks.iter().map(|(moment, _)| *moment).collect();
-                    in_order(operations, None, &deletions, &moments)?;
-                    return Ok(Judged::Lost(format!("{why}; {}", in_words(&self.breaks))));
-                }
+                Err(why) => return self.is_lost(why, |breaks| in_order(operations, None, &deletions, breaks)),
             };
             return Ok(match lacks.versions {
                 0 => Judged::InOrder(steps),
@@ -187,6 +184,23 @@ impl OfHistory {
             Found::NoOrder(why) => Err(why),
             Found::GaveUp => Ok(Judged::Not(format!("the search for an order gave up after {allowed} configurations"))),
         }
+    }
+}
+
+impl OfHistory<'_> {
+    /// Whether what is out of order is in order if it need not keep to the order across the moments at which data may have been lost.
+    /// Names that moved are a reason only where they are one for durability, too.
+    fn is_lost(&self, why: String, in_order: impl Fn(&[Moment]) -> Result<usize, String>) -> Result<Judged, String> {
+        let (moved, breaks): (Vec<_>, Vec<_>) =
+            self.breaks.iter().copied().partition(|(_, found)| matches!(found, Break::MovedNames));
+        let moments = |breaks: &[(Moment, Break)]| breaks.iter().map(|(moment, _)| *moment).collect::<Vec<_>>();
+        if !breaks.is_empty() && in_order(&moments(&breaks)).is_ok() {
+            return Ok(Judged::Lost(format!("{why}; {}", in_words(&breaks))));
+        }
+        if !moved.is_empty() && in_order(&moments(&self.breaks)).is_ok() && durability::check(self.run).is_lost() {
+            return Ok(Judged::Lost(format!("{why}; {}", in_words(&self.breaks))));
+        }
+        Err(why)
     }
 }
 

@@ -330,6 +330,7 @@ impl Leader {
                 if counts {
                     peer.reachable = true;
                     peer.link.heard(now);
+                    self.end_doubt(from, None);
                     return Some(stored.stamp);
                 }
                 if self.other_known_as(from, stored.incarnation).is_some() {
@@ -341,11 +342,7 @@ impl Leader {
             Reply::Fenced(_) => self.look_after(now, from),
             // What it stores besides is not known.
             Reply::Legacy => self.take_for_legacy(from, false),
-            Reply::Lost => {
-                self.doubt(from);
-                self.attend(now, from);
-            }
-            Reply::Refused => {}
+            Reply::Refused | Reply::Lost => {}
         }
         None
     }

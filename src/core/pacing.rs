@@ -14,9 +14,7 @@ struct Lone {
 impl Lone {
     fn new(followers: usize, quorum: usize, window: usize, window_bytes: usize) -> Self {
         let limits = Limits { window, window_bytes, ..Limits::default() };
-        // Nobody answers what it asks about a follower that did not answer.
-        let rules = Rules::SAFE.without(Rule::DoubtEndedConnections);
-        let config = LeaderConfig { limits, rules, ..config(followers, quorum, 0) };
+        let config = LeaderConfig { limits, ..config(followers, quorum, 0) };
         Self { leader: cluster(config).0, now: Duration::ZERO }
     }
 

@@ -203,6 +203,9 @@ impl<T: Transport> Pipeline<T> {
                 }
                 let lost = |parcel: Parcel| (parcel.message, Delivery::Lost(reason));
                 self.replicator.delivered(self.to, unanswered.into_iter().map(lost));
+                if reason == LossReason::Deadline {
+                    self.replicator.unanswered(self.to);
+                }
             }
         }
     }

@@ -188,6 +188,15 @@ impl Replicator {
         self.arrange_wake_up(&mut state);
     }
 
+    /// Learns that a connection to a follower was given up.
+    pub(super) fn unanswered(&self, from: FollowerId) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        state.leader.handle_silence(now, from);
+        self.act(&mut state, now);
+        self.arrange_wake_up(&mut state);
+    }
+
     /// Takes a write on, on these terms; without a value it deletes the key. Its completion arrives whether or not anybody
     /// still waits for it.
     pub(super) fn write(

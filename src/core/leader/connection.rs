@@ -6,9 +6,11 @@
 //! the same incarnation, its confirmations count again. If it has restarted, they are dropped. So the time for which a lost
 //! confirmation can count ends one link latency after the connection does.
 //!
+//! The same holds where names lead to other nodes than they did.
+//!
 //! A connection over which no answer comes in time is closed by the leader itself, which then cannot learn how it would have
-//! ended. So the same holds when a message or a question is not answered, and when names lead to other nodes than they did.
-//! Behind a partition the time ends with the first question that is not answered.
+//! ended. What the follower confirmed does not count until anything comes from it in the same incarnation: then there is a
+//! connection again. So behind a partition a lost confirmation counts until the first question that is not answered.
 
 use std::time::Duration;
 
@@ -21,23 +23,46 @@ impl Leader {
     /// do not count until it has answered a question that is asked from now on, which is asked at once.
     pub fn handle_disconnect(&mut self, now: Duration, from: FollowerId) {
         self.doubt(from);
-        if self.peers[from].link.is_doubted() {
-            self.ask_again(now, from);
+        self.ask_if_doubted(now, from);
+    }
+
+    /// Learns that a connection to a follower was given up, because no answer came in time. The confirmations of the follower do
+    /// not count until something comes from it. It is asked at once.
+    pub fn handle_silence(&mut self, now: Duration, from: FollowerId) {
+        self.note_silence(from);
+        self.ask_if_doubted(now, from);
+    }
+
+    fn ask_if_doubted(&mut self, now: Duration, about: FollowerId) {
+        if self.peers[about].link.is_doubted() {
+            self.ask_again(now, about);
         }
     }
 
     /// The confirmations of a follower do not count until it has answered a question that is asked from now on.
     pub(super) fn doubt(&mut self, about: FollowerId) {
-        let rules = self.config.rules;
-        if rules.doubt_ended_connections && rules.recover_on_start && !self.peers[about].link.is_legacy() {
+        if self.can_doubt(about) {
             self.doubted.insert(about);
             self.peers[about].link.doubt(self.asked);
         }
     }
 
-    /// A follower has answered a question in the incarnation in which it is known: what it confirmed counts again, if the
-    /// question was asked after the connection had ended.
-    pub(super) fn end_doubt(&mut self, about: FollowerId, question: u64) {
+    /// The confirmations of a follower do not count until something comes from it.
+    pub(super) fn note_silence(&mut self, of: FollowerId) {
+        if self.can_doubt(of) {
+            self.doubted.insert(of);
+            self.peers[of].link.note_silence();
+        }
+    }
+
+    fn can_doubt(&self, about: FollowerId) -> bool {
+        let rules = self.config.rules;
+        rules.doubt_ended_connections && rules.recover_on_start && !self.peers[about].link.is_legacy()
+    }
+
+    /// Something has come from a follower in the incarnation in which it is known: the answer to this question, or to a message.
+    /// What it confirmed counts again, unless a connection ended after the question had been asked.
+    pub(super) fn end_doubt(&mut self, about: FollowerId, question: Option<u64>) {
         if !self.peers[about].link.ends_doubt(question) {
             return;
         }
@@ -131,6 +156,33 @@ mod tests {
         let again = next.iter().find(|call| call.to == F1).expect("it is asked again");
         answer(&mut leader, &mut followers, later, again);
         assert_eq!(acknowledged(&mut leader), Some(2));
+    }
+
+    /// Nothing came in time over a connection that the leader gave up. Then something does.
+    #[test]
+    fn a_confirmation_counts_again_once_anything_has_come() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        leader.set(NOW, None, Key::new("y").unwrap(), Value::from_json("1").unwrap()).unwrap();
+        let outputs: Vec<Output> = std::iter::from_fn(|| leader.poll_output()).collect();
+        let to_f1 = outputs.into_iter().find_map(|output| match output {
+            Output::Send(message) if message.to == F1 => Some(message),
+            _ => None,
+        });
+        let to_f1 = to_f1.expect("it is sent everything");
+        leader.handle_silence(NOW, F1);
+        assert_eq!(calls(&mut leader).iter().map(|call| call.to).collect::<Vec<_>>(), [F1], "it is asked at once");
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        assert_eq!(acknowledged(&mut leader), None, "f1 may be gone");
+        followers[0].replicate(leader.id(), to_f1.key(), to_f1.update.entry.clone());
+        leader.handle_reply(NOW, &to_f1, stores(F1, to_f1.stamp()));
+        assert_eq!(acknowledged(&mut leader), Some(2));
+        // What was under way when a connection ended says nothing.
+        let (mut leader, _, to_f2) = half_confirmed();
+        leader.handle_silence(NOW, F1);
+        leader.handle_disconnect(NOW, F1);
+        leader.handle_reply(NOW, &to_f1, stores(F1, to_f1.stamp()));
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        assert_eq!(acknowledged(&mut leader), None);
     }
 
     #[test]

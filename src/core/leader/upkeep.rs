@@ -50,6 +50,8 @@ pub(super) struct Link {
     in_doubt: bool,
     /// The number of the last question that was asked before a connection to it ended, if it has not answered a later one since.
     disconnected_after: Option<u64>,
+    /// Whether it did not answer a message or a question in time, and nothing has come from it since.
+    is_unanswered: bool,
     /// Whether its buckets are to be compared.
     compare: bool,
     /// Whether it has been told that the recovery is complete.
@@ -161,18 +163,26 @@ impl Link {
         self.disconnected_after = Some(last_question);
     }
 
-    /// Whether the answer to this question ends the doubt about it, if there is one.
-    pub(super) fn ends_doubt(&mut self, question: u64) -> bool {
-        self.disconnected_after.take_if(|last| question > *last).is_some()
+    /// It has not answered in time.
+    pub(super) fn note_silence(&mut self) {
+        self.is_unanswered = true;
+    }
+
+    /// Whether there was a doubt about it that has ended, now that the answer to this question has come, or to a message.
+    pub(super) fn ends_doubt(&mut self, question: Option<u64>) -> bool {
+        let was_doubted = self.is_doubted();
+        self.is_unanswered = false;
+        self.disconnected_after.take_if(|last| question > Some(*last));
+        was_doubted && !self.is_doubted()
     }
 
     pub(super) fn drop_doubt(&mut self) {
-        self.disconnected_after = None;
+        (self.disconnected_after, self.is_unanswered) = (None, false);
     }
 
-    /// Whether a connection to it has ended and it has not answered since.
+    /// Whether what it confirmed does not count for now.
     pub(super) fn is_doubted(&self) -> bool {
-        self.disconnected_after.is_some()
+        self.disconnected_after.is_some() || self.is_unanswered
     }
 }
 
@@ -230,7 +240,7 @@ impl Leader {
                 self.hear(now, from, &call, answer);
                 // If it has restarted, what it confirmed has been dropped by now.
                 if self.knows(from).is_some_and(|known| known.incarnation == incarnation) {
-                    self.end_doubt(from, number);
+                    self.end_doubt(from, Some(number));
                 }
             }
         }
@@ -238,7 +248,7 @@ impl Leader {
     }
 
     fn no_answer(&mut self, now: Duration, from: FollowerId) {
-        self.doubt(from);
+        self.note_silence(from);
         self.peers[from].link.failures += 1;
         let pause = self.pause(from);
         let peer = &mut self.peers[from];

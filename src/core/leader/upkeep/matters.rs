@@ -59,9 +59,9 @@ impl Link {
             && !self.compare
     }
 
-    /// Whether the answer to this question ends the doubt about it. A question that was asked before does not.
+    /// Whether the answer to this question ends a doubt about it.
     fn would_end_doubt(&self, call: &Pending) -> bool {
-        self.disconnected_after.is_some_and(|last| call.number > last)
+        self.is_unanswered || self.disconnected_after.is_some_and(|last| call.number > last)
     }
 
     /// Everything that decides what it is asked next, but when. `found` as in [`Link::compares`].
@@ -101,7 +101,7 @@ impl Link {
         // Where no time passes a pause is over when its timer goes off, and not before.
         let pauses = (!self.not_before.is_zero(), matters.silence.then(|| self.answers()));
         let ends_doubt = self.call.as_ref().map(|call| self.would_end_doubt(call));
-        let doubts = (self.in_doubt, self.is_doubted(), ends_doubt, self.compare);
+        let doubts = (self.in_doubt, self.disconnected_after.is_some(), self.is_unanswered, ends_doubt, self.compare);
         (promised, self.promised_as, sync, call, doubts, self.knows_recovered, self.pushes, pauses)
     }
 }

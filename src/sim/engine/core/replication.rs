@@ -366,6 +366,12 @@ impl World {
             self.deliver(machine, &parcel.message, Err(reason));
         }
         self.batch = batch;
+        if reason == LossReason::Deadline {
+            // Its connection, if there was one, is closed.
+            let now = self.leaders[machine].shown_at(self.now);
+            self.leaders[machine].state.handle_silence(now, to);
+            self.act(machine);
+        }
     }
 
     /// Tells the leader what became of a message.
