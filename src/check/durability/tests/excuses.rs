@@ -152,20 +152,31 @@ fn a_write_that_is_refused_because_the_key_was_lost() {
     let excused = refused(true, nothing);
     assert_eq!(excused.excuses(check).last(), Some(&(Excuse::LostKey, 2)), "v1, which it lost, and v2");
     assert_eq!(excused.excuses(acknowledgement::check), [(Excuse::LostKey, 1)]);
-    let chances: [(bool, fn(&mut Story)); 3] = [
-        (false, nothing),
-        (true, |story| {
-            story.apply(f(2), "k1", 1, "\"a\"");
-        }),
-        (true, |story| {
-            story.event(f(2).into(), Event::Install { epoch: Epoch::FIRST });
-        }),
-    ];
-    for (is_lost, has_another_chance) in chances {
-        let story = refused(is_lost, has_another_chance);
+    let stored_again: fn(&mut Story) = |story| {
+        story.apply(f(2), "k1", 1, "\"a\"");
+    };
+    let up_to_date: fn(&mut Story) = |story| {
+        story.event(f(2).into(), Event::Install { epoch: Epoch::new(2) });
+    };
+    for story in [refused(false, nothing), refused(true, stored_again), refused(true, up_to_date)] {
         assert!(story.verdict(acknowledgement::check).is_violated());
         assert!(story.verdict(check).is_violated());
     }
+}
+
+/// A repair in the same epoch brings no deletions, which readers cannot miss; a leader of a later epoch brings all.
+#[test]
+fn a_lost_deletion_is_excused_until_a_later_epoch() {
+    let lost = |epoch: u64| {
+        let mut story = held();
+        story.at(11).invoke_delete(c(1), 1, "k1").accept_delete(2, "k1", 2, (c(1), 1));
+        story.at(15).apply_delete(f(1), "k1", 2).apply_delete(f(2), "k1", 2).complete(2, true, 2);
+        story.at(16).event(f(2).into(), Event::LoseKey { key: key("k1"), stamp: stamp(2) });
+        story.at(17).event(f(2).into(), Event::Install { epoch: Epoch::new(epoch) });
+        story
+    };
+    assert_eq!(lost(1).excuses(check), [(Excuse::LostKey, 2)], "the write and its deletion");
+    assert!(lost(2).verdict(check).is_violated());
 }
 
 #[test]
