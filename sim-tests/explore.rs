@@ -90,7 +90,7 @@ fn a_leader_that_crashes_recovers_in_every_order() {
 
 #[test]
 fn with_all_rules_every_order_is_safe() {
-    for name in ["safe-reads", "safe-three-followers", "safe-quorum-change", "safe-3-writes-a-crash"] {
+    for name in ["safe-reads", "safe-three-followers", "safe-quorum-change", "safe-3-writes-a-crash", "safe-members"] {
         comes_out_and_is_confirmed(name);
     }
     for name in ["safe-3-writes-quorum-1", "safe-3-writes-quorum-2", "safe-every-message-fault", "safe-small-window"] {
@@ -102,6 +102,20 @@ fn with_all_rules_every_order_is_safe() {
     let copies = FaultBudgets { duplicates: Some(1), late: Some(0), ..FaultBudgets::default() };
     let scope = Scope::new(scenario("safe-deletions"), copies).expect("a scope");
     assert_eq!(searched(&scope).violated(), [], "a copy of what was deleted");
+}
+
+/// Where members change, what makes sure that every acknowledged write is known is decisive.
+#[test]
+fn changes_of_the_members_are_searched() {
+    for name in ["safe-members", "safe-members-lower-quorum"] {
+        assert_eq!(searched(&scope(name)).violated(), [], "{name}");
+        for rule in [Rule::RecoverFromEnough, Rule::BootstrapOnlyNew] {
+            let mut scenario = scenario(name);
+            scenario.cluster.rules = RulesSpec::Without { off: vec![rule] };
+            let scope = Scope::new(scenario, FaultBudgets::default()).expect("a scope");
+            assert_eq!(searched(&scope).violated(), [Property::Durability], "{name} without {}", rule.name());
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,8 @@ from .loads import expect_nothing_lost, load
 
 suite = Suite("nodes that are killed under load")
 
-KILLS = 20
+# How often a node is killed; LIVE_TEST_KILLS=… for more.
+KILLS = int(os.environ.get("LIVE_TEST_KILLS") or 5)
 # How many writes are acknowledged between one kill and the next, at least.
 BETWEEN = 1000
 # Which followers are killed is drawn from this; LIVE_TEST_SEED=… repeats it.
