@@ -40,7 +40,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         promises: facts.write_quorum > 0,
         keys: BTreeMap::new(),
         clocks_are_right: true,
-        retried: BTreeMap::new(),
+        open: BTreeMap::new(),
         taken_on: 0,
         retries: 0,
         evidence: Vec::new(),
@@ -68,8 +68,8 @@ struct Check<'a> {
     keys: BTreeMap<usize, OfKey<'a>>,
     /// Whether the clock of no leader was ever wrong: what a leader keeps for some time it may keep shorter otherwise.
     clocks_are_right: bool,
-    /// The retries that leaders answer, by their numbers: of which key, and under what name.
-    retried: BTreeMap<(u64, WriteId), (usize, &'a RequestName)>,
+    /// The named writes and retries that leaders have not acknowledged, by their numbers: of which key, and under what name.
+    open: BTreeMap<(u64, WriteId), (usize, &'a RequestName)>,
     taken_on: usize,
     retries: usize,
     evidence: Vec<String>,
@@ -97,7 +97,6 @@ type Term = (u64, Epoch);
 #[derive(Debug, Clone)]
 struct Named<'a> {
     name: &'a RequestName,
-    write: WriteId,
     stamp: Stamp,
     at: Micros,
     /// The terms that have it: the one that took it on, and those that recovered it.
@@ -115,12 +114,9 @@ impl<'a> Check<'a> {
                 let number = key_number();
                 if let Some(name) = request_id {
                     self.taken_on += 1;
-                    let (write, stamp, at) = (*write, *stamp, record.at);
-                    self.take_on(
-                        record,
-                        (key, number),
-                        Named { name, write, stamp, at, terms: vec![term], stays: false },
-                    );
+                    self.open.insert((life, *write), (number, name));
+                    let (stamp, at) = (*stamp, record.at);
+                    self.take_on(record, (key, number), Named { name, stamp, at, terms: vec![term], stays: false });
                 }
                 let of_key = self.keys.entry(number).or_default();
                 of_key.issued.entry(stamp.version).or_default().push((term, value.as_ref()));
@@ -130,7 +126,7 @@ impl<'a> Check<'a> {
             }
             Event::Retry { write, request_id, .. } => {
                 self.retries += 1;
-                self.retried.extend(request_id.as_ref().map(|name| ((life, *write), (key_number(), name))));
+                self.open.extend(request_id.as_ref().map(|name| ((life, *write), (key_number(), name))));
             }
             Event::Recover { stamp, value, .. } => self.recover(record, key_number(), *stamp, value.as_ref()),
             Event::Recovered { epoch, anew: true, .. } => self.begin_with_less((life, *epoch)),
@@ -139,17 +135,14 @@ impl<'a> Check<'a> {
                 all.filter(|named| named.terms.contains(&(life, *epoch))).for_each(|named| named.stays = true);
             }
             Event::Complete { write, ok: true, .. } if self.promises => {
-                let retried = self.retried.remove(&(life, *write));
-                let is_it = |key: usize, named: &Named<'_>| match retried {
-                    Some(retried) => retried == (key, named.name),
-                    None => (named.terms[0].0, named.write) == (life, *write),
-                };
-                let all = self
-                    .keys
-                    .iter_mut()
-                    .flat_map(|(key, of_key)| of_key.remembered.iter_mut().map(move |named| (*key, named)));
-                for (_, named) in all.filter(|(key, named)| is_it(*key, named)) {
-                    named.stays = true;
+                let answered = self.open.remove(&(life, *write));
+                let of_key = answered.and_then(|(key, name)| Some((self.keys.get_mut(&key)?, name)));
+                if let Some((of_key, name)) = of_key {
+                    of_key
+                        .remembered
+                        .iter_mut()
+                        .filter(|named| named.name == name)
+                        .for_each(|named| named.stays = true);
                 }
             }
             Event::Collect { .. } => self.collect(record, key_number()),
