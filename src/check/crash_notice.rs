@@ -98,8 +98,7 @@ impl CrashNotices {
     }
 
     fn crash(&mut self, follower: FollowerId, at: Micros) {
-        let open = std::mem::take(&mut self.open);
-        self.open = open.into_iter().filter(|notice| self.is_unnoticed(notice, at)).collect();
+        self.forget_noticed(at);
         for leader in &self.leaders {
             let (arrives, is_lost) = self.links.arrival(*leader, follower, at);
             let way = if is_lost { Way::Lost(arrives) } else { Way::Arrives(arrives) };
@@ -116,6 +115,7 @@ impl CrashNotices {
                 self.links.release(nodes, &self.leaders);
             }
             Disturbance::Pause => {
+                self.forget_noticed(at);
                 for leader in nodes.iter().filter(|node| node.can_lead()) {
                     self.paused.entry(*leader).or_insert(at);
                 }
@@ -159,6 +159,7 @@ impl CrashNotices {
                 self.right_since.extend(all.into_iter().map(|leader| (leader, at)));
             }
             Disturbance::ClockOff => {
+                self.forget_noticed(at);
                 self.clock_off.extend(nodes.iter().filter(|node| node.can_lead()));
             }
             Disturbance::ClockRight => {
@@ -174,6 +175,12 @@ impl CrashNotices {
             | Disturbance::Configure
             | Disturbance::AcceptLoss => {}
         }
+    }
+
+    /// What has been noticed by now stays so, whatever happens to the leader later.
+    fn forget_noticed(&mut self, at: Micros) {
+        let open = std::mem::take(&mut self.open);
+        self.open = open.into_iter().filter(|notice| self.is_unnoticed(notice, at)).collect();
     }
 
     /// What is on its way from a follower to a leader is lost.

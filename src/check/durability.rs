@@ -52,9 +52,30 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 }
 
 pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
-    let Prepared { run, keys, writes, .. } = prepared;
-    let Some(facts) = run.facts else { return without_trace(Property::Durability) };
-    let mut check = Check::new(prepared, facts);
+    let Some(facts) = prepared.run.facts else { return without_trace(Property::Durability) };
+    let check = Check::of(prepared, facts);
+    let (acknowledged, crashes) = (check.acknowledged.len(), check.crashes.len());
+    Verdict::against(Property::Durability, check.violations, check.losses, || {
+        format!(
+            "{}, {}",
+            count(acknowledged, "acknowledged write"),
+            count(crashes, "crash").replace("crashs", "crashes")
+        )
+    })
+    .excusing(check.excuses)
+}
+
+/// Whether something of this key is lost because names of followers led to other followers.
+pub(super) fn is_lost_by_names(run: &Recorded<'_>, key: &Key) -> bool {
+    let prepared = Prepared::of(run);
+    let lost = run.facts.map(|facts| Check::of(&prepared, facts).lost_by_names);
+    lost.zip(prepared.keys.number(key)).is_some_and(|(lost, number)| lost.contains(&number))
+}
+
+/// Goes through a whole run.
+fn follow<'a>(check: &mut Check<'a>) {
+    let prepared = check.prepared;
+    let Prepared { keys, writes, .. } = prepared;
     // What each read at the leader must find, by the place of its invocation.
     let mut floors: BTreeMap<usize, Floor<'_>> = BTreeMap::new();
     for (index, record) in prepared.deeds() {
@@ -80,9 +101,14 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
                 floors.retain(|_, floor| check.known[floor.key].is_some());
             }
             Event::Install { .. } => check.installed(record),
+            Event::Promise { epoch, leader } => {
+                if let NodeId::Follower(id) = record.node {
+                    check.failures.promised(id, *leader, *epoch, record.at);
+                }
+            }
             Event::Crash => check.crashed(record),
             Event::Restart => check.restarted(record),
-            Event::StepDown { .. } => check.failures.started(record.node, record.at),
+            Event::StepDown { .. } => check.failures.started(record.node),
             Event::Fault { kind, nodes, .. } => check.failures.follow(*kind, nodes, record.at),
             Event::Complete { write, ok: true, .. } => {
                 let Some(write) = writes.numbered(record.incarnation, *write) else { continue };
@@ -124,15 +150,6 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         }
     }
     check.kept_to_the_end();
-    let (acknowledged, crashes) = (check.acknowledged.len(), check.crashes.len());
-    Verdict::against(Property::Durability, check.violations, check.losses, || {
-        format!(
-            "{}, {}",
-            count(acknowledged, "acknowledged write"),
-            count(crashes, "crash").replace("crashs", "crashes")
-        )
-    })
-    .excusing(check.excuses)
 }
 
 /// What a read at the leader must find.
@@ -169,10 +186,19 @@ struct Check<'a> {
     crashes: Vec<(NodeId, u64, Micros)>,
     violations: Vec<String>,
     losses: Vec<String>,
+    /// The numbers of the keys of which something is lost because names led to other followers.
+    lost_by_names: BTreeSet<usize>,
     excuses: Excuses,
 }
 
 impl<'a> Check<'a> {
+    /// What is found in a whole run.
+    fn of(prepared: &'a Prepared<'a>, facts: &'a Facts) -> Self {
+        let mut check = Self::new(prepared, facts);
+        follow(&mut check);
+        check
+    }
+
     fn new(prepared: &'a Prepared<'a>, facts: &'a Facts) -> Self {
         let keys = prepared.keys.len();
         Self {
@@ -191,12 +217,16 @@ impl<'a> Check<'a> {
             crashes: Vec::new(),
             violations: Vec::new(),
             losses: Vec::new(),
+            lost_by_names: BTreeSet::new(),
             excuses: Excuses::default(),
         }
     }
 
-    /// Reports that something is gone: as a loss if there is a cause for it, or else as a violation.
-    fn report(&mut self, sentence: String, cause: Option<Cause>) {
+    /// Reports that something of a key is gone: as a loss if there is a cause for it, or else as a violation.
+    fn report(&mut self, key: usize, sentence: String, cause: Option<Cause>) {
+        if matches!(cause, Some(Cause::OtherName { .. } | Cause::MovedName { .. })) {
+            self.lost_by_names.insert(key);
+        }
         match cause {
             None => self.violations.push(sentence),
             Some(cause) => self.losses.push(format!("{sentence}: {cause}")),
@@ -264,10 +294,10 @@ impl<'a> Check<'a> {
             });
             let at = At(record.at);
             let sentence = format!("{}{restart}, and at {at} {} serves with {has} instead", known.how, record.node);
-            self.report(sentence, known.protection.cause);
+            self.report(key, sentence, known.protection.cause);
         }
         self.protect(record, epoch);
-        self.failures.started(record.node, record.at);
+        self.failures.started(record.node);
     }
 
     fn restarted(&mut self, record: &Record) {
@@ -275,7 +305,8 @@ impl<'a> Check<'a> {
             self.life = record.incarnation;
         }
         if record.node.can_lead() {
-            self.failures.started(record.node, record.at);
+            self.failures.started(record.node);
+            self.failures.began(record.incarnation, record.at);
         }
     }
 
@@ -325,7 +356,7 @@ impl<'a> Check<'a> {
         let restart = self.restart_since(&known);
         let to = value.map_or_else(|| "its deletion".to_owned(), Value::to_string);
         let sentence = format!("{}{restart}, and at {} gave {key} {stamp} to {to}", known.how, At(record.at));
-        self.report(sentence, known.protection.cause);
+        self.report(number, sentence, known.protection.cause);
     }
 
     fn read(
@@ -349,7 +380,7 @@ impl<'a> Check<'a> {
                 if let Some(floor) = floor.filter(|floor| !kept(floor, stamp, Some(value))) {
                     let restart = self.restart_since(floor);
                     let sentence = format!("{}{restart}, and {how}, which is {value}", floor.how);
-                    self.report(sentence, cause(floor, self.known[number]));
+                    self.report(number, sentence, cause(floor, self.known[number]));
                 } else {
                     self.know(number, stamp, Some(value), how, self.life);
                 }
@@ -359,7 +390,7 @@ impl<'a> Check<'a> {
                     let restart = self.restart_since(floor);
                     let name = operation.name();
                     let sentence = format!("{}{restart}, and {name} found no {key} there at {}", floor.how, At(at));
-                    self.report(sentence, cause(floor, self.known[number]));
+                    self.report(number, sentence, cause(floor, self.known[number]));
                 }
             }
             _ => {}
@@ -402,7 +433,7 @@ impl<'a> Check<'a> {
             };
             let restart = self.restart_since(&known);
             let sentence = format!("{}{restart}, and in the end it has {has} for {key}", known.how);
-            self.report(sentence, known.protection.cause);
+            self.report(number, sentence, known.protection.cause);
         }
     }
 
@@ -421,7 +452,7 @@ impl<'a> Check<'a> {
                 let (remembering, needed) = self.memories_for(self.life, known.protection.by, number);
                 (remembering < needed).then_some(Cause::Waits { remembering, needed })
             });
-            self.report(format!("{}{restart}, and in the end no node stores that of {key}", known.how), cause);
+            self.report(number, format!("{}{restart}, and in the end no node stores that of {key}", known.how), cause);
         }
     }
 

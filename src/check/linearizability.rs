@@ -156,7 +156,10 @@ impl OfHistory<'_> {
         if self.is_trace {
             let steps = match in_order(operations, None, &deletions, &[]) {
                 Ok(steps) => steps,
-                Err(why) => return self.is_lost(why, |breaks| in_order(operations, None, &deletions, breaks)),
+                Err(why) => {
+                    return self
+                        .is_lost(&operations[0].key, why, |breaks| in_order(operations, None, &deletions, breaks));
+                }
             };
             return Ok(match lacks.versions {
                 0 => Judged::InOrder(steps),
@@ -189,15 +192,21 @@ impl OfHistory<'_> {
 
 impl OfHistory<'_> {
     /// Whether what is out of order is in order if it need not keep to the order across the moments at which data may have been lost.
-    /// Names that moved are a reason only where they are one for durability, too.
-    fn is_lost(&self, why: String, in_order: impl Fn(&[Moment]) -> Result<usize, String>) -> Result<Judged, String> {
+    /// Names that moved are a reason only where durability says that they are why something of this key is lost.
+    fn is_lost(
+        &self,
+        key: &Key,
+        why: String,
+        in_order: impl Fn(&[Moment]) -> Result<usize, String>,
+    ) -> Result<Judged, String> {
         let (moved, breaks): (Vec<_>, Vec<_>) =
             self.breaks.iter().copied().partition(|(_, found)| matches!(found, Break::MovedNames));
         let moments = |breaks: &[(Moment, Break)]| breaks.iter().map(|(moment, _)| *moment).collect::<Vec<_>>();
         if !breaks.is_empty() && in_order(&moments(&breaks)).is_ok() {
             return Ok(Judged::Lost(format!("{why}; {}", in_words(&breaks))));
         }
-        if !moved.is_empty() && in_order(&moments(&self.breaks)).is_ok() && durability::check(self.run).is_lost() {
+        if !moved.is_empty() && in_order(&moments(&self.breaks)).is_ok() && durability::is_lost_by_names(self.run, key)
+        {
             return Ok(Judged::Lost(format!("{why}; {}", in_words(&self.breaks))));
         }
         Err(why)
@@ -259,6 +268,11 @@ fn breaks(run: &Recorded<'_>) -> Vec<(Moment, Break)> {
                 None
             }
             Event::Return { .. } => is_undecided.then_some(Break::Undecided),
+            // It knows now which of the two is the later.
+            Event::StepDown { .. } => {
+                is_undecided = false;
+                None
+            }
             Event::Install { .. } => {
                 remember.insert(record.node);
                 None

@@ -84,10 +84,11 @@ pub struct Leader {
     contest: Contest,
     /// The lives of followers that have promised its epoch, under whatever names; of many, the last of each name.
     lives: BTreeSet<Incarnation>,
-    /// The followers to which a connection has ended and that have not answered since. What they confirmed does not count.
+    /// The followers to which a connection has ended, or a message or question failed, and from which nothing has come since that
+    /// ends the doubt. What they confirmed does not count.
     doubted: FollowerSet,
-    /// Whether it has served, or a follower has promised one of its epochs that remembered something. Then the cluster is not new,
-    /// though nobody may remember that any more.
+    /// Whether it has served, or a follower with its memory intact has promised one of its epochs. Then the cluster is not new, even if
+    /// every memory of it is lost by now.
     has_met_memory: bool,
     /// How often it has begun to ask everybody whether its epoch still stands.
     round: u64,
@@ -330,7 +331,12 @@ impl Leader {
                 if counts {
                     peer.reachable = true;
                     peer.link.heard(now);
+                    // It can be reached, so the next question need not wait as long as after those that had no answer.
+                    let waits = peer.link.ends_pause(now);
                     self.end_doubt(from, None);
+                    if waits {
+                        self.attend(now, from);
+                    }
                     return Some(stored.stamp);
                 }
                 if self.other_known_as(from, stored.incarnation).is_some() {

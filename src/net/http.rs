@@ -142,6 +142,22 @@ pub enum HttpError {
     Disconnect(hyper::Error),
 }
 
+impl HttpError {
+    /// Whether nothing came back at all in the time that there was, neither an answer nor that there is none.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.kind() == io::ErrorKind::TimedOut,
+            Self::Deadline(_) => true,
+            Self::Disconnect(_) => false,
+        }
+    }
+
+    /// Whether there is no process at the other end, as far as can be told.
+    pub fn says_that_nobody_listens(&self) -> bool {
+        matches!(self, Self::Connect(_)) && !self.is_silence()
+    }
+}
+
 /// Sends requests, each on a connection of its own for as long as it takes. A clone shares the connections.
 #[derive(Debug, Clone)]
 pub struct HttpClient<T> {

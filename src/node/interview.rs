@@ -14,7 +14,7 @@ use crate::base::FollowerId;
 use crate::base::trace::LostPart;
 use crate::base::wire;
 use crate::core::{Asked, Call};
-use crate::net::http::{Body, HttpClient, HttpError};
+use crate::net::http::{Body, HttpClient};
 use crate::net::{Fate, HostPort, Transport};
 
 /// What a follower is to be asked: one question at a time.
@@ -183,7 +183,7 @@ impl<T: Transport> Interview<T> {
         let asked = match self.http.request(follower, self.request(call), deadline).await {
             Err(error) => {
                 debug!(%follower, %error, "the follower does not answer a question");
-                if let HttpError::Connect(_) = error {
+                if error.says_that_nobody_listens() {
                     self.replicator.disconnected(self.to);
                 }
                 Asked::Lost

@@ -191,8 +191,10 @@ impl<T: Transport> Pipeline<T> {
             Err(error) => {
                 let reason = loss_reason(&error);
                 let mut unanswered = batch;
-                if reason == LossReason::Connect {
+                if error.says_that_nobody_listens() {
                     self.replicator.disconnected(self.to);
+                }
+                if reason == LossReason::Connect {
                     // What else is due would fare no better, and need not find out one connection at a time.
                     let now = self.replicator.clock().now();
                     learnt.backoff.failed(now);
@@ -203,7 +205,7 @@ impl<T: Transport> Pipeline<T> {
                 }
                 let lost = |parcel: Parcel| (parcel.message, Delivery::Lost(reason));
                 self.replicator.delivered(self.to, unanswered.into_iter().map(lost));
-                if reason == LossReason::Deadline {
+                if error.is_silence() {
                     self.replicator.unanswered(self.to);
                 }
             }

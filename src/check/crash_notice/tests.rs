@@ -179,6 +179,23 @@ fn the_time_to_the_next_question_begins_when_the_leader_runs_with_a_right_clock(
     }
 }
 
+/// What a leader must have noticed is not excused because it is stopped or its clock is wrong later.
+#[test]
+fn an_excuse_that_is_over_does_not_come_back() {
+    for (wrong, right) in [(Disturbance::Pause, Disturbance::Resume), (Disturbance::ClockOff, Disturbance::ClockRight)]
+    {
+        for (stopped_at, excuse) in [(11 + SILENCE_MS, Some(Excuse::LostNotice)), (12 + SILENCE_MS, None)] {
+            let mut story = Story::new();
+            fault(&mut story, 5, Disturbance::Cut, &[f(1).into(), N1]);
+            story.at(10).crash(f(1)).at(15).restart(f(1));
+            fault(&mut story, stopped_at, wrong, &[N1]);
+            fault(&mut story, stopped_at + 5, right, &[N1]);
+            let notices = after(story.records());
+            assert_eq!(notices.excuse(N1, f(1), ms(10), ms(stopped_at + 5)), excuse, "{wrong:?}");
+        }
+    }
+}
+
 /// A leader that closes connections because names lead to other nodes doubts whom they led to.
 #[test]
 fn names_that_lead_elsewhere_excuse_nothing() {

@@ -203,7 +203,8 @@ impl<'a> Check<'a> {
             return;
         }
         *accused = true;
-        let (sentence, cause) = (format!("{how}, {but}, where {quorum} must"), protection.cause);
-        self.report(sentence, cause);
+        let (key, cause) = (write.key_number, protection.cause);
+        let sentence = format!("{how}, {but}, where {quorum} must");
+        self.report(key, sentence, cause);
     }
 }

@@ -1,11 +1,11 @@
 //! Why acknowledged data can be gone without a fault of the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Check;
 use crate::base::trace::{Disturbance, Event, Micros, Record};
-use crate::base::{FollowerId, Member, NodeId, Stamp, Value};
+use crate::base::{Epoch, FollowerId, Member, NodeId, Stamp, Value};
 use crate::check::evidence::{At, count};
 use crate::core::Configuration;
 
@@ -90,44 +90,75 @@ pub(super) struct Failures {
     accepted: BTreeMap<NodeId, Micros>,
     /// Since when no follower has known which of two leaders is the later.
     two_leaders: Option<Micros>,
-    /// The followers to which names of others have led.
-    with_other_names: BTreeSet<FollowerId>,
-    /// Until when each name led to another follower; none if it does still.
+    /// Until when the name of each follower led to another one; none if it does still.
     moved_until: BTreeMap<FollowerId, Option<Micros>>,
-    /// When each node that can lead began to ask what followers store.
-    asks_since: BTreeMap<NodeId, Micros>,
+    /// Until when a name of others led to each follower; none if one does still.
+    had_other_name_until: BTreeMap<FollowerId, Option<Micros>>,
+    /// Where the names lead that lead to another follower.
+    leads_to: BTreeMap<FollowerId, FollowerId>,
+    /// When each incarnation of a leader began.
+    began: BTreeMap<u64, Micros>,
+    /// When each follower promised what to which incarnation of a leader.
+    promised: BTreeMap<(u64, Epoch), BTreeMap<FollowerId, Micros>>,
 }
 
 impl Failures {
     /// What an operator accepted at this node was about an earlier start.
-    pub(super) fn started(&mut self, node: NodeId, at: Micros) {
+    pub(super) fn started(&mut self, node: NodeId) {
         self.accepted.remove(&node);
-        self.asks_since.insert(node, at);
+    }
+
+    pub(super) fn began(&mut self, life: u64, at: Micros) {
+        self.began.insert(life, at);
+    }
+
+    pub(super) fn promised(&mut self, by: FollowerId, leader: u64, epoch: Epoch, at: Micros) {
+        self.promised.entry((leader, epoch)).or_default().insert(by, at);
     }
 
     pub(super) fn follow(&mut self, kind: Disturbance, nodes: &[NodeId], at: Micros) {
         match (kind, nodes) {
             (Disturbance::AcceptLoss, nodes) => self.accepted.extend(nodes.iter().map(|node| (*node, at))),
             (Disturbance::Misdirect, [NodeId::Follower(name), NodeId::Follower(to)]) => {
-                self.with_other_names.insert(*to);
+                self.end_names(&[*name], at);
                 self.moved_until.insert(*name, None);
+                self.had_other_name_until.insert(*to, None);
+                self.leads_to.insert(*name, *to);
             }
-            (Disturbance::Redirect | Disturbance::Heal, nodes) => {
-                let is_over = |name: FollowerId| kind == Disturbance::Heal || nodes.contains(&name.into());
-                let moved = self.moved_until.iter_mut().filter(|(name, until)| is_over(**name) && until.is_none());
-                moved.for_each(|(_, until)| *until = Some(at));
+            (Disturbance::Redirect, nodes) => {
+                let names: Vec<FollowerId> = nodes.iter().filter_map(|node| follower_of(*node)).collect();
+                self.end_names(&names, at);
+            }
+            (Disturbance::Heal, _) => {
+                let names: Vec<FollowerId> = self.leads_to.keys().copied().collect();
+                self.end_names(&names, at);
             }
             _ => {}
         }
     }
 
-    /// One of these names that has led to another follower since the node began to ask what is stored.
-    fn moved_name(&self, names: &[FollowerId], node: NodeId) -> Option<FollowerId> {
-        let since = self.asks_since.get(&node).copied().unwrap_or_default();
-        let has_moved = |name: &&FollowerId| {
-            self.moved_until.get(name).is_some_and(|until| until.is_none_or(|until| until >= since))
-        };
-        names.iter().find(has_moved).copied()
+    /// These names lead to no other followers any more.
+    fn end_names(&mut self, names: &[FollowerId], at: Micros) {
+        for name in names {
+            let Some(to) = self.leads_to.remove(name) else { continue };
+            self.moved_until.insert(*name, Some(at));
+            if !self.leads_to.values().any(|other| *other == to) {
+                self.had_other_name_until.insert(to, Some(at));
+            }
+        }
+    }
+
+    /// Whether a follower has had the name of another one since this incarnation of a leader began.
+    fn has_had_other_name(&self, follower: FollowerId, life: u64) -> bool {
+        let since = self.began.get(&life).copied().unwrap_or_default();
+        self.had_other_name_until.get(&follower).is_some_and(|until| until.is_none_or(|until| until >= since))
+    }
+
+    /// Whether what a leader was told under this name was told by the follower of that name.
+    fn spoke_for_itself(&self, name: FollowerId, leader: u64, epoch: Epoch) -> bool {
+        let Some(moved_until) = self.moved_until.get(&name) else { return true };
+        let promised = self.promised.get(&(leader, epoch)).and_then(|promised| promised.get(&name));
+        promised.zip(*moved_until).is_some_and(|(promised, until)| *promised > until)
     }
 
     /// A node crashed: whether any follower has its memory still, and whether a former leader runs. True if two leaders
@@ -150,6 +181,13 @@ impl Failures {
     }
 }
 
+fn follower_of(node: NodeId) -> Option<FollowerId> {
+    match node {
+        NodeId::Follower(follower) => Some(follower),
+        NodeId::Server(_) | NodeId::Client(_) | NodeId::Network => None,
+    }
+}
+
 impl Check<'_> {
     /// Why a leader that has recovered may lack something of this key that was protected so; `None` if it may not.
     pub(super) fn cause_of_loss(&self, record: &Record, protection: &Protection, key: usize) -> Option<Cause> {
@@ -163,8 +201,7 @@ impl Check<'_> {
         }
         if remembering >= needed {
             let other_name = protection.outsider.map(|follower| Cause::OtherName { follower });
-            let moved_name = || self.failures.moved_name(from, record.node).map(|name| Cause::MovedName { name });
-            return other_name.or_else(moved_name);
+            return other_name.or_else(|| self.moved_name(record, by, key, needed));
         }
         let has_memory = |member: &Member| self.replay.remembers(member.follower);
         let members = self.facts.members_of(record.incarnation);
@@ -175,11 +212,25 @@ impl Check<'_> {
         (unaware >= needed).then_some(Cause::LostKey { remembering, needed })
     }
 
+    /// A name that led to another follower when the leader asked what is stored, if too few followers that remember were asked under
+    /// their own names.
+    fn moved_name(&self, record: &Record, by: u64, key: usize, needed: usize) -> Option<Cause> {
+        let Event::Recovered { from, epoch, .. } = &record.event else { return None };
+        let spoke = |id: FollowerId| self.failures.spoke_for_itself(id, record.incarnation, *epoch);
+        let is_certain = |id: FollowerId| {
+            from.contains(&id) && spoke(id) && self.replay.remembers(id) && !self.replay.lacks(id, key)
+        };
+        if self.count_of(record.incarnation, by, is_certain) >= needed {
+            return None;
+        }
+        from.iter().copied().find(|id| !spoke(*id)).map(|name| Cause::MovedName { name })
+    }
+
     /// The protection of what becomes known under this incarnation of a leader, and is stored by these followers.
     pub(super) fn protection(&self, life: u64, holders: &[FollowerId]) -> Protection {
         let members = self.facts.members_of(life);
         let is_member = |id: &&FollowerId| members.iter().any(|member| member.follower == **id);
-        let is_known_otherwise = |id: &&FollowerId| !is_member(id) && self.failures.with_other_names.contains(*id);
+        let is_known_otherwise = |id: &&FollowerId| !is_member(id) && self.failures.has_had_other_name(**id, life);
         let suffice = holders.iter().filter(is_member).count() >= self.facts.quorum_of(life);
         let outsider = holders.iter().find(is_known_otherwise).copied().filter(|_| !suffice);
         Protection { by: life, outsider, cause: self.failures.two_leaders() }

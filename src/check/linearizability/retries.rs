@@ -26,6 +26,8 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
 /// - so may a retry that has a stamp of a later epoch than the write, which has one of the first.
 fn of_clients(operations: &[Operation]) -> Vec<Operation> {
     let mut merged = Vec::with_capacity(operations.len());
+    // Without versions, what took effect twice cannot be told from what took effect once, and the search would be in vain.
+    let has_versions = operations.iter().any(|operation| operation.stamp.is_some());
     let mut asked: BTreeMap<(&Key, &RequestName), Vec<&Operation>> = BTreeMap::new();
     for operation in operations {
         match operation.request.as_ref().filter(|_| operation.outcome != Outcome::Failed) {
@@ -42,6 +44,9 @@ fn of_clients(operations: &[Operation]) -> Vec<Operation> {
         }
         if of_version.is_empty() {
             of_version.insert(None, unknown.clone());
+            if has_versions {
+                merged.extend(unknown.iter().skip(1).map(|operation| of_unknown_effect((*operation).clone())));
+            }
         } else {
             merged.extend(unknown.iter().map(|operation| of_unknown_effect((*operation).clone())));
         }

@@ -27,7 +27,7 @@ impl Leader {
     }
 
     /// Learns that a connection to a follower was given up, because no answer came in time. The confirmations of the follower do
-    /// not count until something comes from it. It is asked at once.
+    /// not count until something comes from it. It is asked as soon as the pause after questions that had no answer is over.
     pub fn handle_silence(&mut self, now: Duration, from: FollowerId) {
         self.note_silence(from);
         self.ask_if_doubted(now, from);

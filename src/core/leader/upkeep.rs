@@ -50,7 +50,7 @@ pub(super) struct Link {
     in_doubt: bool,
     /// The number of the last question that was asked before a connection to it ended, if it has not answered a later one since.
     disconnected_after: Option<u64>,
-    /// Whether it did not answer a message or a question in time, and nothing has come from it since.
+    /// Whether a message or a question to it has failed, and nothing has come from it since.
     is_unanswered: bool,
     /// Whether its buckets are to be compared.
     compare: bool,
@@ -154,6 +154,15 @@ impl Link {
         self.heard_at = now;
     }
 
+    /// Ends the pause after questions that had no answer. Whether there was one.
+    pub(super) fn ends_pause(&mut self, now: Duration) -> bool {
+        let was_paused = self.not_before > now;
+        if was_paused {
+            self.not_before = Duration::ZERO;
+        }
+        was_paused
+    }
+
     pub(super) fn ask_at(&self) -> Option<Duration> {
         self.ask_at
     }
@@ -163,7 +172,7 @@ impl Link {
         self.disconnected_after = Some(last_question);
     }
 
-    /// It has not answered in time.
+    /// A message or a question to it has failed.
     pub(super) fn note_silence(&mut self) {
         self.is_unanswered = true;
     }

@@ -408,7 +408,9 @@ impl World {
         self.leaders[machine].clock.set_rate(self.now, super::leader::Clock::TRUE_RATE);
         self.names = FollowerId::first(self.followers.len()).collect();
         for host in FollowerId::first(self.followers.len()) {
-            self.leaders[machine].lanes[host.index()].disconnect_all_but(host);
+            if self.leaders[machine].lanes[host.index()].disconnect_all_but(host) {
+                self.disconnected(machine, host);
+            }
         }
         self.trace.watch_nothing();
         self.client_links.heal();

@@ -143,9 +143,11 @@ impl Lane {
         self.idle.clear();
     }
 
-    /// Connections to another node than this end, as when an address is taken from it.
-    pub(super) fn disconnect_all_but(&mut self, host: FollowerId) {
+    /// Connections to another node than this end, as when an address is taken from it. Returns whether there were any.
+    pub(super) fn disconnect_all_but(&mut self, host: FollowerId) -> bool {
+        let before = self.idle.len();
         self.idle.retain(|connection| connection.host == host);
+        self.idle.len() < before
     }
 
     /// Sets when the next request may leave.

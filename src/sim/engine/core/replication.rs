@@ -316,7 +316,7 @@ impl World {
         for machine in (0..).take(self.leaders.len()) {
             let leader = &mut self.leaders[usize::from(machine)];
             let lane = &mut leader.lanes[name.index()];
-            if !lane.has_connections() {
+            if !leader.up || !lane.has_connections() {
                 continue;
             }
             lane.disconnect();
@@ -332,6 +332,7 @@ impl World {
         let now = self.leaders[machine].shown_at(self.now);
         self.leaders[machine].state.handle_disconnect(now, from);
         self.act(machine);
+        self.leaders[machine].arrange_wake_up();
     }
 
     /// There will be no answer, because the connection has ended or there is none.
