@@ -65,10 +65,11 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
     .excusing(check.excuses)
 }
 
-/// Whether something of this key is lost because names of followers led to other followers.
-pub(super) fn is_lost_by_names(run: &Recorded<'_>, key: &Key) -> bool {
+/// Whether something of this key is lost with a leader that took what it found for everything, because names had led to other
+/// followers, or followers had lost keys without noticing.
+pub(super) fn is_lost_unnoticed(run: &Recorded<'_>, key: &Key) -> bool {
     let prepared = Prepared::of(run);
-    let lost = run.facts.map(|facts| Check::of(&prepared, facts).lost_by_names);
+    let lost = run.facts.map(|facts| Check::of(&prepared, facts).lost_unnoticed);
     lost.zip(prepared.keys.number(key)).is_some_and(|(lost, number)| lost.contains(&number))
 }
 
@@ -186,8 +187,8 @@ struct Check<'a> {
     crashes: Vec<(NodeId, u64, Micros)>,
     violations: Vec<String>,
     losses: Vec<String>,
-    /// The numbers of the keys of which something is lost because names led to other followers.
-    lost_by_names: BTreeSet<usize>,
+    /// The numbers of the keys of which something is lost with a leader that took what it found for everything.
+    lost_unnoticed: BTreeSet<usize>,
     excuses: Excuses,
 }
 
@@ -217,15 +218,15 @@ impl<'a> Check<'a> {
             crashes: Vec::new(),
             violations: Vec::new(),
             losses: Vec::new(),
-            lost_by_names: BTreeSet::new(),
+            lost_unnoticed: BTreeSet::new(),
             excuses: Excuses::default(),
         }
     }
 
     /// Reports that something of a key is gone: as a loss if there is a cause for it, or else as a violation.
     fn report(&mut self, key: usize, sentence: String, cause: Option<Cause>) {
-        if matches!(cause, Some(Cause::OtherName { .. } | Cause::MovedName { .. })) {
-            self.lost_by_names.insert(key);
+        if matches!(cause, Some(Cause::OtherName { .. } | Cause::MovedName { .. } | Cause::LostKey { .. })) {
+            self.lost_unnoticed.insert(key);
         }
         match cause {
             None => self.violations.push(sentence),
@@ -297,6 +298,7 @@ impl<'a> Check<'a> {
             self.report(key, sentence, known.protection.cause);
         }
         self.protect(record, epoch);
+        self.failures.served(record.incarnation);
         self.failures.started(record.node);
     }
 

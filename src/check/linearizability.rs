@@ -23,8 +23,8 @@
 //! invoked. Its stamp is in the records of the leader that accepted it; where only clients were recorded it may be unknown, and then
 //! it explains any such read.
 //!
-//! Where a leader bootstrapped, an operator accepted a loss, no follower knew which of two leaders is the later, or a leader
-//! recovered after names of followers had led to other ones, what had returned before may be gone. A history that is in order only if it need not keep to the order across such a moment is
+//! Where a leader bootstrapped, an operator accepted a loss, no follower knew which of two leaders is the later, or durability says
+//! that a leader recovered with less than was acknowledged, what had returned before may be gone. A history that is in order only if it need not keep to the order across such a moment is
 //! LOST, and not in order.
 //!
 //! A write and its retries are one write: it was invoked when it was asked for first, and returned when it was acknowledged first.
@@ -69,7 +69,7 @@ use super::leaders::Leaders;
 use super::prepared::one_epoch;
 use super::{Property, Recorded, Verdict, durability};
 use crate::base::history::{Moment, Operation};
-use crate::base::trace::{Disturbance, Event, Outcome};
+use crate::base::trace::{Event, Outcome};
 use crate::base::{Epoch, Key, NodeId, ReadMode, Stamp};
 
 /// How many configurations the searches of one check may explore. A configuration takes about a microsecond.
@@ -83,14 +83,22 @@ pub fn check(run: &Recorded<'_>) -> Verdict {
 fn check_within(run: &Recorded<'_>, budget: usize) -> Verdict {
     let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
     let stays = one_epoch(run);
-    let covered = move |operation: &&Operation| {
-        operation.target.can_lead() && (operation.is_write() || stays || operation.mode == ReadMode::Linearizable)
-    };
     let operations = retries::merged(run);
+    // A local read shows what is not acknowledged yet, and other reads do not.
+    let is_other_read = |operation: &&Operation| {
+        !operation.is_write() && operation.target.can_lead() && operation.mode != ReadMode::Local
+    };
+    let with_other_reads: BTreeSet<&Key> =
+        operations.iter().filter(is_other_read).map(|operation| &operation.key).collect();
+    let covered = |operation: &&Operation| {
+        let is_read_alike = stays && (operation.mode != ReadMode::Local || !with_other_reads.contains(&operation.key));
+        operation.target.can_lead()
+            && (operation.is_write() || is_read_alike || operation.mode == ReadMode::Linearizable)
+    };
     let mut skips = Skips::default();
     for operation in operations.iter().filter(|operation| !covered(operation)) {
         let why = if operation.target.can_lead() {
-            "reads at a leader in another mode than linearizable, and there were several epochs"
+            "reads at a leader in another mode than linearizable, and there were several epochs, or reads in several modes"
         } else {
             "reads at followers may be stale"
         };
@@ -192,20 +200,22 @@ impl OfHistory<'_> {
 
 impl OfHistory<'_> {
     /// Whether what is out of order is in order if it need not keep to the order across the moments at which data may have been lost.
-    /// Names that moved are a reason only where durability says that they are why something of this key is lost.
+    /// A recovery is a reason only where durability says that something of this key is lost with it.
     fn is_lost(
         &self,
         key: &Key,
         why: String,
         in_order: impl Fn(&[Moment]) -> Result<usize, String>,
     ) -> Result<Judged, String> {
-        let (moved, breaks): (Vec<_>, Vec<_>) =
-            self.breaks.iter().copied().partition(|(_, found)| matches!(found, Break::MovedNames));
+        let (recoveries, breaks): (Vec<_>, Vec<_>) =
+            self.breaks.iter().copied().partition(|(_, found)| matches!(found, Break::Recovery));
         let moments = |breaks: &[(Moment, Break)]| breaks.iter().map(|(moment, _)| *moment).collect::<Vec<_>>();
         if !breaks.is_empty() && in_order(&moments(&breaks)).is_ok() {
             return Ok(Judged::Lost(format!("{why}; {}", in_words(&breaks))));
         }
-        if !moved.is_empty() && in_order(&moments(&self.breaks)).is_ok() && durability::is_lost_by_names(self.run, key)
+        if !recoveries.is_empty()
+            && in_order(&moments(&self.breaks)).is_ok()
+            && durability::is_lost_unnoticed(self.run, key)
         {
             return Ok(Judged::Lost(format!("{why}; {}", in_words(&self.breaks))));
         }
@@ -249,24 +259,20 @@ enum Break {
     TwoLeaders,
     /// An operation returned while that was so.
     Undecided,
-    /// A leader recovered after names of followers had led to other ones.
-    MovedNames,
+    /// A leader recovered, perhaps with less than was acknowledged.
+    Recovery,
 }
 
 /// The moments from which on an operation need not take effect after what had returned before.
 fn breaks(run: &Recorded<'_>) -> Vec<(Moment, Break)> {
     let mut remember: BTreeSet<NodeId> = BTreeSet::new();
     let mut leaders = Leaders::default();
-    let (mut breaks, mut is_undecided, mut names_moved) = (Vec::new(), false, false);
+    let (mut breaks, mut is_undecided) = (Vec::new(), false);
     for (index, record) in run.records.iter().enumerate() {
         leaders.follow(record);
         let found = match &record.event {
             Event::Recovered { anew: true, epoch, .. } => (*epoch > Epoch::FIRST).then_some(Break::Bootstrap),
-            Event::Recovered { .. } => names_moved.then_some(Break::MovedNames),
-            Event::Fault { kind: Disturbance::Misdirect, .. } => {
-                names_moved = true;
-                None
-            }
+            Event::Recovered { epoch, .. } => (*epoch > Epoch::FIRST).then_some(Break::Recovery),
             Event::Return { .. } => is_undecided.then_some(Break::Undecided),
             // It knows now which of the two is the later.
             Event::StepDown { .. } => {
@@ -301,10 +307,9 @@ fn in_words(breaks: &[(Moment, Break)]) -> String {
     let two_leaders = of(|found| matches!(found, Break::TwoLeaders));
     let two_leaders =
         two_leaders.map(|times| format!("all followers had lost their memory while two leaders ran at {times}"));
-    let moved_names = of(|found| matches!(found, Break::MovedNames));
-    let moved_names = moved_names
-        .map(|times| format!("a leader recovered at {times}, after names of followers had led to other followers"));
-    [bootstrap, two_leaders, moved_names].into_iter().flatten().collect::<Vec<_>>().join(", and ")
+    let recovery = of(|found| matches!(found, Break::Recovery));
+    let recovery = recovery.map(|times| format!("a leader recovered at {times}, and durability says what it lacked"));
+    [bootstrap, two_leaders, recovery].into_iter().flatten().collect::<Vec<_>>().join(", and ")
 }
 
 #[cfg(test)]

@@ -184,8 +184,21 @@ fn probes(prepared: &Prepared<'_>, facts: &Facts) -> Probes {
     // A conditional write is refused where the key has another version.
     let has_failed_condition =
         |operation: &Operation| operation.condition.is_some() && operation.outcome == Outcome::Failed;
+    // So is one under a name that was given to another write.
+    let has_anothers_name = |operation: &Operation| {
+        let is_another = |other: &Operation| {
+            (&other.key, &other.request) == (&operation.key, &operation.request)
+                && (&other.kind, &other.condition) != (&operation.kind, &operation.condition)
+        };
+        operation.request.is_some()
+            && operation.outcome == Outcome::Failed
+            && run.history.operations.iter().any(is_another)
+    };
     let after = |operation: &&Operation| {
-        operation.is_write() && operation.invoked.index >= from && !has_failed_condition(operation)
+        operation.is_write()
+            && operation.invoked.index >= from
+            && !has_failed_condition(operation)
+            && !has_anothers_name(operation)
     };
     let probes = || run.history.operations.iter().filter(after).filter_map(|o| Some((o, o.returned?)));
     let refused = probes().filter(|(operation, _)| operation.outcome != Outcome::Ok).map(|(operation, returned)| {

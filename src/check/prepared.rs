@@ -7,7 +7,7 @@ use super::writes::Writes;
 use super::{Facts, Recorded, window};
 use crate::base::history::Operation;
 use crate::base::trace::{Event, Record};
-use crate::base::{Epoch, ReadMode, Stamp};
+use crate::base::{Epoch, ReadMode};
 
 /// A run, with what several checkers look up in it.
 pub(super) struct Prepared<'a> {
@@ -97,11 +97,13 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Whether every stamp is of the first epoch, and no leader served in another.
+/// Whether no leader served in a second epoch, as far as is known. A trace begins in the first one. The epochs of a history of
+/// clients can have any number.
 pub(super) fn one_epoch(run: &Recorded<'_>) -> bool {
-    let later = |stamp: Option<Stamp>| stamp.is_some_and(|stamp| stamp.epoch > Epoch::FIRST);
+    let mut epochs = run.history.operations.iter().filter_map(|operation| Some(operation.stamp?.epoch));
     let serves_later = |record: &Record| matches!(record.event, Event::Serve { epoch } if epoch > Epoch::FIRST);
-    !run.history.operations.iter().any(|operation| later(operation.stamp)) && !run.records.iter().any(serves_later)
+    let first = if run.records.is_empty() { epochs.next() } else { Some(Epoch::FIRST) };
+    epochs.all(|epoch| Some(epoch) == first) && !run.records.iter().any(serves_later)
 }
 
 fn is_of_message(event: &Event) -> bool {

@@ -56,7 +56,12 @@ impl Nodes {
             NodeId::Client(_) | NodeId::Network => return Ok(()),
         }
         let state = self.states.entry(*node).or_default();
-        let expected = state.incarnation + u64::from(matches!(event, Event::Restart));
+        let is_restart = matches!(event, Event::Restart);
+        // Those of nodes that can lead are counted together, so another one may have had the next.
+        let expected = match node {
+            NodeId::Server(_) if is_restart && *incarnation > state.incarnation => *incarnation,
+            _ => state.incarnation + u64::from(is_restart),
+        };
         match (event, state.crashed) {
             (Event::Restart, None) => return Err(Inconsistency::Up { node: *node }),
             (Event::Restart, Some(_)) => (state.incarnation, state.crashed) = (expected, None),

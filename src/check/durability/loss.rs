@@ -1,6 +1,6 @@
 //! Why acknowledged data can be gone without a fault of the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Check;
@@ -96,6 +96,8 @@ pub(super) struct Failures {
     had_other_name_until: BTreeMap<FollowerId, Option<Micros>>,
     /// Where the names lead that lead to another follower.
     leads_to: BTreeMap<FollowerId, FollowerId>,
+    /// The incarnations of leaders that have served.
+    served: BTreeSet<u64>,
     /// When each incarnation of a leader began.
     began: BTreeMap<u64, Micros>,
     /// When each follower promised what to which incarnation of a leader.
@@ -106,6 +108,10 @@ impl Failures {
     /// What an operator accepted at this node was about an earlier start.
     pub(super) fn started(&mut self, node: NodeId) {
         self.accepted.remove(&node);
+    }
+
+    pub(super) fn served(&mut self, life: u64) {
+        self.served.insert(life);
     }
 
     pub(super) fn began(&mut self, life: u64, at: Micros) {
@@ -201,15 +207,26 @@ impl Check<'_> {
         }
         if remembering >= needed {
             let other_name = protection.outsider.map(|follower| Cause::OtherName { follower });
-            return other_name.or_else(|| self.moved_name(record, by, key, needed));
+            let moved_name = || self.moved_name(record, by, key, needed);
+            return other_name.or_else(moved_name).or_else(|| self.asked_who_lost_it(record, by, key, needed));
         }
         let has_memory = |member: &Member| self.replay.remembers(member.follower);
         let members = self.facts.members_of(record.incarnation);
         let unaware = self.count_of(record.incarnation, by, |id| self.replay.remembers(id));
-        if !members.iter().any(has_memory) {
+        // A leader that has served knows that there was something, and waits.
+        if !members.iter().any(has_memory) && !self.failures.served.contains(&record.incarnation) {
             return Some(Cause::Bootstrap { needed });
         }
         (unaware >= needed).then_some(Cause::LostKey { remembering, needed })
+    }
+
+    /// Whether too few of those that the leader asked had not lost the key without noticing.
+    fn asked_who_lost_it(&self, record: &Record, by: u64, key: usize, needed: usize) -> Option<Cause> {
+        let Event::Recovered { from, .. } = &record.event else { return None };
+        let is_asked = |id: FollowerId| from.contains(&id) && self.replay.remembers(id);
+        let asked = self.count_of(record.incarnation, by, is_asked);
+        let remembering = self.count_of(record.incarnation, by, |id| is_asked(id) && !self.replay.lacks(id, key));
+        (remembering < needed && asked >= needed).then_some(Cause::LostKey { remembering, needed })
     }
 
     /// A name that led to another follower when the leader asked what is stored, if too few followers that remember were asked under

@@ -1,5 +1,6 @@
 use super::*;
-use crate::base::RequestName;
+use crate::base::trace::Disturbance;
+use crate::base::{ReadMode, RequestName};
 use crate::check::Finding;
 use crate::check::testing::{Story, c, f};
 
@@ -365,4 +366,22 @@ fn what_names_that_lead_elsewhere_hide_from_a_leader_is_lost() {
     assert!(read(Some(2)).is_lost());
     assert!(read(Some(1)).is_violated(), "its name matters to nobody");
     assert!(read(None).is_violated());
+}
+
+/// A local read shows a write that is not acknowledged yet, and a later read of another mode shows nothing: both are right.
+#[test]
+fn a_local_read_does_not_bind_reads_of_other_modes() {
+    let read = |mode| {
+        let mut story = Story::new();
+        story.at(1).invoke_set(c(1), 1, "k", "1");
+        let key = || crate::check::testing::key("k");
+        let local = Event::InvokeGet { operation: 1, target: LEADER, key: key(), mode: ReadMode::Local };
+        story.at(2).event(c(2), local).found(c(2), 1, 1, "1");
+        story.at(3).event(c(2), Event::InvokeGet { operation: 2, target: LEADER, key: key(), mode });
+        story.found(c(2), 2, 0, "").at(9).wrote(c(1), 1, Outcome::Ok, 1);
+        [story.verdict(check), story.verdict_of_clients(check)].map(|verdict| verdict.is_violated())
+    };
+    assert_eq!(read(ReadMode::Committed), [false, false]);
+    assert_eq!(read(ReadMode::Linearizable), [false, false]);
+    assert_eq!(read(ReadMode::Local), [true, true], "what one local read showed, the next must");
 }

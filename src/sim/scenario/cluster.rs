@@ -4,6 +4,9 @@ use super::{LONGEST_MS, RulesSpec};
 use crate::base::FollowerSet;
 use crate::core::Limits;
 
+/// Time that advances by more than this at once shows nothing, and whole nodes cannot be played.
+const LONGEST_TICK_MS: u64 = 1000;
+
 /// A cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -84,9 +87,10 @@ impl ClusterSpec {
         if min > max || max > LONGEST_MS {
             return Err(format!("delay_ms = [{min}, {max}]: must be [shortest, longest], up to {LONGEST_MS}"));
         }
+        let longest = |name| if name == "tick_ms" { LONGEST_TICK_MS } else { LONGEST_MS };
         for (name, ms) in [("repl_timeout_ms", repl_timeout_ms), ("link_ms", link_ms), ("tick_ms", tick_ms)] {
-            if !(1..=LONGEST_MS).contains(&ms) {
-                return Err(format!("{name} = {ms}: must be 1 to {LONGEST_MS}"));
+            if !(1..=longest(name)).contains(&ms) {
+                return Err(format!("{name} = {ms}: must be 1 to {}", longest(name)));
             }
         }
         for (name, number) in [("window", self.window), ("part_keys", self.part_keys)] {

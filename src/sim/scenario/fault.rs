@@ -463,6 +463,11 @@ impl Fault {
         {
             return Err(format!("replace.keeps: {node} is no client; clients are called c1, c2, …"));
         }
+        if let FaultKind::AcceptLoss(NodeRef::Node(node)) = self.kind
+            && !node.can_lead()
+        {
+            return Err(format!("accept_loss = \"{node}\": a loss is accepted at a node that can lead"));
+        }
         if let FaultKind::Members(members) = &self.kind {
             if members.is_empty() {
                 return Err("members = []: a leader needs at least one".into());

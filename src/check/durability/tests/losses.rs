@@ -212,6 +212,47 @@ fn a_loss_stands_when_the_leader_that_found_it_never_serves() {
     assert_eq!(story.losses(check).len(), 1);
 }
 
+/// Nothing remembers anything but the leader, which steps down and begins anew.
+#[test]
+fn what_a_leader_that_served_gives_up_is_no_documented_loss() {
+    let begins = |has_served: bool| {
+        let mut story = acknowledged();
+        if !has_served {
+            story.at(19).crash(N1).restart(N1);
+        }
+        for id in 1..=3 {
+            story.at(20).crash(f(id)).restart(f(id));
+        }
+        story.at(25).event(N1, Event::StepDown { promised: Epoch::new(2) });
+        serve(&mut story, N1, 3, false);
+        story.verdict(check)
+    };
+    assert!(begins(true).is_violated());
+    assert!(begins(false).is_lost());
+}
+
+/// f1 never had the write, f2 lost it without noticing, and f3 has it and is not asked.
+#[test]
+fn what_those_that_were_asked_lost_without_noticing_is_lost() {
+    let asked = |is_lost: bool, from: &[u8]| {
+        let mut story = Story::new();
+        for id in 1..=3 {
+            story.event(f(id).into(), Event::Install { epoch: Epoch::FIRST });
+        }
+        story.at(1).invoke_set(c(3), 2, "k1", "\"a\"").accept(1, "k1", 1, "\"a\"");
+        story.at(5).apply(f(2), "k1", 1, "\"a\"").apply(f(3), "k1", 1, "\"a\"").at(9).complete(1, true, 2);
+        if is_lost {
+            story.at(10).event(f(2).into(), Event::LoseKey { key: key("k1"), stamp: stamp(1) });
+        }
+        restart(&mut story, &[]);
+        serve_from(&mut story, N1, 2, false, from);
+        story.verdict(check)
+    };
+    assert!(asked(true, &[1, 2]).is_lost());
+    assert!(asked(false, &[1, 2]).is_violated());
+    assert!(asked(true, &[1, 3]).is_violated());
+}
+
 /// What is found again is protected again.
 #[test]
 fn a_loss_is_forgotten_when_a_later_leader_has_it() {
