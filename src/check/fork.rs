@@ -27,8 +27,9 @@ impl Fork {
     /// The first one of a run, if there is any.
     pub(super) fn of(run: &Recorded<'_>) -> Option<Self> {
         let facts = run.facts?;
-        // Without changes of the members none can be left out.
-        if facts.members.is_empty() {
+        // Where neither members nor names change, none can be left out.
+        let moves_name = |record: &Record| matches!(record.event, Event::Fault { kind: Disturbance::Misdirect, .. });
+        if facts.members.is_empty() && !run.records.iter().any(moves_name) {
             return None;
         }
         let mut remembering: BTreeSet<FollowerId> = BTreeSet::new();

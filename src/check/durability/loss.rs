@@ -237,7 +237,8 @@ impl Check<'_> {
         let is_certain = |id: FollowerId| {
             from.contains(&id) && spoke(id) && self.replay.remembers(id) && !self.replay.lacks(id, key)
         };
-        if self.count_of(record.incarnation, by, is_certain) >= needed {
+        let asked = self.count_of(record.incarnation, by, |id| from.contains(&id));
+        if asked < needed || self.count_of(record.incarnation, by, is_certain) >= needed {
             return None;
         }
         from.iter().copied().find(|id| !spoke(*id)).map(|name| Cause::MovedName { name })

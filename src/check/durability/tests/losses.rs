@@ -163,6 +163,7 @@ fn what_is_not_found_because_a_name_leads_elsewhere_is_lost() {
     let because = "the name of f2 led to another follower when the leader asked what is stored";
     assert_eq!(asked(15, 29, &[2, 3]).losses(check), [format!("{GONE}: {because}")]);
     assert_eq!(asked(15, 25, &[2, 3]).losses(check), [format!("{GONE}: {because}")]);
+    is_violated(&asked(15, 29, &[2]), GONE);
     // By the time of the promise the name leads to f2 again.
     is_violated(&asked(15, 24, &[2, 3]), GONE);
     is_violated(&asked(15, 29, &[1, 3]), GONE);
