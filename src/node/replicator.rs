@@ -352,6 +352,10 @@ impl Replicator {
         }
         let name = |id: &FollowerId| self.names[id.index()].as_str();
         match news {
+            News::Recovered { epoch, keys, from, anew: true } if !from.is_empty() => {
+                let (epoch, followers) = (epoch.get(), from.len());
+                info!(epoch, keys, followers, "the loss is accepted: going on with what these followers remember");
+            }
             News::Recovered { epoch, anew: true, .. } => {
                 info!(
                     epoch = epoch.get(),
