@@ -242,7 +242,7 @@ impl<'a> Check<'a> {
 
     fn know(&mut self, key: usize, stamp: Stamp, value: Option<&'a Value>, how: How<'a>, life: u64) {
         if self.known[key].is_none_or(|known| known.stamp < stamp) {
-            let protection = self.protection(life, &self.who_keep(key, stamp, value));
+            let protection = self.protection(life, || self.who_keep(key, stamp, value));
             self.known[key] = Some(Known { stamp, value, life: self.life, how, protection });
         }
     }
@@ -275,8 +275,8 @@ impl<'a> Check<'a> {
             let Some(known) = self.known[key].filter(|known| known.stamp.epoch < epoch) else { continue };
             let held = self.replay.held(record.node, key);
             if held.is_some_and(|held| kept(&known, held.stamp, held.value)) {
-                let holders = self.who_keep(key, known.stamp, known.value);
-                let protection = self.protection(record.incarnation, &holders);
+                let holders = || self.who_keep(key, known.stamp, known.value);
+                let protection = self.protection(record.incarnation, holders);
                 self.known[key] = Some(Known { protection, ..known });
                 continue;
             }

@@ -60,7 +60,7 @@ impl<'a> Check<'a> {
             ));
         }
         self.know(write.key_number, write.stamp, write.value, how, write.life);
-        let protection = self.protection(write.life, holders);
+        let protection = self.protection(write.life, || holders.clone());
         self.acknowledged.push(Acknowledged { write, how, protection, gone, accused });
     }
 
@@ -179,7 +179,7 @@ impl<'a> Check<'a> {
             }
             let held = self.replay.held(record.node, write.key_number);
             if held.is_some_and(|held| held.covers(write)) {
-                let protection = self.protection(record.incarnation, &self.replay.holders(write));
+                let protection = self.protection(record.incarnation, || self.replay.holders(write));
                 self.acknowledged[place].protection = protection;
             } else {
                 self.acknowledged[place].accused = true;

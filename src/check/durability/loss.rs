@@ -244,14 +244,20 @@ impl Check<'_> {
         from.iter().copied().find(|id| !spoke(*id)).map(|name| Cause::MovedName { name })
     }
 
-    /// The protection of what becomes known under this incarnation of a leader, and is stored by these followers.
-    pub(super) fn protection(&self, life: u64, holders: &[FollowerId]) -> Protection {
+    /// The protection of what becomes known under this incarnation of a leader, and is stored by these followers, which are asked
+    /// for only where names have moved.
+    pub(super) fn protection(&self, life: u64, holders: impl FnOnce() -> Vec<FollowerId>) -> Protection {
+        let cause = self.failures.two_leaders();
+        if self.failures.had_other_name_until.is_empty() {
+            return Protection { by: life, outsider: None, cause };
+        }
+        let holders = holders();
         let members = self.facts.members_of(life);
         let is_member = |id: &&FollowerId| members.iter().any(|member| member.follower == **id);
         let is_known_otherwise = |id: &&FollowerId| !is_member(id) && self.failures.has_had_other_name(**id, life);
         let suffice = holders.iter().filter(is_member).count() >= self.facts.quorum_of(life);
         let outsider = holders.iter().find(is_known_otherwise).copied().filter(|_| !suffice);
-        Protection { by: life, outsider, cause: self.failures.two_leaders() }
+        Protection { by: life, outsider, cause }
     }
 
     /// The followers that store this of a key, or something later.
