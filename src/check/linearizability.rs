@@ -165,8 +165,9 @@ impl OfHistory<'_> {
             let steps = match in_order(operations, None, &deletions, &[]) {
                 Ok(steps) => steps,
                 Err(why) => {
-                    return self
-                        .is_lost(&operations[0].key, why, |breaks| in_order(operations, None, &deletions, breaks));
+                    return self.judge_out_of_order(&operations[0].key, why, |breaks| {
+                        in_order(operations, None, &deletions, breaks)
+                    });
                 }
             };
             return Ok(match lacks.versions {
@@ -196,12 +197,10 @@ impl OfHistory<'_> {
             Found::GaveUp => Ok(Judged::Not(format!("the search for an order gave up after {allowed} configurations"))),
         }
     }
-}
 
-impl OfHistory<'_> {
-    /// Whether what is out of order is in order if it need not keep to the order across the moments at which data may have been lost.
-    /// A recovery is a reason only where durability says that something of this key is lost with it.
-    fn is_lost(
+    /// Judges a key that is out of order: it is lost if it is in order once operations on both sides of a moment at which data may
+    /// have been lost need not be. A recovery counts only where durability says that something of this key is lost with it.
+    fn judge_out_of_order(
         &self,
         key: &Key,
         why: String,

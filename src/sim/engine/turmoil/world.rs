@@ -189,10 +189,10 @@ impl World {
             return Ok(Err(error));
         }
         let (recorder, control) = (Recorder::new(Arc::clone(&self.returned)), Control::default());
-        let (world, of_thread, steering) = (self.clone(), recorder.clone(), control.clone());
+        let (world, of_thread, handle) = (self.clone(), recorder.clone(), control.clone());
         let simulate = move || {
             panics::listen();
-            let result = panic::catch_unwind(AssertUnwindSafe(|| world.simulate(&of_thread, steering, story)));
+            let result = panic::catch_unwind(AssertUnwindSafe(|| world.simulate(&of_thread, handle, story)));
             result.map_err(|_| panics::heard().unwrap_or_default())
         };
         let trace = || recorder.take();
