@@ -225,10 +225,9 @@ impl OfHistory<'_> {
 /// The check by stamps of a history of clients, where a value may have been there before.
 fn consistent_by_stamps(operations: &[&Operation], deletions: &Deletions<'_>) -> Result<usize, String> {
     let result = in_order(operations, None, deletions, &[]);
-    match from_before(operations).filter(|_| result.is_err()) {
-        Some(before) => in_order(operations, Some(before), deletions, &[]),
-        None => result,
-    }
+    let Some(before) = from_before(operations).filter(|_| result.is_err()) else { return result };
+    in_order(operations, Some(before), deletions, &[])
+        .or_else(|why| in_order(operations, Some(before.recovered()), deletions, &[]).map_err(|_| why))
 }
 
 /// What the operations of a key lack for a check by stamps.

@@ -423,7 +423,7 @@ pub enum Event {
     Recovered {
         /// Its epoch.
         epoch: Epoch,
-        /// The followers whose state it is made of.
+        /// The followers that remember and whose states were read for it, also where another had something newer.
         from: Vec<FollowerId>,
         /// Whether nothing had survived anywhere, or the operator accepted the loss of what may have.
         anew: bool,

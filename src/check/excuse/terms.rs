@@ -244,9 +244,11 @@ impl Excuse {
                 name: "leader-starting",
                 properties: &[Liveness],
                 case: "operation",
-                cause: "the leader recovered",
+                cause: "the leader did not serve yet",
                 excuses: "An operation that returns after its deadline.",
-                bound: "It returns by its deadline counted from when the leader serves, or has kept it for a second.",
+                bound: "It returns by its deadline counted from when the leader serves, or has kept it for a second. A leader \
+                        counts as starting from its restart, or from when it stepped down; in the beginning only where the \
+                        timeout is shorter than four latencies of a link and 10 ms.",
                 why: "A leader that recovers keeps requests for up to a second before it refuses them.",
             },
             Self::NodePaused => Terms {

@@ -16,6 +16,21 @@ use crate::check::evidence::At;
 pub(super) struct Before<'a> {
     stamp: Stamp,
     value: &'a Value,
+    /// Whether reads of the same value and version under later epochs found it, too: a leader that recovers it gives it its own.
+    is_recovered: bool,
+}
+
+impl<'a> Before<'a> {
+    /// The same, where later leaders recovered it.
+    pub(super) fn recovered(self) -> Self {
+        Self { is_recovered: true, ..self }
+    }
+
+    /// Whether a read with this stamp found it.
+    fn is_found_as(&self, stamp: Stamp, value: &Value) -> bool {
+        let is_same = || self.is_recovered && stamp.version == self.stamp.version && value == self.value;
+        stamp == self.stamp || is_same()
+    }
 }
 
 /// The read of a key that found what the store held before, if any can have: the one with the smallest stamp, if that is
@@ -26,7 +41,9 @@ pub(super) fn from_before<'a>(operations: &[&'a Operation]) -> Option<Before<'a>
         return None;
     }
     let found = |operation: &&'a Operation| match &operation.kind {
-        Kind::Read(Some(value)) => Some((Before { stamp: operation.stamp?, value }, operation.returned?)),
+        Kind::Read(Some(value)) => {
+            Some((Before { stamp: operation.stamp?, value, is_recovered: false }, operation.returned?))
+        }
         _ => None,
     };
     let (before, returned) =
@@ -77,13 +94,13 @@ fn steps<'a>(
         let stamp = match (&read.kind, read.outcome, read.stamp) {
             (Kind::Read(_), Outcome::Absent, _) => None,
             (Kind::Read(Some(value)), Outcome::Ok, Some(stamp))
-                if before.is_some_and(|before| before.stamp == stamp) =>
+                if before.is_some_and(|before| before.is_found_as(stamp, value)) =>
             {
                 let had = before.map(|before| before.value).filter(|had| *had != value);
                 if let Some(had) = had {
                     return Err(format!("{} = {value}, though others found {had} for it", describe(read)));
                 }
-                Some(stamp)
+                before.map(|before| before.stamp)
             }
             (Kind::Read(Some(value)), Outcome::Ok, Some(stamp)) => {
                 let write = writers.of_read(read, stamp, value)?;
@@ -131,7 +148,8 @@ impl<'a> Writers<'a> {
         for operation in operations {
             match (&operation.kind, operation.stamp) {
                 (Kind::Write(value), _) => by_value.entry(value.as_json()).or_default().push(operation),
-                (Kind::Read(Some(_)), Some(stamp)) if before.is_some_and(|before| before.stamp == stamp) => {}
+                (Kind::Read(Some(value)), Some(stamp))
+                    if before.is_some_and(|before| before.is_found_as(stamp, value)) => {}
                 (Kind::Read(Some(value)), Some(stamp)) => read.entry(value.as_json()).or_default().push(stamp),
                 (Kind::Read(_) | Kind::Delete, _) => {}
             }

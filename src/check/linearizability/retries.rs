@@ -18,26 +18,29 @@ pub(super) fn merged<'a>(run: &Recorded<'a>) -> Cow<'a, [Operation]> {
     Cow::Owned(if run.records.is_empty() { of_clients(operations) } else { of_leaders(run) })
 }
 
-/// The same where only clients were recorded. Nothing tells under which epoch a leader took on what it answered under its own, nor
-/// whether a leader that had lost everything took it on anew. So three things are not held against anybody:
+/// The same where only clients were recorded. A leader answers a retry under its own epoch, also where an earlier one took the write
+/// on, and one that has lost everything takes a retry on anew. So where it is not known under which stamp a write took effect
+/// ([`Asked::has_own_stamp`]), three things are not held against the history:
 ///
 /// - a retry of unknown outcome, and no version, may be what was acknowledged under some version, and may have taken effect besides;
-/// - a write with retries whose stamp is of a later epoch than the first may have taken effect, and that is all that is known;
-/// - so may a retry that has a stamp of a later epoch than the write, which has one of the first.
+/// - a write with such a stamp may have taken effect, and that is all that is known;
+/// - so may a retry that was answered under a later epoch than the write.
 fn of_clients(operations: &[Operation]) -> Vec<Operation> {
     let mut merged = Vec::with_capacity(operations.len());
     // Without versions, what took effect twice cannot be told from what took effect once, and the search would be in vain.
     let has_versions = operations.iter().any(|operation| operation.stamp.is_some());
-    let mut asked: BTreeMap<(&Key, &RequestName), Vec<&Operation>> = BTreeMap::new();
+    let lowest = lowest_shown(operations);
+    let mut requests: BTreeMap<(&Key, &RequestName), Vec<&Operation>> = BTreeMap::new();
     for operation in operations {
         match operation.request.as_ref().filter(|_| operation.outcome != Outcome::Failed) {
             None => merged.push(operation.clone()),
-            Some(request) => asked.entry((&operation.key, request)).or_default().push(operation),
+            Some(request) => requests.entry((&operation.key, request)).or_default().push(operation),
         }
     }
-    for asked in asked.into_values() {
+    for attempts in requests.into_values() {
+        let asked = Asked { attempts: &attempts, lowest: &lowest };
         let (known, unknown): (Vec<&Operation>, Vec<&Operation>) =
-            asked.into_iter().partition(|operation| operation.stamp.is_some());
+            attempts.iter().copied().partition(|operation| operation.stamp.is_some());
         let mut of_version: BTreeMap<Option<Version>, Vec<&Operation>> = BTreeMap::new();
         for operation in &known {
             of_version.entry(operation.stamp.map(|stamp| stamp.version)).or_default().push(operation);
@@ -52,36 +55,69 @@ fn of_clients(operations: &[Operation]) -> Vec<Operation> {
         }
         for (version, same) in of_version {
             let others = unknown.iter().filter(|_| version.is_some()).copied();
-            merged.extend(merged_by_clients(&same, others));
+            merged.extend(asked.as_one_write(&same, others));
         }
     }
     merged.sort_by_key(|operation| operation.invoked);
     merged
 }
 
-/// One write and its retries, of one version if that is known. Any of the others may be the same write, too.
-fn merged_by_clients<'a>(same: &[&Operation], others: impl Iterator<Item = &'a Operation>) -> Vec<Operation> {
-    let is_first = |operation: &Operation| operation.stamp.is_none_or(|stamp| stamp.epoch == Epoch::FIRST);
-    let (of_first, later): (Vec<&Operation>, Vec<&Operation>) = same.iter().partition(|operation| is_first(operation));
-    // Where the write has its own stamp, which is of the first epoch, it is known under which it was taken on.
-    let (all, apart) = if of_first.is_empty() { (later, Vec::new()) } else { (of_first, later) };
-    let mut all = all.into_iter();
-    let mut write = all.next().expect("it was asked for").clone();
-    let (mut asked, stamp) = (1, write.stamp);
-    all.for_each(|retry| {
-        merge(&mut write, retry);
-        asked += 1;
-    });
-    for other in others.filter(|other| Some(other.invoked) < write.returned) {
-        write.invoked = write.invoked.min(other.invoked);
-        asked += 1;
+/// The lowest version that was the newest of its key in each epoch, as reads and writes without a name show.
+fn lowest_shown(operations: &[Operation]) -> BTreeMap<(&Key, Epoch), Version> {
+    let mut lowest: BTreeMap<(&Key, Epoch), Version> = BTreeMap::new();
+    for operation in operations.iter().filter(|operation| operation.request.is_none()) {
+        let Some(stamp) = operation.stamp.filter(|_| operation.outcome == Outcome::Ok) else { continue };
+        let version = lowest.entry((&operation.key, stamp.epoch)).or_insert(stamp.version);
+        *version = (*version).min(stamp.version);
     }
-    if asked > 1 && stamp.is_some_and(|stamp| stamp.epoch > Epoch::FIRST) {
-        write.stamp = None;
-        write = of_unknown_effect(write);
+    lowest
+}
+
+/// The attempts of one request, but for those that were refused.
+struct Asked<'a> {
+    attempts: &'a [&'a Operation],
+    lowest: &'a BTreeMap<(&'a Key, Epoch), Version>,
+}
+
+impl Asked<'_> {
+    /// Whether an attempt was answered with the stamp under which the write was taken on. It was in the first epoch, for no leader was
+    /// before; where nothing else that asked for the write was under way yet; and where a lower version was the newest in the same
+    /// epoch, for what a leader recovers is above everything that it takes on.
+    fn has_own_stamp(&self, attempt: &Operation) -> bool {
+        let Some(stamp) = attempt.stamp else { return false };
+        let is_other = |other: &&&Operation| (other.client, other.number) != (attempt.client, attempt.number);
+        let mut others = self.attempts.iter().filter(is_other);
+        let lowest = self.lowest.get(&(&attempt.key, stamp.epoch));
+        stamp.epoch == Epoch::FIRST
+            || lowest.is_some_and(|lowest| *lowest < stamp.version)
+            || attempt.returned.is_some_and(|returned| others.all(|other| other.invoked > returned))
     }
-    let apart = apart.into_iter().map(|retry| of_unknown_effect(retry.clone()));
-    [write].into_iter().chain(apart).collect()
+
+    /// One write and its retries, of one version if that is known. Any of the others may be the same write, too.
+    fn as_one_write<'o>(&self, same: &[&Operation], others: impl Iterator<Item = &'o Operation>) -> Vec<Operation> {
+        let lowest = same.iter().map(|operation| operation.stamp).min().flatten();
+        let of_lowest = |operation: &&Operation| operation.stamp == lowest;
+        let is_known = same.iter().filter(|operation| of_lowest(operation)).any(|attempt| self.has_own_stamp(attempt));
+        // Where the write has its own stamp, what was answered under a later epoch may be another write.
+        let (all, apart): (Vec<&Operation>, Vec<&Operation>) =
+            same.iter().partition(|operation| !is_known || of_lowest(operation));
+        let mut all = all.into_iter();
+        let mut write = all.next().expect("it was asked for").clone();
+        let mut asked = 1;
+        all.for_each(|retry| {
+            merge(&mut write, retry);
+            asked += 1;
+        });
+        for other in others.filter(|other| Some(other.invoked) < write.returned) {
+            write.invoked = write.invoked.min(other.invoked);
+            asked += 1;
+        }
+        if asked > 1 && lowest.is_some() && !is_known {
+            write = of_unknown_effect(Operation { stamp: None, ..write });
+        }
+        let apart = apart.into_iter().map(|retry| of_unknown_effect(retry.clone()));
+        [write].into_iter().chain(apart).collect()
+    }
 }
 
 /// An operation that may have taken effect, at any time since it was invoked.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::trace::Disturbance;
-use crate::base::{ReadMode, RequestName};
+use crate::base::{ReadMode, RequestName, Version};
 use crate::check::Finding;
 use crate::check::testing::{Story, c, f};
 
@@ -238,6 +238,64 @@ fn a_value_from_before_that_is_written_again() {
         story.verdict_of_clients(check).is_violated()
     };
     assert_eq!((history(false, 0), history(true, 3), history(true, 1)), (false, false, true));
+}
+
+/// A leader of a later epoch recovers a value from before, and gives it its own epoch: it is the same value, at the same place.
+#[test]
+fn a_value_from_before_that_a_later_leader_recovers() {
+    let history = |later: &str, acknowledged: Outcome| {
+        let stamp = |epoch| Stamp { epoch: Epoch::new(epoch), version: Version::FIRST };
+        let mut story = Story::new();
+        let found = |story: &mut Story, operation, epoch, json: &str| {
+            let (stamp, value) = (Some(stamp(epoch)), Some(crate::check::testing::value(json)));
+            story.event(c(2), Event::Return { operation, outcome: Outcome::Ok, stamp, value, confirmed: None });
+        };
+        story.at(1).invoke_get(c(2), 1, LEADER, "k").at(2);
+        found(&mut story, 1, 1, "1");
+        story.at(3).invoke_set(c(1), 1, "k", "7").at(4).wrote(c(1), 1, acknowledged, 2);
+        story.at(5).invoke_get(c(2), 2, LEADER, "k").at(6);
+        found(&mut story, 2, 2, later);
+        story.verdict_of_clients(check).is_violated()
+    };
+    assert!(!history("1", Outcome::Unknown));
+    assert!(history("2", Outcome::Unknown), "the store had one value before");
+    assert!(history("1", Outcome::Ok), "what was acknowledged since is above it");
+}
+
+/// A write is asked for twice under one name, and answered under a later epoch than the first. Where it is known that it was taken on
+/// in that epoch, it has its place among the others; where it may have been recovered, it has not.
+#[test]
+fn a_retry_in_a_later_epoch_has_its_place_where_it_is_known() {
+    // What is written before the two attempts with its stamp, the outcome of the first attempt, and what is read in the end.
+    let history = |before: (u64, u64), first: Outcome, read: (u64, u64)| {
+        let stamp = |(epoch, version)| Stamp { epoch: Epoch::new(epoch), version: Version::new(version).unwrap() };
+        let mut story = Story::new();
+        story.at(1).invoke_set(c(1), 1, "k", "1").at(2).wrote(c(1), 1, Outcome::Ok, 1);
+        story.at(3).invoke_set(c(2), 1, "k", "2").at(4).wrote(c(2), 1, first, 2);
+        story.at(5).invoke_set(c(2), 2, "k", "2").at(6).wrote(c(2), 2, Outcome::Ok, 2);
+        story.at(7).invoke_get(c(3), 1, LEADER, "k").at(8).found(c(3), 1, 1, "1");
+        let mut history = crate::base::history::History::from_records(story.records());
+        let stamps = [
+            Some(stamp(before)),
+            (first == Outcome::Ok).then(|| stamp((2, 2))),
+            Some(stamp((2, 2))),
+            Some(stamp(read)),
+        ];
+        for (operation, stamp) in history.operations.iter_mut().zip(stamps) {
+            operation.stamp = stamp;
+        }
+        for attempt in &mut history.operations[1..3] {
+            attempt.request = Some(RequestName::new("r").unwrap());
+        }
+        check(&Recorded::of_clients(&history)).is_violated()
+    };
+    assert!(history((2, 1), Outcome::Ok, (2, 1)), "the first attempt was answered before the second began");
+    assert!(history((2, 1), Outcome::Unknown, (2, 1)), "version 1 of the same epoch came before");
+    assert!(!history((1, 3), Outcome::Unknown, (2, 3)), "it may be e1v2, and version 3 the newest that was recovered");
+    assert!(
+        history((1, 3), Outcome::Ok, (2, 3)),
+        "what is asked for first in the second epoch is above what was recovered"
+    );
 }
 
 /// Two writes of one value have unknown outcomes, and one of them was given the version that a read found before it began: the

@@ -23,7 +23,7 @@ pub(super) struct Outages<'a> {
 pub(super) enum Outage {
     /// It is down. A request for a connection may have no answer until it is up.
     Down,
-    /// Of a leader: it recovers.
+    /// Of a leader: it does not serve yet.
     Starting,
     /// It is stopped.
     Paused,
@@ -49,6 +49,10 @@ impl<'a> Outages<'a> {
         let mut of_node: BTreeMap<(NodeId, Outage), Vec<Range<usize>>> = BTreeMap::new();
         let mut recovers = false;
         let usual = prepared.run.facts.map_or(Micros(0), |facts| facts.link_latency.into());
+        // Where its first questions may have no answer in time, a cluster is not up when the records begin.
+        if prepared.run.facts.is_some_and(|facts| !facts.is_answered_in_time()) {
+            of_node.entry((NodeId::FIRST_SERVER, Outage::Starting)).or_default().push(0..end);
+        }
         let mut client_links = ClientLinks::new(usual);
         for (index, record) in prepared.deeds() {
             client_links.follow(index, record);
@@ -61,6 +65,7 @@ impl<'a> Outages<'a> {
                 }
                 Event::Restart => (None, Some((record.node, Outage::Down))),
                 Event::StepDown { .. } => (Some((record.node, Outage::Starting)), None),
+                Event::Accept { .. } => (None, Some((record.node, Outage::Starting))),
                 Event::Serve { .. } => {
                     recovers = true;
                     (None, Some((record.node, Outage::Starting)))

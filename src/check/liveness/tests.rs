@@ -258,6 +258,25 @@ fn a_leader_that_recovers_has_its_deadline_a_second_later() {
     is_excused_until(20 + 1000 + DEADLINE_MS, Excuse::LeaderStarting, read(Some(3000)));
 }
 
+/// A timeout of less than four latencies of 1 ms and 10 ms: the leader may not serve yet when the records begin.
+#[test]
+fn a_leader_that_cannot_ask_anyone_in_time_keeps_what_comes_for_a_second() {
+    let read = |timeout_ms: u64, is_written: bool, returned_ms: u64| {
+        let mut story = Story::new();
+        story.facts.repl_timeout = Duration::from_millis(timeout_ms);
+        if is_written {
+            story.accept(1, "k", 1, "1").complete(1, true, 2);
+        }
+        story.at(20).invoke_get(c(2), 1, LEADER, "k").at(returned_ms).found(c(2), 1, 0, "");
+        story
+    };
+    let last = 20 + 1000 + 13 + 11;
+    assert_eq!(read(13, false, last).excuses(check), [(Excuse::LeaderStarting, 1)]);
+    assert_eq!(read(13, false, last + 1).evidence(check).len(), 1, "it refuses what it has kept for a second");
+    assert_eq!(read(14, false, last).evidence(check).len(), 1, "it has been asked and answered by then");
+    assert_eq!(read(13, true, last).evidence(check).len(), 1, "it serves");
+}
+
 /// The leader has the timeout of 5 s, two latencies and 5 ms to answer a write.
 #[test]
 fn a_leader_that_was_stopped_answers_a_write_in_time_after_it_went_on() {

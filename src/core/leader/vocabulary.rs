@@ -154,7 +154,7 @@ pub enum News {
         epoch: Epoch,
         /// How many keys there are.
         keys: usize,
-        /// The followers whose state it is made of.
+        /// The followers that remember and whose states were read for it, also where another had something newer.
         from: FollowerSet,
         /// Whether nothing had survived anywhere, or the operator accepted the loss of what may have.
         anew: bool,
