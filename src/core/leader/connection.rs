@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::base::{Key, Value};
     use crate::core::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, stores};
-    use crate::core::{Message, Output, Rules};
+    use crate::core::{Asked, Message, Output, Rules};
 
     const NOW: Duration = Duration::from_secs(3);
 
@@ -183,6 +183,68 @@ mod tests {
         leader.handle_reply(NOW, &to_f1, stores(F1, to_f1.stamp()));
         leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
         assert_eq!(acknowledged(&mut leader), None);
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_a_doubt() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        let later = NOW + Duration::from_secs(2);
+        leader.handle_timeout(later);
+        let heartbeats = calls(&mut leader);
+        let of_f1 = heartbeats.iter().find(|call| call.to == F1).expect("a silent follower is asked");
+        leader.handle_answer(later, F1, of_f1.number, Asked::Lost);
+        leader.handle_reply(later, &to_f2, stores(F2, to_f2.stamp()));
+        assert_eq!(acknowledged(&mut leader), None, "f1 may be gone");
+        let much_later = later + Duration::from_secs(2);
+        leader.handle_timeout(much_later);
+        let again = calls(&mut leader).into_iter().find(|call| call.to == F1).expect("it is asked again");
+        answer(&mut leader, &mut followers, much_later, &again);
+        assert_eq!(acknowledged(&mut leader), Some(2));
+    }
+
+    /// f1 answers where f2 is looked for. Whether it is still found under its own name, an answer there tells.
+    #[test]
+    fn a_follower_that_answers_under_another_name_is_doubted() {
+        let (mut leader, mut followers, _) = half_confirmed();
+        leader.set(NOW, None, Key::new("y").unwrap(), Value::from_json("1").unwrap()).unwrap();
+        let sent = std::iter::from_fn(|| leader.poll_output()).filter_map(|output| match output {
+            Output::Send(message) => Some(message),
+            _ => None,
+        });
+        let sent: Vec<Message> = sent.collect();
+        let [to_f1, to_f3] = [F1, F3].map(|id| sent.iter().find(|message| message.to == id).unwrap().clone());
+        leader.handle_reply(NOW, &to_f1, stores(F1, to_f1.stamp()));
+        leader.handle_disconnect(NOW, F2);
+        let of_f2 = calls(&mut leader).into_iter().find(|call| call.to == F2).expect("it is asked at once");
+        let strayed = followers[0].ask(&of_f2.ask, &mut Vec::new());
+        leader.handle_answer(NOW, F2, of_f2.number, Asked::Answered(strayed));
+        let outputs: Vec<Output> = std::iter::from_fn(|| leader.poll_output()).collect();
+        leader.handle_reply(NOW, &to_f3, stores(F3, to_f3.stamp()));
+        assert_eq!(acknowledged(&mut leader), None, "what f1 is found under is not known");
+        let of_f1 = outputs.iter().find_map(|output| match output {
+            Output::Ask(call) if call.to == F1 => Some(call),
+            _ => None,
+        });
+        answer(&mut leader, &mut followers, NOW, of_f1.expect("it is asked at once"));
+        assert_eq!(acknowledged(&mut leader), Some(2));
+    }
+
+    /// The name of f1 leads to f2, as the answer to a message shows.
+    #[test]
+    fn a_name_under_which_another_follower_answers_a_message_is_doubted() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        leader.set(NOW, None, Key::new("y").unwrap(), Value::from_json("1").unwrap()).unwrap();
+        let to_f1 = std::iter::from_fn(|| leader.poll_output()).find_map(|output| match output {
+            Output::Send(message) if message.to == F1 => Some(message),
+            _ => None,
+        });
+        let to_f1 = to_f1.expect("it is sent everything");
+        leader.handle_reply(NOW, &to_f1, stores(F2, to_f1.stamp()));
+        let asked = calls(&mut leader).into_iter().find(|call| call.to == F1).expect("it is asked at once");
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        assert_eq!(acknowledged(&mut leader), None, "whether f1 still runs is not known");
+        answer(&mut leader, &mut followers, NOW, &asked);
+        assert_eq!(acknowledged(&mut leader), Some(2));
     }
 
     #[test]
