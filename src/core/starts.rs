@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::digest::bucket;
 use super::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, set, stores, talk};
 use super::*;
-use crate::base::FollowerId;
+use crate::base::{Epoch, FollowerId};
 
 /// An answer to a pull of a recovery that was begun anew is taken for the first page of the new one.
 #[test]
@@ -186,6 +186,25 @@ fn that_all_answer_404_does_not_empty_a_healthy_cluster() {
     talk(&mut second, &mut followers, &[F1, F2, F3], Duration::ZERO, Duration::from_secs(60));
     let stored: Vec<usize> = followers.iter().map(|follower| follower.store().len()).collect();
     assert_eq!(stored, [1, 1, 1], "leader has {}", second.store().len());
+}
+
+/// A leader has served, all followers restart, and it is deposed. Nothing is left that remembers, but for itself, which knows that there
+/// was something. (A leader that never served binds no later start.)
+#[test]
+fn a_leader_that_has_served_does_not_begin_empty() {
+    let restarted = |has_served: bool| {
+        let (serving, mut followers) = cluster(config(3, 2, 0));
+        let mut leader = if has_served { serving } else { Leader::new(config(3, 2, 0)) };
+        for id in [F1, F2, F3] {
+            followers[id.index()] = follower_in(id, 9, Rules::SAFE);
+        }
+        let fence = Ask { epoch: Epoch::new(5), leader: LeaderId(7), question: Question::Fence };
+        followers[F1.index()].ask(&fence, &mut Vec::new());
+        talk(&mut leader, &mut followers, &[F1, F2, F3], Duration::ZERO, Duration::from_secs(60));
+        (leader.serves(), leader.epoch() > Epoch::new(5))
+    };
+    assert_eq!(restarted(true), (false, true), "what it had acknowledged is lost, which an operator must accept");
+    assert_eq!(restarted(false), (true, true));
 }
 
 /// The same followers under other names are none that it can count; it says so.
