@@ -94,9 +94,11 @@ impl Fork {
     }
 }
 
-/// The followers that remember and that the leader of this record does not have, if none of those that it has does. Whom it has is
-/// known by who has promised it something, if that is as many as it has members, or else by where their names lead. If that many
-/// promised and remember nothing, it has those: the leader need not have heard of a promise of another one.
+/// The followers that remember and that the leader of this record does not have, if none of its own does.
+///
+/// Which it has is known by their promises, if as many have promised it something as it has members; otherwise by where the names of
+/// its members lead. If that many have promised and remember nothing, these are the ones: of a promise of any other the leader need
+/// not have heard.
 fn left_out(
     facts: &Facts,
     record: &Record,
