@@ -202,7 +202,13 @@ async fn a_foreign_follower_that_stores_something_stops_a_start_until_an_operato
     assert!(waits.await.contains(&address.to_string()), "{ready}");
     let (status, answer) = support::raw::post_json(leader.address, "/admin/accept-loss", "{}").await;
     assert_eq!(status, 200, "{answer}");
-    until(async || (support::raw::get(leader.address, "/ready").await.0 == 200).then_some(())).await;
+    // It serves then; that its only follower counts for nothing is another thing.
+    let serves = until(async || {
+        let (status, ready) = support::raw::get(leader.address, "/ready").await;
+        assert_eq!(status, 503);
+        ready.contains("0 of 1 followers count").then_some(ready)
+    });
+    assert!(serves.await.contains("it answers 404 to a leader's questions"));
 }
 
 /// A server that is overloaded for a moment is not one that does not understand.

@@ -2,6 +2,8 @@
 //!
 //! Unknown fields are ignored, so that a newer peer can add some.
 
+mod status;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,6 +13,7 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Epoch, Key, RequestName, Requests, Stamp, Value, Version};
+pub use status::{FollowerReport, LeaderReport, Status};
 
 /// Names a replication request of a semisync leader, as `<incarnation>.<number>`. It ties the two ends of a request together in
 /// traces and logs, and tells a follower that its caller understands [`ReplicateAnswer::version`].

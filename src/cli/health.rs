@@ -1,16 +1,20 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use semisync::base::wire::Ready;
 use semisync::client::Client;
 use semisync::net::{HostPort, Tcp};
 
-use super::{Failure, environment, runtime, say};
+use super::{Failure, NO, environment, runtime, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The node to ask, host:port [default: this machine, at the HOST and PORT of the environment, or port 8000]
     #[arg(value_name = "NODE")]
     node: Option<HostPort>,
+    /// Ask whether it can do its work, too, and if not, why and what to do
+    #[arg(long)]
+    ready: bool,
     /// Seconds to wait for its answer
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     timeout: f64,
@@ -23,8 +27,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Some(node) => node.clone(),
         None => HostPort::new(&own_host(), own_port()?),
     };
-    let health = runtime()?.block_on(Client::new(Tcp, timeout).health(&node));
-    let health = health.map_err(|error| Failure::Failed(format!("{node}: {error}")))?;
+    let client = Client::new(Tcp, timeout);
+    let failed = |error| Failure::Failed(format!("{node}: {error}"));
+    if args.ready {
+        let Ready { ready, detail } = runtime()?.block_on(client.ready(&node)).map_err(failed)?;
+        say(format_args!("{node}: {}: {detail}", if ready { "ready" } else { "not ready" }));
+        return Ok(if ready { ExitCode::SUCCESS } else { NO });
+    }
+    let health = runtime()?.block_on(client.health(&node)).map_err(failed)?;
     say(format_args!("{node}: {} ({})", health.status, health.role));
     Ok(ExitCode::SUCCESS)
 }

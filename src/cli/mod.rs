@@ -13,6 +13,7 @@ mod health;
 mod limits;
 mod load;
 mod local;
+mod log;
 mod output;
 mod race;
 mod ranges;
@@ -26,6 +27,7 @@ mod shrink;
 mod signals;
 #[cfg(feature = "sim")]
 mod sim;
+mod status;
 #[cfg(feature = "sim")]
 mod swarm;
 mod target;
@@ -50,8 +52,10 @@ struct Cli {
 enum Command {
     /// Run a node, configured by environment variables or flags
     Serve(serve::Args),
-    /// Ask a node whether it lives; exit status 0 or 1
+    /// Ask a node whether it lives, or is ready; exit status 0 or 1
     Health(health::Args),
+    /// Show the nodes of a cluster: who leads, which followers count, and why others do not
+    Status(status::Args),
     /// What only an operator can decide
     Admin(admin::Args),
     /// Run a whole cluster on this machine, a process for each node, until Ctrl-C
@@ -108,6 +112,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Health(args) => health::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Admin(args) => admin::run(&args),
         Command::Cluster(args) => cluster::run(args),
         Command::Race(args) => race::run(&args),

@@ -1,4 +1,3 @@
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use rlimit::Resource;
@@ -6,9 +5,8 @@ use semisync::net::Tcp;
 use semisync::node::{self, Config, NodeIncarnation, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
-use tracing_subscriber::EnvFilter;
 
-use super::{Failure, environment, runtime};
+use super::{Failure, environment, log, runtime};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,10 +22,15 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     // A seed that is printed and can be typed again; JavaScript and spreadsheets keep 53 bits.
     let settings = args.settings.or_from(environment);
     let mut config = settings.validate(system_seed >> 11, draw_incarnation()?).map_err(Failure::usage)?;
-    init_log()?;
+    let log = log::init()?;
+    config.log_loss = Some(log.loss());
     config.max_connections = config.max_connections.min(connections_allowed());
-    runtime()?.block_on(serve(config))?;
-    Ok(ExitCode::SUCCESS)
+    let runtime = runtime()?;
+    let served = runtime.block_on(serve(config));
+    // A name that is being looked up may take half a minute, and nobody waits for it any more.
+    runtime.shutdown_background();
+    log.finish();
+    served.map(|()| ExitCode::SUCCESS)
 }
 
 /// Draws what distinguishes this process from all other nodes and from its earlier runs.
@@ -56,20 +59,6 @@ async fn first_of(mut terminate: Signal, mut interrupt: Signal) {
         warn!("stopped at once by a second signal");
         std::process::exit(1);
     });
-}
-
-/// Log lines go to the standard error. `RUST_LOG` chooses them as usual.
-fn init_log() -> Result<(), Failure> {
-    let text = environment("RUST_LOG").filter(|text| !text.is_empty()).unwrap_or_else(|| "info".into());
-    let allowed = "must be a level such as info or debug, or a filter of tracing's EnvFilter";
-    let filter = EnvFilter::builder().parse(&text);
-    let filter = filter.map_err(|error| Failure::Usage(format!("RUST_LOG={text:?}: {error}; {allowed}")))?;
-    // Colours are for people; a file or a container's log is searched.
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A log that cannot be written must not take the node down.
-    log.with_ansi(colours).with_target(false).log_internal_errors(false).init();
-    Ok(())
 }
 
 /// How many connections the limit on open files leaves room for, after raising it as far as we may.

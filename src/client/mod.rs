@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 
 use crate::base::wire::{
     self, AcceptedLoss, DeleteRequest, Dump, EPOCH_HEADER, ErrorBody, Found, Health, LEADER_HEADER, OPERATION_HEADER,
-    Ready, ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest,
+    Ready, ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest, Status,
 };
 use crate::base::{Epoch, Key, ReadMode, Value, Version};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
@@ -201,6 +201,14 @@ impl<T: Transport> Client<T> {
         let answer = self.call(node, Method::GET, "/ready").await?;
         let status = if answer.status == StatusCode::SERVICE_UNAVAILABLE { StatusCode::OK } else { answer.status };
         read(&Answer { status, ..answer })
+    }
+
+    /// `GET /status`: how a node sees itself and, if it leads, its followers.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn status(&self, node: &HostPort) -> Result<Status, ReadError> {
+        read(&self.call(node, Method::GET, "/status").await?)
     }
 
     /// `POST /admin/accept-loss`: a leader that waits for followers goes on without what only they know. `token` is the

@@ -5,6 +5,7 @@ mod collect;
 mod connection;
 mod contest;
 mod peers;
+mod progress;
 mod read;
 mod retry;
 mod start;
@@ -13,9 +14,9 @@ mod upkeep;
 mod vocabulary;
 mod write;
 
+pub use progress::{FollowerStatus, Progress};
 pub use vocabulary::{
-    Accepted, Asked, Call, Completion, FollowerStatus, News, Output, ReadId, Readable, Rejected, Reply, Stored, Terms,
-    Timer, Waiting,
+    Accepted, Asked, Call, Completion, News, Output, ReadId, Readable, Rejected, Reply, Stored, Terms, Timer, Waiting,
 };
 
 use std::cmp::Ordering;
@@ -218,17 +219,6 @@ impl Leader {
     /// What the leader stores.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// How each follower fares, in order.
-    pub fn status(&self) -> impl Iterator<Item = FollowerStatus> {
-        self.peers.iter().map(|peer| FollowerStatus {
-            reachable: peer.reachable,
-            unanswered: peer.unanswered,
-            missed: peer.resender.len(),
-            current: self.counts(peer),
-            legacy: peer.link.is_legacy(),
-        })
     }
 
     /// The number of first deliveries without an answer, and of keys whose newest write a follower has missed.

@@ -50,8 +50,8 @@ pub use backoff::ConnectBackoff;
 pub use digest::{Buckets, Summary};
 pub use follower::Follower;
 pub use leader::{
-    Accepted, Asked, Call, Completion, FollowerStatus, Leader, LeaderConfig, News, Output, ReadId, Readable, Rejected,
-    Reply, Stored, Terms, Timer, Waiting,
+    Accepted, Asked, Call, Completion, FollowerStatus, Leader, LeaderConfig, News, Output, Progress, ReadId, Readable,
+    Rejected, Reply, Stored, Terms, Timer, Waiting,
 };
 pub use limits::Limits;
 pub use outbox::{BatchLimit, Outbox, Parcel};

@@ -38,6 +38,23 @@ pub struct Config {
     pub message_faults: MessageFaults,
     /// Who is told what happens in the node, event by event. A simulation; in production nobody.
     pub observer: Option<Arc<dyn Observer>>,
+    /// How many lines of the log were dropped, if the process can tell: for `GET /metrics`.
+    pub log_loss: Option<LogLoss>,
+}
+
+/// Tells how many lines of a process's log were dropped since it began.
+#[derive(Clone)]
+pub struct LogLoss(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl LogLoss {
+    /// What this function says, which is asked for each `GET /metrics`.
+    pub fn new(dropped: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(dropped))
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        (self.0)()
+    }
 }
 
 impl Config {
@@ -102,6 +119,7 @@ impl Config {
             rules: Rules::SAFE,
             message_faults: MessageFaults::default(),
             observer: None,
+            log_loss: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
+use super::contacts::{Purpose, Trouble};
 use super::peer::PeerToken;
 use super::replicator::Replicator;
 use crate::base::FollowerId;
@@ -186,6 +187,7 @@ impl<T: Transport> Interview<T> {
                 if error.says_that_nobody_listens() {
                     self.replicator.disconnected(self.to);
                 }
+                self.note(Trouble::from(&error));
                 Asked::Lost
             }
             Ok(answer) if answer.status == StatusCode::OK => match wire::parse(&answer.body) {
@@ -193,10 +195,12 @@ impl<T: Transport> Interview<T> {
                     if !std::mem::replace(admits, true) {
                         info!(%follower, "the follower admits this leader now");
                     }
+                    self.replicator.was_answered(self.to, Purpose::Question);
                     Asked::Answered(answer)
                 }
                 Err(error) => {
                     warn!(%follower, %error, "the follower's answer cannot be read; is it of another version?");
+                    self.note(Trouble::Unreadable(error.to_string()));
                     Asked::Lost
                 }
             },
@@ -208,18 +212,26 @@ impl<T: Transport> Interview<T> {
                     };
                     warn!(%follower, "the follower refuses this leader (401): {problem}");
                 }
+                self.note(Trouble::WrongToken { shows_one: self.token.is_some() });
                 Asked::Lost
             }
             // What a server says that knows the documented paths only.
             Ok(answer) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                self.note(Trouble::of_status(answer.status, self.token.is_some()));
                 return None;
             }
             Ok(answer) => {
                 debug!(%follower, status = %answer.status, "the follower refuses a question");
+                self.note(Trouble::of_status(answer.status, self.token.is_some()));
                 Asked::Lost
             }
         };
         Some(asked)
+    }
+
+    /// Keeps why a question had no answer, for people.
+    fn note(&self, trouble: Trouble) {
+        self.replicator.was_not_answered(self.to, Purpose::Question, trouble);
     }
 
     /// Whether a server that does not understand questions stores nothing and never did, as far as the documented interface

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::config::LogLoss;
 use super::replicator::Delivery;
 use crate::base::FollowerId;
 use crate::base::wire::ReplicateAnswer;
@@ -26,6 +27,8 @@ pub(super) struct Metrics {
     keys: Gauge,
     tombstones: Gauge,
     pub(super) connections: Gauge,
+    log_lines_dropped: Counter,
+    log_loss: Option<LogLoss>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,7 +80,7 @@ impl EncodeLabelValue for FollowerId {
 
 impl Metrics {
     /// The metrics of a leader or of a follower; one has no use for the other's.
-    pub(super) fn new(is_leader: bool) -> Self {
+    pub(super) fn new(is_leader: bool, log_loss: Option<LogLoss>) -> Self {
         let mut registry = Registry::with_prefix("semisync");
         let metrics = Self {
             writes: Family::default(),
@@ -90,12 +93,16 @@ impl Metrics {
             keys: Gauge::default(),
             tombstones: Gauge::default(),
             connections: Gauge::default(),
+            log_lines_dropped: Counter::default(),
+            log_loss,
             registry: Registry::default(),
         };
         registry.register("keys", "Keys that the node stores", metrics.keys.clone());
         let tombstones = metrics.tombstones.clone();
         registry.register("tombstones", "Deleted keys that the node remembers until every follower knows", tombstones);
         registry.register("connections", "Open HTTP connections", metrics.connections.clone());
+        let dropped = metrics.log_lines_dropped.clone();
+        registry.register("log_lines_dropped", "Lines of the log that were not read fast enough", dropped);
         if is_leader {
             registry.register("writes", "Writes answered, by outcome", metrics.writes.clone());
             let latency = metrics.write_latency.clone();
@@ -145,6 +152,8 @@ impl Metrics {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.keys.set(gauge(keys));
         self.tombstones.set(gauge(tombstones));
+        let dropped = self.log_loss.as_ref().map_or(0, LogLoss::dropped);
+        self.log_lines_dropped.inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
         for (follower, status) in FollowerId::first(followers.len()).zip(followers) {
             self.missed.get_or_create(&FollowerLabels { follower }).set(gauge(status.missed));
             self.unanswered.get_or_create(&FollowerLabels { follower }).set(gauge(status.unanswered));

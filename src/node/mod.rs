@@ -6,18 +6,20 @@
 mod api;
 mod clock;
 mod config;
+mod contacts;
 mod incarnation;
 mod interview;
 mod metrics;
 mod outbox;
 mod peer;
 mod pipeline;
+mod readiness;
 mod replicator;
 mod role;
 mod server;
 mod settings;
 
-pub use config::{Config, InvalidConfig};
+pub use config::{Config, InvalidConfig, LogLoss};
 pub use incarnation::NodeIncarnation;
 pub use peer::{InvalidPeerToken, PeerToken, Secret};
 pub use role::{LeaderRole, Role};
@@ -29,11 +31,12 @@ use std::time::Duration;
 use std::{io, panic};
 
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::base::FollowerId;
+use crate::base::wire::Ready;
 use crate::net::http::HttpClient;
 use crate::net::{Acceptor, Transport};
 use api::{App, Awaited, Bodies, Duty, Standby};
@@ -113,12 +116,12 @@ impl<T: Transport> Node<T> {
         let Self { transport, config, acceptor, address } = self;
         let clock = Clock::start();
         let mut background = JoinSet::new();
-        let metrics = Arc::new(Metrics::new(matches!(config.role, Role::Leader(_))));
+        let metrics = Arc::new(Metrics::new(matches!(config.role, Role::Leader(_)), config.log_loss.clone()));
         let (duty, longest_write) = match &config.role {
             Role::Leader(role) => {
                 let replicator = start_replication(transport, role, &config, clock, &metrics, &mut background);
                 let longest = role.netem.max_delay + role.repl_timeout;
-                (Duty::Leader { replicator, write_quorum: role.write_quorum }, longest)
+                (Duty::Leader(replicator), longest)
             }
             Role::Follower => (Duty::Follower(Box::new(Standby::new(&config))), Duration::ZERO),
         };
@@ -133,6 +136,7 @@ impl<T: Transport> Node<T> {
             patience: READ_PATIENCE,
             start_patience: START_PATIENCE,
         });
+        background.spawn(tell_readiness(Arc::clone(&app)));
         let stop = CancellationToken::new();
         let server = Server {
             router: api::router(Arc::clone(&app), config.peer_token.clone()),
@@ -156,7 +160,7 @@ impl<T: Transport> Node<T> {
         if timeout(grace, connections.finished()).await.is_err() {
             warn!("some requests were still under way; their connections are closed");
         }
-        if let Duty::Leader { replicator, .. } = &app.duty {
+        if let Duty::Leader(replicator) = &app.duty {
             drain_replication(replicator, grace).await;
         }
         background.shutdown().await;
@@ -173,6 +177,33 @@ pub const START_PATIENCE: Duration = Duration::from_secs(1);
 /// How long requests that are under way at shutdown have to come to their end, at the least. A reader that waits has as
 /// long as it was promised.
 const SHORTEST_GRACE: Duration = Duration::from_secs(6);
+
+/// How often it is looked whether the node is ready.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the log says that it is not.
+const REMINDER: Duration = Duration::from_secs(30);
+
+/// Says in the log when the node becomes ready and when it is not any more, and reminds of that while it lasts. Never returns.
+async fn tell_readiness(app: Arc<App>) {
+    // A start takes a moment.
+    let (mut was_ready, mut told_at) = (true, app.clock.now());
+    loop {
+        sleep(LOOK).await;
+        if let Duty::Leader(replicator) = &app.duty {
+            replicator.look_for_lag();
+        }
+        let Ready { ready, detail } = app.readiness();
+        let now = app.clock.now();
+        let is_due = now.saturating_sub(told_at) >= REMINDER;
+        match (was_ready, ready) {
+            (false, true) => info!("ready: {detail}"),
+            (true, false) => warn!("not ready: {detail}"),
+            (false, false) if is_due => warn!("still not ready: {detail}"),
+            (true, true) | (false, false) => continue,
+        }
+        (was_ready, told_at) = (ready, now);
+    }
+}
 
 /// A task that should run as long as the node has panicked. A node that goes on without it would look alive and replicate
 /// nothing.

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use tokio::task::yield_now;
 use tracing::{debug, info, warn};
 
+use super::contacts::{Purpose, Trouble};
 use super::peer::PeerToken;
 use super::replicator::{Delivery, Replicator};
 use crate::base::trace::{Event, LossReason, LostPart, RequestId};
@@ -163,7 +164,9 @@ impl<T: Transport> Pipeline<T> {
 
     fn settle(&self, learnt: &mut Learnt, lost: &mut Lost, exchange: Exchange) {
         let Exchange { batch, sent_at, result } = exchange;
+        let status = result.as_ref().map(|answer| answer.status).ok();
         let outcome = result.map(|answer| read_answer(&batch, &answer));
+        self.note(&outcome, status, batch.len());
         self.log_change(learnt, batch.len(), &outcome);
         match outcome {
             Ok(Verdict::Replies(replies)) => {
@@ -210,6 +213,19 @@ impl<T: Transport> Pipeline<T> {
                 }
             }
         }
+    }
+
+    /// Keeps why a request did not go well, for people.
+    fn note(&self, outcome: &Result<Verdict, HttpError>, status: Option<StatusCode>, batch: usize) {
+        let trouble = match (outcome, status) {
+            (Ok(Verdict::Replies(_)), _) => return self.replicator.was_answered(self.to, Purpose::Writes),
+            // They are sent again, each by itself.
+            (Ok(Verdict::WrongForm), _) if batch > 1 => return,
+            (Ok(_), Some(status)) => Trouble::of_status(status, self.token.is_some()),
+            (Err(error), _) => Trouble::from(error),
+            (Ok(_), None) => return,
+        };
+        self.replicator.was_not_answered(self.to, Purpose::Writes, trouble);
     }
 
     fn log_change(&self, learnt: &mut Learnt, batch: usize, outcome: &Result<Verdict, HttpError>) {
@@ -408,7 +424,7 @@ mod tests {
         let mut config = Config::new(Role::Leader(role.clone()), ([127, 0, 0, 1], 0).into(), Seed::new(1), incarnation);
         config.rules = Rules::LAB;
         config.observer = Some(Arc::clone(&batches) as Arc<dyn Observer>);
-        let replicator = Arc::new(Replicator::new(&role, &config, Clock::start(), Arc::new(Metrics::new(true))));
+        let replicator = Arc::new(Replicator::new(&role, &config, Clock::start(), Arc::new(Metrics::new(true, None))));
         let pipeline = Pipeline {
             to: FollowerId(0),
             address,

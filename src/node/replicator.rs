@@ -8,9 +8,11 @@ use tracing::{debug, info, warn};
 
 use super::clock::Clock;
 use super::config::Config;
+use super::contacts::{Contacts, Purpose, Trouble};
 use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
 use super::outbox::SharedOutbox;
+use super::readiness::{Followers, keys_behind};
 use super::role::LeaderRole;
 use crate::base::trace::{Event, LossReason, Observer, Rpc, WriteId};
 use crate::base::{FollowerId, FollowerSet, Key, NodeId, Value};
@@ -28,6 +30,10 @@ pub(super) struct Replicator {
     questions: Vec<Questions>,
     /// The followers' addresses, for people.
     names: Arc<[String]>,
+    /// How many must confirm a write.
+    write_quorum: usize,
+    /// How the last requests to each follower went.
+    contacts: Contacts,
     /// Whether the leader serves.
     serves: watch::Sender<bool>,
     netem: Netem,
@@ -86,6 +92,8 @@ impl Replicator {
             }),
             outboxes: role.followers.iter().map(|_| SharedOutbox::default()).collect(),
             questions: role.followers.iter().map(|_| Questions::default()).collect(),
+            write_quorum: role.write_quorum,
+            contacts: Contacts::new(names.len()),
             names,
             netem: Netem::new(role.netem, config.message_faults.clone(), config.seed),
             clock,
@@ -99,18 +107,41 @@ impl Replicator {
         replicator
     }
 
-    /// Waits until the leader serves, up to this time.
-    ///
-    /// # Errors
-    /// What it waits for, if it does not.
-    pub(super) async fn until_serving(&self, patience: Duration) -> Result<(), Waiting> {
+    /// Waits until the leader serves, up to this time. Whether it does.
+    pub(super) async fn until_serving(&self, patience: Duration) -> bool {
         if self.lock().leader.serves() {
-            return Ok(());
+            return true;
         }
         let mut serves = self.serves.subscribe();
         // The sender lives as long as `self`.
         let _ = timeout(patience, serves.wait_for(|serves| *serves)).await;
-        self.lock().leader.waiting_for().map_or(Ok(()), Err)
+        self.lock().leader.serves()
+    }
+
+    /// What is known of the followers now.
+    pub(super) fn followers(&self) -> Followers<'_> {
+        let (status, waiting) = self.read(|leader| (leader.status().collect::<Vec<_>>(), leader.waiting_for()));
+        let contacts = FollowerId::first(self.names.len()).map(|id| self.contacts.with(id)).collect();
+        let (now, names, write_quorum) = (self.clock.now(), &*self.names, self.write_quorum);
+        Followers { now, names, status, contacts, write_quorum, waiting }
+    }
+
+    /// Looks which followers lack keys, so that it is known since when they do.
+    pub(super) fn look_for_lag(&self) {
+        let (status, now) = (self.status(), self.clock.now());
+        for (id, status) in FollowerId::first(status.len()).zip(&status) {
+            self.contacts.looked(id, now, keys_behind(status) > 0);
+        }
+    }
+
+    /// A request to a follower went well.
+    pub(super) fn was_answered(&self, by: FollowerId, purpose: Purpose) {
+        self.contacts.succeeded(by, purpose);
+    }
+
+    /// A request to a follower did not go well.
+    pub(super) fn was_not_answered(&self, by: FollowerId, purpose: Purpose, trouble: Trouble) {
+        self.contacts.failed(by, purpose, self.clock.now(), trouble);
     }
 
     /// What of a key was committed.
@@ -134,11 +165,6 @@ impl Replicator {
             receiver
         };
         Ok(receiver.await.unwrap_or_default())
-    }
-
-    /// What the leader waits for, unless it serves.
-    pub(super) fn waiting_for(&self) -> Option<Waiting> {
-        self.lock().leader.waiting_for()
     }
 
     /// An operator accepts the loss of what only missing followers know. What the leader waited for; none if it serves or

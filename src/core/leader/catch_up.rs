@@ -63,6 +63,12 @@ impl Snapshot {
         self.under_way = None;
     }
 
+    /// How many keys the follower has taken.
+    pub(super) fn taken_keys(&self) -> usize {
+        let (_, taken) = &self.taken;
+        usize::try_from(taken.keys).unwrap_or(usize::MAX)
+    }
+
     /// Whether the follower only gives new stamps to what it stores.
     pub(super) fn adopts(&self) -> bool {
         self.adopts

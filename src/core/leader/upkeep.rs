@@ -40,7 +40,8 @@ pub(super) struct Link {
     pub(super) not_before: Duration,
     /// How many questions in a row had no answer.
     failures: u32,
-    heard_at: Duration,
+    /// When something came from it last; none if nothing has since the leader was started.
+    heard_at: Option<Duration>,
     asked_at: Duration,
     /// When its buckets were last compared.
     compared_at: Duration,
@@ -147,11 +148,20 @@ impl Link {
 
     /// Whether nothing has come from it for so long that it would have been heard of, had it been there.
     pub(super) fn is_silent(&self, now: Duration, repl_timeout: Duration) -> bool {
-        now.saturating_sub(self.heard_at) >= repl_timeout.max(2 * HEARTBEAT)
+        now.saturating_sub(self.last_heard()) >= repl_timeout.max(2 * HEARTBEAT)
     }
 
     pub(super) fn heard(&mut self, now: Duration) {
-        self.heard_at = now;
+        self.heard_at = Some(now);
+    }
+
+    pub(super) fn heard_at(&self) -> Option<Duration> {
+        self.heard_at
+    }
+
+    /// The same, where nothing has come yet from when the leader was started.
+    fn last_heard(&self) -> Duration {
+        self.heard_at.unwrap_or_default()
     }
 
     /// Ends the pause after questions that had no answer. Whether there was one.

@@ -368,18 +368,3 @@ pub enum Timer {
     /// This follower is asked something.
     Ask(FollowerId),
 }
-
-/// How a follower fares, as the leader sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FollowerStatus {
-    /// False from a message that it did not take until one that it did. True before the first.
-    pub reachable: bool,
-    /// First deliveries without an answer yet.
-    pub unanswered: usize,
-    /// Keys whose newest write it is known to have missed.
-    pub missed: usize,
-    /// Whether it has been brought up to date in this epoch, and counts.
-    pub current: bool,
-    /// Whether it does not know epochs, and is sent writes in the documented form.
-    pub legacy: bool,
-}

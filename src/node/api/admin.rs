@@ -11,8 +11,9 @@ use crate::base::wire::AcceptedLoss;
 
 /// `POST /admin/accept-loss`: an operator accepts that what only missing or forgetful followers know is lost.
 pub(super) async fn accept_loss(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let Duty::Leader { replicator, .. } = &app.duty else { return Err(ApiError::NotWaiting) };
-    let waited_for = replicator.accept_loss().ok_or(ApiError::NothingToAccept)?;
+    let Duty::Leader(replicator) = &app.duty else { return Err(ApiError::NotWaiting) };
+    let nothing = || ApiError::NothingToAccept { state: replicator.followers().readiness().detail };
+    let waited_for = replicator.accept_loss().ok_or_else(nothing)?;
     let detail = format!(
         "the leader goes on as soon as a majority of its followers has answered; writes are lost that were acknowledged and \
          that only the others know ({waited_for})"

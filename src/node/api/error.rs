@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use super::{address_in_header, json};
 use crate::base::wire::{ErrorBody, InvalidBody, LEADER_HEADER};
 use crate::base::{InvalidKey, Key, ReadMode};
-use crate::core::{Rejected, Waiting};
+use crate::core::Rejected;
 use crate::net::HostPort;
 
 /// Everything that a request can be refused for, and the only place that turns it into a status.
@@ -51,7 +51,7 @@ pub(super) enum ApiError {
     #[error("key {key:?}: a write that says `deleted` has the value null")]
     DeletedWithValue { key: Key },
     #[error("{0}")]
-    NotServing(#[from] Waiting),
+    NotServing(String),
     #[error(
         "this follower has just started, and may have forgotten what it stored; a leader has not brought it up to date yet"
     )]
@@ -62,8 +62,8 @@ pub(super) enum ApiError {
     LocalOnly { mode: ReadMode, leader: Option<HostPort> },
     #[error("too few followers have confirmed in time that this is still the leader")]
     NotSure,
-    #[error("there is no loss to accept: the leader does not wait for followers that remember")]
-    NothingToAccept,
+    #[error("there is no loss to accept: the leader does not wait for followers that remember. Its state: {state}")]
+    NothingToAccept { state: String },
     #[error("the node stopped before the write was answered; it may have taken effect")]
     Abandoned,
 }
@@ -87,7 +87,7 @@ impl ApiError {
             ) => StatusCode::CONFLICT,
             Self::NotYet { .. } | Self::NotSure => StatusCode::GATEWAY_TIMEOUT,
             Self::LocalOnly { .. } => StatusCode::FORBIDDEN,
-            Self::NothingToAccept => StatusCode::CONFLICT,
+            Self::NothingToAccept { .. } => StatusCode::CONFLICT,
             Self::NotServing(_)
             | Self::Recovering
             | Self::Rejected(Rejected::NotServing(_) | Rejected::Overloaded { .. }) => StatusCode::SERVICE_UNAVAILABLE,

@@ -25,9 +25,10 @@ use super::clock::Clock;
 use super::config::Config;
 use super::metrics::Metrics;
 use super::peer::PeerToken;
+use super::readiness::RECENT;
 use super::replicator::Replicator;
 use crate::base::trace::{Event, Observer};
-use crate::base::wire::EPOCH_HEADER;
+use crate::base::wire::{EPOCH_HEADER, Ready};
 use crate::base::{Epoch, Key, Version};
 use crate::core::{Entry, Follower, Incarnation, Leader, Standing};
 use crate::net::HostPort;
@@ -54,7 +55,7 @@ pub(super) struct App {
 
 /// What the node does, with what it needs for it.
 pub(super) enum Duty {
-    Leader { replicator: Arc<Replicator>, write_quorum: usize },
+    Leader(Arc<Replicator>),
     Follower(Box<Standby>),
 }
 
@@ -63,18 +64,56 @@ pub(super) struct Standby {
     follower: Mutex<Follower>,
     /// Where clients reach the leader that was promised last, if it says so.
     leader: Mutex<Option<HostPort>>,
+    /// When a leader that it has promised was last heard of.
+    heard_at: Mutex<Option<Duration>>,
     observer: Option<Arc<dyn Observer>>,
 }
 
 impl Standby {
     pub(super) fn new(config: &Config) -> Self {
         let follower = Follower::new(Incarnation(config.incarnation.number), config.rules);
-        Self { follower: Mutex::new(follower), leader: Mutex::default(), observer: config.observer.clone() }
+        Self {
+            follower: Mutex::new(follower),
+            leader: Mutex::default(),
+            heard_at: Mutex::default(),
+            observer: config.observer.clone(),
+        }
     }
 
     /// Where clients reach the leader, as far as it is known.
     fn leader(&self) -> Option<HostPort> {
         self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its leader has asked or sent something.
+    fn hears_its_leader(&self, now: Duration) {
+        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    /// How long ago that was, if ever.
+    fn heard_ago(&self, now: Duration) -> Option<Duration> {
+        let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
+        heard_at.map(|at| now.saturating_sub(at))
+    }
+
+    fn readiness(&self, now: Duration) -> Ready {
+        let silent = self.heard_ago(now);
+        let is_recent = silent.is_some_and(|silent| silent <= RECENT);
+        let silence = match silent {
+            Some(silent) => format!("its leader has not been heard of for {} s", silent.as_secs()),
+            None => "no leader has asked it anything yet".into(),
+        };
+        let look = "see whether the leader runs, has this node among its FOLLOWERS, and reaches it";
+        let (ready, detail) = match (self.lock().identity().standing, is_recent) {
+            (Standing::Normal, true) => (true, "follows its leader".into()),
+            (Standing::Normal, false) => (false, format!("up to date as far as it knows, but {silence}; {look}")),
+            (Standing::Recovering, true) => (
+                false,
+                "it has just started and is not up to date yet; the leader's /ready says what that waits for".into(),
+            ),
+            (Standing::Recovering, false) => (false, format!("it has started with nothing, and {silence}; {look}")),
+        };
+        Ready { ready, detail }
     }
 
     fn set_leader(&self, leader: Option<HostPort>) {
@@ -96,7 +135,7 @@ impl App {
     /// Reads what the node stores.
     fn read<R>(&self, read: impl FnOnce(Contents<'_>) -> R) -> R {
         match &self.duty {
-            Duty::Leader { replicator, .. } => replicator.read(|leader| read(Contents::Leader(leader))),
+            Duty::Leader(replicator) => replicator.read(|leader| read(Contents::Leader(leader))),
             Duty::Follower(standby) => read(Contents::Follower(&standby.lock())),
         }
     }
@@ -104,7 +143,7 @@ impl App {
     /// Where clients reach the leader, if this is a follower that knows.
     fn leader(&self) -> Option<HostPort> {
         match &self.duty {
-            Duty::Leader { .. } => None,
+            Duty::Leader(_) => None,
             Duty::Follower(standby) => standby.leader(),
         }
     }
@@ -112,8 +151,18 @@ impl App {
     /// Waits until a leader serves, if it has just started.
     async fn until_serving(&self) -> Result<(), ApiError> {
         match &self.duty {
-            Duty::Leader { replicator, .. } => Ok(replicator.until_serving(self.start_patience).await?),
-            Duty::Follower(_) => Ok(()),
+            Duty::Leader(replicator) if !replicator.until_serving(self.start_patience).await => {
+                Err(ApiError::NotServing(replicator.followers().readiness().detail))
+            }
+            Duty::Leader(_) | Duty::Follower(_) => Ok(()),
+        }
+    }
+
+    /// Whether the node can do its work, and if not, why and what to do.
+    pub(super) fn readiness(&self) -> Ready {
+        match &self.duty {
+            Duty::Leader(replicator) => replicator.followers().readiness(),
+            Duty::Follower(standby) => standby.readiness(self.clock.now()),
         }
     }
 }
@@ -186,6 +235,7 @@ pub(super) fn router(app: Arc<App>, peer_token: Option<PeerToken>) -> Router {
         .route("/dump", get(read::dump))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
+        .route("/status", get(status::status))
         .route("/metrics", get(status::metrics))
         .merge(for_peers(peer_token))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)

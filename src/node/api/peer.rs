@@ -32,6 +32,7 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> 
     }
     if answer.promised == (Promise { epoch: ask.epoch, leader: ask.leader }) {
         standby.set_leader(address);
+        standby.hears_its_leader(app.clock.now());
     }
     drop(follower);
     Ok(json(StatusCode::OK, &answer))

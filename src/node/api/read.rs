@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::request::{key_in_path, min_version, read_mode};
+use super::write::refusal;
 use super::{App, Contents, Duty, json, of_epoch};
 use crate::base::wire::{DumpEntry, FOLLOWER_HEADER, Found};
 use crate::base::{Epoch, Key, ReadMode, Stamp, Value};
@@ -35,14 +36,16 @@ pub(super) async fn get(State(app): State<Arc<App>>, uri: Uri) -> Result<Respons
 /// What of a key was committed, which only a leader can tell.
 async fn get_committed(app: &App, key: Key, mode: ReadMode) -> Result<Option<Entry>, ApiError> {
     let replicator = match &app.duty {
-        Duty::Leader { replicator, .. } => replicator,
+        Duty::Leader(replicator) => replicator,
         Duty::Follower(standby) => return Err(ApiError::LocalOnly { mode, leader: standby.leader() }),
     };
     match mode {
-        ReadMode::Linearizable => match replicator.read_surely(key).await? {
-            Some(Committed(entry)) => Ok(entry),
-            None => Err(ApiError::NotSure),
-        },
+        ReadMode::Linearizable => {
+            match replicator.read_surely(key).await.map_err(|rejected| refusal(replicator, rejected))? {
+                Some(Committed(entry)) => Ok(entry),
+                None => Err(ApiError::NotSure),
+            }
+        }
         _ => Ok(replicator.committed(&key)),
     }
 }
@@ -91,7 +94,7 @@ const CHUNK: usize = 64 << 10;
 /// go on. So the memory it takes does not depend on the number of keys, and no write waits for a slow reader.
 pub(super) async fn dump(State(app): State<Arc<App>>) -> Response {
     let identity = match &app.duty {
-        Duty::Leader { .. } => None,
+        Duty::Leader(_) => None,
         Duty::Follower(standby) => HeaderValue::try_from(standby.lock().identity().to_string()).ok(),
     };
     let chunks = stream::unfold(Some(Cursor::Start), move |cursor| {

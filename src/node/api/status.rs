@@ -4,46 +4,66 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::error::ApiError;
 use super::{App, Duty, json};
-use crate::base::wire::{Health, Ready};
-use crate::core::Standing;
+use crate::base::wire::{Health, LeaderReport, Ready, Status};
 
 /// `GET /health`: the process lives.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
     let role = match &app.duty {
-        Duty::Leader { .. } => "leader",
+        Duty::Leader(_) => "leader",
         Duty::Follower(_) => "follower",
     };
     json(StatusCode::OK, &Health { status: "ok".into(), role: role.into() })
 }
 
-/// `GET /ready`: the node can do its work. A leader can while enough followers answer; that is known from their answers
-/// to real messages and not from a probe, which can succeed while replication is stuck.
+/// `GET /ready`: whether the node can do its work, and if not, why and what to do.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let (ready, detail) = match &app.duty {
-        Duty::Follower(standby) => match standby.lock().identity().standing {
-            Standing::Normal => (true, "follows its leader".to_owned()),
-            Standing::Recovering => (false, ApiError::Recovering.to_string()),
-        },
-        Duty::Leader { replicator, write_quorum } => 'ready: {
-            if let Some(waiting) = replicator.waiting_for() {
-                break 'ready (false, waiting.to_string());
+    let ready = app.readiness();
+    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &ready)
+}
+
+/// `GET /status`: how the node sees itself and, if it leads, its followers.
+pub(super) async fn status(State(app): State<Arc<App>>) -> Response {
+    let Ready { ready, detail } = app.readiness();
+    let keys = app.read(|contents| contents.len());
+    let status = match &app.duty {
+        Duty::Leader(replicator) => {
+            let followers = replicator.followers();
+            Status {
+                role: "leader".into(),
+                ready,
+                detail,
+                epoch: replicator.read(|leader| leader.epoch().get()),
+                keys,
+                write_quorum: Some(followers.write_quorum),
+                serves: Some(followers.waiting.is_none()),
+                followers: followers.reports(),
+                leader: None,
             }
-            let status = replicator.status();
-            let reachable = status.iter().filter(|follower| follower.reachable).count();
-            let detail = format!("{reachable} of {} followers answer, {write_quorum} needed for a write", status.len());
-            (reachable >= *write_quorum, detail)
         }
+        Duty::Follower(standby) => Status {
+            role: "follower".into(),
+            ready,
+            detail,
+            epoch: standby.lock().promised().epoch.get(),
+            keys,
+            write_quorum: None,
+            serves: None,
+            followers: Vec::new(),
+            leader: standby.heard_ago(app.clock.now()).map(|ago| LeaderReport {
+                address: standby.leader().map(|address| address.to_string()),
+                heard_ago_s: ago.as_secs_f64(),
+            }),
+        },
     };
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &Ready { ready, detail })
+    json(StatusCode::OK, &status)
 }
 
 /// `GET /metrics`, in the OpenMetrics text format that Prometheus reads.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let followers = match &app.duty {
-        Duty::Leader { replicator, .. } => replicator.status(),
+        Duty::Leader(replicator) => replicator.status(),
         Duty::Follower(_) => Vec::new(),
     };
     let (keys, tombstones) = app.read(|contents| (contents.len(), contents.tombstones()));

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::Response;
+use serde::Serialize;
 
 use super::error::ApiError;
 use super::request::{header_in, json_body};
@@ -14,7 +15,7 @@ use crate::base::wire::{
     ReplicateRequest, SetAnswer, SetRequest,
 };
 use crate::base::{Key, Stamp, Value};
-use crate::core::{Applied, Entry, Follower, Identity, LeaderId, Terms};
+use crate::core::{Applied, Entry, Follower, Identity, LeaderId, Rejected, Terms};
 use crate::node::replicator::Replicator;
 
 /// `POST /set`.
@@ -39,7 +40,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, request: Request<Body>) 
 
 fn replicator(app: &App) -> Result<&Replicator, ApiError> {
     match &app.duty {
-        Duty::Leader { replicator, .. } => Ok(replicator),
+        Duty::Leader(replicator) => Ok(replicator),
         Duty::Follower(standby) => Err(ApiError::NotLeader { leader: standby.leader() }),
     }
 }
@@ -54,7 +55,7 @@ async fn write(
 ) -> Result<Response, ApiError> {
     let accepted_at = app.clock.now();
     app.until_serving().await?;
-    let completion = replicator.write(terms, key.clone(), value)?;
+    let completion = replicator.write(terms, key.clone(), value).map_err(|rejected| refusal(replicator, rejected))?;
     app.awaited.wake(&key);
     let completion = completion.await.map_err(|_| ApiError::Abandoned)?;
     app.metrics.write(completion.ok, app.clock.now().saturating_sub(accepted_at));
@@ -66,7 +67,25 @@ async fn write(
         epoch: completion.stamp.epoch,
         indeterminate: !completion.ok,
     };
-    Ok(of_epoch(answer.epoch, json(StatusCode::OK, &answer)))
+    let detail = (!answer.ok).then(|| replicator.followers().readiness().detail);
+    Ok(of_epoch(answer.epoch, json(StatusCode::OK, &Explained { answer, detail })))
+}
+
+/// The answer to a write, with why the quorum was not reached if it was not.
+#[derive(Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    answer: SetAnswer,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// What a client is told of why its write or read was not taken on.
+pub(super) fn refusal(replicator: &Replicator, rejected: Rejected) -> ApiError {
+    match rejected {
+        Rejected::NotServing(_) => ApiError::NotServing(replicator.followers().readiness().detail),
+        other => other.into(),
+    }
 }
 
 /// How much larger than a client's body a leader's may be: it carries the same key and value and a version, or a batch of
@@ -116,7 +135,11 @@ fn apply(
             Applied::Fenced { promised } => ReplicateAnswer::fenced(promised),
         }
     };
+    let is_of_leader = writes.iter().any(|write| write.leader.is_some());
     let answers: Vec<ReplicateAnswer> = writes.into_iter().map(apply).collect();
+    if is_of_leader && answers.iter().any(|answer| answer.ok) {
+        standby.hears_its_leader(app.clock.now());
+    }
     app.metrics.replicated(&answers);
     (answers, follower.identity())
 }

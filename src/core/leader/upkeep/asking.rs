@@ -57,7 +57,7 @@ impl Leader {
         let due = if urgent {
             link.not_before
         } else {
-            link.not_before.max((link.heard_at + HEARTBEAT).min(link.asked_at + COMPARISON))
+            link.not_before.max((link.last_heard() + HEARTBEAT).min(link.asked_at + COMPARISON))
         };
         if due > now {
             link.ask_at = Some(due);

@@ -1,0 +1,211 @@
+//! What became of the last requests to each follower: what the protocol need not know, and a person who looks for a fault must.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::base::FollowerId;
+use crate::net::http::HttpError;
+
+/// What a request was for. One kind can get through where another does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The leader asks something, or brings the follower up to date.
+    Question,
+    /// It sends writes.
+    Writes,
+}
+
+/// Why a follower did not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Nobody listens at its address, or it cannot be looked up.
+    Unreachable(String),
+    /// It did not answer in time, or the connection broke.
+    Silent(String),
+    /// It does not take this leader for its own.
+    WrongToken {
+        /// Whether the leader shows one.
+        shows_one: bool,
+    },
+    /// What it was sent is larger than it takes.
+    TooLarge,
+    /// It answers nothing of what a leader asks.
+    NoFollower(StatusCode),
+    /// Its answer cannot be understood.
+    Unreadable(String),
+    /// It refused for another reason.
+    Refused(StatusCode),
+}
+
+impl From<&HttpError> for Trouble {
+    fn from(error: &HttpError) -> Self {
+        if error.says_that_nobody_listens() {
+            Self::Unreachable(error.to_string())
+        } else {
+            Self::Silent(error.to_string())
+        }
+    }
+}
+
+impl Trouble {
+    /// What a follower that answered with this status means by it.
+    pub(super) fn of_status(status: StatusCode, shows_token: bool) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::WrongToken { shows_one: shows_token },
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::FORBIDDEN => Self::NoFollower(status),
+            _ => Self::Refused(status),
+        }
+    }
+
+    /// What an operator can do about it.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "start it, or correct its address in FOLLOWERS",
+            Self::Silent(_) => "see whether it is stopped, overloaded, or cut off from the leader",
+            Self::WrongToken { .. } => "start both with the same PEER_TOKEN",
+            Self::TooLarge => "start it with a MAX_BODY that is not below the leader's",
+            Self::NoFollower(_) => "correct its address in FOLLOWERS, or start it with ROLE=follower",
+            Self::Unreadable(_) => "start it in the same version as the leader",
+            Self::Refused(_) => "see its log",
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(error) | Self::Silent(error) => f.write_str(error),
+            Self::WrongToken { shows_one: true } => {
+                f.write_str("it refuses this leader with 401, because its PEER_TOKEN is another one")
+            }
+            Self::WrongToken { shows_one: false } => {
+                f.write_str("it refuses this leader with 401, because it has a PEER_TOKEN and the leader has none")
+            }
+            Self::TooLarge => f.write_str("it refuses a request with 413, because its MAX_BODY is below the leader's"),
+            Self::NoFollower(status) => {
+                write!(f, "it answers {} to a leader's questions, as another program or a leader does", status.as_u16())
+            }
+            Self::Unreadable(error) => write!(f, "its answer cannot be read: {error}"),
+            Self::Refused(status) => write!(f, "it answers {status}"),
+        }
+    }
+}
+
+/// What has gone wrong with a follower since a request of this kind last went well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) trouble: Trouble,
+    /// When it first did, on the leader's clock.
+    pub(super) since: Duration,
+}
+
+/// How the last requests to one follower went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Contact {
+    pub(super) question: Option<Problem>,
+    pub(super) writes: Option<Problem>,
+    /// Since when it has lacked some key, as far as somebody looked.
+    pub(super) behind_since: Option<Duration>,
+}
+
+impl Contact {
+    /// Why the last request failed that did.
+    pub(super) fn last_error(&self) -> Option<&Trouble> {
+        self.question.iter().chain(&self.writes).next().map(|problem| &problem.trouble)
+    }
+
+    fn of(&mut self, purpose: Purpose) -> &mut Option<Problem> {
+        match purpose {
+            Purpose::Question => &mut self.question,
+            Purpose::Writes => &mut self.writes,
+        }
+    }
+}
+
+/// How the last requests to each follower went.
+#[derive(Debug)]
+pub(super) struct Contacts {
+    of: Vec<Mutex<Contact>>,
+}
+
+impl Contacts {
+    pub(super) fn new(followers: usize) -> Self {
+        Self { of: (0..followers).map(|_| Mutex::default()).collect() }
+    }
+
+    /// A request went well.
+    pub(super) fn succeeded(&self, with: FollowerId, purpose: Purpose) {
+        self.change(with, |contact| *contact.of(purpose) = None);
+    }
+
+    /// A request did not. The first time counts as the beginning, also if the reason is another one by now.
+    pub(super) fn failed(&self, with: FollowerId, purpose: Purpose, now: Duration, trouble: Trouble) {
+        self.change(with, |contact| {
+            let problem = contact.of(purpose);
+            let since = problem.as_ref().map_or(now, |problem| problem.since);
+            *problem = Some(Problem { trouble, since });
+        });
+    }
+
+    /// Somebody has looked whether it lacks any key.
+    pub(super) fn looked(&self, at: FollowerId, now: Duration, is_behind: bool) {
+        self.change(at, |contact| {
+            contact.behind_since = is_behind.then(|| contact.behind_since.unwrap_or(now));
+        });
+    }
+
+    pub(super) fn with(&self, follower: FollowerId) -> Contact {
+        self.of[follower.index()].lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, with: FollowerId, change: impl FnOnce(&mut Contact)) {
+        change(&mut self.of[with.index()].lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_lasts_from_its_first_request_until_one_goes_well() {
+        let (contacts, f1) = (Contacts::new(2), FollowerId(0));
+        let at = Duration::from_secs;
+        contacts.failed(f1, Purpose::Question, at(3), Trouble::Silent("no answer in 5s".into()));
+        contacts.failed(f1, Purpose::Question, at(9), Trouble::Unreachable("cannot connect".into()));
+        contacts.failed(f1, Purpose::Writes, at(9), Trouble::TooLarge);
+        let question = Problem { trouble: Trouble::Unreachable("cannot connect".into()), since: at(3) };
+        assert_eq!(contacts.with(f1).question, Some(question));
+        contacts.succeeded(f1, Purpose::Question);
+        let writes = Some(Problem { trouble: Trouble::TooLarge, since: at(9) });
+        assert_eq!(contacts.with(f1), Contact { writes, ..Contact::default() });
+        assert_eq!(contacts.with(FollowerId(1)), Contact::default());
+    }
+
+    #[test]
+    fn a_follower_is_behind_from_when_it_was_seen_to_be() {
+        let (contacts, f1) = (Contacts::new(1), FollowerId(0));
+        let since = |second, is_behind| {
+            contacts.looked(f1, Duration::from_secs(second), is_behind);
+            contacts.with(f1).behind_since.map(|since| since.as_secs())
+        };
+        assert_eq!([since(1, false), since(2, true), since(3, true), since(4, false)], [None, Some(2), Some(2), None]);
+    }
+
+    #[test]
+    fn what_a_status_means() {
+        for (status, trouble) in [
+            (401, Trouble::WrongToken { shows_one: true }),
+            (404, Trouble::NoFollower(StatusCode::NOT_FOUND)),
+            (403, Trouble::NoFollower(StatusCode::FORBIDDEN)),
+            (413, Trouble::TooLarge),
+            (500, Trouble::Refused(StatusCode::INTERNAL_SERVER_ERROR)),
+        ] {
+            assert_eq!(Trouble::of_status(StatusCode::from_u16(status).unwrap(), true), trouble);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Whether a node can do its work, and if not, why and what to do.
+//!
+//! The same sentences stand in `GET /ready`, in the answer to what is refused, in that to a write that misses its quorum, and in the
+//! log.
+
+use std::time::Duration;
+
+use super::contacts::{Contact, Problem};
+use crate::base::wire::{FollowerReport, Ready};
+use crate::base::{FollowerId, FollowerSet};
+use crate::core::{FollowerStatus, Progress, Waiting};
+
+/// How recently something must have come from a follower for it to count, and from its leader for a follower to be ready.
+pub(super) const RECENT: Duration = Duration::from_secs(2);
+
+/// What an operator can do where followers are missing that may know what was acknowledged.
+const ACCEPTANCE: &str = "start those that do not answer; if they are gone for good, accept that what only they and the restarted \
+                          ones knew is lost: semisync admin accept-loss LEADER";
+
+/// What a leader knows of its followers at a moment.
+pub(super) struct Followers<'a> {
+    pub(super) now: Duration,
+    /// Their addresses.
+    pub(super) names: &'a [String],
+    pub(super) status: Vec<FollowerStatus>,
+    pub(super) contacts: Vec<Contact>,
+    /// How many must confirm a write.
+    pub(super) write_quorum: usize,
+    /// What the leader waits for, unless it serves.
+    pub(super) waiting: Option<Waiting>,
+}
+
+impl Followers<'_> {
+    /// Whether enough followers count for a write, and what keeps the others from it.
+    pub(super) fn readiness(&self) -> Ready {
+        let counting = self.ids().filter(|id| self.counts(*id)).count();
+        let (of, needed) = (self.status.len(), self.write_quorum);
+        let mut sentences = Vec::new();
+        match &self.waiting {
+            None => {
+                sentences.push(format!("{counting} of {of} followers count, {needed} must for a write"));
+                sentences.extend(self.obstacles());
+            }
+            Some(waiting @ (Waiting::Quorum { .. } | Waiting::HandOver { .. })) => {
+                sentences.push(waiting.to_string());
+                sentences.extend(self.obstacles());
+            }
+            // How far they have been brought up to date is no question yet.
+            Some(waiting) => {
+                sentences.push(waiting.to_string());
+                sentences.extend(self.troubles());
+            }
+        }
+        if let Some(Waiting::Survivors { .. }) = &self.waiting {
+            sentences.push(ACCEPTANCE.into());
+        }
+        Ready { ready: self.waiting.is_none() && counting >= needed, detail: sentences.join("; ") }
+    }
+
+    /// Why followers do not answer that do not, with what can be done about it.
+    fn troubles(&self) -> impl Iterator<Item = String> {
+        self.ids().filter_map(|id| {
+            let problem = self.contacts[id.index()].question.as_ref()?;
+            Some(format!("{}: {}", self.names[id.index()], self.tell(problem, self.status[id.index()].heard_at)))
+        })
+    }
+
+    /// Each follower, as it is shown.
+    pub(super) fn reports(&self) -> Vec<FollowerReport> {
+        let seconds_since = |at: Duration| self.now.saturating_sub(at).as_secs_f64();
+        self.ids()
+            .map(|id| {
+                let (status, contact) = (&self.status[id.index()], &self.contacts[id.index()]);
+                FollowerReport {
+                    follower: id.to_string(),
+                    address: self.names[id.index()].clone(),
+                    counts: self.counts(id),
+                    progress: name_of(status.progress).into(),
+                    in_flight: status.unanswered,
+                    keys_behind: keys_behind(status),
+                    behind_for_s: contact.behind_since.map(seconds_since),
+                    heard_ago_s: status.heard_at.map(seconds_since),
+                    last_error: contact.last_error().map(ToString::to_string),
+                    why: self.obstacle(id),
+                }
+            })
+            .collect()
+    }
+
+    /// Why each follower that does not count does not, with what can be done about it.
+    pub(super) fn obstacles(&self) -> Vec<String> {
+        let obstacle = |id: FollowerId| Some(format!("{}: {}", self.names[id.index()], self.obstacle(id)?));
+        self.ids().filter_map(obstacle).collect()
+    }
+
+    /// Whether a follower that is sent a write now can be expected to confirm it: it is up to date and has answered lately.
+    fn counts(&self, id: FollowerId) -> bool {
+        let status = &self.status[id.index()];
+        let is_recent = status.heard_at.is_some_and(|at| self.now.saturating_sub(at) <= RECENT);
+        status.progress == Progress::Current && status.reachable && is_recent
+    }
+
+    /// Why a follower does not count. None if it does.
+    fn obstacle(&self, id: FollowerId) -> Option<String> {
+        if self.counts(id) {
+            return None;
+        }
+        let status = &self.status[id.index()];
+        let contact = &self.contacts[id.index()];
+        // What it does not even answer, it does not answer for another reason than what it lacks.
+        if let Some(problem) = &contact.question {
+            return Some(self.tell(problem, status.heard_at));
+        }
+        Some(match status.progress {
+            Progress::Unpromised => match status.heard_at {
+                None => "has not answered yet".into(),
+                Some(_) => "has restarted, and has not promised the leader's epoch yet".into(),
+            },
+            Progress::Elsewhere => {
+                "another follower answers at this address, and one node counts once; correct FOLLOWERS, or where \
+                                    the names lead"
+                    .into()
+            }
+            Progress::Unconfirmed { silent } => {
+                let others = self.named(silent);
+                format!(
+                    "has restarted and lost what it stored; it is brought up to date when {others} can be asked, so that no promise to \
+                     another leader is forgotten; start {others}, or start an empty follower in place of what is gone for good"
+                )
+            }
+            Progress::Behind { keys } => format!("is being brought up to date: {keys} keys to go"),
+            Progress::Legacy => {
+                "does not know epochs, as an older version or another program does not: it gets writes and counts for \
+                                 nothing; start it in the same version as the leader"
+                    .into()
+            }
+            Progress::Doubted | Progress::Current => match &contact.writes {
+                Some(problem) => {
+                    format!("is behind by {} keys: {}", status.missed, self.tell(problem, status.heard_at))
+                }
+                None if status.missed > 0 => format!("is behind by {} keys, which are being sent", status.missed),
+                None => format!("has not answered {}", self.for_so_long(status.heard_at)),
+            },
+        })
+    }
+
+    fn tell(&self, problem: &Problem, heard_at: Option<Duration>) -> String {
+        let Problem { trouble, since } = problem;
+        let since = self.now.saturating_sub(*since).as_secs();
+        let never = if heard_at.is_none() { ", and never did" } else { "" };
+        format!("{trouble} (so for {since} s{never}); {}", trouble.remedy())
+    }
+
+    fn for_so_long(&self, heard_at: Option<Duration>) -> String {
+        match heard_at {
+            Some(at) => format!("for {} s", self.now.saturating_sub(at).as_secs()),
+            None => "since the leader was started".into(),
+        }
+    }
+
+    fn named(&self, ids: FollowerSet) -> String {
+        ids.iter().map(|id| self.names[id.index()].as_str()).collect::<Vec<_>>().join(" and ")
+    }
+
+    fn ids(&self) -> impl Iterator<Item = FollowerId> {
+        FollowerId::first(self.status.len())
+    }
+}
+
+/// How many keys a follower is known to lack, or to have in an older version.
+pub(super) fn keys_behind(status: &FollowerStatus) -> usize {
+    match status.progress {
+        Progress::Behind { keys } => keys.max(status.missed),
+        _ => status.missed,
+    }
+}
+
+fn name_of(progress: Progress) -> &'static str {
+    match progress {
+        Progress::Unpromised => "unpromised",
+        Progress::Elsewhere => "elsewhere",
+        Progress::Unconfirmed { .. } => "unconfirmed",
+        Progress::Behind { .. } => "behind",
+        Progress::Doubted => "doubted",
+        Progress::Current => "current",
+        Progress::Legacy => "legacy",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::contacts::Trouble;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn current() -> FollowerStatus {
+        FollowerStatus {
+            reachable: true,
+            unanswered: 0,
+            missed: 0,
+            current: true,
+            legacy: false,
+            progress: Progress::Current,
+            heard_at: Some(NOW - RECENT),
+        }
+    }
+
+    /// What a leader of three followers that needs two says, of which the first is like this and the second counts or does not.
+    fn says(first: FollowerStatus, contact: Contact, second_counts: bool) -> Ready {
+        let names = ["a:1", "b:2", "c:3"].map(String::from);
+        let silent = FollowerStatus { heard_at: Some(Duration::from_secs(88)), ..current() };
+        let second = if second_counts { current() } else { silent };
+        let contacts = vec![contact, Contact::default(), Contact::default()];
+        let status = vec![first, second, current()];
+        Followers { now: NOW, names: &names, status, contacts, write_quorum: 2, waiting: None }.readiness()
+    }
+
+    #[test]
+    fn a_leader_is_ready_while_enough_followers_count() {
+        let all = says(current(), Contact::default(), true);
+        assert_eq!(all, Ready { ready: true, detail: "3 of 3 followers count, 2 must for a write".into() });
+        let late = FollowerStatus { heard_at: Some(NOW - RECENT - Duration::from_millis(1)), ..current() };
+        let two = says(late, Contact::default(), true);
+        assert_eq!(
+            two,
+            Ready {
+                ready: true,
+                detail: "2 of 3 followers count, 2 must for a write; a:1: has not answered for 2 s".into()
+            }
+        );
+        let one = says(late, Contact::default(), false);
+        assert!(
+            !one.ready
+                && one.detail.starts_with("1 of 3 followers count")
+                && one.detail.contains("b:2: has not answered for 12 s")
+        );
+    }
+
+    /// What a leader says that does not serve: while it looks for who remembers, who does not answer; then who is not up to date.
+    #[test]
+    fn a_leader_that_does_not_serve_says_what_it_waits_for_and_what_to_do() {
+        let names = ["a:1".to_owned()];
+        let says = |waiting: Waiting| {
+            let status = vec![FollowerStatus { progress: Progress::Behind { keys: 3 }, ..current() }];
+            let trouble = Trouble::Unreachable("cannot connect: refused".into());
+            let question = Some(Problem { trouble, since: NOW });
+            let asked = if matches!(waiting, Waiting::Quorum { .. }) { None } else { question };
+            let contacts = vec![Contact { question: asked, ..Contact::default() }];
+            let waiting = Some(waiting);
+            Followers { now: NOW, names: &names, status, contacts, write_quorum: 1, waiting }.readiness()
+        };
+        let nobody = || (Vec::new(), Vec::new(), Vec::new());
+        let (forgetful, foreign, gone) = nobody();
+        let silent = vec!["a:1".to_owned()];
+        let Ready { ready, detail } =
+            says(Waiting::Survivors { normal: 0, needed: 1, silent, forgetful, foreign, gone });
+        assert!(!ready && detail.contains("a:1: cannot connect: refused (so for 0 s); start it"), "{detail}");
+        assert!(
+            detail.ends_with("semisync admin accept-loss LEADER") && !detail.contains("brought up to date"),
+            "{detail}"
+        );
+        let Ready { ready, detail } = says(Waiting::Quorum { current: 0, needed: 1 });
+        assert!(!ready && detail.ends_with("a:1: is being brought up to date: 3 keys to go"), "{detail}");
+    }
+
+    #[test]
+    fn each_reason_names_the_follower_and_what_to_do() {
+        let with = |progress| FollowerStatus { progress, ..current() };
+        let problem = |trouble| Some(Problem { trouble, since: Duration::from_secs(40) });
+        let asked = |trouble| Contact { question: problem(trouble), ..Contact::default() };
+        let sent = |trouble| Contact { writes: problem(trouble), ..Contact::default() };
+        let behind = FollowerStatus { missed: 3, reachable: false, ..current() };
+        let never = FollowerStatus { heard_at: None, ..with(Progress::Unpromised) };
+        let silent: FollowerSet = [FollowerId(2)].into_iter().collect();
+        for (status, contact, said) in [
+            (
+                never,
+                asked(Trouble::Unreachable("cannot connect: refused".into())),
+                "a:1: cannot connect: refused (so for 60 s, and never did); start it, or correct its address in FOLLOWERS",
+            ),
+            (
+                with(Progress::Unpromised),
+                asked(Trouble::WrongToken { shows_one: false }),
+                "it has a PEER_TOKEN and the leader has none (so for 60 s); start both with the same PEER_TOKEN",
+            ),
+            (with(Progress::Unconfirmed { silent }), Contact::default(), "when c:3 can be asked"),
+            (with(Progress::Behind { keys: 7 }), Contact::default(), "a:1: is being brought up to date: 7 keys to go"),
+            (behind, sent(Trouble::TooLarge), "is behind by 3 keys: it refuses a request with 413"),
+            (behind, Contact::default(), "is behind by 3 keys, which are being sent"),
+            (with(Progress::Elsewhere), Contact::default(), "another follower answers at this address"),
+            (with(Progress::Legacy), Contact::default(), "does not know epochs"),
+            (with(Progress::Doubted), Contact::default(), "a:1: has not answered for 2 s"),
+        ] {
+            let Ready { ready, detail } = says(status, contact, false);
+            assert!(!ready && detail.contains(said), "{detail}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What the nodes of a cluster say of themselves, as a table.
+
+use std::fmt;
+
+use super::table;
+use crate::base::wire::{FollowerReport, Status};
+
+/// A node that was asked for its status, and what it answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskedNode {
+    /// Its address.
+    pub address: String,
+    /// Its status; or why there is none, as a sentence.
+    pub answer: Result<Status, String>,
+}
+
+/// Shows a cluster: a line for each node, then what its leaders say of their followers, then what is wrong and what to do.
+#[derive(Debug)]
+pub struct StatusReport<'a>(pub &'a [AskedNode]);
+
+impl fmt::Display for StatusReport<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["node", "role", "ready", "epoch", "keys", "last heard"];
+        let rows = self.0.iter().map(|node| match &node.answer {
+            Ok(status) => {
+                let heard = status.leader.as_ref().map(|leader| ago(Some(leader.heard_ago_s)));
+                let (epoch, keys) = (status.epoch.to_string(), status.keys.to_string());
+                let ready = if status.ready { "yes" } else { "no" };
+                [node.address.clone(), status.role.clone(), ready.into(), epoch, keys, heard.unwrap_or_default()]
+            }
+            Err(_) => {
+                [node.address.clone(), "–".into(), "no answer".into(), String::new(), String::new(), String::new()]
+            }
+        });
+        f.write_str(&table::left([header.map(str::to_owned)].into_iter().chain(rows)))?;
+        for (address, status) in self.answers().filter(|(_, status)| !status.followers.is_empty()) {
+            let quorum = status.write_quorum.unwrap_or(0);
+            writeln!(f, "\nFollowers of {address}, of which {quorum} must confirm a write")?;
+            let header = ["", "address", "counts", "progress", "in flight", "keys behind", "for", "last heard"];
+            let rows = status.followers.iter().map(of_follower);
+            f.write_str(&table::left([header.map(str::to_owned)].into_iter().chain(rows)))?;
+        }
+        let mut problems = self.0.iter().filter_map(problem).peekable();
+        if problems.peek().is_some() {
+            f.write_str("\n")?;
+        }
+        problems.try_for_each(|problem| writeln!(f, "{problem}"))
+    }
+}
+
+impl StatusReport<'_> {
+    fn answers(&self) -> impl Iterator<Item = (&str, &Status)> {
+        self.0.iter().filter_map(|node| Some((node.address.as_str(), node.answer.as_ref().ok()?)))
+    }
+}
+
+fn of_follower(report: &FollowerReport) -> [String; 8] {
+    let FollowerReport {
+        follower, address, counts, progress, in_flight, keys_behind, behind_for_s, heard_ago_s, ..
+    } = report;
+    let counts = if *counts { "yes" } else { "no" };
+    let behind_for = behind_for_s.map(|seconds| format!("{seconds:.0} s")).unwrap_or_default();
+    [
+        follower.clone(),
+        address.clone(),
+        counts.into(),
+        progress.clone(),
+        in_flight.to_string(),
+        keys_behind.to_string(),
+        behind_for,
+        ago(*heard_ago_s),
+    ]
+}
+
+fn ago(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "never".into(), |seconds| format!("{seconds:.1} s ago"))
+}
+
+/// What is wrong with a node, and what to do.
+fn problem(node: &AskedNode) -> Option<String> {
+    match &node.answer {
+        Err(why) => Some(format!("{}: {why}", node.address)),
+        Ok(status) if !status.ready => Some(format!("{} is not ready: {}", node.address, status.detail)),
+        // A leader that is ready may have followers all the same that do not count.
+        Ok(status) if status.followers.iter().any(|follower| !follower.counts) => {
+            Some(format!("{} is ready: {}", node.address, status.detail))
+        }
+        Ok(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::wire::LeaderReport;
+
+    fn follower(counts: bool) -> FollowerReport {
+        FollowerReport {
+            follower: "f1".into(),
+            address: "a:1".into(),
+            counts,
+            progress: if counts { "current" } else { "unconfirmed" }.into(),
+            in_flight: 0,
+            keys_behind: if counts { 0 } else { 12 },
+            behind_for_s: (!counts).then_some(7.4),
+            heard_ago_s: Some(0.25),
+            last_error: None,
+            why: None,
+        }
+    }
+
+    fn leader(followers: Vec<FollowerReport>) -> Status {
+        let detail = "1 of 2 followers count, 2 must for a write; a:1: has restarted".into();
+        let ready = followers.iter().all(|follower| follower.counts);
+        let (write_quorum, serves) = (Some(2), Some(true));
+        Status {
+            role: "leader".into(),
+            ready,
+            detail,
+            epoch: 3,
+            keys: 12,
+            write_quorum,
+            serves,
+            followers,
+            leader: None,
+        }
+    }
+
+    #[test]
+    fn a_cluster_is_shown_with_what_is_wrong() {
+        let leads = LeaderReport { address: Some("l:0".into()), heard_ago_s: 1.0 };
+        let of_follower = Status {
+            role: "follower".into(),
+            ready: true,
+            detail: "follows its leader".into(),
+            write_quorum: None,
+            serves: None,
+            leader: Some(leads),
+            ..leader(Vec::new())
+        };
+        let nodes = [
+            AskedNode { address: "l:0".into(), answer: Ok(leader(vec![follower(false)])) },
+            AskedNode { address: "a:1".into(), answer: Ok(of_follower) },
+            AskedNode { address: "b:2".into(), answer: Err("cannot connect".into()) },
+        ];
+        let expected = "  node  role      ready      epoch  keys  last heard
+  l:0   leader    no         3      12
+  a:1   follower  yes        3      12    1.0 s ago
+  b:2   –         no answer
+
+Followers of l:0, of which 2 must confirm a write
+      address  counts  progress     in flight  keys behind  for  last heard
+  f1  a:1      no      unconfirmed  0          12           7 s  0.2 s ago
+
+l:0 is not ready: 1 of 2 followers count, 2 must for a write; a:1: has restarted
+b:2: cannot connect
+";
+        assert_eq!(StatusReport(&nodes).to_string(), expected);
+    }
+
+    #[test]
+    fn a_cluster_in_which_all_is_well_is_shown_without_a_further_word() {
+        let nodes = [AskedNode { address: "l:0".into(), answer: Ok(leader(vec![follower(true)])) }];
+        assert!(StatusReport(&nodes).to_string().ends_with("0.2 s ago\n"));
+    }
+}
