@@ -19,13 +19,14 @@ use super::{Failure, say};
 /// property is violated, or lost if the file expects that. Print the result as a scenario file, with a diagram and the
 /// events in plain sentences, and say whether turmoil shows the same. Shrinking the result again changes nothing.
 ///
-/// Exit status: 0 if it was shrunk, 1 if the run failed, 2 if nothing is violated or the file makes no sense.
+/// Exit status: 0 if it was shrunk, 1 if the run failed, 2 if there is no such violation or loss, or the file makes no sense.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A scenario in TOML that violates a property
+    /// A scenario in TOML that violates a property, or loses acknowledged data
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The property that must still be violated [default: what the file expects, or the first that is]
+    /// The property that must still be violated or, if it is not violated, lost [default: what the file expects, or the first
+    /// that is violated]
     #[arg(long, value_name = "PROPERTY", value_parser = parse_property)]
     property: Option<Property>,
     /// Another seed than the scenario's own
@@ -83,9 +84,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is shown by turmoil only can be shrunk there.
+/// Adds to the error what to type instead: another property that was found, or turmoil for what only turmoil shows.
 fn explain(args: &Args, error: ShrinkError) -> Failure {
     match error {
+    let found = match &error {
+        ShrinkError::NotViolated { violated, lost, .. } => violated.iter().chain(lost).next().copied(),
+        ShrinkError::NothingViolated { lost, .. } => lost.first().copied(),
+        _ => None,
+    };
+    if let Some(found) = found {
+        return Failure::Usage(format!("{error}; --property {found} shrinks that"));
+    }
         ShrinkError::NotViolated { .. } | ShrinkError::NothingViolated { .. } if args.engine == Engine::Core => {
             Failure::Usage(format!("{error}; --engine turmoil shrinks what only turmoil shows"))
         }
