@@ -19,7 +19,7 @@ use semisync::sim::scenario::{Claim, ClusterSpec, Scenario};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::limits::parse_time;
-use super::output::OutputFile;
+use super::output::{OutputFile, require_different};
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, INTERRUPTED, say};
@@ -91,6 +91,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let save = OutputFile::create("--save", args.save.as_deref())?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
     if !args.headless {
+    require_different(&[("FILE", Some(&args.file))], &[("--save", args.save.as_deref())])?;
         // Said before the search, which may take long.
         is_free(address)?;
     }

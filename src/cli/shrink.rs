@@ -10,7 +10,7 @@ use semisync::sim::shrink::{self, Criterion, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
 use tokio::time::Instant;
 
-use super::output::OutputFile;
+use super::output::{OutputFile, require_different};
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, say};
@@ -54,6 +54,7 @@ fn parse_property(text: &str) -> Result<Property, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    require_different(&[("FILE", Some(&args.file))], &[("--save", args.save.as_deref())])?;
     let mut scenario = Scenario::from_file(&args.file).map_err(Failure::usage)?;
     if let Some(rules) = args.rules.spec() {
         scenario.cluster.rules = rules;
@@ -86,7 +87,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 /// Adds to the error what to type instead: another property that was found, or turmoil for what only turmoil shows.
 fn explain(args: &Args, error: ShrinkError) -> Failure {
-    match error {
     let found = match &error {
         ShrinkError::NotViolated { violated, lost, .. } => violated.iter().chain(lost).next().copied(),
         ShrinkError::NothingViolated { lost, .. } => lost.first().copied(),
@@ -95,6 +95,7 @@ fn explain(args: &Args, error: ShrinkError) -> Failure {
     if let Some(found) = found {
         return Failure::Usage(format!("{error}; --property {found} shrinks that"));
     }
+    match error {
         ShrinkError::NotViolated { .. } | ShrinkError::NothingViolated { .. } if args.engine == Engine::Core => {
             Failure::Usage(format!("{error}; --engine turmoil shrinks what only turmoil shows"))
         }

@@ -20,7 +20,7 @@ use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRang
 use semisync::sim::{Engine, Generator, Strategy};
 
 use super::limits::{parse_count, parse_time};
-use super::output::OutputFile;
+use super::output::{OutputFile, require_different};
 use super::rules::RulesArgs;
 use super::{Failure, INTERRUPTED, say};
 use keep::Keeper;
@@ -81,6 +81,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage(format!("--shard {}: none of the seeds {all} falls to it", args.shard)));
     }
     can_be_saved_in(&args.save)?;
+    require_different(&[], &[("--save", Some(&args.save)), ("--junit", args.junit.as_deref())])?;
     let junit = OutputFile::create("--junit", args.junit.as_deref())?;
     let rules = args.rules.spec().unwrap_or(RulesSpec::Named(RuleSet::Safe));
     let generator = Generator { rules, crashes: !args.no_crashes, engine: args.engine, strategy: args.strategy };
