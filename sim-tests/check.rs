@@ -164,10 +164,14 @@ fn what_is_no_recording_is_named_in_a_line() {
     let cluster = r#"{"at_us":0,"node":"network","event":"cluster","followers":1,"write_quorum":1,"repl_timeout_us":1000000,"delay_us":[0,0],"link_us":1000,"window":8}"#;
     let here = directory.path().to_str().expect("UTF-8").to_owned();
     for (path, says) in [
-        (file("empty", b""), "line 1 is missing, the file is empty. Every line must be one JSON object: of a trace ("),
-        (file("text", b"Hello.\n"), "line 1 is not a JSON object. Every line must be"),
-        (file("binary", &[0, 159, 146, 150, 10, 255]), "line 1 is not a JSON object. Every line must be"),
-        (file("other", b"{\"name\":\"x\"}"), "line 1 is an object of another kind. Every line must be"),
+        (file("empty", b""), "the file is empty. A file must hold one JSON object on each line: of a trace ("),
+        (
+            file("blank", b"\n"),
+            "the only line of the file is blank. A file must hold one JSON object on each line: of a trace (",
+        ),
+        (file("text", b"Hello.\n"), "line 1 is not a JSON object. A file must hold"),
+        (file("binary", &[0, 159, 146, 150, 10, 255]), "line 1 is not a JSON object. A file must hold"),
+        (file("other", b"{\"name\":\"x\"}"), "line 1 is an object of another kind. A file must hold"),
         (file("headless", crash.as_bytes()), "line 1: a trace begins with an event \"cluster\""),
         (file("cut", format!("{cluster}\n{}", &crash[..30]).as_bytes()), "line 2: EOF while parsing"),
         (file("mixed", format!("{cluster}\n\n[]").as_bytes()), "line 3: "),
@@ -187,5 +191,5 @@ fn what_is_no_recording_is_named_in_a_line() {
         assert!(output.stdout.is_empty());
     }
     let output = check("");
-    assert!(text(&output.stderr).starts_with("semisync: standard input: line 1 is missing"));
+    assert!(text(&output.stderr).starts_with("semisync: standard input: the file is empty"));
 }

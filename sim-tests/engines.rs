@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use semisync::base::history::{Kind, Operation};
 use semisync::base::trace::Outcome;
 use semisync::base::{Stamp, Value};
-use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
+use semisync::sim::scenario::{FaultKind, RuleSet, RulesSpec, Scenario};
 use semisync::sim::{Engine, Generator, ScenarioRun, Strategy, engine};
 
 use crate::corpus;
@@ -46,6 +46,53 @@ fn differences(core: &ScenarioRun, turmoil: &ScenarioRun) -> Vec<String> {
         all.push(format!("states: core {:?}, turmoil {:?}", core.states, turmoil.states));
     }
     all
+}
+
+/// The table of the engines in the documentation names every fault that turmoil refuses, and no other one.
+#[test]
+fn the_documentation_names_what_turmoil_cannot_play() {
+    let table = include_str!("../docs/ENGINES.md");
+    let row = table.lines().find(|line| line.starts_with("| faults |")).expect("a row of faults");
+    let messages = "{ operation = \"c1#1\" }";
+    let mut documented = Vec::new();
+    for (fault, name) in [
+        ("crash = \"f1\"".to_owned(), "crash"),
+        ("crash = \"f1\"\n[[fault]]\nat_ms = 9\nrestart = \"f1\"".into(), "restart"),
+        ("pause = \"f1\"".into(), "`pause`"),
+        ("pause = \"f1\"\n[[fault]]\nat_ms = 9\nresume = \"f1\"".into(), "`resume`"),
+        ("hold = \"f1\"".into(), "hold"),
+        ("hold = \"f1\"\n[[fault]]\nat_ms = 9\nrelease = \"f1\"".into(), "release"),
+        ("partition = { from = [\"leader\"], to = [\"f1\"] }".into(), "partition"),
+        ("partition = { from = [\"c1\"], to = [\"f1\"] }".into(), "links of clients"),
+        ("slow = { node = \"f1\", latency_ms = 9 }".into(), "`slow`"),
+        ("slow = { node = \"f1\", latency_ms = 9, one_way = true }".into(), "links that are slow one way"),
+        (format!("drop = {messages}"), "drop"),
+        (format!("drop_reply = {messages}"), "drop_reply"),
+        (format!("duplicate = {messages}"), "duplicate"),
+        ("delay = { operation = \"c1#1\", delay_ms = 9 }".into(), "delay"),
+        ("disconnect = { operation = \"c1#1\", after_ms = 9 }".into(), "disconnect"),
+        ("clock = { node = \"f1\", rate_per_mille = 9 }".into(), "`clock`"),
+        ("replace = {}".into(), "`replace`"),
+        ("quorum = 1".into(), "quorum"),
+        ("misdirect = { follower = \"f1\", to = \"f2\" }".into(), "`misdirect`"),
+        ("members = [\"f1\", \"f2\", \"f3\"]".into(), "`members`"),
+        ("members = [\"f1\", \"f2\", \"c@f3\"]".into(), "members under another name (`\"c@f3\"`)"),
+        ("accept_loss = \"leader\"".into(), "accept_loss"),
+        ("lose_key = { follower = \"f1\", key = \"x\" }".into(), "`lose_key`"),
+    ] {
+        let text = format!(
+            "name = \"x\"\n[cluster]\nfollowers = 3\nwrite_quorum = 2\n[[workload.operation]]\nset = \"x\"\n[[fault]]\nat_ms = 5\n{fault}\n"
+        );
+        let scenario = Scenario::from_toml(&text.replace("at_ms = 5\ndisconnect", "disconnect"));
+        let scenario = scenario.unwrap_or_else(|error| panic!("{fault}: {error}"));
+        let is_refused = Engine::that_plays(&scenario) == Engine::Core;
+        assert_eq!(row.contains(name), is_refused, "{name}: {row}");
+        documented.push(fault.split(' ').next().unwrap_or_default().to_owned());
+    }
+    let kinds = FaultKind::NAMES.iter().filter(|name| !["restart", "resume", "release", "heal"].contains(name));
+    for kind in kinds {
+        assert!(documented.iter().any(|one| one == kind), "{kind} is not among the faults of this test");
+    }
 }
 
 #[test]

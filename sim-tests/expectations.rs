@@ -4,7 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use semisync::sim::scenario::Scenario;
+use semisync::check::Property;
+use semisync::sim::scenario::{Claim, Expect, Scenario};
 use semisync::sim::{Engine, engine};
 
 /// Two writes: `first` while the only follower answers, and `second` while it is cut off, which misses its deadline; then a read
@@ -121,6 +122,29 @@ fn a_failed_expectation_ends_sim_with_1_and_one_that_is_met_leaves_the_status() 
     assert_eq!(status, Some(3), "a violation that is expected is one all the same\n{text}");
     let (status, text) = sim(&lost.replace("violates = \"convergence\"", "passes = true"));
     assert_eq!(status, Some(1), "{text}");
+}
+
+#[test]
+fn the_documentation_names_every_expectation() {
+    let table = include_str!("../docs/SCENARIOS.md");
+    let expect = Expect {
+        passes: true,
+        violates: Some(Property::Durability),
+        loses: Some(Property::Durability),
+        shows: Some(Property::Prefix),
+        all_acknowledged: true,
+    };
+    for claim in expect.claims() {
+        let row = match claim {
+            Claim::Passes => "| `passes = true` |",
+            Claim::Violates(_) => "| `violates = \"property\"` |",
+            Claim::Loses(_) => "| `loses = \"property\"` |",
+            Claim::Shows(_) => "| `shows = \"property\"` |",
+            Claim::AllAcknowledged => "| `all_acknowledged = true` |",
+            Claim::Ends(..) => continue,
+        };
+        assert!(table.lines().any(|line| line.starts_with(row)), "docs/SCENARIOS.md has no row {row}");
+    }
 }
 
 #[test]

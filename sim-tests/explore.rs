@@ -1,5 +1,7 @@
 //! Exhaustive search: the scopes in `sim-tests/scopes` come out as their files say, and the searches are what they seem.
 
+mod losses;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,6 +14,7 @@ use semisync::check::{Finding, Property};
 use semisync::core::Rule;
 use semisync::sim::exhaustive::{Bound, Bounds, FaultBudgets, Order, Progress, Scope, Search, confirm, search};
 use semisync::sim::scenario::{Expect, RuleSet, RulesSpec, Scenario};
+use semisync::sim::shrink::Goal;
 
 /// Far above what any search of these tests meets.
 const BOUNDS: Bounds = Bounds { states: 1_000_000, depth: None, time: None, first_violation: false };
@@ -53,10 +56,10 @@ fn comes_out_and_is_confirmed(name: &str) -> Search {
         assert!(found.is_shortest, "{name}: {found:?}");
         let confirmation = confirm(&scope, found).expect("a run");
         let text = confirmation.scenario.to_toml();
-        assert!(confirmation.result.is_ok(), "{name}: {}: {:?} in\n{text}", found.property, confirmation.result);
+        assert!(confirmation.result.is_ok(), "{name}: {}: {:?} in\n{text}", found.goal.property(), confirmation.result);
         let again = Scenario::from_toml(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(again, confirmation.scenario);
-        assert_eq!(again.expect, Some(Expect::violates(found.property)));
+        assert_eq!(again.expect.and_then(Goal::of), Some(found.goal));
     }
     search
 }
@@ -161,7 +164,7 @@ fn reduction_leaves_out_nothing_that_can_come_back() {
         let found = |scope: &Scope| {
             let search =
                 search(scope, bounds, Order::BreadthFirst, 2, |_| ControlFlow::Continue(())).expect("a search");
-            let lengths = search.counterexamples.iter().map(|found| (found.property, found.steps.len()));
+            let lengths = search.counterexamples.iter().map(|found| (found.goal.property(), found.steps.len()));
             lengths.collect::<Vec<_>>()
         };
         let (reduced, all) = (found(&scope), found(&scope.clone().without_reduction()));
@@ -294,7 +297,7 @@ fn what_was_found_before_a_bound_is_told() {
         search(&scope, Bounds { states: 20_000, ..BOUNDS }, Order::BreadthFirst, 2, |_| ControlFlow::Continue(()))
             .expect("a search");
     assert_eq!(search.bound, Some(Bound::States));
-    let found = search.of(Property::MonotonicState).expect("it takes few steps");
+    let found = search.of(Goal::Violates(Property::MonotonicState)).expect("it takes few steps");
     assert_eq!((found.steps.len(), found.is_shortest), (4, true), "{found:?}");
 }
 
@@ -332,7 +335,7 @@ fn every_kind_of_fault_can_be_confirmed() {
         assert_eq!(search.violated(), violated, "{text}");
         for found in &search.counterexamples {
             let confirmation = confirm(&scope, found).expect("a run");
-            assert!(confirmation.result.is_ok(), "{}: {:?}", found.property, confirmation);
+            assert!(confirmation.result.is_ok(), "{}: {:?}", found.goal.property(), confirmation);
         }
     }
 }
@@ -341,8 +344,8 @@ fn every_kind_of_fault_can_be_confirmed() {
 #[test]
 fn a_run_confirms_only_what_it_is_said_to_violate() {
     let scope = scope("compare-stamps");
-    let mut found = searched(&scope).of(Property::MonotonicState).expect("it is violated").clone();
-    found.property = Property::Linearizability;
+    let mut found = searched(&scope).of(Goal::Violates(Property::MonotonicState)).expect("it is violated").clone();
+    found.goal = Goal::Violates(Property::Linearizability);
     assert!(confirm(&scope, &found).expect("a run").result.is_err());
 }
 

@@ -47,6 +47,8 @@ mod latency;
 #[cfg(feature = "sim")]
 mod leaders;
 #[cfg(feature = "sim")]
+mod overwriting;
+#[cfg(feature = "sim")]
 mod own_simulation;
 #[cfg(feature = "sim")]
 mod races;

@@ -124,6 +124,11 @@ fn what_cannot_be_is_named() {
         ),
         ("drop = { per_mille = 150 }", "delay = { delay_ms = 3600001 }", "fault 1: delay.delay_ms = 3600001: must be"),
         ("per_mille = 150", "attempt = 0", "fault 1: attempt = 0: attempts are counted from 1"),
+        (
+            "hold = \"f1\"",
+            "replace = { keeps = [\"c3\", \"c4\"] }",
+            "fault 3: replace.keeps: there is no client c4; the clients are c1 to c3",
+        ),
         ("hold = \"f1\"", "clock = \"f1\"", "expected a table with node and rate_per_mille"),
         (
             "hold = \"f1\"",

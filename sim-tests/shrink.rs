@@ -374,7 +374,45 @@ fn what_violates_nothing_cannot_be_shrunk() {
     let error =
         shrink::shrink(Engine::Core, &lab, &Criterion::of(Property::Integrity), |_, _| {}).expect_err("it holds");
     assert!(
-        error.to_string().contains("integrity is not violated") && error.to_string().contains("convergence"),
+        error.to_string().contains("integrity is not violated") && error.to_string().contains("violated: convergence"),
         "{error}"
     );
+}
+
+/// A file that loses durability, whatever it expects.
+#[test]
+fn a_loss_of_another_property_than_was_asked_for_is_named() {
+    let lost = include_str!("corpus/f43-all-lose-power-safe.toml");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("lost.toml");
+    let shrink = |text: &str, arguments: &[&str]| {
+        std::fs::write(&file, text).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
+        let output = command.arg("shrink").arg(&file).args(arguments).output().expect("the binary runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let elsewhere = lost.replace("loses = \"durability\"", "loses = \"linearizability\"");
+    for (text, arguments, says) in [
+        (
+            lost,
+            &["--property", "linearizability"][..],
+            "linearizability is neither violated nor lost in the core engine with seed 1; lost: durability; --property durability \
+             shrinks that",
+        ),
+        (
+            lost,
+            &["--property", "integrity"],
+            "integrity is not violated in the core engine with seed 1; lost: durability; ",
+        ),
+        (
+            &elsewhere,
+            &[],
+            "so there is nothing to shrink; durability is lost, and a loss is shrunk if it is asked for: ",
+        ),
+    ] {
+        let (status, message) = shrink(text, arguments);
+        assert!(status == Some(2) && message.contains(says), "{arguments:?}: {message}");
+        assert!(message.contains("--property durability shrinks that") && !message.contains("turmoil"), "{message}");
+    }
+    assert_eq!(shrink(&elsewhere, &["--property", "durability"]), (Some(0), String::new()));
 }

@@ -68,7 +68,10 @@ fn a_failure_is_saved_and_repeats_itself() {
     // So does the one that the repeated run ends with.
     let (code, repeated) = typed(directory.path(), text.lines().last().expect("a last line"));
     assert_eq!((code, digest(&repeated)), (Some(1), digest(&text)), "{repeated}");
-    let [saved] = &files(&directory.path().join("it's full of blanks"))[..] else { panic!("one file is saved") };
+    let mut saved = files(&directory.path().join("it's full of blanks"));
+    // What is lost on the way is saved too.
+    saved.retain(|path| !path.to_string_lossy().contains("-lost-"));
+    let [saved] = &saved[..] else { panic!("one failure is saved") };
     assert!(saved.to_string_lossy().ends_with("-off-count-distinct.toml"), "{saved:?}");
     let content = fs::read_to_string(saved).expect("the file");
     assert!(
@@ -379,4 +382,29 @@ fn the_command_that_repeats_a_run_has_its_engine() {
     assert_eq!(typed(directory.path(), again).0, Some(1));
     let (code, text, _) = run(directory.path(), &["doctor", "--engine", "core"]);
     assert!(code == Some(0) && text.starts_with("The same run in 2 processes"), "{text}");
+}
+
+/// A loss fails no swarm. One run of each cause is saved, and shows the loss again.
+#[test]
+fn a_run_of_each_cause_of_a_loss_is_saved() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (code, text, _) = run(directory.path(), &["swarm", "--seeds", "0..300", "--save", "found"]);
+    assert!(code == Some(0) && text.contains("Failures: none"), "{text}");
+    let kinds: Vec<&str> =
+        text.lines().filter_map(|line| Some(line.strip_prefix("LOST ")?.split_once(':')?.0)).collect();
+    assert!(kinds.contains(&"durability-no-memory"), "{text}");
+    let saved = files(&directory.path().join("found"));
+    assert_eq!(saved.len(), kinds.len(), "{saved:?}");
+    for kind in kinds {
+        let is_of_kind = |line: &&str| line.contains(&format!("-lost-{kind}.toml"));
+        let again = text.lines().find(is_of_kind).and_then(|line| line.trim_start().strip_prefix("to repeat it: "));
+        let again = again.unwrap_or_else(|| panic!("there is no run of {kind}\n{text}"));
+        let (code, text) = typed(directory.path(), again);
+        assert_eq!(code, Some(1), "{text}");
+        let property = kind.split('-').next().expect("a property");
+        assert!(text.contains(&format!("Expected by the file: {property} is lost: met")), "{text}");
+        let file = saved.iter().find(|path| path.to_string_lossy().ends_with(&format!("-lost-{kind}.toml")));
+        let comment = fs::read_to_string(file.expect("a file")).expect("text");
+        assert!(comment.contains(&format!("# LOST {kind}:\n#   ")) && comment.contains(again), "{comment}");
+    }
 }

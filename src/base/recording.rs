@@ -25,16 +25,18 @@ pub enum Recording {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The first line tells what a file is, and this one tells nothing.
-    #[error(
-        "line {line} {problem}. Every line must be one JSON object: of a trace (with \"at_us\", \"node\" and \"event\"), of \
-         a history (with \"client\", \"operation\" and \"kind\") or of a Jepsen-style history (with \"type\", \"f\" and \
-         \"process\")"
-    )]
+    #[error("line {line} {problem}. A file must hold {FORMS}")]
     Unrecognised {
         /// Counted from 1.
         line: usize,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// Every line is blank, or there is none.
+    #[error("{}. A file must hold {FORMS}", blank(*.lines))]
+    Blank {
+        /// The number of lines.
+        lines: usize,
     },
     /// It begins like a trace or a history, and does not go on like one.
     #[error(transparent)]
@@ -50,6 +52,19 @@ pub enum RecordingError {
         /// The contradiction.
         problem: Inconsistency,
     },
+}
+
+/// What a line of a file can be.
+const FORMS: &str = "one JSON object on each line: of a trace (with \"at_us\", \"node\" and \"event\"), of a history (with \
+     \"client\", \"operation\" and \"kind\") or of a Jepsen-style history (with \"type\", \"f\" and \"process\")";
+
+/// Says how a file of so many lines has nothing in it.
+fn blank(lines: usize) -> String {
+    match lines {
+        0 => "the file is empty".into(),
+        1 => "the only line of the file is blank".into(),
+        lines => format!("all {lines} lines of the file are blank"),
+    }
 }
 
 impl From<io::Error> for RecordingError {
@@ -71,7 +86,7 @@ impl Recording {
             line += 1;
             let begin = head.len();
             if input.read_until(b'\n', &mut head)? == 0 {
-                return Err(RecordingError::Unrecognised { line, problem: "is missing, the file is empty" });
+                return Err(RecordingError::Blank { lines: line - 1 });
             }
             let text = head[begin..].trim_ascii();
             if !text.is_empty() {
@@ -144,8 +159,11 @@ mod tests {
     #[test]
     fn what_is_none_of_them_is_told_what_could_be() {
         for (text, says) in [
-            ("", "line 1 is missing, the file is empty. "),
-            ("\n\n", "line 3 is missing"),
+            ("", "the file is empty. A file must hold "),
+            ("\n", "the only line of the file is blank. "),
+            (" \t", "the only line of the file is blank. "),
+            ("\n\n", "all 2 lines of the file are blank. "),
+            ("\r\n\r\n  \r\n ", "all 4 lines of the file are blank. "),
             ("[1,2,3]", "line 1 is not a JSON object. "),
             ("{\"event\":", "line 1 is not a JSON object"),
             ("\n{\"colour\":1}", "line 2 is an object of another kind. "),

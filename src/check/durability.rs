@@ -36,7 +36,7 @@ use super::excuse::Excuses;
 use super::leaders::Leaders;
 use super::prepared::Prepared;
 use super::replay::{Held, Replay};
-use super::{Excuse, Facts, Property, Recorded, Verdict};
+use super::{Excuse, Facts, LossCause, Property, Recorded, Verdict};
 use crate::base::history::{Kind, Operation};
 use crate::base::trace::{Event, Micros, Outcome, Record};
 use crate::base::{Epoch, FollowerId, Key, NodeId, Stamp, Value};
@@ -63,6 +63,7 @@ pub(super) fn judge(prepared: &Prepared<'_>) -> Verdict {
         )
     })
     .excusing(check.excuses)
+    .caused_by(check.causes)
 }
 
 /// Whether something of this key is lost with a leader that took what it found for everything, because names had led to other
@@ -187,6 +188,8 @@ struct Check<'a> {
     crashes: Vec<(NodeId, u64, Micros)>,
     violations: Vec<String>,
     losses: Vec<String>,
+    /// The causes of the losses, each once.
+    causes: Vec<LossCause>,
     /// The numbers of the keys of which something is lost with a leader that took what it found for everything.
     lost_unnoticed: BTreeSet<usize>,
     excuses: Excuses,
@@ -218,6 +221,7 @@ impl<'a> Check<'a> {
             crashes: Vec::new(),
             violations: Vec::new(),
             losses: Vec::new(),
+            causes: Vec::new(),
             lost_unnoticed: BTreeSet::new(),
             excuses: Excuses::default(),
         }
@@ -230,7 +234,12 @@ impl<'a> Check<'a> {
         }
         match cause {
             None => self.violations.push(sentence),
-            Some(cause) => self.losses.push(format!("{sentence}: {cause}")),
+            Some(cause) => {
+                self.losses.push(format!("{sentence}: {cause}"));
+                if !self.causes.contains(&cause.kind()) {
+                    self.causes.push(cause.kind());
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{At, names};
-use super::{Facts, Finding, Property, Recorded, Verdict};
+use super::{Facts, Finding, LossCause, Property, Recorded, Verdict};
 use crate::base::trace::{Disturbance, Event, Micros, Record};
 use crate::base::{FollowerId, NodeId};
 
@@ -85,12 +85,16 @@ impl Fork {
 
     /// The verdict on a property from that on the records before the fork.
     pub(super) fn verdict(&self, before: Verdict) -> Verdict {
+        let mut causes = before.causes;
         let finding = match (before.property, before.finding) {
             (Property::Convergence | Property::Liveness, _) => Finding::NotApplicable(self.tell()),
-            (Property::Durability, Finding::Holds(_)) => Finding::Lost(vec![self.tell()]),
+            (Property::Durability, Finding::Holds(_)) => {
+                causes.push(LossCause::OtherMembers);
+                Finding::Lost(vec![self.tell()])
+            }
             (_, finding) => finding,
         };
-        Verdict { finding, ..before }
+        Verdict { finding, causes, ..before }
     }
 }
 

@@ -24,6 +24,7 @@ mod leaders;
 pub mod linearizability;
 pub mod liveness;
 mod lookup;
+mod loss_cause;
 pub mod monotonic_state;
 mod nodes;
 pub mod prefix;
@@ -43,6 +44,7 @@ pub use coverage::{Coverage, Skipped};
 pub use excuse::{Excuse, Excused, Terms};
 pub use facts::Facts;
 pub use final_states::final_states;
+pub use loss_cause::LossCause;
 pub use recorded::Recorded;
 pub use verdict::{Finding, Property, Verdict};
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::coverage::{Coverage, Skipped};
 use super::excuse::{Excused, Excuses};
+use super::loss_cause::LossCause;
 
 /// What must hold of a run, or is measured of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,6 +109,8 @@ pub struct Verdict {
     pub excuses: Vec<Excused>,
     /// How much of the run the finding is about.
     pub coverage: Coverage,
+    /// The causes of losses that durability found, each once, in the order in which they were found.
+    pub causes: Vec<LossCause>,
 }
 
 /// What came of a check.
@@ -140,7 +143,7 @@ pub(super) const MOST_EVIDENCE: usize = 5;
 impl Verdict {
     /// A verdict that excuses nothing, and does not count what it covers.
     pub fn new(property: Property, finding: Finding) -> Self {
-        Self { property, finding, coverage: Coverage::default(), excuses: Vec::new() }
+        Self { property, finding, coverage: Coverage::default(), excuses: Vec::new(), causes: Vec::new() }
     }
 
     /// The verdict on a property that holds unless there is evidence against it.
@@ -171,6 +174,12 @@ impl Verdict {
     #[must_use]
     pub(super) fn excusing(self, excuses: Excuses) -> Self {
         Self { excuses: excuses.into_inner(), ..self }
+    }
+
+    /// The same finding with the causes of its losses.
+    #[must_use]
+    pub(super) fn caused_by(self, causes: Vec<LossCause>) -> Self {
+        Self { causes, ..self }
     }
 
     /// Adds how many items the verdict is about, and which operations it is not about.

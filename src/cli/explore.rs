@@ -16,16 +16,20 @@ use semisync::sim::exhaustive::{
     self, Bound, Bounds, Confirmation, Counterexample, FaultBudgets, Order, Progress, Scope, Search,
 };
 use semisync::sim::scenario::{Claim, ClusterSpec, Scenario};
+use semisync::sim::shrink::Goal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::limits::parse_time;
-use super::output::OutputFile;
+use super::output::{OutputFile, require_different};
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, INTERRUPTED, say};
 
-/// Exit status: 0 if nothing is violated and every state was seen, 1 if a safety property is violated, 3 if only convergence
-/// or liveness is, 4 if nothing was found but a bound ended the search, 2 if the file is no scope, 130 after Ctrl-C.
+/// Acknowledged data that is lost for a documented cause, after more failures than the store tolerates, is LOST and no violation.
+///
+/// Exit status: 0 if nothing is violated or lost and every state was seen, 1 if a safety property is violated or acknowledged
+/// data is lost, 3 if only convergence or liveness is violated, 4 if nothing was found but a bound ended the search, 2 if the
+/// file is no scope, 130 after Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A scope: a scenario in TOML of which the times mean nothing
@@ -58,7 +62,7 @@ pub(super) struct Args {
     /// End after this time, such as 90s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
     time: Option<Duration>,
-    /// End at the first violation
+    /// End at the first violation or loss
     #[arg(long)]
     first: bool,
     /// Tell states apart that differ only by names that nothing in the scope names, or by what can have no effect any more: it
@@ -71,7 +75,7 @@ pub(super) struct Args {
     /// End after the search, without the explorer
     #[arg(long)]
     headless: bool,
-    /// Write the run that violates a property to this file, as a scenario for `semisync sim`
+    /// Write the run that violates a property, or loses acknowledged data, to this file, as a scenario for `semisync sim`
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// The port of the explorer, on this machine only
@@ -87,6 +91,7 @@ fn budget() -> clap::builder::RangedI64ValueParser<u8> {
 const NOT_EXHAUSTED: u8 = 4;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    require_different(&[("FILE", Some(&args.file))], &[("--save", args.save.as_deref())])?;
     let scope = read_scope(args)?;
     let save = OutputFile::create("--save", args.save.as_deref())?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
@@ -207,7 +212,7 @@ fn print(scope: &Scope, search: &Search, verdicts: &[Verdict], bounds: Bounds) {
         Bound::States => format!("--max-states {} was reached", bounds.states),
         Bound::Depth => format!("--max-depth {} was reached", search.progress.depth),
         Bound::Time => format!("--for {} is over", humantime::format_duration(bounds.time.unwrap_or_default())),
-        Bound::FirstViolation => "it ended at the first violation".to_owned(),
+        Bound::FirstViolation => "it ended at the first violation or loss".to_owned(),
         Bound::Watcher => "it was interrupted".to_owned(),
     });
     let Progress { generated, unique, depth, time } = search.progress;
@@ -216,9 +221,7 @@ fn print(scope: &Scope, search: &Search, verdicts: &[Verdict], bounds: Bounds) {
     say(VerdictReport(verdicts));
     for claim in scope.scenario.claims() {
         let came_out = match (claim, claim.is_met_by(verdicts)) {
-            (Claim::Shows(_) | Claim::Loses(_) | Claim::AllAcknowledged | Claim::Ends(..), _) | (_, None) => {
-                "not searched for"
-            }
+            (Claim::Shows(_) | Claim::AllAcknowledged | Claim::Ends(..), _) | (_, None) => "not searched for",
             (Claim::Violates(_), Some(true)) => "met",
             _ if !search.is_exhausted() => "not known before the scope is exhausted",
             (_, Some(true)) => "met",
@@ -232,13 +235,14 @@ fn print(scope: &Scope, search: &Search, verdicts: &[Verdict], bounds: Bounds) {
     }
 }
 
-/// Tells the runs that violate something, and runs each in the engine.
+/// Tells the runs that violate or lose something, and runs each in the engine.
 fn confirm_all(scope: &Scope, search: &Search) -> Result<Vec<Confirmation>, Failure> {
     let mut confirmations = Vec::new();
-    for Counterexample { property, steps, evidence, is_shortest, .. } in &search.counterexamples {
-        let report = CounterexampleReport { property: property.name(), steps, evidence, is_shortest: *is_shortest };
+    for found in &search.counterexamples {
+        let Counterexample { goal, steps, evidence, is_shortest, .. } = found;
+        let finding = goal.to_string();
+        let report = CounterexampleReport { finding: &finding, steps, evidence, is_shortest: *is_shortest };
         say(format_args!("\n{report}"));
-        let found = search.of(*property).expect("it is one of them");
         let confirmation = exhaustive::confirm(scope, found).map_err(Failure::usage)?;
         match &confirmation.result {
             Ok(evidence) => say(format_args!("CONFIRMED by whole nodes in the simulated network: {evidence}")),
@@ -251,7 +255,7 @@ fn confirm_all(scope: &Scope, search: &Search) -> Result<Vec<Confirmation>, Fail
     Ok(confirmations)
 }
 
-/// Saves the run that violates what the file expects; or else the first that was confirmed, or else the first.
+/// Saves the run with the violation or loss that the file expects; or else the first that was confirmed, or else the first.
 fn save_best(
     file: OutputFile,
     path: &Path,
@@ -259,12 +263,12 @@ fn save_best(
     search: &Search,
     confirmations: &[Confirmation],
 ) -> Result<(), Failure> {
-    let runs = || search.counterexamples.iter().map(|found| found.property).zip(confirmations);
-    let expected = |property| scope.scenario.expect.and_then(|expect| expect.violates) == Some(property);
-    let best = runs().find(|(property, _)| expected(*property));
+    let runs = || search.counterexamples.iter().map(|found| found.goal).zip(confirmations);
+    let expected = |goal| scope.scenario.expect.and_then(Goal::of) == Some(goal);
+    let best = runs().find(|(goal, _)| expected(*goal));
     let best = best.or_else(|| runs().find(|(_, confirmation)| confirmation.result.is_ok())).or_else(|| runs().next());
-    let Some((property, Confirmation { scenario, result })) = best else {
-        say("--save: nothing is violated, so there is no run to save");
+    let Some((goal, Confirmation { scenario, result })) = best else {
+        say("--save: nothing is violated or lost, so there is no run to save");
         return Ok(());
     };
     let mut scenario = scenario.clone();
@@ -272,7 +276,7 @@ fn save_best(
         scenario.expect = None;
     }
     file.write(|out| out.write_all(scenario.to_toml().as_bytes()))?;
-    say(format_args!("\nThe run that violates {property} is saved. To play it:\nsemisync sim {}", quoted(path)));
+    say(format_args!("\nThe run in which {goal} is saved. To play it:\nsemisync sim {}", quoted(path)));
     Ok(())
 }
 

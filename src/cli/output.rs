@@ -38,6 +38,47 @@ impl OutputFile {
     }
 }
 
+/// A file or directory of the command line: the option or argument that names it, and its path, if it is given.
+pub(super) type Named<'a> = (&'static str, Option<&'a Path>);
+
+/// Refuses a file to write that another option names too, be it to read or to write. Paths are compared by the files that
+/// they lead to. Devices and pipes may be named twice, because nothing in them is replaced.
+pub(super) fn require_different(read: &[Named<'_>], written: &[Named<'_>]) -> Result<(), Failure> {
+    let mut others: Vec<(&str, &Path)> = given(read).collect();
+    for (option, path) in given(written) {
+        if let Some((other, named)) = others.iter().find(|(_, other)| is_same_file(other, path)) {
+            let (named, path) = (named.display(), path.display());
+            return Err(Failure::Usage(format!(
+                "{other} {named} and {option} {path} name the same file, which {option} would overwrite; name another file \
+                 for {option}"
+            )));
+        }
+        others.push((option, path));
+    }
+    Ok(())
+}
+
+fn given<'a>(named: &[Named<'a>]) -> impl Iterator<Item = (&'static str, &'a Path)> {
+    named.iter().filter_map(|(option, path)| Some((*option, (*path)?)))
+}
+
+/// Whether both paths lead to one file, which need not exist yet.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let is_device = |path: &Path| path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
+    !is_device(one) && real(one) == real(other)
+}
+
+/// The path without links and detours. Of a file that does not exist, those of its directory are resolved.
+fn real(path: &Path) -> PathBuf {
+    let of_parent = || Some(directory_of(path).canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(of_parent).unwrap_or_else(|| path.to_owned())
+}
+
+/// The directory in which a file is or will be.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes a file whole or not at all.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Sink::open(path)?.fill(path, |out| out.write_all(bytes))
@@ -48,7 +89,7 @@ impl Sink {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return File::options().write(true).open(path).map(Self::Direct);
         }
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = directory_of(path);
         // Asked for by itself, so that an error names no file but the one that was asked for.
         directory.metadata()?;
         temporary_in(directory)?;
@@ -83,8 +124,35 @@ fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn one_file_has_many_paths() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("sub")).expect("a directory");
+        fs::write(path("file"), "").expect("a file");
+        symlink(path("file"), path("link")).expect("a link");
+        symlink(path("sub"), path("other")).expect("a link");
+        for (one, other, is_same) in [
+            ("file", "./file", true),
+            ("file", "sub/../file", true),
+            ("file", "link", true),
+            ("new", "sub/../new", true),
+            ("sub/new", "other/new", true),
+            ("sub", "other", true),
+            ("file", "new", false),
+            ("new", "sub/new", false),
+            ("nowhere/new", "nowhere/new", true),
+            ("nowhere/new", "nowhere/file", false),
+        ] {
+            assert_eq!(is_same_file(&path(one), &path(other)), is_same, "{one} {other}");
+        }
+        assert!(!is_same_file(Path::new("/dev/null"), Path::new("/dev/null")), "nothing in it is replaced");
+        assert!(is_same_file(Path::new("new-here"), Path::new("./new-here")));
+    }
 
     /// A signal may end the process between the two.
     #[test]

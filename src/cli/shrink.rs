@@ -10,7 +10,7 @@ use semisync::sim::shrink::{self, Criterion, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
 use tokio::time::Instant;
 
-use super::output::OutputFile;
+use super::output::{OutputFile, require_different};
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, say};
@@ -19,13 +19,14 @@ use super::{Failure, say};
 /// property is violated, or lost if the file expects that. Print the result as a scenario file, with a diagram and the
 /// events in plain sentences, and say whether turmoil shows the same. Shrinking the result again changes nothing.
 ///
-/// Exit status: 0 if it was shrunk, 1 if the run failed, 2 if nothing is violated or the file makes no sense.
+/// Exit status: 0 if it was shrunk, 1 if the run failed, 2 if there is no such violation or loss, or the file makes no sense.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A scenario in TOML that violates a property
+    /// A scenario in TOML that violates a property, or loses acknowledged data
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The property that must still be violated [default: what the file expects, or the first that is]
+    /// The property that must still be violated or, if it is not violated, lost [default: what the file expects, or the first
+    /// that is violated]
     #[arg(long, value_name = "PROPERTY", value_parser = parse_property)]
     property: Option<Property>,
     /// Another seed than the scenario's own
@@ -53,6 +54,7 @@ fn parse_property(text: &str) -> Result<Property, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    require_different(&[("FILE", Some(&args.file))], &[("--save", args.save.as_deref())])?;
     let mut scenario = Scenario::from_file(&args.file).map_err(Failure::usage)?;
     if let Some(rules) = args.rules.spec() {
         scenario.cluster.rules = rules;
@@ -83,8 +85,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is shown by turmoil only can be shrunk there.
+/// Adds to the error what to type instead: another property that was found, or turmoil for what only turmoil shows.
 fn explain(args: &Args, error: ShrinkError) -> Failure {
+    let found = match &error {
+        ShrinkError::NotViolated { violated, lost, .. } => violated.iter().chain(lost).next().copied(),
+        ShrinkError::NothingViolated { lost, .. } => lost.first().copied(),
+        _ => None,
+    };
+    if let Some(found) = found {
+        return Failure::Usage(format!("{error}; --property {found} shrinks that"));
+    }
     match error {
         ShrinkError::NotViolated { .. } | ShrinkError::NothingViolated { .. } if args.engine == Engine::Core => {
             Failure::Usage(format!("{error}; --engine turmoil shrinks what only turmoil shows"))

@@ -12,7 +12,7 @@ use semisync::report::{Diagram, RaceReport, VerdictReport};
 use semisync::sim::scenario::{Expect, RulesSpec, Scenario};
 use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy, engine};
 
-use super::output::OutputFile;
+use super::output::{OutputFile, require_different};
 use super::ranges::parse_delay;
 use super::rules::RulesArgs;
 use super::shell::quoted;
@@ -76,6 +76,8 @@ pub(super) struct Args {
 const INERT: u8 = 4;
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let written = [("--save", &args.save), ("--trace", &args.trace), ("--history", &args.history)];
+    require_different(&[("FILE", args.file.as_deref())], &written.map(|(option, path)| (option, path.as_deref())))?;
     let mut scenario = match &args.file {
         Some(path) => Scenario::from_file(path).map_err(Failure::usage)?,
         None => race(&args).scenario(),

@@ -17,6 +17,7 @@ use semisync::sim::zoo::{Exhibit, Finding, prevents};
 use tokio::time::Instant;
 
 use super::limits::parse_count;
+use super::output::require_different;
 use super::{Failure, complain, say};
 
 /// Switches each rule of the protocol off, and runs generated scenarios until a property is violated: once from each of
@@ -70,12 +71,13 @@ fn parse_rules(text: &str) -> Result<Exhibit, String> {
 const MOST_SHRUNK: usize = 5;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let exhibits: Vec<Exhibit> = if args.rules.is_empty() { Exhibit::all().collect() } else { args.rules.clone() };
+    require_own_files(args, &exhibits)?;
     let claimed = args.check.as_deref().map(claims).transpose()?;
     if let Some(directory) = &args.save {
         fs::create_dir_all(directory)
             .map_err(|error| Failure::Usage(format!("--save {}: {error}", directory.display())))?;
     }
-    let exhibits: Vec<Exhibit> = if args.rules.is_empty() { Exhibit::all().collect() } else { args.rules.clone() };
     let searches = exhibits.len() * args.starts.get();
     let style =
         ProgressStyle::with_template("{bar:40} {pos}/{len} searches, {elapsed}").expect("the template is valid");
@@ -100,7 +102,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     for ((exhibit, findings), smallest) in exhibits.iter().zip(shown).zip(&smallest) {
         rows.push(row(exhibit, findings, smallest.as_ref().map(|shrunk| shrunk.events())));
         if let (Some(directory), Some(shrunk)) = (&args.save, smallest) {
-            let path = directory.join(format!("{}.toml", exhibit.rule()));
+            let path = saved(directory, exhibit);
             let written = fs::write(&path, shrunk.scenario.to_toml());
             written.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
         }
@@ -114,6 +116,28 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let contradicted = claimed.is_some_and(|claimed| contradicts(&claimed, &report));
     Ok(if not_shown.is_empty() && !contradicted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where the smallest scenario of a rule is saved.
+fn saved(directory: &Path, exhibit: &Exhibit) -> PathBuf {
+    directory.join(format!("{}.toml", exhibit.rule()))
+}
+
+/// Refuses to save scenarios over one another, or over the file to compare with.
+fn require_own_files(args: &Args, exhibits: &[Exhibit]) -> Result<(), Failure> {
+    let Some(directory) = &args.save else { return Ok(()) };
+    for (place, exhibit) in exhibits.iter().enumerate() {
+        let path = saved(directory, exhibit);
+        require_different(&[("--check", args.check.as_deref())], &[("--save", Some(&path))])?;
+        if exhibits[..place].iter().any(|other| other.rule() == exhibit.rule()) {
+            return Err(Failure::Usage(format!(
+                "RULE {0} is named twice as the first of its rules, and --save would write both to {1}; name it once",
+                exhibit.rule(),
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Does the work for each of so many places, several at a time. The results are in the order of the places.

@@ -33,24 +33,24 @@ impl fmt::Display for SearchReport<'_> {
     }
 }
 
-/// A run that violates a property, printed by its `Display`.
+/// A run that violates a property, or loses acknowledged data, printed by its `Display`.
 #[derive(Debug)]
 pub struct CounterexampleReport<'a> {
-    /// The name of the property.
-    pub property: &'a str,
+    /// The finding, such as `durability is violated`.
+    pub finding: &'a str,
     /// What happens, one after another.
     pub steps: &'a [String],
     /// What is wrong then.
     pub evidence: &'a str,
-    /// Whether no shorter run violates it.
+    /// Whether no shorter run has that finding.
     pub is_shortest: bool,
 }
 
 impl fmt::Display for CounterexampleReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { property, steps, evidence, is_shortest } = self;
+        let Self { finding, steps, evidence, is_shortest } = self;
         let shortest = if *is_shortest { ", and no shorter run does it" } else { "; a shorter run may exist" };
-        writeln!(f, "{property} is violated after {} steps{shortest}:", steps.len())?;
+        writeln!(f, "{finding} after {} steps{shortest}:", steps.len())?;
         for (place, step) in steps.iter().enumerate() {
             writeln!(f, "  {:>2}. {step}", place + 1)?;
         }
@@ -77,7 +77,7 @@ mod tests {
     fn a_counterexample_is_told_step_by_step() {
         let steps = ["c1#1 writes x: c1#1 is given v1".to_owned(), "f1 crashes".to_owned()];
         let report = CounterexampleReport {
-            property: "durability",
+            finding: "durability is violated",
             steps: &steps,
             evidence: "c1#1 is forgotten",
             is_shortest: true,

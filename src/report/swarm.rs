@@ -66,10 +66,10 @@ pub struct ExcusedRow {
     pub runs: u64,
 }
 
-/// A property whose checker found acknowledged data lost.
+/// A kind of loss of acknowledged data.
 #[derive(Debug)]
 pub struct LossRow<'a> {
-    /// The property.
+    /// The property whose checker found it, and the cause.
     pub name: &'a str,
     /// The number of seeds.
     pub seeds: u64,
@@ -79,6 +79,8 @@ pub struct LossRow<'a> {
     pub evidence: &'a [String],
     /// What to type for the same run.
     pub again: &'a str,
+    /// What to type for the runs of some of the other seeds.
+    pub others: &'a [String],
 }
 
 /// Something that was wrong with some seeds.
@@ -144,7 +146,7 @@ impl JudgedRow {
 }
 
 impl SwarmReport<'_> {
-    /// Each property that lost something, with the evidence of its lowest seed.
+    /// Each kind of loss, with the evidence of its lowest seed.
     fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.losses {
             writeln!(f, "\nLOST {}: {}; the first is {}", row.name, counted(row.seeds), row.first)?;
@@ -152,6 +154,9 @@ impl SwarmReport<'_> {
                 writeln!(f, "  {sentence}")?;
             }
             writeln!(f, "  to repeat it: {}", row.again)?;
+            for other in row.others {
+                writeln!(f, "  another one: {other}")?;
+            }
         }
         if self.losses.is_empty() { Ok(()) } else { writeln!(f) }
     }
@@ -215,10 +220,11 @@ mod tests {
     #[test]
     fn losses_and_excuses_have_their_own_lines() {
         let lost = ["x v1 is gone".to_owned()];
-        let again = "semisync swarm --seeds 2";
+        let (again, others) = ("semisync swarm --seeds 2", ["semisync swarm --seeds 3".to_owned()]);
         let property = "durability".to_owned();
         let excused = vec![ExcusedRow { name: "crashed-holder", property, cases: 31, runs: 2 }];
-        let losses = vec![LossRow { name: "durability", seeds: 1, first: 2, evidence: &lost, again }];
+        let losses =
+            vec![LossRow { name: "durability-no-memory", seeds: 2, first: 2, evidence: &lost, again, others: &others }];
         insta::assert_snapshot!(SwarmReport { excused, losses, ..report(0, Vec::new()) });
     }
 

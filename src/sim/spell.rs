@@ -28,7 +28,9 @@ pub(super) fn spell_out_story(scenario: &Scenario, trace: &Trace) -> Scenario {
 /// delays are still drawn, as before, because they go by the names of operations.
 pub(super) fn spell_out_operations(scenario: &Scenario, trace: &Trace) -> Scenario {
     let workload = Workload { explicit: operations(before_healing(trace)), ..Workload::default() };
-    Scenario { workload, ..scenario.clone() }
+    let mut spelled = Scenario { workload, ..scenario.clone() };
+    spelled.forget_missing_clients();
+    spelled
 }
 
 /// Returns what happened until everything was healed.
@@ -45,6 +47,7 @@ fn written_down(scenario: &Scenario, trace: &Trace, usual_delay_ms: Option<u64>)
     spelled.workload = Workload { explicit: operations(story), ..Workload::default() };
     spelled.faults.retain(|fault| !fault.kind.acts_on_messages());
     spelled.faults.extend(fates(story, usual_delay_ms));
+    spelled.forget_missing_clients();
     spelled
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use super::Check;
 use crate::base::trace::{Disturbance, Event, Micros, Record};
 use crate::base::{Epoch, FollowerId, Member, NodeId, Stamp, Value};
+use crate::check::LossCause;
 use crate::check::evidence::{At, count};
 use crate::core::Configuration;
 
@@ -62,6 +63,21 @@ impl fmt::Display for Cause {
             Self::Waits { remembering, needed } => {
                 write!(f, "{}, and the leader waits for an operator", memories(remembering, needed))
             }
+        }
+    }
+}
+
+impl Cause {
+    /// The kind of the cause, without its details.
+    pub(super) fn kind(self) -> LossCause {
+        match self {
+            Self::Operator { .. } => LossCause::AcceptedLoss,
+            Self::Bootstrap { .. } => LossCause::NoMemory,
+            Self::LostKey { .. } => LossCause::LostKey,
+            Self::OtherName { .. } => LossCause::OtherName,
+            Self::MovedName { .. } => LossCause::MovedName,
+            Self::TwoLeaders { .. } => LossCause::TwoLeaders,
+            Self::Waits { .. } => LossCause::LeaderWaits,
         }
     }
 }

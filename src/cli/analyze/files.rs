@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -5,7 +6,10 @@ use semisync::live::analyze::QuorumResult;
 use semisync::report::plot::{self, Figure, PlotError};
 
 use crate::cli::Failure;
-use crate::cli::output::write_whole;
+use crate::cli::output::{require_different, write_whole};
+
+/// The name of the file with the numbers.
+const RESULTS: &str = "quorum_results.json";
 
 /// Where the results go.
 pub(super) struct Files {
@@ -13,6 +17,20 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// Refuses an input that one of the files would overwrite.
+    pub(super) fn require_not_among(
+        directory: &Path,
+        option: &'static str,
+        input: Option<&Path>,
+    ) -> Result<(), Failure> {
+        let Some(name) = input.and_then(Path::file_name).and_then(OsStr::to_str) else { return Ok(()) };
+        let is_written = name == RESULTS || name.ends_with(".png") || name.ends_with(".svg");
+        if !is_written {
+            return Ok(());
+        }
+        require_different(&[(option, input)], &[("--out", Some(&directory.join(name)))])
+    }
+
     /// Creates the directory if it is not there, and sees that files can be written into it.
     pub(super) fn prepare(directory: &Path) -> Result<Self, Failure> {
         let cannot = |error: std::io::Error| Failure::Usage(format!("--out {}: {error}", directory.display()));
@@ -28,7 +46,7 @@ impl Files {
     pub(super) fn write(&self, results: &[QuorumResult]) -> Result<Vec<String>, Failure> {
         let mut written = Vec::new();
         let json = serde_json::to_string_pretty(results).expect("our own types can be written as JSON") + "\n";
-        self.one("quorum_results.json", json.as_bytes(), &mut written)?;
+        self.one(RESULTS, json.as_bytes(), &mut written)?;
         self.figure("latency_vs_quorum", plot::latency_vs_quorum(results).map(Some), &mut written)?;
         for result in results {
             let name = format!("latency_distribution_q{}", result.quorum);

@@ -130,6 +130,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let followers = mode.followers();
         return Err(Failure::Usage(format!("--quorums {quorum}: must be 1 to {followers}, the number of followers")));
     }
+    Files::require_not_among(&args.out, "--compose-file", args.compose_file.as_deref())?;
     let files = Files::prepare(&args.out)?;
     let mut results = Vec::new();
     let runtime = runtime()?;

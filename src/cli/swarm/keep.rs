@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
 use semisync::sim::swarm::{Confirmation, Symptom};
@@ -13,7 +13,7 @@ use crate::cli::shell::quoted;
 /// How many scenarios are saved for each property that they violate.
 const MOST_SAVED: usize = 10;
 
-/// Saves failing scenarios as files that repeat the failure by themselves.
+/// Saves failing scenarios, and one example of each kind of loss, as files that repeat the run by themselves.
 pub(super) struct Keeper {
     directory: PathBuf,
     engine: Engine,
@@ -80,10 +80,33 @@ impl Keeper {
         found
     }
 
+    /// Saves the run of a loss as an example of its kind, if the scenario is given. Returns what to type for the run.
+    pub(super) fn keep_loss(
+        &mut self,
+        scenario: Option<&Scenario>,
+        seed: u64,
+        kind: &str,
+        evidence: &[String],
+    ) -> String {
+        let by_seed = self.by_seed(seed);
+        let Some(scenario) = scenario else { return by_seed };
+        let path = self.directory.join(format!("seed-{seed}-lost-{kind}{}.toml", self.marks));
+        let again = self.by_file(&path);
+        let lines: String = comment(evidence).collect();
+        let text =
+            format!("# Found by {by_seed}\n# To repeat it: {again}\n# LOST {kind}:\n{lines}{}", scenario.to_toml());
+        if self.save(&path, &text) { again } else { by_seed }
+    }
+
     /// Writes what is saved once more, with all that is known by now. False if it cannot be written.
     pub(super) fn write(&mut self, found: &Found) -> bool {
         let Some(path) = &found.path else { return true };
         let text = self.text(found);
+        self.save(path, &text)
+    }
+
+    /// Writes a file into the directory. False if it cannot be written.
+    fn save(&mut self, path: &Path, text: &str) -> bool {
         let written = fs::create_dir_all(&self.directory).and_then(|()| write_whole(path, text.as_bytes()));
         if let Err(error) = &written {
             let error = io::Error::new(error.kind(), format!("cannot save {}: {error}", path.display()));
@@ -99,7 +122,11 @@ impl Keeper {
 
     /// What to type for the same run.
     pub(super) fn again(&self, found: &Found) -> String {
-        let Some(path) = &found.path else { return self.by_seed(found.scenario.seed) };
+        found.path.as_ref().map_or_else(|| self.by_seed(found.scenario.seed), |path| self.by_file(path))
+    }
+
+    /// What to type for the run of a file that was saved.
+    fn by_file(&self, path: &Path) -> String {
         let engine = if self.engine == Engine::Core { " --engine core" } else { "" };
         format!("semisync sim {}{engine}", quoted(path))
     }
@@ -114,8 +141,7 @@ impl Keeper {
                 Some(Confirmation::CoreOnly(why)) => format!(" CORE-ONLY: {why}"),
                 Some(Confirmation::Unplayable(why)) => format!(" CORE-ONLY, for turmoil cannot play it: {why}"),
             };
-            let lines = wrong.evidence.iter().flat_map(|sentence| sentence.lines());
-            let lines = lines.map(|line| format!("#   {line}\n"));
+            let lines = comment(&wrong.evidence);
             // A reason may have lines of its own.
             let standing = standing.replace('\n', "\n#   ");
             text.extend([format!("# {}:{standing}\n", wrong.name())].into_iter().chain(lines));
@@ -129,6 +155,11 @@ impl Keeper {
             eprintln!("semisync: {problem}");
         }
     }
+}
+
+/// The lines of sentences as comments of a scenario file.
+fn comment(sentences: &[String]) -> impl Iterator<Item = String> {
+    sentences.iter().flat_map(|sentence| sentence.lines()).map(|line| format!("#   {line}\n"))
 }
 
 /// `-off-keep-quorum-crashes-pct-5-turmoil`; nothing for what is usual.

@@ -20,7 +20,7 @@ use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRang
 use semisync::sim::{Engine, Generator, Strategy};
 
 use super::limits::{parse_count, parse_time};
-use super::output::OutputFile;
+use super::output::{OutputFile, require_different};
 use super::rules::RulesArgs;
 use super::{Failure, INTERRUPTED, say};
 use keep::Keeper;
@@ -31,7 +31,8 @@ use tally::{Losses, Tally};
 ///
 /// The core engine finds fast, and real nodes confirm: what is saved, and the first of each kind, is run again in turmoil.
 ///
-/// Acknowledged data that is lost after more failures than the store tolerates is counted as LOST, and is no failure.
+/// Acknowledged data that is lost after more failures than the store tolerates is counted as LOST, and is no failure. An example
+/// of each cause is saved too.
 ///
 /// Each run is judged twice, by its trace and by the history of its clients alone. The history may be silent where the trace
 /// speaks; where it accuses and the trace does not, that is a failure of its own, a contradiction.
@@ -67,7 +68,7 @@ pub(super) struct Args {
     /// Begin no further seed after this many have failed
     #[arg(long, value_name = "N", value_parser = parse_count)]
     max_failures: Option<NonZeroUsize>,
-    /// Where to save failing scenarios
+    /// Where to save failing scenarios, and an example of each kind of loss
     #[arg(long, value_name = "DIRECTORY", default_value = "swarm-failures")]
     save: PathBuf,
     /// Write a summary for CI systems, in JUnit's format
@@ -80,6 +81,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if all.share(args.shard) == 0 {
         return Err(Failure::Usage(format!("--shard {}: none of the seeds {all} falls to it", args.shard)));
     }
+    require_different(&[], &[("--save", Some(&args.save)), ("--junit", args.junit.as_deref())])?;
     can_be_saved_in(&args.save)?;
     let junit = OutputFile::create("--junit", args.junit.as_deref())?;
     let rules = args.rules.spec().unwrap_or(RulesSpec::Named(RuleSet::Safe));
@@ -194,8 +196,8 @@ fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tal
         ExcusedRow { name: excuse.name(), property: property.to_string(), cases, runs }
     };
     let losses = tally.losses.iter().map(|(name, losses)| {
-        let Losses { seeds, first, evidence, again } = losses;
-        LossRow { name, seeds: *seeds, first: *first, evidence, again }
+        let Losses { seeds, first, evidence, again, others } = losses;
+        LossRow { name, seeds: *seeds, first: *first, evidence, again, others }
     });
     let (writes, reads) = (tally.exercise.writes, tally.exercise.reads);
     SwarmReport {

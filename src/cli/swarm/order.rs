@@ -46,6 +46,7 @@ mod tests {
             exercise: Exercise::default(),
             judged: Judged::default(),
             lost: Vec::new(),
+            lossy: None,
             failure: None,
         };
         let mut order = InOrder::new((10..20).step_by(2));

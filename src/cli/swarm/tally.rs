@@ -8,6 +8,8 @@ use super::keep::{Found, Keeper, Wrong};
 
 /// How many failing seeds of each kind are named one by one.
 const MOST_NAMED: usize = 20;
+/// How many further runs of each kind of loss are named.
+const MOST_OTHERS: usize = 2;
 
 /// What came of the seeds so far, which are put in in their order. It takes the same room however many fail.
 pub(super) struct Tally {
@@ -15,8 +17,8 @@ pub(super) struct Tally {
     pub(super) exercise: Exercise,
     pub(super) judged: Judged,
     pub(super) failed: u64,
-    /// The properties whose checkers found acknowledged data lost, by their names.
-    pub(super) losses: BTreeMap<&'static str, Losses>,
+    /// The losses of acknowledged data, by the property whose checker found them and the cause: `durability-no-memory`.
+    pub(super) losses: BTreeMap<String, Losses>,
     /// What was wrong, by the name of its symptom.
     pub(super) failures: BTreeMap<&'static str, Failures>,
     keeper: Keeper,
@@ -26,7 +28,7 @@ pub(super) struct Tally {
     confirms: bool,
 }
 
-/// The seeds whose runs lost acknowledged data.
+/// The seeds whose runs lost acknowledged data for the same cause.
 pub(super) struct Losses {
     pub(super) seeds: u64,
     pub(super) first: u64,
@@ -34,6 +36,8 @@ pub(super) struct Losses {
     pub(super) evidence: Vec<String>,
     /// What to type for that run.
     pub(super) again: String,
+    /// What to type for the runs of some of the other seeds.
+    pub(super) others: Vec<String>,
 }
 
 /// The seeds that have the same thing wrong with them.
@@ -73,7 +77,7 @@ impl Tally {
         self.seeds += 1;
         self.exercise.add(&report.exercise);
         self.judged.add(&report.judged);
-        self.note_losses(seed, &report.lost);
+        self.note_losses(seed, &report.lost, report.lossy.as_ref());
         let Some(failure) = report.failure else { return };
         self.failed += 1;
         let wrong = |(symptom, evidence)| Wrong { symptom, evidence, confirmation: None };
@@ -93,12 +97,27 @@ impl Tally {
         }
     }
 
-    fn note_losses(&mut self, seed: u64, lost: &[Verdict]) {
+    fn note_losses(&mut self, seed: u64, lost: &[Verdict], scenario: Option<&Scenario>) {
         for verdict in lost {
             let Finding::Lost(evidence) = &verdict.finding else { continue };
-            let again = || self.keeper.by_seed(seed);
-            let first = || Losses { seeds: 0, first: seed, evidence: evidence.clone(), again: again() };
-            self.losses.entry(verdict.property.name()).or_insert_with(first).seeds += 1;
+            // More causes than one may come together in a run. Each has an example.
+            let of_causes = verdict.causes.iter().map(|cause| format!("{}-{cause}", verdict.property));
+            let mut kinds: Vec<String> = of_causes.collect();
+            if kinds.is_empty() {
+                kinds.push(verdict.property.to_string());
+            }
+            for kind in kinds {
+                if let Some(losses) = self.losses.get_mut(&kind) {
+                    losses.seeds += 1;
+                    if losses.others.len() < MOST_OTHERS {
+                        losses.others.push(self.keeper.by_seed(seed));
+                    }
+                    continue;
+                }
+                let again = self.keeper.keep_loss(scenario, seed, &kind, evidence);
+                let losses = Losses { seeds: 1, first: seed, evidence: evidence.clone(), again, others: Vec::new() };
+                self.losses.insert(kind, losses);
+            }
         }
     }
 
@@ -196,6 +215,7 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use semisync::check::LossCause;
     use semisync::sim::scenario::RulesSpec;
     use semisync::sim::swarm::{Cause, Failure};
     use semisync::sim::{Engine, Generator, Strategy};
@@ -208,7 +228,14 @@ mod tests {
         let judged = Judged::of(&verdicts);
         let failure =
             Failure { scenario: None, cause: Cause::Judged { violated: verdicts, contradictions: Vec::new() } };
-        SeedReport { seed, exercise: Exercise::default(), judged, lost: Vec::new(), failure: Some(failure) }
+        SeedReport {
+            seed,
+            exercise: Exercise::default(),
+            judged,
+            lost: Vec::new(),
+            lossy: None,
+            failure: Some(failure),
+        }
     }
 
     fn tally() -> Tally {
@@ -245,16 +272,27 @@ mod tests {
     #[test]
     fn losses_are_counted_and_are_no_failures() {
         let mut tally = tally();
-        for seed in 5..8 {
-            let lost = vec![Verdict::new(Property::Durability, Finding::Lost(vec![format!("lost in {seed}")]))];
+        for seed in 5..9 {
+            let found = Finding::Lost(vec![format!("lost in {seed}")]);
+            let causes =
+                if seed < 8 { vec![LossCause::NoMemory] } else { vec![LossCause::TwoLeaders, LossCause::NoMemory] };
+            let lost = vec![Verdict { causes, ..Verdict::new(Property::Durability, found) }];
             let judged = Judged::of(&lost);
-            tally.add(SeedReport { seed, exercise: Exercise::default(), judged, lost, failure: None });
+            tally.add(SeedReport { seed, exercise: Exercise::default(), judged, lost, lossy: None, failure: None });
         }
-        let losses = &tally.losses["durability"];
-        assert_eq!((losses.seeds, losses.first, losses.evidence.as_slice()), (3, 5, &["lost in 5".to_owned()][..]));
-        assert_eq!(losses.again, "semisync swarm --seeds 5 --off keep-quorum");
+        let summary = |kind: &str| {
+            let Losses { seeds, first, evidence, again, others } = &tally.losses[kind];
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            (*seeds, *first, evidence.clone(), again.as_str(), others)
+        };
+        let again = |seed: u64| format!("semisync swarm --seeds {seed} --off keep-quorum");
+        assert_eq!(
+            summary("durability-no-memory"),
+            (4, 5, vec!["lost in 5".to_owned()], &*again(5), vec![&*again(6), &*again(7)])
+        );
+        assert_eq!(summary("durability-two-leaders"), (1, 8, vec!["lost in 8".to_owned()], &*again(8), vec![]));
         assert_eq!((tally.failed, tally.violated(), tally.first_again()), (0, Vec::new(), None));
-        assert_eq!(tally.judged.runs(Property::Durability).lost, 3);
+        assert_eq!(tally.judged.runs(Property::Durability).lost, 4);
     }
 
     #[test]

@@ -5,16 +5,17 @@ use super::export::{self, Arrival};
 use super::model::Exhaustive;
 use super::scope::Scope;
 use super::search::Counterexample;
-use crate::check::{Finding, Property};
+use crate::check::Finding;
 use crate::sim::engine::{self, Engine, SimError};
 use crate::sim::scenario::Scenario;
+use crate::sim::shrink::Goal;
 
 /// What came of running a counterexample in the engine, with whole nodes, a network and time.
 #[derive(Debug, Clone)]
 pub struct Confirmation {
     /// The run as a scenario.
     pub scenario: Scenario,
-    /// What shows there that the property is violated, or why it may not be.
+    /// What shows there that the property is violated or lost, or why it may not be.
     pub result: Result<String, String>,
 }
 
@@ -26,8 +27,9 @@ pub fn confirm(scope: &Scope, found: &Counterexample) -> Result<Confirmation, Si
     let model = Exhaustive::new(scope.clone().step_by_step());
     let mut first = None;
     for arrival in [Arrival::AsItArrived, Arrival::AsItWasAnswered] {
-        let scenario = export::scenario(&model, found.property, &found.actions, arrival);
-        if let Some(evidence) = violated(&scenario, found.property)? {
+        let scenario = export::scenario(&model, found.goal, &found.actions, arrival);
+        if let Some(Finding::Violated(evidence) | Finding::Lost(evidence)) = finding(&scenario, found.goal)? {
+            let evidence = evidence.into_iter().next().unwrap_or_default();
             return Ok(Confirmation { scenario, result: Ok(evidence) });
         }
         first.get_or_insert(scenario);
@@ -36,14 +38,11 @@ pub fn confirm(scope: &Scope, found: &Counterexample) -> Result<Confirmation, Si
     Ok(Confirmation { scenario, result: Err(why_not(found).into()) })
 }
 
-/// What shows that the scenario violates the property, if it does.
-fn violated(scenario: &Scenario, property: Property) -> Result<Option<String>, SimError> {
+/// The same finding in a run of the scenario, if there is one.
+fn finding(scenario: &Scenario, goal: Goal) -> Result<Option<Finding>, SimError> {
     let run = engine::run(Engine::Turmoil, scenario, Arc::default())?;
-    let verdict = run.verdicts.into_iter().find(|verdict| verdict.property == property);
-    Ok(verdict.and_then(|verdict| match verdict.finding {
-        Finding::Violated(evidence) => evidence.into_iter().next(),
-        _ => None,
-    }))
+    let verdict = run.verdicts.into_iter().find(|verdict| verdict.property == goal.property());
+    Ok(verdict.filter(|verdict| goal.is_met_by(verdict)).map(|verdict| verdict.finding))
 }
 
 /// What of a run a scenario cannot say.
@@ -59,7 +58,7 @@ fn why_not(found: &Counterexample) -> &'static str {
     let gives_up = |action: &Action| matches!(action, Action::GiveUp(Parcel { .. }));
     if !actions.iter().enumerate().all(answered_at_once) {
         "something happens between a message's arrival and its answer's, and a scenario cannot hold an answer back"
-    } else if found.property.is_liveness() {
+    } else if found.goal.property().is_liveness() {
         "in the end of a scenario everything is healed and written to, which mends what would stay as it is"
     } else if actions.iter().any(gives_up) {
         "the leader hears of a loss at a time of its own, which a scenario cannot set apart from the deadline of the write"

@@ -5,8 +5,8 @@ use super::model::Exhaustive;
 use super::scope::{Operation, Scope};
 use super::state::{Progress, State};
 use crate::base::{FollowerId, NodeId, NodeRef};
-use crate::check::Property;
-use crate::sim::scenario::{ClusterSpec, Expect, ExplicitOperation, Fault, FaultKind, Scenario, Target, Workload};
+use crate::sim::scenario::{ClusterSpec, ExplicitOperation, Fault, FaultKind, Scenario, Target, Workload};
+use crate::sim::shrink::Goal;
 
 /// From one action to the next, in milliseconds: longer than a pause before a resend, so that what the nodes do by
 /// themselves keeps its place.
@@ -27,7 +27,7 @@ pub(super) enum Arrival {
 }
 
 /// A run of the search as a scenario for an engine with time.
-pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action], arrival: Arrival) -> Scenario {
+pub(super) fn scenario(model: &Exhaustive, goal: Goal, actions: &[Action], arrival: Arrival) -> Scenario {
     let timeline = Timeline::of(model, actions);
     let scope = &model.scope;
     let mut faults = Vec::new();
@@ -51,7 +51,7 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
         });
     }
     Scenario {
-        name: format!("{}: {property}", scope.scenario.name),
+        name: format!("{}: {}", scope.scenario.name, goal.property()),
         seed: scope.scenario.seed,
         cluster: ClusterSpec {
             delay_ms: [1, 1],
@@ -62,7 +62,7 @@ pub(super) fn scenario(model: &Exhaustive, property: Property, actions: &[Action
         },
         workload: Workload { explicit, ..Workload::default() },
         faults,
-        expect: Some(Expect::violates(property)),
+        expect: Some(goal.expectation()),
     }
 }
 

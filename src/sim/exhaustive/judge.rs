@@ -1,6 +1,8 @@
 //! What must hold, judged step by step: what the checkers of `check` find in a whole recorded run, here of what is
 //! remembered of the past in each state.
 
+mod loss;
+
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -10,8 +12,9 @@ use super::state::{Flight, Progress, Record, Violated};
 use super::step::Step;
 use crate::base::{FollowerId, FollowerSet, Key, Stamp, Version};
 use crate::check::Property;
-use crate::core::{Completion, Configuration, Entry};
+use crate::core::{Completion, Entry};
 use crate::sim::scenario::PlannedKind;
+use crate::sim::shrink::Goal;
 
 impl Violated {
     /// Whether this property was violated; false for one that is not judged.
@@ -36,9 +39,19 @@ impl fmt::Display for Violated {
 impl Step<'_> {
     fn accuse(&mut self, property: Property, what: impl FnOnce(&Self) -> String) {
         self.state.ghost.violated.add(property);
+        self.tell_evidence(Goal::Violates(property), what);
+    }
+
+    /// Acknowledged data is lost for a documented cause, which is no violation.
+    fn lose(&mut self, property: Property, what: impl FnOnce(&Self) -> String) {
+        self.state.ghost.lost.add(property);
+        self.tell_evidence(Goal::Loses(property), what);
+    }
+
+    fn tell_evidence(&mut self, found: Goal, what: impl FnOnce(&Self) -> String) {
         if self.tale.is_some() {
             let what = what(self);
-            self.tale.iter_mut().for_each(|tale| tale.evidence.push((property, what.clone())));
+            self.tale.iter_mut().for_each(|tale| tale.evidence.push((found, what.clone())));
         }
     }
 
@@ -77,10 +90,11 @@ impl Step<'_> {
             && since < life
             && known >= stamp
         {
-            self.state.ghost.keys[key].known = None;
-            self.accuse(Property::Durability, |step| {
+            self.judge_gone(key, |step| {
                 format!("{} with {known} is forgotten: {} got {stamp}", step.name(other), step.name(write))
             });
+            self.state.ghost.keys[key].known = None;
+            self.state.ghost.keys[key].is_lost = false;
         }
     }
 
@@ -191,6 +205,16 @@ impl Step<'_> {
                 let before = floor.map_or(String::new(), |stamp| stamp.to_string());
                 format!("{} found {found}, though {before} had returned before", step.name(read))
             });
+        } else if stamp < self.state.ghost.keys[key].returned_before {
+            self.lose(Property::Linearizability, |step| {
+                let found = stamp.map_or("nothing".to_owned(), |stamp| stamp.to_string());
+                let before =
+                    step.state.ghost.keys[key].returned_before.map_or(String::new(), |stamp| stamp.to_string());
+                format!(
+                    "{} found {found}, though {before} had returned before a leader bootstrapped the cluster, empty",
+                    step.name(read)
+                )
+            });
         }
         self.state.ghost.keys[key].returned = returned.max(stamp);
         if let Some(writer) = writer {
@@ -200,7 +224,7 @@ impl Step<'_> {
             .known
             .filter(|(known, writes, since)| *since < self.state.life && !self.is_kept(key, (*known, *writes), found));
         match (forgotten, stamp, writer) {
-            (Some((known, write, _)), ..) => self.accuse(Property::Durability, |step| {
+            (Some((known, write, _)), ..) => self.judge_gone(key, |step| {
                 format!("{} with {known} is forgotten: {} does not find it", step.name(write), step.name(read))
             }),
             (None, Some(stamp), Some(writer)) => self.know(key, stamp, writer, self.state.life),
@@ -260,7 +284,7 @@ impl Step<'_> {
         for key in 0..self.scope.keys.len() {
             let Some((known, write, _)) = self.state.ghost.keys[key].known else { continue };
             if !self.is_kept(key, (known, write), leader.store().get(&self.scope.keys[key])) {
-                self.accuse(Property::Durability, |step| {
+                self.judge_gone(key, |step| {
                     format!("{} with {known} is forgotten: the leader does not have it in the end", step.name(write))
                 });
             }
@@ -270,14 +294,11 @@ impl Step<'_> {
     /// The leader waits for what will not come. It may, if more followers have lost their memory than the quorum allows for. Then
     /// whoever asked it for something waits, too, which is excused as [`Excuse::LeaderWaits`](crate::check::Excuse::LeaderWaits).
     fn judge_waiting(&mut self) {
-        let remembers = |id: FollowerId| self.state.site(id).memory.as_ref().is_some_and(Memory::remembers);
-        let present = &self.scope.configuration_of(self.state.life).members;
+        self.judge_gone_while_waiting();
         // Of the members of each configuration under which a leader has been, so many of the present ones must remember.
         let enough = |life: u8| {
-            let of_then = self.scope.configuration_of(life);
-            let remembering = present.iter().filter(|member| of_then.members.contains(member));
-            let remembering = remembering.filter(|member| remembers(member.follower)).count();
-            remembering >= Configuration::of(of_then.members.len(), of_then.quorum).recovery_quorum()
+            let (remembering, needed) = self.memories_for(life);
+            remembering >= needed
         };
         if (0..=self.state.life).all(enough) {
             self.accuse(Property::Liveness, |_| "the leader never serves, though enough followers remember".into());
@@ -345,9 +366,10 @@ impl Step<'_> {
     }
 
     fn know(&mut self, key: usize, stamp: Stamp, write: usize, life: u8) {
-        let known = &mut self.state.ghost.keys[key].known;
-        if known.is_none_or(|(known, ..)| known < stamp) {
-            *known = Some((stamp, write, life));
+        let of_key = &mut self.state.ghost.keys[key];
+        if of_key.known.is_none_or(|(known, ..)| known < stamp) {
+            of_key.known = Some((stamp, write, life));
+            of_key.is_lost = false;
         }
     }
 

@@ -6,12 +6,14 @@ use stateright::{Model, Property as Condition};
 
 use super::action::{Action, Fate};
 use super::memory::Memory;
-use super::scope::{Budgeted, JUDGED, MessageFault, Scope};
+use super::scope::{Budgeted, JUDGED, LOSABLE, MessageFault, Scope};
 use super::state::{Flight, Progress, Record, Stage, State};
 use super::step::{Step, Tale};
 use crate::base::{FollowerId, NodeId, NodeRef};
+use crate::check::Property;
 use crate::core::{Leader, Promise, Timer};
 use crate::sim::scenario::{OperationName, PlannedKind, Target};
+use crate::sim::shrink::Goal;
 
 /// A scope as stateright searches it.
 #[derive(Debug)]
@@ -21,9 +23,9 @@ pub struct Exhaustive {
     pub(super) stopped: AtomicBool,
     /// Whether any run came to rest: some properties are judged there only.
     pub(super) rested: AtomicBool,
-    /// The properties that were found violated. stateright keeps the last violation that it is told of, and the first is
-    /// the shortest.
-    found: [AtomicBool; JUDGED.len()],
+    /// The properties that were found violated, and then those that were found lost. stateright keeps the last violation that it
+    /// is told of, and the first is the shortest.
+    found: [AtomicBool; JUDGED.len() + LOSABLE.len()],
 }
 
 impl Exhaustive {
@@ -70,9 +72,12 @@ impl Model for Exhaustive {
     }
 
     fn properties(&self) -> Vec<Condition<Self>> {
-        let conditions =
+        let conditions: [fn(&Self, &State) -> bool; JUDGED.len()] =
             [holds::<0>, holds::<1>, holds::<2>, holds::<3>, holds::<4>, holds::<5>, holds::<6>, holds::<7>];
-        JUDGED.iter().zip(conditions).map(|(property, holds)| Condition::always(property.name(), holds)).collect()
+        let violated = JUDGED.into_iter().map(Goal::Violates).zip(conditions);
+        let conditions: [fn(&Self, &State) -> bool; LOSABLE.len()] = [is_kept::<0>, is_kept::<1>];
+        let all = violated.chain(LOSABLE.into_iter().map(Goal::Loses).zip(conditions));
+        all.map(|(goal, holds)| Condition::always(condition(goal), holds)).collect()
     }
 
     fn format_action(&self, action: &Action) -> String {
@@ -81,7 +86,10 @@ impl Model for Exhaustive {
 
     fn format_step(&self, state: &State, action: Action) -> Option<String> {
         let (next, tale) = self.told(state, action);
-        let evidence = tale.evidence.iter().map(|(property, what)| format!("VIOLATES {property}: {what}"));
+        let evidence = tale.evidence.iter().map(|(goal, what)| match goal {
+            Goal::Violates(property) => format!("VIOLATES {property}: {what}"),
+            Goal::Loses(property) => format!("LOSES {property}: {what}"),
+        });
         let lines: Vec<String> = tale.clauses.iter().cloned().chain(evidence).collect();
         Some(format!("{}\n\n{next:?}", lines.join("\n")))
     }
@@ -90,6 +98,20 @@ impl Model for Exhaustive {
 /// Whether the property in this place is not violated here, or was so before.
 fn holds<const PLACE: usize>(model: &Exhaustive, state: &State) -> bool {
     !state.ghost.violated.has(JUDGED[PLACE]) || model.found[PLACE].swap(true, Ordering::Relaxed)
+}
+
+/// Whether nothing of the property in this place is lost here, or was so before.
+fn is_kept<const PLACE: usize>(model: &Exhaustive, state: &State) -> bool {
+    !state.ghost.lost.has(LOSABLE[PLACE]) || model.found[JUDGED.len() + PLACE].swap(true, Ordering::Relaxed)
+}
+
+/// The name by which stateright tells what is searched for.
+pub(super) fn condition(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Violates(property) => property.name(),
+        Goal::Loses(Property::Linearizability) => "linearizability is not lost",
+        Goal::Loses(_) => "durability is not lost",
+    }
 }
 
 impl State {

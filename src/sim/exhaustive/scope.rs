@@ -26,6 +26,9 @@ pub const JUDGED: [Property; 8] = [
     Property::Bounds,
 ];
 
+/// Those of them whose acknowledged data can be lost for a documented cause.
+pub(super) const LOSABLE: [Property; 2] = [Property::Linearizability, Property::Durability];
+
 /// What is searched: a small cluster, what its clients do and in which order, and which faults may happen, each once and at
 /// any time.
 #[derive(Debug, Clone)]

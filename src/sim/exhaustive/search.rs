@@ -9,11 +9,12 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 use tokio::time::Instant;
 
 use super::action::Action;
-use super::model::Exhaustive;
-use super::scope::{JUDGED, Reduction, Scope};
+use super::model::{Exhaustive, condition};
+use super::scope::{JUDGED, LOSABLE, Reduction, Scope};
 use super::state::State;
 use super::step::Step;
 use crate::check::{Finding, Property, Verdict};
+use crate::sim::shrink::Goal;
 
 /// The most states that are kept to make what was found as short as can be.
 const MOST_IN_BREADTH: usize = 4_000_000;
@@ -29,7 +30,7 @@ pub struct Bounds {
     pub depth: Option<usize>,
     /// The longest time. To make what was found as short as can be may take as long again.
     pub time: Option<Duration>,
-    /// Whether the first violation ends it.
+    /// Whether the first violation or loss ends it.
     pub first_violation: bool,
 }
 
@@ -80,15 +81,15 @@ pub struct Search {
     pub rested: bool,
     /// What ended it; none if every state of the scope was seen.
     pub bound: Option<Bound>,
-    /// A shortest run for each property that is violated, in the order of [`Property::ALL`].
+    /// A shortest run for each property that is violated, and then for each that is lost, in the order of [`Property::ALL`].
     pub counterexamples: Vec<Counterexample>,
 }
 
-/// A run that violates a property.
+/// A run that violates a property, or loses acknowledged data.
 #[derive(Debug, Clone)]
 pub struct Counterexample {
-    /// The property.
-    pub property: Property,
+    /// The finding.
+    pub goal: Goal,
     /// What happens, one after another.
     pub actions: Vec<Action>,
     /// The same in words, with what comes of it.
@@ -116,9 +117,9 @@ impl Search {
         self.bound.is_none()
     }
 
-    /// The counterexample of this property.
-    pub fn of(&self, property: Property) -> Option<&Counterexample> {
-        self.counterexamples.iter().find(|found| found.property == property)
+    /// The run with this finding.
+    pub fn of(&self, goal: Goal) -> Option<&Counterexample> {
+        self.counterexamples.iter().find(|found| found.goal == goal)
     }
 
     /// The verdicts on every property, in the order of [`Property::ALL`].
@@ -128,11 +129,14 @@ impl Search {
 
     fn finding(&self, property: Property) -> Finding {
         let states = self.progress.unique;
-        match self.of(property) {
-            Some(found) => {
-                let steps = found.actions.len();
-                Finding::Violated(vec![format!("after {steps} steps: {}", found.evidence)])
-            }
+        let evidence = |goal: Goal| {
+            let shown = self.of(goal).map(|found| format!("after {} steps: {}", found.actions.len(), found.evidence));
+            shown.into_iter().collect::<Vec<_>>()
+        };
+        let (violations, losses) = (evidence(Goal::Violates(property)), evidence(Goal::Loses(property)));
+        let found = Verdict::against(property, violations, losses, String::new).finding;
+        match Some(found).filter(|found| !matches!(found, Finding::Holds(_))) {
+            Some(found) => found,
             None if !JUDGED.contains(&property) => {
                 Finding::NotApplicable("is not searched for: it is counted, or about time".into())
             }
@@ -146,7 +150,14 @@ impl Search {
 
     /// The properties that are violated.
     pub fn violated(&self) -> Vec<Property> {
-        self.counterexamples.iter().map(|found| found.property).collect()
+        let violates = |found: &Counterexample| matches!(found.goal, Goal::Violates(_)).then(|| found.goal.property());
+        self.counterexamples.iter().filter_map(violates).collect()
+    }
+
+    /// The properties whose acknowledged data is lost for a documented cause.
+    pub fn lost(&self) -> Vec<Property> {
+        let loses = |found: &Counterexample| matches!(found.goal, Goal::Loses(_)).then(|| found.goal.property());
+        self.counterexamples.iter().filter_map(loses).collect()
     }
 }
 
@@ -174,15 +185,15 @@ pub fn search(
         // Several threads run ahead of one another, depth first is no order of lengths, and where something happens at once that need
         // not happen at all, a step holds several: so a shorter run may exist. One thread keeps to the breadth, and to a number of
         // states that memory has room for.
-        let names = first.paths.iter().map(|(property, _)| property.name());
+        let names = first.paths.iter().map(|(goal, _)| condition(*goal));
         let again = Bounds { states: bounds.states.min(MOST_IN_BREADTH), first_violation: false, ..bounds };
         let finish = HasDiscoveries::AllOf(BTreeSet::from_iter(names));
         shortest = run(&scope.clone().step_by_step(), again, (Order::BreadthFirst, 1), finish, &mut watch)?.paths;
     }
-    let counterexample = |(property, path): (Property, Vec<Action>)| {
-        let shorter = shortest.iter().find(|(other, _)| *other == property).map(|(_, path)| path.clone());
+    let counterexample = |(goal, path): (Goal, Vec<Action>)| {
+        let shorter = shortest.iter().find(|(other, _)| *other == goal).map(|(_, path)| path.clone());
         let is_shortest = keeps_to_the_breadth || shorter.is_some();
-        tell(scope, property, shorter.unwrap_or_else(|| each_step_of(scope, &path)), is_shortest)
+        tell(scope, goal, shorter.unwrap_or_else(|| each_step_of(scope, &path)), is_shortest)
     };
     let counterexamples = first.paths.into_iter().map(counterexample).collect();
     Ok(Search { progress: first.progress, rested: first.rested, bound: first.bound, counterexamples })
@@ -193,7 +204,7 @@ struct Pass {
     progress: Progress,
     rested: bool,
     bound: Option<Bound>,
-    paths: Vec<(Property, Vec<Action>)>,
+    paths: Vec<(Goal, Vec<Action>)>,
 }
 
 fn run(
@@ -253,9 +264,9 @@ fn run(
         .or(too_deep.then_some(Bound::Depth));
     let depth = bounds.depth.map_or(reached.depth, |depth| depth.min(reached.depth));
     let mut paths = Vec::new();
-    for property in JUDGED {
-        let path = found.get(property.name()).cloned().map(Path::into_actions);
-        paths.extend(path.map(|path| (property, path)));
+    for goal in JUDGED.map(Goal::Violates).into_iter().chain(LOSABLE.map(Goal::Loses)) {
+        let path = found.get(condition(goal)).cloned().map(Path::into_actions);
+        paths.extend(path.map(|path| (goal, path)));
     }
     Ok(Pass { progress: Progress { depth, ..reached }, rested, bound, paths })
 }
@@ -287,7 +298,7 @@ fn each_step_of(scope: &Scope, run: &[Action]) -> Vec<Action> {
     actions
 }
 
-fn tell(scope: &Scope, property: Property, actions: Vec<Action>, is_shortest: bool) -> Counterexample {
+fn tell(scope: &Scope, goal: Goal, actions: Vec<Action>, is_shortest: bool) -> Counterexample {
     let model = Exhaustive::new(scope.clone().step_by_step());
     let mut state = State::first(scope);
     let mut steps = Vec::new();
@@ -299,10 +310,10 @@ fn tell(scope: &Scope, property: Property, actions: Vec<Action>, is_shortest: bo
             sentence = format!("{sentence}: {}", tale.clauses.join("; "));
         }
         steps.push(sentence);
-        if let Some((_, what)) = tale.evidence.into_iter().find(|(accused, _)| *accused == property) {
+        if let Some((_, what)) = tale.evidence.into_iter().find(|(found, _)| *found == goal) {
             evidence = what;
         }
         state = next;
     }
-    Counterexample { property, actions, steps, evidence, is_shortest }
+    Counterexample { goal, actions, steps, evidence, is_shortest }
 }

@@ -114,6 +114,8 @@ pub(super) struct Ghost {
     /// Whether a write ever found a window full.
     pub(super) window_was_full: bool,
     pub(super) violated: Violated,
+    /// The properties whose acknowledged data was lost for a documented cause.
+    pub(super) lost: Violated,
 }
 
 /// The properties that were violated, a bit for each of those that are judged.
@@ -168,6 +170,10 @@ pub(super) struct OfKey {
     pub(super) collected: Option<Stamp>,
     /// The last stamp that the leader gave in its present life.
     pub(super) last: Option<Stamp>,
+    /// Whether what is known is gone for a documented cause.
+    pub(super) is_lost: bool,
+    /// The greatest stamp of what had returned before a leader bootstrapped the cluster.
+    pub(super) returned_before: Option<Stamp>,
 }
 
 impl State {
@@ -206,6 +212,7 @@ impl State {
                 keys: vec![OfKey::default(); scope.keys.len()],
                 window_was_full: false,
                 violated: Violated::default(),
+                lost: Violated::default(),
             },
         }
     }
@@ -348,7 +355,8 @@ impl fmt::Debug for State {
             let acknowledged = if record.acknowledged { ", acknowledged" } else { "" };
             writeln!(f, "operation {}: {}{acknowledged}{stamp}", place + 1, record.progress)?;
         }
-        write!(f, "faults that have struck: {}; violated: {}", self.spent.count_ones(), self.ghost.violated)
+        let Ghost { violated, lost, .. } = &self.ghost;
+        write!(f, "faults that have struck: {}; violated: {violated}; lost: {lost}", self.spent.count_ones())
     }
 }
 

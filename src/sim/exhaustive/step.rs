@@ -7,12 +7,12 @@ use super::scope::Scope;
 use super::state::{Flight, Interview, Progress, Record, Site, Stage, State};
 use crate::base::trace::Event;
 use crate::base::{FollowerId, FollowerSet, NodeId, ReadMode};
-use crate::check::Property;
 use crate::core::{
     Answer, Applied, Ask, Asked, Completion, Entry, Identity, Leader, LeaderId, Message, News, Output, ReadId,
     Readable, Reply, Stored, Timer,
 };
 use crate::sim::scenario::PlannedKind;
+use crate::sim::shrink::Goal;
 
 /// It is always the same time: what depends on time happens when the search lets it.
 const NOW: Duration = Duration::ZERO;
@@ -22,8 +22,8 @@ const NOW: Duration = Duration::ZERO;
 pub(super) struct Tale {
     /// What came of the action, each in a clause.
     pub(super) clauses: Vec<String>,
-    /// What it violated, and in which way.
-    pub(super) evidence: Vec<(Property, String)>,
+    /// What it violated or lost, and in which way.
+    pub(super) evidence: Vec<(Goal, String)>,
 }
 
 /// A step from one state to the next.
@@ -285,6 +285,9 @@ impl<'a> Step<'a> {
         if let News::Collected(deletions) = news {
             let life = self.state.life;
             deletions.iter().for_each(|deletion| self.judge_collected(&deletion.key, deletion.stamp, life));
+        }
+        if let News::Recovered { anew, .. } = news {
+            self.judge_recovered(*anew);
         }
         self.tell(|_| match news {
             News::Recovered { keys, anew, .. } => {

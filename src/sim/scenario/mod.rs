@@ -150,6 +150,16 @@ impl Scenario {
         order::check(&self.cluster, &self.faults).map_err(ScenarioError::Impossible)
     }
 
+    /// Takes clients that the workload does not have out of faults that would be refused because of them.
+    pub(in crate::sim) fn forget_missing_clients(&mut self) {
+        let Self { workload, faults, .. } = self;
+        for fault in faults {
+            if let FaultKind::Replace { keeps } = &mut fault.kind {
+                keeps.retain(|client| workload.has_client(*client));
+            }
+        }
+    }
+
     /// What cannot be of a fault by itself.
     fn check_fault(&self, fault: &Fault) -> Result<(), String> {
         let clients = self.workload.client_count();
@@ -181,7 +191,19 @@ impl Scenario {
         for operation in fault.operations() {
             self.workload.require(operation)?;
         }
-        fault.check()
+        fault.check()?;
+        if let FaultKind::Replace { keeps } = &fault.kind
+            && let Some(client) = keeps.iter().find(|client| !self.workload.has_client(**client))
+        {
+            let last = NodeId::Client(clients.saturating_sub(1));
+            let allowed = if clients == 1 {
+                format!("the only client is {last}")
+            } else {
+                format!("the clients are c1 to {last}")
+            };
+            return Err(format!("replace.keeps: there is no client {client}; {allowed}"));
+        }
+        Ok(())
     }
 }
 

@@ -280,6 +280,11 @@ impl Workload {
         if self.operations == 0 { last } else { self.clients.max(last) }
     }
 
+    /// Whether the workload has this client.
+    pub(super) fn has_client(&self, client: NodeId) -> bool {
+        matches!(client, NodeId::Client(id) if id < self.client_count())
+    }
+
     /// Refuses the name of an operation that the workload does not have. One that it leaves out has a name all the same, so
     /// that to leave it out one need not look for the faults that act on it.
     pub(super) fn require(&self, operation: OperationName) -> Result<(), String> {

@@ -29,12 +29,12 @@ impl Goal {
     }
 
     /// The goal that a scenario file states, if it expects a violation or a loss.
-    pub(super) fn of(expect: Expect) -> Option<Self> {
+    pub fn of(expect: Expect) -> Option<Self> {
         expect.violates.map(Self::Violates).or(expect.loses.map(Self::Loses))
     }
 
     /// What the file of a scenario that meets the goal expects.
-    pub(super) fn expectation(self) -> Expect {
+    pub(in crate::sim) fn expectation(self) -> Expect {
         match self {
             Self::Violates(property) => Expect::violates(property),
             Self::Loses(property) => Expect::loses(property),

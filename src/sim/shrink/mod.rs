@@ -92,8 +92,12 @@ pub enum ShrinkError {
     /// It could not be run.
     #[error(transparent)]
     Simulator(#[from] SimError),
-    /// The property is not violated.
-    #[error("{property} is not violated in the {engine} engine with seed {seed}; {}", others(.violated))]
+    /// The property is neither violated nor lost.
+    #[error(
+        "{property} is {} in the {engine} engine with seed {seed}; {}",
+        if property.can_be_lost() { "neither violated nor lost" } else { "not violated" },
+        findings(.violated, .lost)
+    )]
     NotViolated {
         /// The property.
         property: Property,
@@ -103,6 +107,8 @@ pub enum ShrinkError {
         seed: u64,
         /// The properties that are violated.
         violated: Vec<Property>,
+        /// The properties whose checkers find a loss.
+        lost: Vec<Property>,
     },
     /// No property is.
     #[error("nothing is violated in the {engine} engine with seed {seed}, so there is nothing to shrink{}", losses(.lost))]
@@ -126,15 +132,23 @@ pub enum ShrinkError {
     },
 }
 
-fn others(violated: &[Property]) -> String {
-    let names: Vec<&str> = violated.iter().map(|property| property.name()).collect();
-    if names.is_empty() { "nothing is".into() } else { format!("violated are: {}", names.join(", ")) }
+/// `violated: integrity, convergence; lost: durability`
+fn findings(violated: &[Property], lost: &[Property]) -> String {
+    let listed = |kind: &str, some: &[Property]| {
+        let names: Vec<&str> = some.iter().map(|property| property.name()).collect();
+        (!names.is_empty()).then(|| format!("{kind}: {}", names.join(", ")))
+    };
+    let listed: Vec<String> = [listed("violated", violated), listed("lost", lost)].into_iter().flatten().collect();
+    if listed.is_empty() { "nothing is violated or lost".into() } else { listed.join("; ") }
 }
 
 fn losses(lost: &[Property]) -> String {
     match lost.first() {
         None => String::new(),
-        Some(first) => format!("; a loss is shrunk if it is asked for, by expect.loses = \"{first}\" in the file"),
+        Some(first) => format!(
+            "; {first} is lost, and a loss is shrunk if it is asked for: by the property, or by expect.loses = \"{first}\" in \
+             the file"
+        ),
     }
 }
 
@@ -179,7 +193,8 @@ fn goal_of(engine: Engine, criterion: &Criterion, run: &ScenarioRun) -> Result<G
     match criterion.property {
         Some(property) => {
             let goals = [Goal::Violates(property), Goal::Loses(property)];
-            goals.into_iter().find(is_met).ok_or(ShrinkError::NotViolated { property, engine, seed, violated })
+            let lost = run.losses().collect();
+            goals.into_iter().find(is_met).ok_or(ShrinkError::NotViolated { property, engine, seed, violated, lost })
         }
         None => {
             let expected = run.scenario.expect.and_then(Goal::of).filter(is_met);
@@ -193,7 +208,10 @@ fn goal_of(engine: Engine, criterion: &Criterion, run: &ScenarioRun) -> Result<G
 fn require_confirmation(scenario: &Scenario, goal: Goal) -> Result<(), ShrinkError> {
     let why = match engine::run(Engine::Turmoil, scenario, Arc::default()) {
         Ok(run) if run.meets(goal) => return Ok(()),
-        Ok(run) => format!("there {}", others(&run.violations().collect::<Vec<_>>())),
+        Ok(run) => {
+            let (violated, lost): (Vec<_>, Vec<_>) = (run.violations().collect(), run.losses().collect());
+            format!("there, {}", findings(&violated, &lost))
+        }
         Err(error) => error.to_string(),
     };
     Err(ShrinkError::NotConfirmed { goal, seed: scenario.seed, why })

@@ -137,8 +137,10 @@ impl<F: FnMut(u64, usize)> Search<F> {
         }
     }
 
-    /// Takes a scenario instead of the best one if it is smaller and shows the same.
-    pub(super) fn adopt(&mut self, candidate: Scenario) -> bool {
+    /// Takes a scenario instead of the best one if it is smaller and shows the same. Clients that went with their
+    /// operations are not named any more.
+    pub(super) fn adopt(&mut self, mut candidate: Scenario) -> bool {
+        candidate.forget_missing_clients();
         let text = candidate.to_toml();
         let size = Size::of(&candidate, &text);
         let is_better = size < self.best_size && self.shows(&candidate, &text);
@@ -173,5 +175,34 @@ impl<F: FnMut(u64, usize)> Search<F> {
     fn meets(&self, engine: Engine, scenario: &Scenario) -> bool {
         let verdict = engine::verdict(engine, scenario, self.goal.property());
         verdict.is_some_and(|verdict| self.goal.is_met_by(&verdict))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::NodeId;
+    use crate::check::Property;
+    use crate::sim::scenario::FaultKind;
+
+    /// A client that goes with its last operation is not among those that call the former leader.
+    #[test]
+    fn a_replacement_does_not_keep_clients_that_are_gone() {
+        let text = include_str!("../../../sim-tests/corpus/f24-two-leaders.toml");
+        let third = "[[workload.operation]]\nclient = 3\nget = \"y\"\n[[fault]]";
+        let text = text.replacen("[[fault]]", third, 1).replace("[\"c2\"]", "[\"c2\", \"c3\"]");
+        let scenario = Scenario::from_toml(&text).expect("three clients");
+        let smaller = parts::without(&scenario, &[parts::Part::Written(3)]);
+        let goal = Goal::Violates(Property::Integrity);
+        let mut search = Search::new(Engine::Core, goal, false, scenario, |_, _| {});
+        assert!(search.adopt(smaller), "the operation of c3 cannot be removed");
+        let kept: Vec<NodeId> = search
+            .best
+            .faults
+            .iter()
+            .flat_map(|fault| if let FaultKind::Replace { keeps } = &fault.kind { keeps.clone() } else { Vec::new() })
+            .collect();
+        assert_eq!(kept, [NodeId::Client(1)], "{}", search.best.to_toml());
+        assert!(search.best.check().is_ok());
     }
 }

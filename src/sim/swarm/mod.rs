@@ -42,6 +42,8 @@ pub struct SeedReport {
     pub judged: Judged,
     /// The verdicts that find acknowledged data lost.
     pub lost: Vec<Verdict>,
+    /// What was run, complete, if something is lost and nothing else is wrong. It expects the first of the losses.
+    pub lossy: Option<Scenario>,
     /// What was wrong with it, if anything.
     pub failure: Option<Failure>,
 }
@@ -171,13 +173,16 @@ fn guarded(
         Ok(Err(error)) => broken(error.to_string()),
         Err(panic) => broken(format!("panicked: {}", words(&*panic))),
     };
+    let first_lost = lost.first().map(|verdict: &Verdict| verdict.property);
     let failure = cause.map(|cause| {
+        let mut scenario = scenario.take();
         if let (Some(scenario), Cause::Judged { violated, .. }) = (&mut scenario, &cause) {
             scenario.expect = violated.first().map(|verdict| Expect::violates(verdict.property));
         }
         Failure { scenario, cause }
     });
-    SeedReport { seed, exercise, judged, lost, failure }
+    let expects_loss = |scenario: Scenario| Some(Scenario { expect: Some(Expect::loses(first_lost?)), ..scenario });
+    SeedReport { seed, exercise, judged, lossy: scenario.and_then(expects_loss), lost, failure }
 }
 
 /// What a panic said.

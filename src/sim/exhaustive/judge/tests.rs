@@ -6,7 +6,8 @@ use super::*;
 use crate::base::{Value, Version};
 use crate::core::{Follower, Incarnation, LeaderId, Message, Rules, Update};
 use crate::sim::exhaustive::action::Parcel;
-use crate::sim::exhaustive::state::Stage;
+use crate::sim::exhaustive::state::{Ghost, Stage};
+use crate::sim::exhaustive::step::Tale;
 use crate::sim::exhaustive::{FaultBudgets, Scope, State};
 use crate::sim::scenario::Scenario;
 
@@ -236,4 +237,65 @@ fn of_each_key_one_resend_to_a_follower_is_under_way() {
         })
     };
     assert_eq!((resent(1), resent(2)), ("nothing".into(), "bounds".into()));
+}
+
+/// The leader's next life begins when both followers have lost their memory, or only the one that did not store the write has.
+/// Returns what is lost then, what is violated, and the evidence.
+fn in_the_next_life(remembers: bool, then: impl FnOnce(&mut Step<'_>)) -> (String, String, String) {
+    let scope = scope();
+    let mut step = Step::from(&scope, &State::first(&scope), Some(Tale::default()));
+    accept(&mut step, 0, 1);
+    store(&mut step, 0, 1);
+    complete(&mut step, 0, true, 1);
+    for id in FollowerId::first(2).filter(|id| !remembers || *id == F1) {
+        step.mourn(id);
+        let mut site = step.state.site(id).clone();
+        site.lost = site.memory.replace(Memory::new(&scope, id, 1));
+        step.state.sites[id.index()] = Arc::new(site);
+    }
+    begin_next_life(&mut step);
+    step.state.leader = Some(Arc::new(scope.leader(1)));
+    then(&mut step);
+    let Ghost { violated, lost, .. } = &step.state.ghost;
+    let evidence = step.tale.iter().flat_map(|tale| &tale.evidence).map(|(_, what)| what.as_str());
+    (lost.to_string(), violated.to_string(), evidence.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn what_is_gone_for_a_documented_cause_is_lost() {
+    let reads = |step: &mut Step<'_>| {
+        step.judge_recovered(true);
+        read(step, None);
+    };
+    let (lost, violated, told) = in_the_next_life(false, reads);
+    assert_eq!((&*lost, &*violated), ("linearizability, durability", "nothing"), "{told}");
+    let cause = "does not find it: no follower had its memory, and the leader bootstrapped the cluster, empty";
+    assert!(told.contains(cause), "{told}");
+    assert!(told.contains("found nothing, though v1 had returned before a leader bootstrapped"), "{told}");
+    let (lost, violated, told) = in_the_next_life(true, reads);
+    assert_eq!((&*lost, &*violated), ("linearizability", "durability"), "{told}");
+    let (lost, violated, told) = in_the_next_life(false, |step| {
+        step.judge_recovered(true);
+        accept(step, 1, 1);
+    });
+    assert!(lost == "durability" && !violated.contains("durability"), "{violated}: {told}");
+}
+
+/// A leader that has served in this life must wait, so its loss is not documented.
+#[test]
+fn a_leader_that_has_served_may_not_bootstrap() {
+    let (lost, violated, told) = in_the_next_life(false, |step| {
+        step.state.ghost.records[1].accepted = Some((1, 1, stamp(2)));
+        step.judge_recovered(true);
+        read(step, None);
+    });
+    assert_eq!((&*lost, &*violated), ("linearizability", "durability"), "{told}");
+}
+
+#[test]
+fn what_no_node_stores_while_the_leader_waits_is_lost() {
+    let (lost, violated, told) = in_the_next_life(false, |step| step.judge_rest());
+    assert_eq!((&*lost, &*violated), ("durability", "nothing"), "{told}");
+    let cause = "no node stores it in the end: only 0 of the 2 followers that a recovery takes had their memory, and the leader";
+    assert!(told.contains(cause), "{told}");
 }
