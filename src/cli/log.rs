@@ -4,6 +4,7 @@
 //! [`BUFFERED`] of them wait. The next line that is written says how many were, and so does the metric `semisync_log_lines_dropped`.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,6 +25,7 @@ const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 pub(super) struct Log {
     guard: WorkerGuard,
     dropped: ErrorCounter,
+    told: Arc<AtomicUsize>,
 }
 
 /// Begins the log. `RUST_LOG` chooses its lines as usual.
@@ -35,12 +37,13 @@ pub(super) fn init() -> Result<Log, Failure> {
     // Colours are for people; a file or a container's log is searched.
     let colours = io::stderr().is_terminal();
     let counter = Arc::new(OnceLock::new());
-    let writer = Writer { to: io::stderr(), counter: Arc::clone(&counter), told: 0 };
+    let told = Arc::new(AtomicUsize::new(0));
+    let writer = Writer { to: io::stderr(), counter: Arc::clone(&counter), told: Arc::clone(&told) };
     let (lines, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED).finish(writer);
     let dropped = counter.get_or_init(|| lines.error_counter()).clone();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
     log.with_ansi(colours).with_target(false).log_internal_errors(false).init();
-    Ok(Log { guard, dropped })
+    Ok(Log { guard, dropped, told })
 }
 
 impl Log {
@@ -52,6 +55,10 @@ impl Log {
 
     /// Writes what is not written yet, unless that takes too long.
     pub(super) fn finish(self) {
+        // Nothing has been written since lines were dropped, so nothing will be.
+        if self.dropped.dropped_lines() > self.told.load(Ordering::Relaxed) {
+            return std::mem::forget(self.guard);
+        }
         let (done, finished) = mpsc::channel::<()>();
         std::thread::spawn(move || {
             drop(self.guard);
@@ -67,19 +74,16 @@ struct Writer<W> {
     to: W,
     counter: Arc<OnceLock<ErrorCounter>>,
     /// How many dropped lines have been told of.
-    told: usize,
+    told: Arc<AtomicUsize>,
 }
 
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let dropped = self.counter.get().map_or(0, ErrorCounter::dropped_lines);
-        if dropped > self.told {
-            writeln!(
-                self.to,
-                "WARN {} lines of the log were dropped: they were not read fast enough",
-                dropped - self.told
-            )?;
-            self.told = dropped;
+        let told = self.told.load(Ordering::Relaxed);
+        if dropped > told {
+            writeln!(self.to, "WARN {} lines of the log were dropped: they were not read fast enough", dropped - told)?;
+            self.told.store(dropped, Ordering::Relaxed);
         }
         self.to.write_all(line)?;
         Ok(line.len())
