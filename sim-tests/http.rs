@@ -307,19 +307,77 @@ async fn metrics_are_openmetrics() {
     let nodes = TcpCluster::start(2, 1, (0, 0)).await;
     post_json(nodes.leader.address, "/set", r#"{"key":"x","value":1}"#).await;
     crate::stories::settle(&nodes.cluster).await;
+    assert_eq!(get(nodes.leader.address, "/get/none").await.0, 404);
     let of_leader = get(nodes.leader.address, "/metrics").await.1;
+    let [f1, f2] = [0, 1].map(|place: usize| nodes.followers[place].address);
     for line in [
         "semisync_keys 1",
         r#"semisync_writes_total{outcome="ok"} 1"#,
-        r#"semisync_replication_messages_total{follower="f2",result="stored"} 1"#,
-        r#"semisync_missed_keys{follower="f1"} 0"#,
+        &format!(r#"semisync_replication_messages_total{{follower="f2",address="{f2}",result="stored"}} 1"#),
+        &format!(r#"semisync_follower_lag_keys{{follower="f1",address="{f1}"}} 0"#),
+        &format!(r#"semisync_follower_lag_seconds{{follower="f1",address="{f1}"}} 0.0"#),
+        r#"semisync_refused_requests_total{reason="not_found"} 1"#,
+        "semisync_recoveries_total 1",
+        "semisync_step_downs_total 0",
+        "semisync_epoch 1",
+        "semisync_leader 1",
+        "semisync_ready 1",
+        "semisync_log_lines_dropped_total 0",
         "semisync_write_latency_seconds_count 1",
         "# EOF",
     ] {
         assert!(of_leader.lines().any(|other| other == line), "no line {line:?} in\n{of_leader}");
     }
-    let of_follower = get(nodes.followers[0].address, "/metrics").await.1;
-    assert!(of_follower.contains(r#"semisync_replicated_writes_total{result="applied"} 1"#), "{of_follower}");
+    assert_eq!(post_json(f1, "/set", r#"{"key":"x","value":1}"#).await.0, 403);
+    let of_follower = get(f1, "/metrics").await.1;
+    for line in [
+        r#"semisync_replicated_writes_total{result="applied"} 1"#,
+        r#"semisync_refused_requests_total{reason="not_leader"} 1"#,
+        "semisync_leader 0",
+        "semisync_ready 1",
+        "semisync_epoch 1",
+    ] {
+        assert!(of_follower.lines().any(|other| other == line), "no line {line:?} in\n{of_follower}");
+    }
+}
+
+/// What a leader knows of its followers, and they of it.
+#[tokio::test]
+async fn a_status_tells_of_each_follower() {
+    let mut nodes = TcpCluster::start(2, 1, (0, 0)).await;
+    post_json(nodes.leader.address, "/set", r#"{"key":"x","value":1}"#).await;
+    crate::stories::settle(&nodes.cluster).await;
+    let client = nodes.cluster.client().clone();
+    let leader = nodes.leader.address.into();
+    let status = client.status(&leader).await.expect("it answers");
+    assert_eq!(
+        (status.role.as_str(), status.ready, status.serves, status.write_quorum),
+        ("leader", true, Some(true), Some(1))
+    );
+    assert_eq!((status.keys, status.epoch, status.followers.len()), (1, 1, 2));
+    let of_f1 = &status.followers[0];
+    assert_eq!((of_f1.follower.as_str(), of_f1.address.clone()), ("f1", nodes.followers[0].address.to_string()));
+    assert!(
+        of_f1.counts && of_f1.progress == "current" && of_f1.why.is_none() && of_f1.heard_ago_s.is_some(),
+        "{of_f1:?}"
+    );
+    let of_follower = client.status(&nodes.followers[0].address.into()).await.expect("it answers");
+    assert_eq!((of_follower.role.as_str(), of_follower.ready, of_follower.epoch), ("follower", true, 1));
+    assert!(of_follower.leader.is_some_and(|leader| leader.heard_ago_s < 2.0));
+    // One that is gone is named with the reason; the other is enough.
+    nodes.followers.pop().expect("there are two").kill().await;
+    post_json(nodes.leader.address, "/set", r#"{"key":"x","value":2}"#).await;
+    let gone = crate::support::until(async || {
+        let status = client.status(&leader).await.expect("it answers");
+        let [_, gone] = &status.followers[..] else { panic!("two followers: {status:?}") };
+        (status.ready && !gone.counts && gone.keys_behind == 1 && gone.behind_for_s.is_some()).then(|| gone.clone())
+    })
+    .await;
+    assert!(gone.last_error.as_ref().is_some_and(|error| error.starts_with("cannot connect")), "{gone:?}");
+    assert!(
+        gone.why.as_ref().is_some_and(|why| why.ends_with("start it, or correct its address in FOLLOWERS")),
+        "{gone:?}"
+    );
 }
 
 #[tokio::test]

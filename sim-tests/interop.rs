@@ -182,7 +182,8 @@ async fn a_follower_that_stops_reading_costs_no_more_than_a_deadline() {
     // Each message comes to an end, whichever it is.
     until(async || {
         let (_, metrics) = support::raw::get(leader.address, "/metrics").await;
-        metrics.contains("semisync_unanswered_messages{follower=\"f1\"} 0").then_some(())
+        let line = format!("semisync_unanswered_messages{{follower=\"f1\",address=\"{address}\"}} 0");
+        metrics.contains(&line).then_some(())
     })
     .await;
 }

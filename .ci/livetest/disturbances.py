@@ -43,8 +43,8 @@ def expect_given_up(cluster, followers):
     lines = cluster.leader.request("GET", "/metrics").text.splitlines()
     for follower in followers:
         number = follower.name.removeprefix("follower")
-        start = f'semisync_missed_keys{{follower="f{number}"}} '
-        missed = [int(line.removeprefix(start)) for line in lines if line.startswith(start)]
+        start = f'semisync_follower_lag_keys{{follower="f{number}",'
+        missed = [int(line.split()[-1]) for line in lines if line.startswith(start)]
         expect(missed and missed[0] > 0, f"the leader says that {follower} has missed {missed} keys")
 
 

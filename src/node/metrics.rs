@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -12,8 +13,8 @@ use prometheus_client::registry::{Registry, Unit};
 use super::config::LogLoss;
 use super::replicator::Delivery;
 use crate::base::FollowerId;
-use crate::base::wire::ReplicateAnswer;
-use crate::core::{FollowerStatus, Reply};
+use crate::base::wire::{FollowerReport, ReplicateAnswer};
+use crate::core::Reply;
 
 /// What `GET /metrics` tells.
 pub(super) struct Metrics {
@@ -22,8 +23,15 @@ pub(super) struct Metrics {
     write_latency: Histogram,
     messages: Family<MessageLabels, Counter>,
     applied: Family<AppliedLabels, Counter>,
-    missed: Family<FollowerLabels, Gauge>,
+    lag_keys: Family<FollowerLabels, Gauge>,
+    lag_seconds: Family<FollowerLabels, Gauge<f64, AtomicU64>>,
     unanswered: Family<FollowerLabels, Gauge>,
+    refused: Family<RefusedLabels, Counter>,
+    pub(super) recoveries: Counter,
+    pub(super) step_downs: Counter,
+    epoch: Gauge,
+    leads: Gauge,
+    ready: Gauge,
     keys: Gauge,
     tombstones: Gauge,
     pub(super) connections: Gauge,
@@ -39,6 +47,7 @@ struct WriteLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MessageLabels {
     follower: FollowerId,
+    address: String,
     result: &'static str,
 }
 
@@ -49,7 +58,24 @@ struct AppliedLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FollowerLabels {
-    follower: FollowerId,
+    follower: String,
+    address: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    reason: &'static str,
+}
+
+/// What the node is like when it is asked for its metrics.
+pub(super) struct Snapshot<'a> {
+    pub(super) keys: usize,
+    pub(super) tombstones: usize,
+    pub(super) epoch: u64,
+    /// Whether it is a leader that serves.
+    pub(super) leads: bool,
+    pub(super) ready: bool,
+    pub(super) followers: &'a [FollowerReport],
 }
 
 /// How many messages ended how.
@@ -88,8 +114,15 @@ impl Metrics {
             write_latency: Histogram::new(exponential_buckets(50e-6, 2.0, 18)),
             messages: Family::default(),
             applied: Family::default(),
-            missed: Family::default(),
+            lag_keys: Family::default(),
+            lag_seconds: Family::default(),
             unanswered: Family::default(),
+            refused: Family::default(),
+            recoveries: Counter::default(),
+            step_downs: Counter::default(),
+            epoch: Gauge::default(),
+            leads: Gauge::default(),
+            ready: Gauge::default(),
             keys: Gauge::default(),
             tombstones: Gauge::default(),
             connections: Gauge::default(),
@@ -103,7 +136,26 @@ impl Metrics {
         registry.register("connections", "Open HTTP connections", metrics.connections.clone());
         let dropped = metrics.log_lines_dropped.clone();
         registry.register("log_lines_dropped", "Lines of the log that were not read fast enough", dropped);
+        registry.register("refused_requests", "Requests that were refused, by reason", metrics.refused.clone());
+        registry.register(
+            "epoch",
+            "The epoch of the leader, or the one that a follower has promised",
+            metrics.epoch.clone(),
+        );
+        registry.register("leader", "1 while the node is a leader that serves, else 0", metrics.leads.clone());
+        registry.register("ready", "1 while the node is ready, as GET /ready says, else 0", metrics.ready.clone());
         if is_leader {
+            let recoveries = metrics.recoveries.clone();
+            registry.register(
+                "recoveries",
+                "Times that the leader has taken over what its followers store",
+                recoveries,
+            );
+            registry.register(
+                "step_downs",
+                "Times that another leader's epoch ended the node's own",
+                metrics.step_downs.clone(),
+            );
             registry.register("writes", "Writes answered, by outcome", metrics.writes.clone());
             let latency = metrics.write_latency.clone();
             registry.register_with_unit("write_latency", "From acceptance to answer", Unit::Seconds, latency);
@@ -112,7 +164,13 @@ impl Metrics {
                 "Messages sent, by follower and result",
                 metrics.messages.clone(),
             );
-            registry.register("missed_keys", "Keys whose newest write a follower missed", metrics.missed.clone());
+            let lag_seconds = metrics.lag_seconds.clone();
+            registry.register(
+                "follower_lag_keys",
+                "Keys that a follower lacks or has in an older version",
+                metrics.lag_keys.clone(),
+            );
+            registry.register("follower_lag_seconds", "For how long a follower has lacked any key", lag_seconds);
             registry.register("unanswered_messages", "First deliveries without an answer", metrics.unanswered.clone());
         } else {
             registry.register("replicated_writes", "Writes that arrived, by result", metrics.applied.clone());
@@ -127,11 +185,17 @@ impl Metrics {
     }
 
     /// The messages of one request, counted together: to find a counter by its labels costs more than to raise it.
-    pub(super) fn messages(&self, follower: FollowerId, Tally { stored, refused, uncounted, lost }: Tally) {
+    pub(super) fn messages(
+        &self,
+        follower: FollowerId,
+        address: &str,
+        Tally { stored, refused, uncounted, lost }: Tally,
+    ) {
         let results = [("stored", stored), ("refused", refused), ("uncounted", uncounted), ("lost", lost)];
         for (result, count) in results {
             if count > 0 {
-                self.messages.get_or_create(&MessageLabels { follower, result }).inc_by(count);
+                let labels = MessageLabels { follower, address: address.to_owned(), result };
+                self.messages.get_or_create(&labels).inc_by(count);
             }
         }
     }
@@ -147,16 +211,26 @@ impl Metrics {
         }
     }
 
+    /// A request was refused.
+    pub(super) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&RefusedLabels { reason }).inc();
+    }
+
     /// The Prometheus text, with what is counted elsewhere brought up to date first.
-    pub(super) fn text(&self, keys: usize, tombstones: usize, followers: &[FollowerStatus]) -> String {
+    pub(super) fn text(&self, now: &Snapshot<'_>) -> String {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        self.keys.set(gauge(keys));
-        self.tombstones.set(gauge(tombstones));
+        self.keys.set(gauge(now.keys));
+        self.tombstones.set(gauge(now.tombstones));
+        self.epoch.set(i64::try_from(now.epoch).unwrap_or(i64::MAX));
+        self.leads.set(now.leads.into());
+        self.ready.set(now.ready.into());
         let dropped = self.log_loss.as_ref().map_or(0, LogLoss::dropped);
         self.log_lines_dropped.inc_by(dropped.saturating_sub(self.log_lines_dropped.get()));
-        for (follower, status) in FollowerId::first(followers.len()).zip(followers) {
-            self.missed.get_or_create(&FollowerLabels { follower }).set(gauge(status.missed));
-            self.unanswered.get_or_create(&FollowerLabels { follower }).set(gauge(status.unanswered));
+        for report in now.followers {
+            let labels = FollowerLabels { follower: report.follower.clone(), address: report.address.clone() };
+            self.lag_keys.get_or_create(&labels).set(gauge(report.keys_behind));
+            self.lag_seconds.get_or_create(&labels).set(report.behind_for_s.unwrap_or(0.0));
+            self.unanswered.get_or_create(&labels).set(gauge(report.in_flight));
         }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to memory cannot fail");

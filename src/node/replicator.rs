@@ -268,7 +268,7 @@ impl Replicator {
             self.act(&mut state, now);
         }
         self.arrange_wake_up(&mut state);
-        self.metrics.messages(to, tally);
+        self.metrics.messages(to, &self.names[to.index()], tally);
     }
 
     /// Wakes the leader whenever it wants to be woken. Never returns.
@@ -375,6 +375,11 @@ impl Replicator {
     fn tell(&self, state: &State, news: &News) {
         if self.observer.is_some() {
             news.events(state.leader.store()).into_iter().for_each(|event| self.observe(|| event));
+        }
+        match news {
+            News::Recovered { .. } => drop(self.metrics.recoveries.inc()),
+            News::SteppedDown { .. } => drop(self.metrics.step_downs.inc()),
+            _ => {}
         }
         let name = |id: &FollowerId| self.names[id.index()].as_str();
         match news {

@@ -96,8 +96,49 @@ impl ApiError {
     }
 }
 
+/// Why a request was refused, for the metrics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reason(pub(super) &'static str);
+
+impl ApiError {
+    fn reason(&self) -> Reason {
+        Reason(match self {
+            Self::NotLeader { .. } | Self::LocalOnly { .. } => "not_leader",
+            Self::NotWaiting | Self::NothingToAccept { .. } => "nothing_to_accept",
+            Self::NotFollower => "not_follower",
+            Self::NotPeer => "not_peer",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotJsonContent => "content_type",
+            Self::TooLarge { .. } => "too_large",
+            Self::TooManyBodies | Self::Rejected(Rejected::Overloaded { .. }) => "overloaded",
+            Self::BodyTimeout { .. } | Self::BodyLost => "body_lost",
+            Self::Body(_) | Self::HalfALeader { .. } | Self::DeletedWithValue { .. } => "bad_body",
+            Self::KeyNotUtf8 | Self::Key(_) => "bad_key",
+            Self::Query(_) => "bad_query",
+            Self::Rejected(Rejected::VersionsUsedUp { .. }) => "versions_used_up",
+            Self::Rejected(Rejected::WrongVersion { .. }) => "wrong_version",
+            Self::Rejected(Rejected::OtherRequest { .. }) => "other_request",
+            Self::NotYet { .. } => "not_yet",
+            Self::NotServing(_) | Self::Rejected(Rejected::NotServing(_)) => "not_serving",
+            Self::Recovering => "recovering",
+            Self::NotSure => "not_sure",
+            Self::Abandoned => "abandoned",
+        })
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let reason = self.reason();
+        let mut response = self.response();
+        response.extensions_mut().insert(reason);
+        response
+    }
+}
+
+impl ApiError {
+    fn response(self) -> Response {
         let version = match &self {
             Self::Rejected(Rejected::WrongVersion { current, .. }) => Some(*current),
             Self::NotYet { version, .. } => Some(version.unwrap_or(0)),

@@ -34,7 +34,7 @@ use crate::core::{Entry, Follower, Incarnation, Leader, Standing};
 use crate::net::HostPort;
 pub(super) use awaited::Awaited;
 pub(super) use bodies::Bodies;
-use error::ApiError;
+use error::{ApiError, Reason};
 
 /// What the handlers share.
 pub(super) struct App {
@@ -240,7 +240,15 @@ pub(super) fn router(app: Arc<App>, peer_token: Option<PeerToken>) -> Router {
         .merge(for_peers(peer_token))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)
+        .layer(middleware::map_response_with_state(Arc::clone(&app.metrics), count_refusals))
         .with_state(app)
+}
+
+async fn count_refusals(State(metrics): State<Arc<Metrics>>, response: Response) -> Response {
+    if let Some(Reason(reason)) = response.extensions().get() {
+        metrics.refused(reason);
+    }
+    response
 }
 
 /// The paths that only peers have a use for. With a token they are for nobody else, whatever the node's role.

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{App, Duty, json};
 use crate::base::wire::{Health, LeaderReport, Ready, Status};
+use crate::node::metrics::Snapshot;
 
 /// `GET /health`: the process lives.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
@@ -25,49 +26,57 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /status`: how the node sees itself and, if it leads, its followers.
 pub(super) async fn status(State(app): State<Arc<App>>) -> Response {
-    let Ready { ready, detail } = app.readiness();
-    let keys = app.read(|contents| contents.len());
-    let status = match &app.duty {
-        Duty::Leader(replicator) => {
-            let followers = replicator.followers();
-            Status {
-                role: "leader".into(),
-                ready,
-                detail,
-                epoch: replicator.read(|leader| leader.epoch().get()),
-                keys,
-                write_quorum: Some(followers.write_quorum),
-                serves: Some(followers.waiting.is_none()),
-                followers: followers.reports(),
-                leader: None,
-            }
-        }
-        Duty::Follower(standby) => Status {
-            role: "follower".into(),
-            ready,
-            detail,
-            epoch: standby.lock().promised().epoch.get(),
-            keys,
-            write_quorum: None,
-            serves: None,
-            followers: Vec::new(),
-            leader: standby.heard_ago(app.clock.now()).map(|ago| LeaderReport {
-                address: standby.leader().map(|address| address.to_string()),
-                heard_ago_s: ago.as_secs_f64(),
-            }),
-        },
-    };
-    json(StatusCode::OK, &status)
+    json(StatusCode::OK, &app.status())
 }
 
 /// `GET /metrics`, in the OpenMetrics text format that Prometheus reads.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let followers = match &app.duty {
-        Duty::Leader(replicator) => replicator.status(),
-        Duty::Follower(_) => Vec::new(),
-    };
-    let (keys, tombstones) = app.read(|contents| (contents.len(), contents.tombstones()));
-    let text = app.metrics.text(keys, tombstones, &followers);
+    let status = app.status();
+    let text = app.metrics.text(&Snapshot {
+        keys: status.keys,
+        tombstones: app.read(|contents| contents.tombstones()),
+        epoch: status.epoch,
+        leads: status.serves.unwrap_or(false),
+        ready: status.ready,
+        followers: &status.followers,
+    });
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
+}
+
+impl App {
+    fn status(&self) -> Status {
+        let Ready { ready, detail } = self.readiness();
+        let keys = self.read(|contents| contents.len());
+        match &self.duty {
+            Duty::Leader(replicator) => {
+                let followers = replicator.followers();
+                Status {
+                    role: "leader".into(),
+                    ready,
+                    detail,
+                    epoch: replicator.read(|leader| leader.epoch().get()),
+                    keys,
+                    write_quorum: Some(followers.write_quorum),
+                    serves: Some(followers.waiting.is_none()),
+                    followers: followers.reports(),
+                    leader: None,
+                }
+            }
+            Duty::Follower(standby) => Status {
+                role: "follower".into(),
+                ready,
+                detail,
+                epoch: standby.lock().promised().epoch.get(),
+                keys,
+                write_quorum: None,
+                serves: None,
+                followers: Vec::new(),
+                leader: standby.heard_ago(self.clock.now()).map(|ago| LeaderReport {
+                    address: standby.leader().map(|address| address.to_string()),
+                    heard_ago_s: ago.as_secs_f64(),
+                }),
+            },
+        }
+    }
 }
