@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use semisync::base::NodeRef;
+use semisync::base::{Epoch, NodeRef};
 use semisync::client::{Client, Cluster, Outcome};
+use semisync::core::{Ask, LeaderId, Question};
 use semisync::net::Tcp;
 use semisync::node::{Config, PeerToken};
 use tokio::io::AsyncWriteExt;
@@ -52,6 +53,24 @@ async fn only_a_peer_can_replicate() {
         assert_eq!(get(follower.address, path).await.0, 200, "{path}");
     }
     assert_eq!(post_json(follower.address, "/set", "{}").await.0, 403);
+}
+
+/// Epochs are milliseconds. One that is near the last would leave none for any later leader.
+#[tokio::test]
+async fn one_request_raises_a_promise_by_a_year_at_most() {
+    const YEAR: u64 = 366 * 24 * 60 * 60 * 1000;
+    let follower = Running::follower().await;
+    let fence = async |epoch| {
+        let ask = Ask { epoch: Epoch::new(epoch), leader: LeaderId(7), question: Question::Fence };
+        post_json(follower.address, "/peer", &serde_json::to_string(&ask).expect("JSON")).await
+    };
+    let (status, answer) = fence(1 << 53).await;
+    assert_eq!(status, 422);
+    assert!(answer.contains("epoch 9007199254740992: must be at most") && answer.contains("clock"), "{answer}");
+    assert_eq!(fence(YEAR - 60_000).await.0, 200);
+    // From there on it is another year.
+    assert_eq!(fence(2 * YEAR).await.0, 422);
+    assert_eq!(fence(2 * YEAR - 60_000).await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]

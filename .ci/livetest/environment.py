@@ -185,3 +185,35 @@ def settings_arrive(binary):
         clusters.end(process, 20)
         _, log = process.communicate()
     expect("4242" in log, f"no seed in {log!r}")
+
+
+@suite.check("the nodes of `semisync cluster` end with it, even if it is killed")
+def killed_cluster(binary):
+    process, nodes = start_cluster(binary)
+    eventually(lambda: [expect_same(node.request("GET", "/ready").status, 200, f"readiness of {node}") for node in nodes])
+    process.kill()
+    process.wait()
+    eventually(lambda: clusters.expect_free(node.port for node in nodes))
+
+
+@suite.check("`semisync cluster --peer-token auto` prints a token, and only who has it can take part")
+def drawn_token(binary):
+    process, nodes = start_cluster(binary, "--peer-token", "auto")
+    try:
+        line = process.stdout.readline().strip()
+        token = line.removeprefix("PEER_TOKEN=")
+        expect(len(token) == 32 and token != line, f"{line!r} is no token")
+        eventually(lambda: expect_same(nodes[0].set("token/a", 1).json["ok"], True, "ok"))
+        expect_same(nodes[1].replicate("token/b", 1, 1).status, 401, "status without it")
+        headers = {"authorization": f"Bearer {token}"}
+        expect_same(nodes[1].replicate("token/b", 1, 1, headers).status, 200, "status with it")
+    finally:
+        expect_same(clusters.end(process, 60), 0, "exit status")
+
+
+def start_cluster(binary, *arguments):
+    nodes = [Node("leader", binary.port), Node("follower", binary.port + 1)]
+    clusters.expect_free(node.port for node in nodes)
+    command = [binary.path, "cluster", "--port", str(binary.port), "--followers", "1", "--max-delay", "0", *arguments]
+    settings = clusters.environment({"WRITE_QUORUM": "1"})
+    return subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True), nodes

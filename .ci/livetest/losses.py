@@ -75,8 +75,15 @@ def expect_first_write_is_missed(cluster, gone):
     """The leader does not serve, and names the followers that have restarted."""
     answer = cluster.leader.request("GET", "/ready")
     expect_same(answer.status, 503, "the leader's readiness")
-    _, _, forgetful = answer.json["detail"].partition("; restarted, and may have lost their memory: ")
-    expect_same(sorted(forgetful.split(", ")), sorted(cluster.names_of(gone)), f"whom it names in {answer.json['detail']!r}")
+    expect_names(answer.json["detail"], cluster.names_of(gone))
+
+
+def expect_names(detail, gone):
+    """It names the followers that have forgotten, and the command with which it goes on."""
+    _, _, rest = detail.partition("; restarted, and may have lost their memory: ")
+    forgetful, _, remedy = rest.partition("; ")
+    expect_same(sorted(forgetful.split(", ")), sorted(gone), f"whom it names in {detail!r}")
+    expect(remedy.endswith("semisync admin accept-loss LEADER"), f"{detail!r} does not say what to do")
 
 
 @suite.check("the leader and two followers killed under load: it waits and says for whom, until an operator accepts the loss; the check finds it")
@@ -120,9 +127,8 @@ def expect_waits(cluster, gone):
     answer = cluster.leader.request("GET", "/ready")
     expect_same(answer.status, 503, "the leader's readiness")
     detail = answer.json["detail"]
-    ready, _, forgetful = detail.partition("; restarted, and may have lost their memory: ")
-    expect(ready.startswith("recovering: 3 of the 5 followers"), f"it waits for something else: {detail}")
-    expect_same(sorted(forgetful.split(", ")), sorted(cluster.names_of(gone)), f"whom it names in {detail!r}")
+    expect(detail.startswith("recovering: 3 of the 5 followers"), f"it waits for something else: {detail}")
+    expect_names(detail, cluster.names_of(gone))
     return detail
 
 

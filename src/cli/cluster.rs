@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// Seed of the emulated delays [env: SEED] [default: from the system]
     #[arg(long, value_name = "N")]
     seed: Option<String>,
+    /// What the nodes know each other by; `auto` draws one and prints it [env: PEER_TOKEN] [default: none]
+    #[arg(long, value_name = "TOKEN|auto")]
+    peer_token: Option<String>,
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -76,7 +79,22 @@ fn start(args: &Args) -> Result<LocalCluster, Failure> {
     }
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let ports: Vec<u16> = (args.port..=args.port + args.followers).collect();
-    LocalCluster::start(&ports, &flags)
+    let token = match args.peer_token.as_deref() {
+        Some("auto") => Some(draw_token()?),
+        other => other.map(str::to_owned),
+    };
+    let cluster = LocalCluster::start(&ports, &flags, token.as_deref())?;
+    if let (Some("auto"), Some(token)) = (args.peer_token.as_deref(), token) {
+        say(format_args!("PEER_TOKEN={token}"));
+    }
+    Ok(cluster)
+}
+
+/// A token that nobody can guess.
+fn draw_token() -> Result<String, Failure> {
+    let draw =
+        || getrandom::u64().map_err(|error| Failure::Failed(format!("no random number from the system: {error}")));
+    Ok(format!("{:016x}{:016x}", draw()?, draw()?))
 }
 
 /// Says when all nodes answer, then waits for one that ends.

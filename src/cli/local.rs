@@ -24,6 +24,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// What is ours to say, whatever the shell has exported.
 const OURS: [&str; 2] = ["FOLLOWERS", "ADVERTISE"];
 
+/// The variable by which a node knows the process that it is to end with.
+pub(super) const PARENT: &str = "SEMISYNC_PARENT";
+
 /// The processes of a cluster. They are killed if this is dropped before [`LocalCluster::stop`].
 pub(super) struct LocalCluster {
     /// The leader, then the followers.
@@ -42,7 +45,11 @@ fn check(node: &Command) -> Result<(), Failure> {
     let serve = Settings::augment_args(clap::Command::new("serve"));
     let given = serve.try_get_matches_from(node.as_std().get_args()).map_err(Failure::usage)?;
     let settings = Settings::from_arg_matches(&given).map_err(Failure::usage)?;
-    let inherited = |variable| environment(variable).filter(|_| !OURS.contains(&variable));
+    let own = |variable: &str| {
+        let mut own = node.as_std().get_envs();
+        own.find_map(|(name, value)| Some(value?.to_string_lossy().into_owned()).filter(|_| name == variable))
+    };
+    let inherited = |variable| own(variable).or_else(|| environment(variable).filter(|_| !OURS.contains(&variable)));
     settings.or_from(inherited).validate(0, draw_incarnation()?).map(drop).map_err(Failure::usage)
 }
 
@@ -54,10 +61,10 @@ fn is_free(port: u16) -> Result<(), Failure> {
 
 impl LocalCluster {
     /// Starts a leader and its followers, each on one of these ports of 127.0.0.1; the leader's is the first. All of them get
-    /// these flags, for what they share.
+    /// these flags, for what they share, and this token. They end with this process, however it ends.
     ///
     /// What no node could use is said once, and none is started.
-    pub(super) fn start(ports: &[u16], shared: &[&str]) -> Result<Self, Failure> {
+    pub(super) fn start(ports: &[u16], shared: &[&str], token: Option<&str>) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| Failure::Failed(format!("where am I? {error}")))?;
         let (leader, followers) = ports.split_first().expect("a cluster has a leader");
         let list: Vec<String> = followers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
@@ -76,6 +83,11 @@ impl LocalCluster {
             if std::env::var_os("RUST_LOG").is_none() {
                 command.env("RUST_LOG", "warn");
             }
+            // Among the arguments everybody on this machine could read it.
+            if let Some(token) = token {
+                command.env("PEER_TOKEN", token);
+            }
+            command.env(PARENT, std::process::id().to_string());
             // A group of its own keeps a terminal's Ctrl-C from it: it is we who stop it, once.
             command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
             (name, HostPort::new("127.0.0.1", *port), command)

@@ -1,11 +1,15 @@
 use std::process::ExitCode;
 
 use rlimit::Resource;
+#[cfg(target_os = "linux")]
+use rustix::process::{getppid, set_parent_process_death_signal};
 use semisync::net::Tcp;
 use semisync::node::{self, Config, NodeIncarnation, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
+#[cfg(target_os = "linux")]
+use super::local::PARENT;
 use super::{Failure, environment, log, runtime};
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +26,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     // A seed that is printed and can be typed again; JavaScript and spreadsheets keep 53 bits.
     let settings = args.settings.or_from(environment);
     let mut config = settings.validate(system_seed >> 11, draw_incarnation()?).map_err(Failure::usage)?;
+    end_with_parent()?;
     let log = log::init()?;
     config.log_loss = Some(log.loss());
     config.max_connections = config.max_connections.min(connections_allowed());
@@ -59,6 +64,23 @@ async fn first_of(mut terminate: Signal, mut interrupt: Signal) {
         warn!("stopped at once by a second signal");
         std::process::exit(1);
     });
+}
+
+/// A node of `semisync cluster` ends when that does, even if it was killed.
+#[cfg(target_os = "linux")]
+fn end_with_parent() -> Result<(), Failure> {
+    let Some(parent) = environment(PARENT) else { return Ok(()) };
+    let failed = |error| Failure::Failed(format!("cannot end with the process that started the node: {error}"));
+    set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(failed)?;
+    // It may have ended before.
+    let is_alive = getppid().is_some_and(|pid| pid.as_raw_nonzero().to_string() == parent);
+    if is_alive { Ok(()) } else { Err(Failure::Failed("the process that started the node has ended".into())) }
+}
+
+/// Other systems have no means for it.
+#[cfg(not(target_os = "linux"))]
+fn end_with_parent() -> Result<(), Failure> {
+    Ok(())
 }
 
 /// How many connections the limit on open files leaves room for, after raising it as far as we may.

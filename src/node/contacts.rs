@@ -70,6 +70,9 @@ impl Trouble {
             Self::TooLarge => "start it with a MAX_BODY that is not below the leader's",
             Self::NoFollower(_) => "correct its address in FOLLOWERS, or start it with ROLE=follower",
             Self::Unreadable(_) => "start it in the same version as the leader",
+            Self::Refused(StatusCode::UNPROCESSABLE_ENTITY) => {
+                "start both in the same version, with clocks that are right"
+            }
             Self::Refused(_) => "see its log",
         }
     }

@@ -126,6 +126,12 @@ impl<T: Transport> Node<T> {
             Role::Follower => (Duty::Follower(Box::new(Standby::new(&config))), Duration::ZERO),
         };
         info!(role = config.role.name(), %address, seed = %config.seed, "serving");
+        if config.peer_token.is_none() && !address.ip().is_loopback() {
+            warn!(
+                %address,
+                "there is no PEER_TOKEN, and who reaches this address can take part as a leader: set one, or keep others out"
+            );
+        }
         let app = Arc::new(App {
             duty,
             clock,

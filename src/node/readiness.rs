@@ -14,8 +14,11 @@ use crate::core::{FollowerStatus, Progress, Waiting};
 pub(super) const RECENT: Duration = Duration::from_secs(2);
 
 /// What an operator can do where followers are missing that may know what was acknowledged.
-const ACCEPTANCE: &str = "start those that do not answer; if they are gone for good, accept that what only they and the restarted \
-                          ones knew is lost: semisync admin accept-loss LEADER";
+const START_OR_ACCEPT: &str = "start those that do not answer; if they are gone for good, accept that what only they and the restarted \
+                               ones knew is lost: semisync admin accept-loss LEADER";
+/// The same where all have answered.
+const ACCEPT: &str = "what only the restarted ones knew is lost, and to go on without it is yours to decide: semisync admin \
+                      accept-loss LEADER";
 
 /// What a leader knows of its followers at a moment.
 pub(super) struct Followers<'a> {
@@ -51,8 +54,8 @@ impl Followers<'_> {
                 sentences.extend(self.troubles());
             }
         }
-        if let Some(Waiting::Survivors { .. }) = &self.waiting {
-            sentences.push(ACCEPTANCE.into());
+        if let Some(Waiting::Survivors { silent, .. }) = &self.waiting {
+            sentences.push(if silent.is_empty() { ACCEPT } else { START_OR_ACCEPT }.into());
         }
         Ready { ready: self.waiting.is_none() && counting >= needed, detail: sentences.join("; ") }
     }

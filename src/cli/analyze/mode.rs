@@ -50,8 +50,11 @@ impl Mode {
             Self::Sim { followers, seed } => simulate(*followers, *seed, plan, progress).await,
             Self::Local { followers, seed } => {
                 let ports = free_ports(followers + 1)?;
-                let mut processes =
-                    LocalCluster::start(&ports, &flags(&plan, *seed).iter().map(String::as_str).collect::<Vec<_>>())?;
+                let mut processes = LocalCluster::start(
+                    &ports,
+                    &flags(&plan, *seed).iter().map(String::as_str).collect::<Vec<_>>(),
+                    None,
+                )?;
                 processes.ready().await?;
                 let mut addresses = ports.iter().map(|port| HostPort::new("127.0.0.1", *port));
                 let leader = addresses.next().expect("a cluster has a leader");

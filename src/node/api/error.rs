@@ -3,7 +3,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::{address_in_header, json};
 use crate::base::wire::{ErrorBody, InvalidBody, LEADER_HEADER};
-use crate::base::{InvalidKey, Key, ReadMode};
+use crate::base::{Epoch, InvalidKey, Key, ReadMode};
 use crate::core::Rejected;
 use crate::net::HostPort;
 
@@ -46,6 +46,13 @@ pub(super) enum ApiError {
     Rejected(#[from] Rejected),
     #[error("key {key:?} has version {version} here, and not yet {min_version}, after {seconds} s", version = .version.unwrap_or(0))]
     NotYet { key: Key, min_version: u64, version: Option<u64>, seconds: f64, leader: Option<HostPort> },
+    #[error(
+        "epoch {epoch}: must be at most {greatest} now, a year ahead of this node's clock and of the epoch that it has promised; is the \
+         leader's clock right?",
+        epoch = .epoch.get(),
+        greatest = .greatest.get()
+    )]
+    EpochTooFar { epoch: Epoch, greatest: Epoch },
     #[error("key {key:?}: epoch and leader go together; a write by hand has neither")]
     HalfALeader { key: Key },
     #[error("key {key:?}: a write that says `deleted` has the value null")]
@@ -81,7 +88,9 @@ impl ApiError {
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyLost | Self::KeyNotUtf8 | Self::Body(InvalidBody::NotJson(_)) => StatusCode::BAD_REQUEST,
             Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) | Self::Query(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::HalfALeader { .. } | Self::DeletedWithValue { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::HalfALeader { .. } | Self::DeletedWithValue { .. } | Self::EpochTooFar { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::Rejected(
                 Rejected::VersionsUsedUp { .. } | Rejected::WrongVersion { .. } | Rejected::OtherRequest { .. },
             ) => StatusCode::CONFLICT,
@@ -116,6 +125,7 @@ impl ApiError {
             Self::Body(_) | Self::HalfALeader { .. } | Self::DeletedWithValue { .. } => "bad_body",
             Self::KeyNotUtf8 | Self::Key(_) => "bad_key",
             Self::Query(_) => "bad_query",
+            Self::EpochTooFar { .. } => "epoch_too_far",
             Self::Rejected(Rejected::VersionsUsedUp { .. }) => "versions_used_up",
             Self::Rejected(Rejected::WrongVersion { .. }) => "wrong_version",
             Self::Rejected(Rejected::OtherRequest { .. }) => "other_request",

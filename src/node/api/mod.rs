@@ -36,6 +36,9 @@ pub(super) use awaited::Awaited;
 pub(super) use bodies::Bodies;
 use error::{ApiError, Reason};
 
+/// How far an epoch may be ahead of what a follower knows. Epochs are milliseconds.
+const YEAR_IN_MS: u64 = 366 * 24 * 60 * 60 * 1000;
+
 /// What the handlers share.
 pub(super) struct App {
     pub(super) duty: Duty,
@@ -66,6 +69,8 @@ pub(super) struct Standby {
     leader: Mutex<Option<HostPort>>,
     /// When a leader that it has promised was last heard of.
     heard_at: Mutex<Option<Duration>>,
+    /// The epoch that a leader would take that was started when this node was.
+    first_epoch: Epoch,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -76,6 +81,7 @@ impl Standby {
             follower: Mutex::new(follower),
             leader: Mutex::default(),
             heard_at: Mutex::default(),
+            first_epoch: config.incarnation.first_epoch,
             observer: config.observer.clone(),
         }
     }
@@ -83,6 +89,14 @@ impl Standby {
     /// Where clients reach the leader, as far as it is known.
     fn leader(&self) -> Option<HostPort> {
         self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The greatest epoch that can be asked of it now. Epochs are times, so a leader's is never far ahead of the own clock and of what
+    /// was promised before; an epoch near the last one would leave none for any later leader.
+    fn greatest_epoch(&self, now: Duration, promised: Epoch) -> Epoch {
+        let elapsed = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let own = self.first_epoch.get().saturating_add(elapsed);
+        Epoch::new(own.max(promised.get()).saturating_add(YEAR_IN_MS))
     }
 
     /// Its leader has asked or sent something.

@@ -22,6 +22,10 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> 
     drop(body);
     let mut events = Vec::new();
     let mut follower = standby.lock();
+    let greatest = standby.greatest_epoch(app.clock.now(), follower.promised().epoch);
+    if ask.epoch > greatest {
+        return Err(ApiError::EpochTooFar { epoch: ask.epoch, greatest });
+    }
     let answer = follower.ask(&ask, &mut events);
     for event in events {
         // The lock is held: whoever looks now sees what has changed.
