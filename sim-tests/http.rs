@@ -341,6 +341,27 @@ async fn metrics_are_openmetrics() {
     }
 }
 
+/// A follower that a leader has asked, and not brought up to date, stores nothing that means anything; so does a leader that waits.
+#[tokio::test]
+async fn a_node_that_recovers_shows_no_half_of_a_store() {
+    let follower = Running::follower().await;
+    let by_hand = r#"{"key":"x","value":1,"version":1}"#;
+    assert_eq!(post_json(follower.address, "/replicate", by_hand).await.0, 200);
+    let found = (200, r#"{"x":{"value":1,"version":1}}"#.to_owned());
+    assert_eq!(get(follower.address, "/dump").await, found, "no leader has ever asked it");
+    // Of the two followers that the leader has, one is not there, and both must confirm a write.
+    let gone = Running::follower().await;
+    let addresses = vec![follower.address.into(), gone.address.into()];
+    gone.kill().await;
+    let leader = Running::start(leader_config(addresses, 2, (0, 0))).await;
+    crate::support::until(async || (get(follower.address, "/dump").await.0 == 503).then_some(())).await;
+    let (status, detail) = get(follower.address, "/dump").await;
+    assert!(status == 503 && detail.contains("has just started"), "{status} {detail}");
+    assert_eq!(get(follower.address, "/get/y").await.0, 503);
+    let (status, detail) = get(leader.address, "/dump").await;
+    assert!(status == 503 && detail.contains("cannot connect"), "{status} {detail}");
+}
+
 /// What a leader knows of its followers, and they of it.
 #[tokio::test]
 async fn a_status_tells_of_each_follower() {

@@ -15,7 +15,7 @@ use super::write::refusal;
 use super::{App, Contents, Duty, json, of_epoch};
 use crate::base::wire::{DumpEntry, FOLLOWER_HEADER, Found};
 use crate::base::{Epoch, Key, ReadMode, Stamp, Value};
-use crate::core::Entry;
+use crate::core::{Entry, Standing};
 use crate::node::replicator::Committed;
 
 /// `GET /get/{key}`, and `GET /get/{key}?min_version=N`, which waits until the node has that version of the key or a later
@@ -92,10 +92,20 @@ const CHUNK: usize = 64 << 10;
 
 /// `GET /dump`: every key in order, streamed. Each chunk is a consistent view of the keys in it; between chunks writes
 /// go on. So the memory it takes does not depend on the number of keys, and no write waits for a slow reader.
-pub(super) async fn dump(State(app): State<Arc<App>>) -> Response {
+///
+/// What a node stores that is being brought up to date, or does not know yet what was written before it, is no answer to what it
+/// stores: such a node refuses, as it does a read. A follower that no leader has ever asked stores what was written to it by hand.
+pub(super) async fn dump(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    app.until_serving().await?;
     let identity = match &app.duty {
         Duty::Leader(_) => None,
-        Duty::Follower(standby) => HeaderValue::try_from(standby.lock().identity().to_string()).ok(),
+        Duty::Follower(standby) => {
+            let follower = standby.lock();
+            if follower.standing() == Standing::Recovering && follower.promised().epoch > Epoch::ZERO {
+                return Err(ApiError::Recovering);
+            }
+            HeaderValue::try_from(follower.identity().to_string()).ok()
+        }
     };
     let chunks = stream::unfold(Some(Cursor::Start), move |cursor| {
         let chunk = cursor.map(|cursor| next_chunk(&app, cursor));
@@ -107,7 +117,7 @@ pub(super) async fn dump(State(app): State<Arc<App>>) -> Response {
     if let Some(identity) = identity {
         response.headers_mut().insert(FOLLOWER_HEADER, identity);
     }
-    response
+    Ok(response)
 }
 
 /// Up to where a dump has come.
