@@ -87,13 +87,17 @@ mod tests {
     use super::*;
     use crate::base::{Key, Value};
     use crate::core::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, stores};
-    use crate::core::{Asked, Message, Output, Rules};
+    use crate::core::{Asked, LeaderConfig, Message, Output, Rule, Rules};
 
     const NOW: Duration = Duration::from_secs(3);
 
     /// A leader that needs two confirmations and has that of f1; and the message to f2.
     fn half_confirmed() -> (Leader, Vec<crate::core::Follower>, Message) {
-        let (mut leader, mut followers) = cluster(config(3, 2, 0));
+        half_confirmed_under(Rules::SAFE)
+    }
+
+    fn half_confirmed_under(rules: Rules) -> (Leader, Vec<crate::core::Follower>, Message) {
+        let (mut leader, mut followers) = cluster(LeaderConfig { rules, ..config(3, 2, 0) });
         while leader.poll_output().is_some() {}
         leader.set(NOW, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
         let sent: Vec<Message> = std::iter::from_fn(|| leader.poll_output())
@@ -135,6 +139,14 @@ mod tests {
         leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
         answer(&mut leader, &mut followers, NOW, &asked[0]);
         assert_eq!(acknowledged(&mut leader), None, "f2 alone stores it");
+    }
+
+    #[test]
+    fn without_the_rule_the_end_of_a_connection_changes_nothing() {
+        let (mut leader, _, to_f2) = half_confirmed_under(Rules::SAFE.without(Rule::DoubtEndedConnections));
+        leader.handle_disconnect(NOW, F1);
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        assert_eq!(acknowledged(&mut leader), Some(2));
     }
 
     /// The answer to a question that was asked before the connection ended may have been sent before that, too.

@@ -198,3 +198,82 @@ impl Leader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::{answer, cluster, config};
+    use crate::core::{Call, Follower, LeaderConfig, Rule, Rules};
+
+    const NOW: Duration = Duration::from_secs(3);
+
+    /// The requests of the leader, and the reads that it answers.
+    fn outputs(leader: &mut Leader) -> (Vec<Call>, Vec<(ReadId, Readable)>) {
+        let (mut calls, mut reads) = (Vec::new(), Vec::new());
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::Ask(call) => calls.push(*call),
+                Output::Read(read, readable) => reads.push((read, readable)),
+                _ => {}
+            }
+        }
+        (calls, reads)
+    }
+
+    fn idle(followers: usize, rules: Rules) -> (Leader, Vec<Follower>) {
+        let (mut leader, followers) = cluster(LeaderConfig { rules, ..config(followers, 1.min(followers), 0) });
+        outputs(&mut leader);
+        (leader, followers)
+    }
+
+    /// The followers that have not answered are fewer than a majority, so no other leader can have theirs alone.
+    #[test]
+    fn a_read_is_answered_when_the_other_followers_are_no_majority() {
+        for (count, needed) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
+            let (mut leader, mut followers) = idle(count, Rules::SAFE);
+            let read = leader.begin_read(NOW).unwrap();
+            let (calls, reads) = outputs(&mut leader);
+            assert_eq!((calls.len(), reads), (count, vec![]));
+            for (place, call) in calls.iter().enumerate() {
+                answer(&mut leader, &mut followers, NOW, call);
+                let expected = if place + 1 == needed { vec![(read, Readable::Yes)] } else { vec![] };
+                assert_eq!(outputs(&mut leader).1, expected, "{} of {count} followers", place + 1);
+            }
+        }
+    }
+
+    /// The follower may have sent that answer before another leader served.
+    #[test]
+    fn the_answer_to_an_earlier_request_does_not_count() {
+        let (mut leader, mut followers) = idle(1, Rules::SAFE);
+        leader.handle_timeout(NOW);
+        let (heartbeat, _) = outputs(&mut leader);
+        let read = leader.begin_read(NOW).unwrap();
+        answer(&mut leader, &mut followers, NOW, &heartbeat[0]);
+        let (again, reads) = outputs(&mut leader);
+        assert_eq!(reads, []);
+        answer(&mut leader, &mut followers, NOW, &again[0]);
+        assert_eq!(outputs(&mut leader).1, [(read, Readable::Yes)]);
+    }
+
+    #[test]
+    fn a_read_fails_at_its_deadline() {
+        let (mut leader, _) = idle(3, Rules::SAFE);
+        let first = leader.begin_read(NOW).unwrap();
+        let second = leader.begin_read(NOW + Duration::from_secs(1)).unwrap();
+        leader.handle_timeout(NOW + Duration::from_secs(5));
+        assert_eq!(outputs(&mut leader).1, [(first, Readable::No)]);
+        leader.handle_timeout(NOW + Duration::from_secs(6));
+        assert_eq!(outputs(&mut leader).1, [(second, Readable::No)]);
+    }
+
+    #[test]
+    fn a_read_is_answered_at_once_where_nothing_is_asked() {
+        let without = |rule| Rules::SAFE.without(rule);
+        for (count, rules) in [(0, Rules::SAFE), (3, without(Rule::ConfirmReads)), (3, without(Rule::RecoverOnStart))] {
+            let (mut leader, _) = idle(count, rules);
+            let read = leader.begin_read(NOW).unwrap();
+            assert_eq!(outputs(&mut leader).1, [(read, Readable::Yes)], "{count} followers, {rules:?}");
+        }
+    }
+}
