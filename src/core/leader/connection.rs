@@ -132,13 +132,21 @@ mod tests {
 
     #[test]
     fn a_confirmation_of_a_follower_that_restarted_is_dropped() {
-        let (mut leader, mut followers, to_f2) = half_confirmed();
-        followers[0] = follower_in(F1, 1, Rules::SAFE);
-        leader.handle_disconnect(NOW, F1);
-        let asked = calls(&mut leader);
-        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
-        answer(&mut leader, &mut followers, NOW, &asked[0]);
-        assert_eq!(acknowledged(&mut leader), None, "f2 alone stores it");
+        for f2_confirms_first in [true, false] {
+            let (mut leader, mut followers, to_f2) = half_confirmed();
+            followers[0] = follower_in(F1, 1, Rules::SAFE);
+            leader.handle_disconnect(NOW, F1);
+            let asked = calls(&mut leader);
+            if !f2_confirms_first {
+                answer(&mut leader, &mut followers, NOW, &asked[0]);
+            }
+            leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+            if f2_confirms_first {
+                answer(&mut leader, &mut followers, NOW, &asked[0]);
+            }
+            assert_eq!(acknowledged(&mut leader), None, "f2 alone stores it");
+            assert!(leader.committed(&Key::new("x").unwrap()).is_none());
+        }
     }
 
     #[test]

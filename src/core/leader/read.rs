@@ -202,8 +202,9 @@ impl Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::testing::{answer, cluster, config};
-    use crate::core::{Call, Follower, LeaderConfig, Rule, Rules};
+    use crate::base::Value;
+    use crate::core::testing::{F1, F2, answer, cluster, config, follower_in, set, stores, talk};
+    use crate::core::{Applied, Call, Follower, LeaderConfig, Rule, Rules};
 
     const NOW: Duration = Duration::from_secs(3);
 
@@ -254,6 +255,54 @@ mod tests {
         assert_eq!(reads, []);
         answer(&mut leader, &mut followers, NOW, &again[0]);
         assert_eq!(outputs(&mut leader).1, [(read, Readable::Yes)]);
+    }
+
+    /// The second of three writes of a key reaches the followers first, then the others do.
+    #[test]
+    fn reads_find_the_newest_write_that_a_quorum_stores() {
+        let (mut leader, mut followers) = cluster(config(2, 2, 0));
+        outputs(&mut leader);
+        let x = Key::new("x").unwrap();
+        for json in ["1", "2", "3"] {
+            leader.set(NOW, None, x.clone(), Value::from_json(json).unwrap()).unwrap();
+        }
+        let outputs: Vec<Output> = std::iter::from_fn(|| leader.poll_output()).collect();
+        let sent = |version: u64| {
+            let messages =
+                outputs.iter().filter_map(|it| if let Output::Send(message) = it { Some(message) } else { None });
+            messages.filter(move |message| message.stamp().version.get() == version)
+        };
+        let mut deliver = |leader: &mut Leader, version: u64| {
+            for message in sent(version) {
+                let follower = &mut followers[message.to.index()];
+                let stored = match follower.replicate(leader.id(), &x, message.update.entry.clone()) {
+                    Applied::Stale { stored } => stored,
+                    _ => message.stamp(),
+                };
+                leader.handle_reply(NOW, message, stores(message.to, stored));
+            }
+            leader.committed(&x).unwrap().value.as_ref().unwrap().as_json().to_owned()
+        };
+        let mut in_order = leader.clone();
+        assert_eq!([2, 1, 3].map(|version| deliver(&mut leader, version)), ["2", "2", "3"]);
+        // The first write is stored by a quorum, the others are not.
+        for message in sent(1) {
+            in_order.handle_reply(NOW, message, stores(message.to, message.stamp()));
+        }
+        assert_eq!(in_order.committed(&x).unwrap().value.as_ref().unwrap().as_json(), "1");
+    }
+
+    /// One follower stores the write, the other restarts and is given a snapshot.
+    #[test]
+    fn a_snapshot_commits_the_writes_that_it_holds() {
+        let (mut leader, mut followers) = cluster(config(2, 2, 0));
+        outputs(&mut leader);
+        let x = Key::new("x").unwrap();
+        assert!(!set(&mut leader, &mut followers, "x", "1", &[F1]));
+        assert!(leader.committed(&x).is_none());
+        followers[1] = follower_in(F2, 1, Rules::SAFE);
+        talk(&mut leader, &mut followers, &[F1, F2], Duration::ZERO, NOW);
+        assert!(leader.committed(&x).is_some());
     }
 
     #[test]
