@@ -105,6 +105,10 @@ fn a_cluster_without_keys_is_not_new() {
     assert!(next.accept_loss(MINUTE));
     talk(&mut next, &mut followers, &[F1, F2, F3], MINUTE, 2 * MINUTE);
     assert!(next.serves());
+    let (_, mut followers) = cluster(testing::config(3, 2, 0));
+    (followers[0], followers[1]) = (follower_in(F1, 1, Rules::SAFE), follower_in(F2, 1, Rules::SAFE));
+    let rules = Rules::SAFE.without(Rule::BootstrapOnlyNew);
+    talk_to(&mut Leader::new(LeaderConfig { rules, ..testing::config(3, 2, 1) }), &mut followers);
 }
 
 /// A leader meets a follower that remembers, which then restarts, as the others did before. Nothing remembers anything any more,

@@ -77,7 +77,8 @@ fn a_promise_of_a_follower_that_restarted_does_not_count() {
     answer(&mut second, &mut followers, Duration::ZERO, &pulls[0]);
     followers[0] = follower_in(F1, 1, Rules::SAFE);
     talk(&mut second, &mut followers, &[F1, F2], Duration::ZERO, Duration::from_secs(10));
-    assert!(!second.serves(), "f2 alone has promised");
+    let waits_for = second.waiting_for();
+    assert!(matches!(waits_for, Some(Waiting::Survivors { normal: 1, needed: 2, .. })), "{waits_for:?}");
     talk(&mut second, &mut followers, &[F1, F2, F3], Duration::from_secs(10), Duration::from_secs(60));
     assert!(second.serves());
 }
