@@ -178,6 +178,24 @@ mod tests {
         assert_eq!(acknowledged(&mut leader), Some(2));
     }
 
+    /// The follower is asked because a connection ended, and then another one ends.
+    #[test]
+    fn an_answer_ends_no_later_doubt() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        leader.handle_disconnect(NOW, F1);
+        let asked = calls(&mut leader);
+        leader.handle_disconnect(NOW, F1);
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        answer(&mut leader, &mut followers, NOW, &asked[0]);
+        let again = std::iter::from_fn(|| leader.poll_output()).map(|output| match output {
+            Output::Ask(call) => *call,
+            other => panic!("{other:?}"),
+        });
+        let again = again.filter(|call| call.to == F1).collect::<Vec<_>>();
+        answer(&mut leader, &mut followers, NOW, &again[0]);
+        assert_eq!(acknowledged(&mut leader), Some(2));
+    }
+
     /// Nothing came in time over a connection that the leader gave up. Then something does.
     #[test]
     fn a_confirmation_counts_again_once_anything_has_come() {
