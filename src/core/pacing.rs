@@ -184,3 +184,23 @@ fn who_lags_is_sent_one_write_at_a_time() {
     lone.reply(one, stores(one.to, one.stamp()));
     assert_eq!(to(&answered_by_f1(&mut lone, "e"), f2), 1, "it is there again");
 }
+
+/// f2 has restarted. It is sent everything at once when it may be given a memory.
+#[test]
+fn a_follower_that_is_not_up_to_date_is_sent_no_writes() {
+    let mut lone = Lone::new(2, 1, 1000, usize::MAX);
+    let f2 = FollowerId(1);
+    lone.sent();
+    lone.leader.handle_disconnect(lone.now, f2);
+    let asked = std::iter::from_fn(|| lone.leader.poll_output()).find_map(|output| match output {
+        Output::Ask(call) if call.to == f2 => Some(call.number),
+        _ => None,
+    });
+    let (incarnation, standing) = (Incarnation::nth(f2, 1), Standing::Recovering);
+    let answer = Answer { incarnation, standing, promised: Promise::default(), said: Said::Refused };
+    lone.leader.handle_answer(lone.now, f2, asked.unwrap(), Asked::Answered(answer));
+    let sent = lone.set("x");
+    assert_eq!(sent.iter().map(|message| message.to).collect::<Vec<_>>(), [FollowerId(0)]);
+    assert_eq!(lone.leader.backlog(f2), (0, 1));
+    assert!(lone.leader.timers().all(|(timer, _)| timer != Timer::Resend(f2)));
+}

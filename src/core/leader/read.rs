@@ -203,6 +203,7 @@ impl Leader {
 mod tests {
     use super::*;
     use crate::base::Value;
+    use crate::core::ask::Question;
     use crate::core::testing::{F1, F2, answer, cluster, config, follower_in, set, stores, talk};
     use crate::core::{Applied, Call, Follower, LeaderConfig, Rule, Rules};
 
@@ -303,6 +304,22 @@ mod tests {
         followers[1] = follower_in(F2, 1, Rules::SAFE);
         talk(&mut leader, &mut followers, &[F1, F2], Duration::ZERO, NOW);
         assert!(leader.committed(&x).is_some());
+    }
+
+    /// A write is in flight, so the stores differ. That is looked into every ten seconds, however often clients read.
+    #[test]
+    fn reads_do_not_cause_comparisons() {
+        for (now, is_due) in [(NOW, false), (4 * NOW, true)] {
+            let (mut leader, mut followers) = idle(1, Rules::SAFE);
+            leader.set(now, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
+            let read = leader.begin_read(now).unwrap();
+            let (calls, _) = outputs(&mut leader);
+            answer(&mut leader, &mut followers, now, &calls[0]);
+            let (calls, reads) = outputs(&mut leader);
+            assert_eq!(reads, [(read, Readable::Yes)]);
+            let compares = |call: &Call| matches!(call.ask.question, Question::Probe { buckets: true, .. });
+            assert_eq!(calls.iter().any(compares), is_due, "{calls:?}");
+        }
     }
 
     #[test]
