@@ -197,6 +197,26 @@ mod tests {
         assert_ne!(after("1"), after("2"));
     }
 
+    /// A search does not try such an answer in every order.
+    #[test]
+    fn an_idle_follower_that_is_there_teaches_nothing() {
+        let now = Duration::from_secs(2);
+        let (mut leader, mut followers) = cluster(config(1, 1, 0));
+        while leader.poll_output().is_some() {}
+        let mut reads = leader.clone();
+        leader.handle_timeout(now);
+        let heartbeat = calls(&mut leader).remove(0);
+        let answer = followers[0].ask(&heartbeat.ask, &mut Vec::new());
+        assert!(leader.learns_nothing_from(F1, &answer));
+        let other = Summary { keys: 1, digest: 1 };
+        let differs = Answer { said: Said::Here { summary: other, buckets: None }, ..answer.clone() };
+        assert!(!leader.learns_nothing_from(F1, &differs), "the stores are to be compared");
+        leader.handle_silence(now, F1);
+        assert!(!leader.learns_nothing_from(F1, &answer), "it counts again");
+        reads.begin_read(now).unwrap();
+        assert!(!reads.learns_nothing_from(F1, &answer), "the read is answered");
+    }
+
     #[test]
     fn timers_go_off_one_by_one() {
         let (mut leader, sent) = after_a_loss(Duration::ZERO, F2);
