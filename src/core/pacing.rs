@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::testing::{cluster, config, next_timer, stores};
 use super::*;
+use crate::base::Epoch;
 
 /// A leader without a network: what it sends is kept, and answered when the test says so.
 struct Lone {
@@ -203,4 +204,19 @@ fn a_follower_that_is_not_up_to_date_is_sent_no_writes() {
     assert_eq!(sent.iter().map(|message| message.to).collect::<Vec<_>>(), [FollowerId(0)]);
     assert_eq!(lone.leader.backlog(f2), (0, 1));
     assert!(lone.leader.timers().all(|(timer, _)| timer != Timer::Resend(f2)));
+}
+
+/// f2 has restarted, which the leader learns from the answer to a message.
+#[test]
+fn a_follower_that_refused_a_message_is_asked_before_it_is_sent_another() {
+    let mut lone = Lone::new(2, 1, 1000, usize::MAX);
+    let f2 = FollowerId(1);
+    let to_f2 = lone.set("x").into_iter().find(|message| message.to == f2).unwrap();
+    lone.reply(&to_f2, Reply::Fenced(Epoch::ZERO));
+    let asked = std::iter::from_fn(|| lone.leader.poll_output()).any(|output| match output {
+        Output::Ask(call) => call.to == f2,
+        _ => false,
+    });
+    assert!(asked);
+    assert!(lone.set("y").iter().all(|message| message.to != f2));
 }
