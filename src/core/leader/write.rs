@@ -150,7 +150,7 @@ mod tests {
     fn a_leader_without_one_writer_gives_a_version_twice() {
         let rules = Rules::SAFE.without(Rule::OneWriter);
         let (mut leader, _) = cluster(LeaderConfig { rules, ..config(2, 1, 0) });
-        let mut set = |leader: &mut Leader, name: &str| {
+        let set = |leader: &mut Leader, name: &str| {
             let value = Value::from_json("1").unwrap();
             let accepted = leader.set(Duration::ZERO, None, Key::new(name).unwrap(), value).unwrap();
             accepted.stamp.version.get()
