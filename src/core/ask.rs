@@ -409,4 +409,19 @@ mod tests {
             assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer, "{text}");
         }
     }
+
+    /// A search follows one of two states that differ only by which follower is which, but each of two that differ otherwise.
+    #[test]
+    fn names_are_hashed_without_their_follower() {
+        fn hash(name: impl Hash) -> u64 {
+            let mut hasher = std::hash::DefaultHasher::new();
+            name.hash(&mut hasher);
+            hasher.finish()
+        }
+        let (f1, f2) = (FollowerId(0), FollowerId(1));
+        assert_eq!(hash(Incarnation::nth(f1, 3)), hash(Incarnation::nth(f2, 3)));
+        assert_ne!(hash(Incarnation::nth(f1, 3)), hash(Incarnation::nth(f1, 4)));
+        assert_eq!(hash(SnapshotId::nth(f1, 3)), hash(SnapshotId::nth(f2, 3)));
+        assert_ne!(hash(SnapshotId::nth(f1, 3)), hash(SnapshotId::nth(f1, 4)));
+    }
 }

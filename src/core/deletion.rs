@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::testing::{self, F1, cluster, follower_in, stores};
+use super::testing::{self, F1, answer, cluster, follower_in, stores};
 use super::*;
 use crate::base::{Epoch, FollowerId, FollowerSet, Stamp, Version};
 
@@ -184,6 +184,70 @@ fn what_a_follower_lacks_is_never_refused() {
     world.wait();
     assert_eq!(world.followers[2].store(), world.leader.store());
     assert_eq!(world.leader.store().len(), 2);
+}
+
+/// The first deletion is collected alone, since the round begins when it is made.
+#[test]
+fn a_round_holds_no_more_deletions_than_a_part_holds_keys() {
+    let limits = Limits { part_keys: 2, ..Limits::default() };
+    let (mut leader, mut followers) = cluster(LeaderConfig { limits, ..testing::config(1, 1, 0) });
+    while leader.poll_output().is_some() {}
+    for name in ["a", "b", "c", "d", "e"] {
+        leader.delete(Duration::ZERO, None, key(name)).unwrap();
+    }
+    let mut rounds = Vec::new();
+    while let Some(output) = leader.poll_output() {
+        match output {
+            Output::Send(message) => {
+                followers[0].replicate(leader.id(), message.key(), message.update.entry.clone());
+                leader.handle_reply(Duration::ZERO, &message, stores(F1, message.stamp()));
+            }
+            Output::Ask(call) => {
+                if let Question::Forget { deletions, .. } = &call.ask.question {
+                    rounds.push(deletions.len());
+                }
+                answer(&mut leader, &mut followers, Duration::ZERO, &call);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(rounds, [1, 2, 2]);
+}
+
+/// Nothing is sent to `slow` until `held` is answered: the round is not over, so the tombstone is part of the snapshot.
+#[test]
+fn a_follower_that_restarts_during_a_round_collects_again() {
+    let slow = FollowerId(4);
+    let (mut leader, mut followers) = cluster(testing::config(5, 3, 0));
+    while leader.poll_output().is_some() {}
+    let exchange = |leader: &mut Leader, followers: &mut [Follower]| {
+        let mut held = None;
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::Send(message) => {
+                    let follower = &mut followers[message.to.index()];
+                    follower.replicate(leader.id(), message.key(), message.update.entry.clone());
+                    leader.handle_reply(Duration::ZERO, &message, stores(message.to, message.stamp()));
+                }
+                Output::Ask(call) if call.to == slow => held = Some(call),
+                Output::Ask(call) => answer(leader, followers, Duration::ZERO, &call),
+                _ => {}
+            }
+        }
+        held
+    };
+    let tombstones =
+        |followers: &[Follower]| followers.iter().map(|f| f.store().tombstone_count()).collect::<Vec<usize>>();
+    leader.delete(Duration::ZERO, None, key("x")).unwrap();
+    let held = exchange(&mut leader, &mut followers).expect("all store the deletion");
+    assert_eq!(tombstones(&followers), [0, 0, 0, 0, 1]);
+    followers[0] = follower_in(F1, 1, Rules::SAFE);
+    leader.handle_disconnect(Duration::ZERO, F1);
+    exchange(&mut leader, &mut followers);
+    assert_eq!(tombstones(&followers), [0, 0, 0, 0, 1]);
+    answer(&mut leader, &mut followers, Duration::ZERO, &held);
+    exchange(&mut leader, &mut followers);
+    assert_eq!((tombstones(&followers), leader.store().tombstone_count()), (vec![0; 5], 0));
 }
 
 /// F30: a follower that has not got the deletion brings the key back.

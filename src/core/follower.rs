@@ -408,3 +408,97 @@ pub(super) fn page(store: &Store, after: Option<&Key>, most_keys: usize) -> (Vec
     }
     (entries, false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::{F1, cluster, config, set};
+
+    /// A write by hand adds a key, replaces one, deletes one, or deletes one that is not there.
+    #[test]
+    fn readers_find_unversioned_writes_in_place_of_the_leaders() {
+        let (mut leader, mut followers) = cluster(config(1, 1, 0));
+        while leader.poll_output().is_some() {}
+        for name in ["replaced", "removed", "untouched"] {
+            assert!(set(&mut leader, &mut followers, name, "1", &[F1]));
+        }
+        let follower = &mut followers[0];
+        let key = |name: &str| Key::new(name).unwrap();
+        let version = |version: u64| Version::new(version).unwrap();
+        let value = || Some(Value::from_json("2").unwrap());
+        for (name, version, value) in
+            [("added", version(1), value()), ("replaced", version(2), value()), ("removed", version(2), None)]
+        {
+            assert_eq!(follower.replicate_by_hand(&key(name), version, value), Applied::Yes, "{name}");
+        }
+        follower.replicate_by_hand(&key("absent"), version(1), None);
+        let names = |follower: &Follower, after: Option<&str>| -> Vec<String> {
+            let after = after.map(key);
+            follower.after(after.as_ref()).map(|(key, _)| key.as_str().to_owned()).collect()
+        };
+        assert_eq!(names(follower, None), ["added", "replaced", "untouched"]);
+        assert_eq!(names(follower, Some("added")), ["replaced", "untouched"]);
+        assert_eq!(follower.len(), 3);
+        assert_eq!(follower.get(&key("replaced")).unwrap().value, value());
+        // The same version once more, and an older one.
+        for old in [2, 1] {
+            let stored = Stamp { epoch: Epoch::ZERO, version: version(2) };
+            let applied = follower.replicate_by_hand(&key("replaced"), version(old), value());
+            assert_eq!(applied, Applied::Stale { stored });
+        }
+        // The leader's next write shows again, whatever its version.
+        assert!(set(&mut leader, &mut followers, "removed", "3", &[F1]));
+        assert_eq!(followers[0].len(), 4);
+    }
+
+    fn entry(epoch: Epoch) -> Entry {
+        let stamp = Stamp { epoch, version: Version::FIRST };
+        Entry::new(stamp, Some(Value::from_json("1").unwrap()))
+    }
+
+    fn answers(follower: &mut Follower, epoch: Epoch, leader: LeaderId, question: Question) -> Said {
+        follower.ask(&Ask { epoch, leader, question }, &mut Vec::new()).said
+    }
+
+    /// Another leader may have the same epoch, and an epoch of zero is what nobody has promised.
+    #[test]
+    fn only_the_leader_with_the_promised_epoch_is_obeyed() {
+        let (epoch, leader) = (Epoch::new(7), LeaderId(3));
+        let probe = || Question::Probe { recovered: None, buckets: false };
+        let mut follower = Follower::new(Incarnation(1), Rules::SAFE);
+        let x = Key::new("x").unwrap();
+        assert_eq!(answers(&mut follower, Epoch::ZERO, LeaderId::default(), probe()), Said::Refused);
+        let applied = follower.replicate(LeaderId::default(), &x, entry(Epoch::ZERO));
+        assert_eq!(applied, Applied::Fenced { promised: Epoch::ZERO });
+        answers(&mut follower, epoch, leader, Question::Fence);
+        for (epoch, leader) in [(Epoch::new(6), leader), (Epoch::new(8), leader), (epoch, LeaderId(4))] {
+            assert_eq!(answers(&mut follower, epoch, leader, probe()), Said::Refused);
+            let applied = follower.replicate(leader, &x, entry(epoch));
+            assert_eq!(applied, Applied::Fenced { promised: Epoch::new(7) });
+        }
+        assert!(follower.store().is_empty());
+        assert!(matches!(answers(&mut follower, epoch, leader, probe()), Said::Here { .. }));
+        assert_eq!(follower.replicate(leader, &x, entry(epoch)), Applied::Yes);
+    }
+
+    /// A search that takes two followers for the same follows one of them only.
+    #[test]
+    fn followers_that_behave_differently_have_different_hashes() {
+        let hash = |follower: &Follower| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            follower.hash_behaviour(true, &mut hasher);
+            hasher.finish()
+        };
+        let mut follower = Follower::new(Incarnation(1), Rules::SAFE);
+        let mut hashes = vec![hash(&follower)];
+        answers(&mut follower, Epoch::new(7), LeaderId(3), Question::Fence);
+        hashes.push(hash(&follower));
+        follower.replicate(LeaderId(3), &Key::new("x").unwrap(), entry(Epoch::new(7)));
+        hashes.push(hash(&follower));
+        let repeated = hash(&follower.clone());
+        assert_eq!(hashes.last(), Some(&repeated));
+        hashes.sort_unstable();
+        hashes.dedup();
+        assert_eq!(hashes.len(), 3);
+    }
+}

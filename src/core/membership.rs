@@ -30,6 +30,19 @@ fn serves(leader: &mut Leader, followers: &mut [Follower]) -> bool {
     leader.serves()
 }
 
+/// Answers the leader's requests until it has recovered and has to bring followers up to date.
+fn recover(leader: &mut Leader, followers: &mut [Follower]) {
+    while let Some(output) = leader.poll_output() {
+        if let Output::Tell(News::Recovered { .. }) = output {
+            return;
+        }
+        if let Output::Ask(call) = output {
+            answer(leader, followers, Duration::ZERO, &call);
+        }
+    }
+    panic!("it has not recovered: {:?}", leader.waiting_for());
+}
+
 fn has_x(leader: &Leader) -> bool {
     leader.store().get(&Key::new("x").unwrap()).is_some()
 }
@@ -60,6 +73,26 @@ fn talk_to(leader: &mut Leader, followers: &mut [Follower]) {
     assert!(leader.serves(), "{}", leader.waiting_for().unwrap());
 }
 
+/// It lacks its own quorum and members of the earlier configuration. It tells of the quorum first.
+#[test]
+fn a_leader_waits_for_its_quorum_before_the_earlier_configuration() {
+    let mut followers = three_and_a_spare(2);
+    let mut lower = leader_of(&[F1, F2, F3], 1, 1);
+    recover(&mut lower, &mut followers);
+    assert_eq!(lower.waiting_for(), Some(Waiting::Quorum { current: 0, needed: 1 }));
+}
+
+/// f4 has been brought up to date, and is no member of the earlier configuration.
+#[test]
+fn only_members_of_the_earlier_configuration_count_for_it() {
+    let mut followers = three_and_a_spare(2);
+    let mut larger = leader_of(&[F1, F2, F3, F4], 2, 1);
+    recover(&mut larger, &mut followers);
+    talk(&mut larger, &mut followers, &[F1, F4], Duration::ZERO, MINUTE);
+    let missing = vec!["f2".to_owned(), "f3".to_owned()];
+    assert_eq!(larger.waiting_for(), Some(Waiting::HandOver { current: 1, needed: 2, missing }));
+}
+
 /// All keys are gone, which is not the same as that there never were any.
 #[test]
 fn a_cluster_without_keys_is_not_new() {
@@ -72,6 +105,10 @@ fn a_cluster_without_keys_is_not_new() {
     assert!(next.accept_loss(MINUTE));
     talk(&mut next, &mut followers, &[F1, F2, F3], MINUTE, 2 * MINUTE);
     assert!(next.serves());
+    let (_, mut followers) = cluster(testing::config(3, 2, 0));
+    (followers[0], followers[1]) = (follower_in(F1, 1, Rules::SAFE), follower_in(F2, 1, Rules::SAFE));
+    let rules = Rules::SAFE.without(Rule::BootstrapOnlyNew);
+    talk_to(&mut Leader::new(LeaderConfig { rules, ..testing::config(3, 2, 1) }), &mut followers);
 }
 
 /// A leader meets a follower that remembers, which then restarts, as the others did before. Nothing remembers anything any more,
@@ -129,13 +166,12 @@ fn a_follower_is_removed_by_way_of_a_greater_quorum() {
 fn a_lower_quorum_is_known_to_enough_before_it_counts() {
     let mut followers = three_and_a_spare(2);
     let mut lower = leader_of(&[F1, F2, F3], 1, 1);
-    let fences = calls(&mut lower);
-    for call in &fences {
-        answer(&mut lower, &mut followers, Duration::ZERO, call);
-    }
+    recover(&mut lower, &mut followers);
     // f1 alone is reached from here on.
     talk(&mut lower, &mut followers, &[F1], Duration::ZERO, MINUTE);
     assert!(!lower.serves(), "two of the earlier configuration's members must know the new one");
+    let missing = vec!["f2".to_owned(), "f3".to_owned()];
+    assert_eq!(lower.waiting_for(), Some(Waiting::HandOver { current: 1, needed: 2, missing }));
     talk(&mut lower, &mut followers, &[F1, F2, F3], MINUTE, 2 * MINUTE);
     assert!(lower.serves());
     let without = Rules::SAFE.without(Rule::HandOverConfiguration);

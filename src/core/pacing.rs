@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::testing::{cluster, config, next_timer, stores};
 use super::*;
+use crate::base::Epoch;
 
 /// A leader without a network: what it sends is kept, and answered when the test says so.
 struct Lone {
@@ -183,4 +184,39 @@ fn who_lags_is_sent_one_write_at_a_time() {
     assert!(resent.iter().all(|message| message.to == f2 && message.attempt > 1), "{resent:?}");
     lone.reply(one, stores(one.to, one.stamp()));
     assert_eq!(to(&answered_by_f1(&mut lone, "e"), f2), 1, "it is there again");
+}
+
+/// f2 has restarted. It is sent everything at once when it may be given a memory.
+#[test]
+fn a_follower_that_is_not_up_to_date_is_sent_no_writes() {
+    let mut lone = Lone::new(2, 1, 1000, usize::MAX);
+    let f2 = FollowerId(1);
+    lone.sent();
+    lone.leader.handle_disconnect(lone.now, f2);
+    let asked = std::iter::from_fn(|| lone.leader.poll_output()).find_map(|output| match output {
+        Output::Ask(call) if call.to == f2 => Some(call.number),
+        _ => None,
+    });
+    let (incarnation, standing) = (Incarnation::nth(f2, 1), Standing::Recovering);
+    let answer = Answer { incarnation, standing, promised: Promise::default(), said: Said::Refused };
+    lone.leader.handle_answer(lone.now, f2, asked.unwrap(), Asked::Answered(answer));
+    let sent = lone.set("x");
+    assert_eq!(sent.iter().map(|message| message.to).collect::<Vec<_>>(), [FollowerId(0)]);
+    assert_eq!(lone.leader.backlog(f2), (0, 1));
+    assert!(lone.leader.timers().all(|(timer, _)| timer != Timer::Resend(f2)));
+}
+
+/// f2 has restarted, which the leader learns from the answer to a message.
+#[test]
+fn a_follower_that_refused_a_message_is_asked_before_it_is_sent_another() {
+    let mut lone = Lone::new(2, 1, 1000, usize::MAX);
+    let f2 = FollowerId(1);
+    let to_f2 = lone.set("x").into_iter().find(|message| message.to == f2).unwrap();
+    lone.reply(&to_f2, Reply::Fenced(Epoch::ZERO));
+    let asked = std::iter::from_fn(|| lone.leader.poll_output()).any(|output| match output {
+        Output::Ask(call) => call.to == f2,
+        _ => false,
+    });
+    assert!(asked);
+    assert!(lone.set("y").iter().all(|message| message.to != f2));
 }

@@ -62,6 +62,67 @@ fn a_source_that_goes_away_does_not_stop_a_start() {
     assert!(second.serves(), "{:?}", second.waiting_for());
 }
 
+/// Each follower stores something else, so two must be read. The one that promised first is silent from then on.
+#[test]
+fn a_silent_source_is_passed_over_for_one_that_has_not_been_read() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "a", "1", &[F1, F2]));
+    assert!(set(&mut first, &mut followers, "b", "1", &[F2, F3]));
+    let mut second = Leader::new(config(3, 2, 1));
+    let fences = calls(&mut second);
+    for to in [F2, F1, F3] {
+        answer(&mut second, &mut followers, Duration::ZERO, fences.iter().find(|call| call.to == to).unwrap());
+    }
+    talk(&mut second, &mut followers, &[F1, F3], Duration::ZERO, Duration::from_secs(60));
+    assert!(second.serves(), "{:?}", second.waiting_for());
+    assert_eq!(second.store().len(), 2);
+}
+
+/// f1 is a program that never stored anything and knows no epochs. It is no reason to wait, and is told of once.
+#[test]
+fn an_empty_unversioned_follower_does_not_stop_a_first_start() {
+    let mut followers = vec![follower_in(F1, 0, Rules::SAFE), follower_in(F2, 0, Rules::SAFE)];
+    let mut leader = Leader::new(config(2, 1, 0));
+    let mut told = Vec::new();
+    for seconds in 0..30 {
+        let now = Duration::from_secs(seconds);
+        leader.handle_timeout(now);
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::Ask(call) if call.to == F1 => {
+                    leader.handle_answer(now, F1, call.number, Asked::Legacy { is_empty: true });
+                }
+                Output::Ask(call) => answer(&mut leader, &mut followers, now, &call),
+                Output::Tell(news @ News::Legacy(_)) => told.push(news),
+                _ => {}
+            }
+        }
+    }
+    assert!(leader.serves(), "{:?}", leader.waiting_for());
+    assert_eq!(told, [News::Legacy(F1)]);
+}
+
+/// f1 has promised and what it stores has been read. Then it restarts, so that its promise holds no longer.
+#[test]
+fn a_promise_of_a_follower_that_restarted_does_not_count() {
+    let (mut first, mut followers) = cluster(config(3, 2, 0));
+    assert!(set(&mut first, &mut followers, "x", "1", &[F1, F2, F3]));
+    let mut second = Leader::new(config(3, 2, 1));
+    let fences = calls(&mut second);
+    answer(&mut second, &mut followers, Duration::ZERO, &fences[0]);
+    answer(&mut second, &mut followers, Duration::ZERO, &fences[1]);
+    second.handle_answer(Duration::ZERO, F3, fences[2].number, Asked::Lost);
+    let pulls = calls(&mut second);
+    assert!(matches!(&pulls[..], [Call { to: F1, ask: Ask { question: Question::Pull { .. }, .. }, .. }]), "{pulls:?}");
+    answer(&mut second, &mut followers, Duration::ZERO, &pulls[0]);
+    followers[0] = follower_in(F1, 1, Rules::SAFE);
+    talk(&mut second, &mut followers, &[F1, F2], Duration::ZERO, Duration::from_secs(10));
+    let waits_for = second.waiting_for();
+    assert!(matches!(waits_for, Some(Waiting::Survivors { normal: 1, needed: 2, .. })), "{waits_for:?}");
+    talk(&mut second, &mut followers, &[F1, F2, F3], Duration::from_secs(10), Duration::from_secs(60));
+    assert!(second.serves());
+}
+
 /// One that promised goes away before it confirms; a third one is there.
 #[test]
 fn a_confirmer_that_goes_away_does_not_stop_a_start() {
@@ -205,6 +266,23 @@ fn a_leader_that_has_served_does_not_begin_empty() {
     };
     assert_eq!(restarted(true), (false, true), "what it had acknowledged is lost, which an operator must accept");
     assert_eq!(restarted(false), (true, true));
+}
+
+/// One follower answers with 404, one does not answer, one has restarted.
+#[test]
+fn a_leader_that_waits_names_each_follower_with_the_reason() {
+    let mut followers =
+        vec![follower_in(F1, 0, Rules::SAFE), follower_in(F2, 0, Rules::SAFE), follower_in(F3, 0, Rules::SAFE)];
+    let mut leader = Leader::new(config(3, 2, 0));
+    let calls = calls(&mut leader);
+    leader.handle_answer(Duration::ZERO, F1, calls[0].number, Asked::Legacy { is_empty: false });
+    leader.handle_answer(Duration::ZERO, F2, calls[1].number, Asked::Lost);
+    answer(&mut leader, &mut followers, Duration::ZERO, &calls[2]);
+    let Some(Waiting::Survivors { normal, needed, silent, forgetful, foreign, gone }) = leader.waiting_for() else {
+        panic!("{:?}", leader.waiting_for());
+    };
+    assert_eq!((normal, needed), (0, 2));
+    assert_eq!((silent, forgetful, foreign, gone), (vec!["f2".into()], vec!["f3".into()], vec!["f1".into()], vec![]));
 }
 
 /// The same followers under other names are none that it can count; it says so.

@@ -240,6 +240,23 @@ fn a_value_from_before_that_is_written_again() {
     assert_eq!((history(false, 0), history(true, 3), history(true, 1)), (false, false, true));
 }
 
+/// The value that is there before the clients is written by a client, too, but only after all others have read and written.
+#[test]
+fn a_value_from_before_does_not_come_back_before_it_is_written() {
+    let mut story = Story::new();
+    let found = |story: &mut Story, operation| {
+        let (outcome, value) = (Outcome::Ok, Some(crate::check::testing::value("1")));
+        story.event(c(1), Event::Return { operation, outcome, stamp: None, value, confirmed: None });
+    };
+    story.at(1).invoke_get(c(1), 1, LEADER, "k").at(2);
+    found(&mut story, 1);
+    story.at(3).invoke_set(c(2), 1, "k", "2").at(4).wrote(c(2), 1, Outcome::Ok, 0);
+    story.at(5).invoke_get(c(1), 2, LEADER, "k").at(6);
+    found(&mut story, 2);
+    story.at(7).invoke_set(c(2), 2, "k", "1").at(8).wrote(c(2), 2, Outcome::Ok, 0);
+    assert!(story.verdict_of_clients(check).is_violated());
+}
+
 /// A leader of a later epoch recovers a value from before, and gives it its own epoch: it is the same value, at the same place.
 #[test]
 fn a_value_from_before_that_a_later_leader_recovers() {
@@ -337,6 +354,35 @@ fn a_retry_of_a_later_epoch_may_have_been_made_anew() {
         story.verdict_of_clients(check).is_violated()
     };
     assert_eq!((absent(2), absent(1)), (false, true));
+}
+
+/// A read that begins later finds the write, whichever attempt was acknowledged.
+#[test]
+fn a_write_has_returned_when_its_first_attempt_was_acknowledged() {
+    let finds_nothing = |first: Outcome, reads_before_retry: bool| {
+        let mut story = Story::new();
+        let read = |story: &mut Story| {
+            story.invoke_get(c(3), 1, LEADER, "k").found(c(3), 1, 0, "");
+        };
+        let version = u64::from(first == Outcome::Ok);
+        story.at(1).invoke_set(c(2), 1, "k", "2").at(2).wrote(c(2), 1, first, version).at(3);
+        if reads_before_retry {
+            read(&mut story);
+        }
+        story.at(4).invoke_set(c(2), 2, "k", "2").at(5).wrote(c(2), 2, Outcome::Ok, 1).at(6);
+        if !reads_before_retry {
+            read(&mut story);
+        }
+        let mut history = crate::base::history::History::from_records(story.records());
+        for attempt in history.operations.iter_mut().filter(|operation| operation.client == c(2)) {
+            attempt.request = Some(RequestName::new("r").unwrap());
+        }
+        check(&Recorded::of_clients(&history)).is_violated()
+    };
+    assert!(finds_nothing(Outcome::Ok, true));
+    assert!(finds_nothing(Outcome::Ok, false));
+    assert!(!finds_nothing(Outcome::Unknown, true), "the retry may have taken effect after the read");
+    assert!(finds_nothing(Outcome::Unknown, false));
 }
 
 /// c1's write is made as v2 and lost with its leader; the next leader makes v1 of c2's write, and v2 of c1's retry, of which c1 hears

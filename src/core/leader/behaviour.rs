@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
     use crate::base::{Key, Seed, Value};
-    use crate::core::testing::{cluster, config};
+    use crate::core::testing::{answer, calls, cluster, config, set};
     use crate::core::{LeaderConfig, Message, Output, Reply, Timer};
 
     const F1: FollowerId = FollowerId(0);
@@ -160,6 +160,61 @@ mod tests {
         assert_eq!(shared(&early), shared(&late));
         assert_eq!((of(&early, F1), of(&early, F2)), (of(&late, F2), of(&late, F1)));
         assert_ne!(of(&early, F1), of(&early, F2), "one of them missed the write");
+    }
+
+    /// It reads the store of the follower that promised first.
+    #[test]
+    fn the_order_of_promises_decides() {
+        let after = |order: [FollowerId; 2]| {
+            let (_, mut followers) = cluster(config(5, 3, 0));
+            let mut leader = Leader::new(config(5, 3, 1));
+            let fences = calls(&mut leader);
+            for to in order {
+                let fence = fences.iter().find(|call| call.to == to).unwrap();
+                answer(&mut leader, &mut followers, Duration::ZERO, fence);
+            }
+            hash(|hasher| leader.hash_of(F1, None, hasher))
+        };
+        assert_ne!(after([F1, F2]), after([F2, F1]));
+    }
+
+    /// The leader has read the store of one follower and asks whether the promises hold.
+    #[test]
+    fn what_a_start_has_read_decides() {
+        let after = |json: &str| {
+            let (mut first, mut followers) = cluster(config(3, 2, 0));
+            while first.poll_output().is_some() {}
+            set(&mut first, &mut followers, "x", json, &[F1, F2, FollowerId(2)]);
+            let mut leader = Leader::new(config(3, 2, 1));
+            for fence in &calls(&mut leader)[..2] {
+                answer(&mut leader, &mut followers, Duration::ZERO, fence);
+            }
+            let pull = calls(&mut leader).remove(0);
+            answer(&mut leader, &mut followers, Duration::ZERO, &pull);
+            hash(|hasher| leader.hash_shared(hasher))
+        };
+        assert_eq!(after("1"), after("1"));
+        assert_ne!(after("1"), after("2"));
+    }
+
+    /// A search does not try such an answer in every order.
+    #[test]
+    fn an_idle_follower_that_is_there_teaches_nothing() {
+        let now = Duration::from_secs(2);
+        let (mut leader, mut followers) = cluster(config(1, 1, 0));
+        while leader.poll_output().is_some() {}
+        let mut reads = leader.clone();
+        leader.handle_timeout(now);
+        let heartbeat = calls(&mut leader).remove(0);
+        let answer = followers[0].ask(&heartbeat.ask, &mut Vec::new());
+        assert!(leader.learns_nothing_from(F1, &answer));
+        let other = Summary { keys: 1, digest: 1 };
+        let differs = Answer { said: Said::Here { summary: other, buckets: None }, ..answer.clone() };
+        assert!(!leader.learns_nothing_from(F1, &differs), "the stores are to be compared");
+        leader.handle_silence(now, F1);
+        assert!(!leader.learns_nothing_from(F1, &answer), "it counts again");
+        reads.begin_read(now).unwrap();
+        assert!(!reads.learns_nothing_from(F1, &answer), "the read is answered");
     }
 
     #[test]

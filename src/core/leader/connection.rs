@@ -87,13 +87,17 @@ mod tests {
     use super::*;
     use crate::base::{Key, Value};
     use crate::core::testing::{F1, F2, F3, answer, calls, cluster, config, follower_in, stores};
-    use crate::core::{Asked, Message, Output, Rules};
+    use crate::core::{Asked, LeaderConfig, Message, Output, Rule, Rules};
 
     const NOW: Duration = Duration::from_secs(3);
 
     /// A leader that needs two confirmations and has that of f1; and the message to f2.
     fn half_confirmed() -> (Leader, Vec<crate::core::Follower>, Message) {
-        let (mut leader, mut followers) = cluster(config(3, 2, 0));
+        half_confirmed_under(Rules::SAFE)
+    }
+
+    fn half_confirmed_under(rules: Rules) -> (Leader, Vec<crate::core::Follower>, Message) {
+        let (mut leader, mut followers) = cluster(LeaderConfig { rules, ..config(3, 2, 0) });
         while leader.poll_output().is_some() {}
         leader.set(NOW, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
         let sent: Vec<Message> = std::iter::from_fn(|| leader.poll_output())
@@ -128,13 +132,29 @@ mod tests {
 
     #[test]
     fn a_confirmation_of_a_follower_that_restarted_is_dropped() {
-        let (mut leader, mut followers, to_f2) = half_confirmed();
-        followers[0] = follower_in(F1, 1, Rules::SAFE);
+        for f2_confirms_first in [true, false] {
+            let (mut leader, mut followers, to_f2) = half_confirmed();
+            followers[0] = follower_in(F1, 1, Rules::SAFE);
+            leader.handle_disconnect(NOW, F1);
+            let asked = calls(&mut leader);
+            if !f2_confirms_first {
+                answer(&mut leader, &mut followers, NOW, &asked[0]);
+            }
+            leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+            if f2_confirms_first {
+                answer(&mut leader, &mut followers, NOW, &asked[0]);
+            }
+            assert_eq!(acknowledged(&mut leader), None, "f2 alone stores it");
+            assert!(leader.committed(&Key::new("x").unwrap()).is_none());
+        }
+    }
+
+    #[test]
+    fn without_the_rule_the_end_of_a_connection_changes_nothing() {
+        let (mut leader, _, to_f2) = half_confirmed_under(Rules::SAFE.without(Rule::DoubtEndedConnections));
         leader.handle_disconnect(NOW, F1);
-        let asked = calls(&mut leader);
         leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
-        answer(&mut leader, &mut followers, NOW, &asked[0]);
-        assert_eq!(acknowledged(&mut leader), None, "f2 alone stores it");
+        assert_eq!(acknowledged(&mut leader), Some(2));
     }
 
     /// The answer to a question that was asked before the connection ended may have been sent before that, too.
@@ -155,6 +175,24 @@ mod tests {
         };
         let again = next.iter().find(|call| call.to == F1).expect("it is asked again");
         answer(&mut leader, &mut followers, later, again);
+        assert_eq!(acknowledged(&mut leader), Some(2));
+    }
+
+    /// The follower is asked because a connection ended, and then another one ends.
+    #[test]
+    fn an_answer_ends_no_later_doubt() {
+        let (mut leader, mut followers, to_f2) = half_confirmed();
+        leader.handle_disconnect(NOW, F1);
+        let asked = calls(&mut leader);
+        leader.handle_disconnect(NOW, F1);
+        leader.handle_reply(NOW, &to_f2, stores(F2, to_f2.stamp()));
+        answer(&mut leader, &mut followers, NOW, &asked[0]);
+        let again = std::iter::from_fn(|| leader.poll_output()).map(|output| match output {
+            Output::Ask(call) => *call,
+            other => panic!("{other:?}"),
+        });
+        let again = again.filter(|call| call.to == F1).collect::<Vec<_>>();
+        answer(&mut leader, &mut followers, NOW, &again[0]);
         assert_eq!(acknowledged(&mut leader), Some(2));
     }
 

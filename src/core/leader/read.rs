@@ -198,3 +198,148 @@ impl Leader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Value;
+    use crate::core::ask::Question;
+    use crate::core::testing::{F1, F2, answer, cluster, config, follower_in, set, stores, talk};
+    use crate::core::{Applied, Call, Follower, LeaderConfig, Rule, Rules};
+
+    const NOW: Duration = Duration::from_secs(3);
+
+    /// The requests of the leader, and the reads that it answers.
+    fn outputs(leader: &mut Leader) -> (Vec<Call>, Vec<(ReadId, Readable)>) {
+        let (mut calls, mut reads) = (Vec::new(), Vec::new());
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::Ask(call) => calls.push(*call),
+                Output::Read(read, readable) => reads.push((read, readable)),
+                _ => {}
+            }
+        }
+        (calls, reads)
+    }
+
+    fn idle(followers: usize, rules: Rules) -> (Leader, Vec<Follower>) {
+        let (mut leader, followers) = cluster(LeaderConfig { rules, ..config(followers, 1.min(followers), 0) });
+        outputs(&mut leader);
+        (leader, followers)
+    }
+
+    /// The followers that have not answered are fewer than a majority, so no other leader can have theirs alone.
+    #[test]
+    fn a_read_is_answered_when_the_other_followers_are_no_majority() {
+        for (count, needed) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
+            let (mut leader, mut followers) = idle(count, Rules::SAFE);
+            let read = leader.begin_read(NOW).unwrap();
+            let (calls, reads) = outputs(&mut leader);
+            assert_eq!((calls.len(), reads), (count, vec![]));
+            for (place, call) in calls.iter().enumerate() {
+                answer(&mut leader, &mut followers, NOW, call);
+                let expected = if place + 1 == needed { vec![(read, Readable::Yes)] } else { vec![] };
+                assert_eq!(outputs(&mut leader).1, expected, "{} of {count} followers", place + 1);
+            }
+        }
+    }
+
+    /// The follower may have sent that answer before another leader served.
+    #[test]
+    fn the_answer_to_an_earlier_request_does_not_count() {
+        let (mut leader, mut followers) = idle(1, Rules::SAFE);
+        leader.handle_timeout(NOW);
+        let (heartbeat, _) = outputs(&mut leader);
+        let read = leader.begin_read(NOW).unwrap();
+        answer(&mut leader, &mut followers, NOW, &heartbeat[0]);
+        let (again, reads) = outputs(&mut leader);
+        assert_eq!(reads, []);
+        answer(&mut leader, &mut followers, NOW, &again[0]);
+        assert_eq!(outputs(&mut leader).1, [(read, Readable::Yes)]);
+    }
+
+    /// The second of three writes of a key reaches the followers first, then the others do.
+    #[test]
+    fn reads_find_the_newest_write_that_a_quorum_stores() {
+        let (mut leader, mut followers) = cluster(config(2, 2, 0));
+        outputs(&mut leader);
+        let x = Key::new("x").unwrap();
+        for json in ["1", "2", "3"] {
+            leader.set(NOW, None, x.clone(), Value::from_json(json).unwrap()).unwrap();
+        }
+        let outputs: Vec<Output> = std::iter::from_fn(|| leader.poll_output()).collect();
+        let sent = |version: u64| {
+            let messages =
+                outputs.iter().filter_map(|it| if let Output::Send(message) = it { Some(message) } else { None });
+            messages.filter(move |message| message.stamp().version.get() == version)
+        };
+        let mut deliver = |leader: &mut Leader, version: u64| {
+            for message in sent(version) {
+                let follower = &mut followers[message.to.index()];
+                let stored = match follower.replicate(leader.id(), &x, message.update.entry.clone()) {
+                    Applied::Stale { stored } => stored,
+                    _ => message.stamp(),
+                };
+                leader.handle_reply(NOW, message, stores(message.to, stored));
+            }
+            leader.committed(&x).unwrap().value.as_ref().unwrap().as_json().to_owned()
+        };
+        let mut in_order = leader.clone();
+        assert_eq!([2, 1, 3].map(|version| deliver(&mut leader, version)), ["2", "2", "3"]);
+        // The first write is stored by a quorum, the others are not.
+        for message in sent(1) {
+            in_order.handle_reply(NOW, message, stores(message.to, message.stamp()));
+        }
+        assert_eq!(in_order.committed(&x).unwrap().value.as_ref().unwrap().as_json(), "1");
+    }
+
+    /// One follower stores the write, the other restarts and is given a snapshot.
+    #[test]
+    fn a_snapshot_commits_the_writes_that_it_holds() {
+        let (mut leader, mut followers) = cluster(config(2, 2, 0));
+        outputs(&mut leader);
+        let x = Key::new("x").unwrap();
+        assert!(!set(&mut leader, &mut followers, "x", "1", &[F1]));
+        assert!(leader.committed(&x).is_none());
+        followers[1] = follower_in(F2, 1, Rules::SAFE);
+        talk(&mut leader, &mut followers, &[F1, F2], Duration::ZERO, NOW);
+        assert!(leader.committed(&x).is_some());
+    }
+
+    /// A write is in flight, so the stores differ. That is looked into every ten seconds, however often clients read.
+    #[test]
+    fn reads_do_not_cause_comparisons() {
+        for (now, is_due) in [(NOW, false), (4 * NOW, true)] {
+            let (mut leader, mut followers) = idle(1, Rules::SAFE);
+            leader.set(now, None, Key::new("x").unwrap(), Value::from_json("1").unwrap()).unwrap();
+            let read = leader.begin_read(now).unwrap();
+            let (calls, _) = outputs(&mut leader);
+            answer(&mut leader, &mut followers, now, &calls[0]);
+            let (calls, reads) = outputs(&mut leader);
+            assert_eq!(reads, [(read, Readable::Yes)]);
+            let compares = |call: &Call| matches!(call.ask.question, Question::Probe { buckets: true, .. });
+            assert_eq!(calls.iter().any(compares), is_due, "{calls:?}");
+        }
+    }
+
+    #[test]
+    fn a_read_fails_at_its_deadline() {
+        let (mut leader, _) = idle(3, Rules::SAFE);
+        let first = leader.begin_read(NOW).unwrap();
+        let second = leader.begin_read(NOW + Duration::from_secs(1)).unwrap();
+        leader.handle_timeout(NOW + Duration::from_secs(5));
+        assert_eq!(outputs(&mut leader).1, [(first, Readable::No)]);
+        leader.handle_timeout(NOW + Duration::from_secs(6));
+        assert_eq!(outputs(&mut leader).1, [(second, Readable::No)]);
+    }
+
+    #[test]
+    fn a_read_is_answered_at_once_where_nothing_is_asked() {
+        let without = |rule| Rules::SAFE.without(rule);
+        for (count, rules) in [(0, Rules::SAFE), (3, without(Rule::ConfirmReads)), (3, without(Rule::RecoverOnStart))] {
+            let (mut leader, _) = idle(count, rules);
+            let read = leader.begin_read(NOW).unwrap();
+            assert_eq!(outputs(&mut leader).1, [(read, Readable::Yes)], "{count} followers, {rules:?}");
+        }
+    }
+}

@@ -146,3 +146,105 @@ impl Retries {
         self.0.iter().filter(|(key, _)| is_wanted(key)).flat_map(|(_, retries)| retries).copied().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::RequestName;
+    use crate::core::ask::Question;
+    use crate::core::leader::vocabulary::Output;
+    use crate::core::testing::{F1, F2, answer, cluster, config, follower_in, stores};
+    use crate::core::{Call, Follower, Reply, Rules};
+
+    const NOW: Duration = Duration::from_secs(3);
+
+    fn write(leader: &mut Leader) -> Accepted {
+        let terms = Terms { request: Some(RequestName::new("r").unwrap()), ..Terms::default() };
+        leader.write(NOW, &terms, Key::new("x").unwrap(), Some(Value::from_json("1").unwrap())).unwrap()
+    }
+
+    /// Answers all messages and requests but those that are held. Returns these, and the writes that were acknowledged.
+    fn exchange(
+        leader: &mut Leader,
+        followers: &mut [Follower],
+        is_held: fn(&Call) -> bool,
+    ) -> (Vec<Call>, Vec<WriteId>) {
+        let (mut held, mut acknowledged) = (Vec::new(), Vec::new());
+        while let Some(output) = leader.poll_output() {
+            match output {
+                Output::Send(message) => {
+                    let follower = &mut followers[message.to.index()];
+                    follower.replicate(leader.id(), message.key(), message.update.entry.clone());
+                    leader.handle_reply(NOW, &message, stores(message.to, message.stamp()));
+                }
+                Output::Ask(call) if is_held(&call) => held.push(*call),
+                Output::Ask(call) => answer(leader, followers, NOW, &call),
+                Output::Complete(completion) if completion.ok => acknowledged.push(completion.write),
+                _ => {}
+            }
+        }
+        (held, acknowledged)
+    }
+
+    /// The write comes after the snapshot has begun, so the follower that is given the snapshot does not store it.
+    #[test]
+    fn a_snapshot_confirms_no_retry_of_a_later_write() {
+        let (mut leader, mut followers) = cluster(config(2, 2, 0));
+        followers[1] = follower_in(F2, 1, Rules::SAFE);
+        leader.handle_disconnect(NOW, F2);
+        let is_push = |call: &Call| matches!(call.ask.question, Question::Push { .. });
+        let (held, _) = exchange(&mut leader, &mut followers, is_push);
+        write(&mut leader);
+        let retry = write(&mut leader);
+        assert!(retry.is_retry);
+        assert!(exchange(&mut leader, &mut followers, is_push).1.is_empty());
+        answer(&mut leader, &mut followers, NOW, &held[0]);
+        assert!(exchange(&mut leader, &mut followers, is_push).1.is_empty());
+        assert_eq!(leader.status().map(|status| status.missed).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    /// The write was acknowledged, but one of the two followers that stored it has restarted since.
+    #[test]
+    fn a_follower_that_restarted_confirms_a_retry_once_it_is_up_to_date() {
+        let (mut leader, mut followers) = cluster(config(2, 2, 0));
+        let first = write(&mut leader);
+        let is_push = |call: &Call| matches!(call.ask.question, Question::Push { .. });
+        assert_eq!(exchange(&mut leader, &mut followers, is_push).1, [first.write]);
+        followers[1] = follower_in(F2, 1, Rules::SAFE);
+        leader.handle_disconnect(NOW, F2);
+        let (held, _) = exchange(&mut leader, &mut followers, is_push);
+        let retry = write(&mut leader);
+        assert!(exchange(&mut leader, &mut followers, is_push).1.is_empty());
+        answer(&mut leader, &mut followers, NOW, &held[0]);
+        assert_eq!(exchange(&mut leader, &mut followers, is_push).1, [retry.write]);
+    }
+
+    /// The follower missed the write, which another one confirmed.
+    #[test]
+    fn a_follower_that_missed_the_write_does_not_confirm_a_retry() {
+        let (mut leader, _) = cluster(config(2, 1, 0));
+        while leader.poll_output().is_some() {}
+        write(&mut leader);
+        while let Some(output) = leader.poll_output() {
+            let Output::Send(message) = output else { continue };
+            let reply = if message.to == F1 { stores(F1, message.stamp()) } else { Reply::Lost };
+            leader.handle_reply(NOW, &message, reply);
+        }
+        write(&mut leader);
+        let confirmations = std::iter::from_fn(|| leader.poll_output()).find_map(|output| match output {
+            Output::Complete(completion) => Some(completion.confirmations),
+            _ => None,
+        });
+        assert_eq!(confirmations, Some(1));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_retry_that_was_answered() {
+        let (mut leader, mut followers) = cluster(config(2, 2, 0));
+        write(&mut leader);
+        write(&mut leader);
+        assert!(!leader.retries.is_empty());
+        exchange(&mut leader, &mut followers, |_| false);
+        assert!(leader.retries.is_empty());
+    }
+}

@@ -138,3 +138,31 @@ impl Leader {
         under_way.map(|open| open.update.entry.stamp.version).min().unwrap_or(next)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::{F1, cluster, config, stores};
+    use crate::core::{LeaderConfig, Rule, Rules};
+
+    /// Without the rule, a write gets the version of the first write of its key that still waits.
+    #[test]
+    fn a_leader_without_one_writer_gives_a_version_twice() {
+        let rules = Rules::SAFE.without(Rule::OneWriter);
+        let (mut leader, _) = cluster(LeaderConfig { rules, ..config(2, 1, 0) });
+        let set = |leader: &mut Leader, name: &str| {
+            let value = Value::from_json("1").unwrap();
+            let accepted = leader.set(Duration::ZERO, None, Key::new(name).unwrap(), value).unwrap();
+            accepted.stamp.version.get()
+        };
+        assert_eq!(set(&mut leader, "x"), 1);
+        // One of two followers confirms it: that is the quorum, and the other delivery stays in flight.
+        let to_f1 = std::iter::from_fn(|| leader.poll_output()).find_map(|output| match output {
+            Output::Send(message) if message.to == F1 => Some(message),
+            _ => None,
+        });
+        let to_f1 = to_f1.unwrap();
+        leader.handle_reply(Duration::ZERO, &to_f1, stores(F1, to_f1.stamp()));
+        assert_eq!(["x", "x", "y"].map(|name| set(&mut leader, name)), [2, 2, 1]);
+    }
+}

@@ -128,6 +128,17 @@ fn a_holder_that_loses_the_key_until_it_has_another_chance() {
     assert!(story.verdict(check).is_violated());
 }
 
+/// f2 never stored k1. It stored a later version of another key, and lost that one.
+#[test]
+fn the_loss_of_another_key_excuses_nothing() {
+    let mut story = Story::new();
+    story.at(1).invoke_set(c(2), 1, "k2", "\"b\"").accept(1, "k2", 2, "\"b\"").at(2).apply(f(2), "k2", 2, "\"b\"");
+    story.at(3).event(f(2).into(), Event::LoseKey { key: key("k2"), stamp: stamp(2) });
+    story.at(4).invoke_set(c(3), 2, "k1", "\"a\"").accept(2, "k1", 1, "\"a\"");
+    story.at(5).apply(f(1), "k1", 1, "\"a\"").at(9).complete(2, true, 2);
+    assert_eq!(story.evidence(check), ["n1 acknowledged k1 v1 (c3#2) at 9 ms, when only f1 stored it, where 2 must"]);
+}
+
 /// f2 lost v1 and takes v2, which is not above a floor, for a write whose deletion was collected.
 #[test]
 fn a_write_that_is_refused_because_the_key_was_lost() {
