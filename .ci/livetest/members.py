@@ -47,5 +47,7 @@ def join_and_leave(cluster):
 def expect_waits_for(cluster, follower):
     answer = cluster.leader.request("GET", "/ready")
     expect_same(answer.status, 503, "the leader's readiness")
-    gone = answer.json["detail"].partition("counted before under names that are none of the followers' now: ")[2]
-    expect(gone == cluster.names_of([follower])[0], f"it does not name {follower}: {answer.json['detail']}")
+    detail = answer.json["detail"]
+    gone, _, remedy = detail.partition("counted before under names that are none of the followers' now: ")[2].partition("; ")
+    expect(gone == cluster.names_of([follower])[0], f"it does not name {follower}: {detail}")
+    expect("put the earlier names back into FOLLOWERS" in remedy, f"it does not say what to do: {detail}")

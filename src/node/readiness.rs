@@ -13,13 +13,6 @@ use crate::core::{FollowerStatus, Progress, Waiting};
 /// How recently something must have come from a follower for it to count, and from its leader for a follower to be ready.
 pub(super) const RECENT: Duration = Duration::from_secs(2);
 
-/// What an operator can do where followers are missing that may know what was acknowledged.
-const START_OR_ACCEPT: &str = "start those that do not answer; if they are gone for good, accept that what only they and the restarted \
-                               ones knew is lost: semisync admin accept-loss LEADER";
-/// The same where all have answered.
-const ACCEPT: &str = "what only the restarted ones knew is lost, and to go on without it is yours to decide: semisync admin \
-                      accept-loss LEADER";
-
 /// What a leader knows of its followers at a moment.
 pub(super) struct Followers<'a> {
     pub(super) now: Duration,
@@ -54,8 +47,8 @@ impl Followers<'_> {
                 sentences.extend(self.troubles());
             }
         }
-        if let Some(Waiting::Survivors { silent, .. }) = &self.waiting {
-            sentences.push(if silent.is_empty() { ACCEPT } else { START_OR_ACCEPT }.into());
+        if let Some(Waiting::Survivors { silent, gone, .. }) = &self.waiting {
+            sentences.push(remedy(!silent.is_empty(), !gone.is_empty()));
         }
         Ready { ready: self.waiting.is_none() && counting >= needed, detail: sentences.join("; ") }
     }
@@ -170,6 +163,16 @@ impl Followers<'_> {
     }
 }
 
+/// What an operator can do where followers are missing that may know what was acknowledged.
+fn remedy(some_are_silent: bool, some_are_left_out: bool) -> String {
+    let steps = [
+        some_are_silent.then_some("start those that do not answer"),
+        some_are_left_out.then_some("put the earlier names back into FOLLOWERS"),
+        Some("accept that what no other follower remembers is lost: semisync admin accept-loss LEADER"),
+    ];
+    steps.into_iter().flatten().collect::<Vec<_>>().join(", or ")
+}
+
 /// How many keys a follower is known to lack, or to have in an older version.
 pub(super) fn keys_behind(status: &FollowerStatus) -> usize {
     match status.progress {
@@ -265,6 +268,12 @@ mod tests {
         );
         let Ready { ready, detail } = says(Waiting::Quorum { current: 0, needed: 1 });
         assert!(!ready && detail.ends_with("a:1: is being brought up to date: 3 keys to go"), "{detail}");
+        let accept = "accept that what no other follower remembers is lost: semisync admin accept-loss LEADER";
+        assert_eq!(remedy(false, false), accept);
+        assert!(
+            remedy(true, true)
+                .starts_with("start those that do not answer, or put the earlier names back into FOLLOWERS, or accept")
+        );
     }
 
     #[test]
