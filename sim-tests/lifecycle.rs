@@ -9,7 +9,7 @@ use semisync::base::wire::AcceptedLoss;
 use semisync::base::{NodeRef, ReadMode};
 use semisync::client::{Client, Cluster, Failed, Outcome, ReadError};
 use semisync::net::{HostPort, Tcp};
-use semisync::node::{Config, Node, NodeError, Role};
+use semisync::node::{Config, Node, NodeError, NodeIncarnation, Role};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -221,7 +221,9 @@ async fn a_port_in_use_ends_the_process_with_status_2() {
 
 #[tokio::test]
 async fn sigterm_drains_the_process_and_ends_it_with_status_0() {
-    let followers = [Running::follower().await, Running::follower().await];
+    // The leader's epoch is the time, and so must the followers' clocks be.
+    let drawn = || Config { incarnation: NodeIncarnation::draw().expect("random numbers"), ..follower_config(0) };
+    let followers = [Running::start(drawn()).await, Running::start(drawn()).await];
     let list: Vec<String> = followers.iter().map(|node| node.address.to_string()).collect();
     // Bound and given back: nothing else takes a port of the loopback range in between.
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();

@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -6,15 +7,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use http::StatusCode;
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 use super::recorder::Watch;
 use super::stage::{Stage, StageClient};
 use super::world::{Healing, World};
+use crate::base::trace::Trace;
 use crate::base::wire::Dump;
 use crate::base::{FollowerId, NodeId, NodeRef, Seed};
-use crate::client::{NotConverged, WriteOptions};
+use crate::check::{Facts, final_states};
+use crate::client::{NotConverged, ReadError, WriteOptions};
 use crate::sim::engine::story::{self, FaultPlan};
 use crate::sim::engine::strikes::Strikes;
 use crate::sim::engine::triggers::Triggers;
@@ -36,10 +40,22 @@ pub(in crate::sim::engine) fn play(scenario: &Scenario, returned: Arc<AtomicUsiz
     match played {
         Ok(End { states, virtual_time, mut strikes }) => {
             plan.add_struck_messages(&mut strikes);
+            let states = with_what_was_not_shown(states, &trace);
             Ok(Played { trace, states, virtual_time, strikes: strikes.into_list(scenario.faults.len()) })
         }
         Err(why) => Err(SimError::Failed { why, trace: Box::new(trace) }),
     }
+}
+
+/// A node that is not up to date does not show what it stores. The records of what happened to it do.
+fn with_what_was_not_shown(states: Vec<(NodeId, Option<Dump>)>, trace: &Trace) -> Vec<(NodeId, Dump)> {
+    let replay = || {
+        let facts = Facts::from_records(trace.records()).expect("a simulated run begins with its cluster");
+        final_states(trace.records(), &facts).into_iter().collect::<BTreeMap<_, _>>()
+    };
+    let mut replayed = if states.iter().any(|(_, dump)| dump.is_none()) { replay() } else { BTreeMap::new() };
+    let mut known = |node: NodeId, dump: Option<Dump>| dump.or_else(|| replayed.remove(&node)).unwrap_or_default();
+    states.into_iter().map(|(node, dump)| (node, known(node, dump))).collect()
 }
 
 /// # Errors
@@ -82,7 +98,8 @@ fn names_client(kind: &FaultKind) -> bool {
 
 /// What the story of a scenario returns.
 struct End {
-    states: Vec<(NodeId, Dump)>,
+    /// None of a node that is not up to date, and so does not say.
+    states: Vec<(NodeId, Option<Dump>)>,
     /// Up to the end of the last operation.
     virtual_time: Duration,
     /// Which faults struck, of those that do not act on messages.
@@ -119,15 +136,24 @@ async fn play_out(scenario: &Scenario, plan: FaultPlan, stage: &Stage) -> Result
     // Not converging is a finding, not a reason to throw the run away: the states below will show it.
     match stage.replicas().settle(story::settle_deadline(scenario)).await {
         Ok(_) | Err(NotConverged::Different { .. }) => {}
+        Err(NotConverged::Unreadable { error, .. }) if is_not_up_to_date(&error) => {}
         Err(error) => return Err(error),
     }
     let mut states = Vec::new();
     for node in stage.cluster().nodes() {
-        let dump = stage.cluster().dump(node).await;
-        states.push((node.with_one_leader(), dump.map_err(|error| NotConverged::Unreadable { node, error })?));
+        let dump = match stage.cluster().dump(node).await {
+            Ok(dump) => Some(dump),
+            Err(error) if is_not_up_to_date(&error) => None,
+            Err(error) => return Err(NotConverged::Unreadable { node, error }),
+        };
+        states.push((node.with_one_leader(), dump));
     }
     let strikes = attacker.strikes.borrow().clone();
     Ok(End { states, virtual_time, strikes })
+}
+
+fn is_not_up_to_date(error: &ReadError) -> bool {
+    matches!(error, ReadError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. })
 }
 
 /// How the client's call came to its end.
