@@ -16,10 +16,10 @@
 //! set that was refused does not count as written.
 //!
 //! Where only clients were recorded, their writes and reads are checked against the first two rules, and a value that may
-//! be older than the history is not accused ([`Recorded::of_clients`]): one with a stamp below every recorded write of
-//! the key, one that a later leader may have recovered (its version is below that of every recorded write, and its stamp below
-//! that of every acknowledged one), or one without a stamp, unless it was read at the leader after a recorded write of the key had been
-//! acknowledged. The value of a refused write is accused in any case, unless the write was conditional: then the value
+//! be older than the history is not accused ([`Recorded::of_clients`]): one whose stamp is below that of every acknowledged write
+//! of the key and of every recorded write of its epoch, or one without a stamp, unless it was read at the leader after a recorded
+//! write of the key had been acknowledged. The value of a refused write is accused in any case, unless the write was conditional:
+//! then the value
 //! may have been there before.
 //!
 //! A read with a `min_version` returns that version or a later one. A leader accepts a conditional write only if its key
@@ -191,18 +191,12 @@ fn content(value: Option<&Value>) -> String {
 }
 
 /// What is least of the recorded writes of a key.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 struct Smallest {
-    stamp: Stamp,
-    version: Version,
+    /// The least version of each epoch.
+    of_epoch: BTreeMap<Epoch, Version>,
     /// The least stamp of those that were acknowledged.
     acknowledged: Option<Stamp>,
-}
-
-impl Smallest {
-    fn of(stamp: Stamp) -> Self {
-        Self { stamp, version: stamp.version, acknowledged: None }
-    }
 }
 
 /// A key and its number among those of the run.
@@ -224,7 +218,7 @@ struct Check<'a, 'r> {
     /// By the lives of leaders: the epoch in which a key was deleted last, and the greatest version that a deletion had in it.
     deleted: BTreeMap<u64, (Epoch, Version)>,
     /// By the numbers of the keys: what is least of the recorded writes up to here, and when the first was acknowledged.
-    recorded: Vec<Option<Smallest>>,
+    recorded: Vec<Smallest>,
     acknowledged: Vec<Option<Moment>>,
     skips: Skips,
     evidence: Vec<String>,
@@ -242,7 +236,7 @@ impl<'a, 'r> Check<'a, 'r> {
             unstamped: 0,
             last: vec![Vec::new(); keys.len()],
             deleted: BTreeMap::new(),
-            recorded: vec![None; keys.len()],
+            recorded: vec![Smallest::default(); keys.len()],
             acknowledged: vec![None; keys.len()],
             skips: Skips::default(),
             evidence: Vec::new(),
@@ -266,7 +260,7 @@ impl<'a, 'r> Check<'a, 'r> {
             && operation.outcome == Outcome::Ok
             && let Some(stamp) = operation.stamp
         {
-            let recorded = self.recorded[number].get_or_insert(Smallest::of(stamp));
+            let recorded = &mut self.recorded[number];
             recorded.acknowledged = recorded.acknowledged.into_iter().chain([stamp]).min();
         }
         match (&operation.kind, operation.stamp) {
@@ -300,9 +294,8 @@ impl<'a, 'r> Check<'a, 'r> {
             *before = None;
         }
         if let Some(stamp) = operation.stamp {
-            let recorded = self.recorded[key].get_or_insert(Smallest::of(stamp));
-            recorded.stamp = recorded.stamp.min(stamp);
-            recorded.version = recorded.version.min(stamp.version);
+            let smallest = self.recorded[key].of_epoch.entry(stamp.epoch).or_insert(stamp.version);
+            *smallest = stamp.version.min(*smallest);
         }
     }
 
@@ -322,14 +315,14 @@ impl<'a, 'r> Check<'a, 'r> {
         }
     }
 
-    /// Whether it can have been there before anything was recorded. A leader that recovers a value gives it its own epoch, so
-    /// that it may come after a write of an earlier epoch, unless that was acknowledged.
+    /// Whether it can have been there before anything was recorded: its stamp is below that of every acknowledged write, and of its epoch
+    /// no write has been recorded that it is not below. (What was not acknowledged in another epoch bounds nothing: a leader that was
+    /// deposed may have made it after a later leader, or that one may have recovered the value and not the write.)
     fn may_be_older(&self, key: usize, stamp: Stamp) -> bool {
-        let Some(recorded) = &self.recorded[key] else { return !self.begins_empty };
-        let is_recovered = || {
-            stamp.version < recorded.version && recorded.acknowledged.is_none_or(|acknowledged| stamp < acknowledged)
-        };
-        !self.begins_empty && (stamp < recorded.stamp || is_recovered())
+        let recorded = &self.recorded[key];
+        let is_below_its_epoch = || recorded.of_epoch.get(&stamp.epoch).is_none_or(|version| stamp.version < *version);
+        let is_below_acknowledged = || recorded.acknowledged.is_none_or(|acknowledged| stamp < acknowledged);
+        !self.begins_empty && is_below_its_epoch() && is_below_acknowledged()
     }
 
     fn claim(&mut self, (key, number): Numbered<'a>, stamp: Stamp, value: Option<&'a Value>, witness: Witness<'a>) {

@@ -28,6 +28,7 @@
 //! LOST, and not in order.
 //!
 //! A write and its retries are one write: it was invoked when it was asked for first, and returned when it was acknowledged first.
+//! Where clients alone do not show which place it has, each of its answers binds later readers all the same (`answers`).
 //!
 //! Where only clients were recorded, the store may have held a value of the key **before** ([`Recorded::of_clients`]). That
 //! is one value with one stamp, and less than any that took effect since; so if anybody saw it, it is what was read with
@@ -48,6 +49,7 @@
 //! versions every possibility is searched. In a trace, conditions are checked where the leader accepts the write
 //! ([`integrity`](super::integrity)).
 
+mod answers;
 mod by_stamps;
 mod deletions;
 mod describe;
@@ -116,8 +118,10 @@ fn check_within(run: &Recorded<'_>, budget: usize) -> Verdict {
     let mut budget = Budget(budget);
     let (mut violations, mut losses) = (Vec::new(), Vec::new());
     let (mut checked, mut checked_keys) = (0, 0);
+    let answered = answered(run, covered);
     for (key, operations) in &keys {
-        match history.judge(operations, &mut budget) {
+        let in_place = history.judge(operations, &mut budget);
+        match in_place.and_then(|judged| answered.get(key).map_or(Ok(()), |all| answers::check(all)).map(|()| judged)) {
             Ok(Judged::InOrder(steps)) => {
                 (checked, checked_keys) = (checked + steps, checked_keys + 1);
                 let why = "refused, or of unknown outcome and without a visible effect";
@@ -135,6 +139,16 @@ fn check_within(run: &Recorded<'_>, budget: usize) -> Verdict {
         format!("{} on {} at the leader", count(checked, "operation"), count(checked_keys, "key"))
     });
     verdict.covering(checked, skips.into_vec())
+}
+
+/// The operations of clients as they were answered, by key, where only clients were recorded.
+fn answered<'a>(run: &Recorded<'a>, covered: impl Fn(&&Operation) -> bool) -> BTreeMap<&'a Key, Vec<&'a Operation>> {
+    let mut keys: BTreeMap<&Key, Vec<&Operation>> = BTreeMap::new();
+    let operations = if run.facts.is_some() { &[] } else { run.history.operations.as_slice() };
+    for operation in operations.iter().filter(covered) {
+        keys.entry(&operation.key).or_default().push(operation);
+    }
+    keys
 }
 
 /// What came of a key that is not violated.

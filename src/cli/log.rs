@@ -21,6 +21,9 @@ const BUFFERED: usize = 4096;
 /// How long the end of the process waits for lines that are not written yet.
 const FLUSH_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How often it looks meanwhile whether they are.
+const FLUSH_LOOKS: u32 = 50;
+
 /// The log, as long as it is written.
 pub(super) struct Log {
     guard: WorkerGuard,
@@ -55,8 +58,14 @@ impl Log {
 
     /// Writes what is not written yet, unless that takes too long.
     pub(super) fn finish(self) {
-        // Nothing has been written since lines were dropped, so nothing will be.
-        if self.dropped.dropped_lines() > self.told.load(Ordering::Relaxed) {
+        // Who writes says so before the next line. While nobody reads it, it does not come to that, and never may.
+        let is_stuck = || self.dropped.dropped_lines() > self.told.load(Ordering::Relaxed);
+        for _ in 0..FLUSH_LOOKS {
+            if is_stuck() {
+                std::thread::sleep(FLUSH_PATIENCE / FLUSH_LOOKS);
+            }
+        }
+        if is_stuck() {
             return std::mem::forget(self.guard);
         }
         let (done, finished) = mpsc::channel::<()>();

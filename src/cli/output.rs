@@ -68,6 +68,11 @@ pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
     !is_device(one) && real(one) == real(other)
 }
 
+/// Whether a file is, or will be, in this directory.
+pub(super) fn is_in(file: &Path, directory: &Path) -> bool {
+    real(directory_of(file)) == real(directory)
+}
+
 /// The path without links and detours. Of a file that does not exist, those of its directory are resolved.
 fn real(path: &Path) -> PathBuf {
     let of_parent = || Some(directory_of(path).canonicalize().ok()?.join(path.file_name()?));
@@ -89,6 +94,15 @@ impl Sink {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return File::options().write(true).open(path).map(Self::Direct);
         }
+        // The link that leads to the standard output must stay, and so must what was written there before.
+        if ["/dev", "/proc"].iter().any(|system| path.starts_with(system)) {
+            return File::options().append(true).open(path).map(Self::Direct);
+        }
+        // A link leads to the file, and goes on to lead there.
+        if path.is_symlink() && !path.exists() {
+            return File::options().write(true).create(true).truncate(true).open(path).map(Self::Direct);
+        }
+        let path = &real(path);
         let directory = directory_of(path);
         // Asked for by itself, so that an error names no file but the one that was asked for.
         directory.metadata()?;
@@ -109,7 +123,7 @@ impl Sink {
                 write(&mut out)?;
                 out.flush()?;
                 drop(out);
-                file.persist(path).map(drop).map_err(|error| error.error)
+                file.persist(real(path)).map(drop).map_err(|error| error.error)
             }
         }
     }
@@ -152,6 +166,20 @@ mod tests {
         }
         assert!(!is_same_file(Path::new("/dev/null"), Path::new("/dev/null")), "nothing in it is replaced");
         assert!(is_same_file(Path::new("new-here"), Path::new("./new-here")));
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("file"), "old").expect("a file");
+        symlink(path("file"), path("link")).expect("a link");
+        symlink(path("new"), path("dangling")).expect("a link");
+        for (link, file) in [("link", "file"), ("dangling", "new")] {
+            write_whole(&path(link), b"x").expect("it is written");
+            assert!(path(link).is_symlink(), "{link}");
+            assert_eq!(fs::read(path(file)).expect("a file"), b"x", "{link}");
+        }
     }
 
     /// A signal may end the process between the two.

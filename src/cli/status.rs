@@ -13,7 +13,8 @@ use super::{Failure, NO, runtime, say};
 
 /// Asks nodes how they are, and their leaders how their followers are, and shows the whole cluster.
 ///
-/// Exit status: 0 if all nodes that were named are ready, 1 if not, 2 if an address is not what it should be.
+/// Exit status: 0 if all nodes that were named are ready and no more than one of them leads, 1 if not, 2 if an address is not what it
+/// should be.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The nodes, host:port; the followers of a leader among them are asked, too
@@ -44,7 +45,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             say(text.trim_end());
             let named = &nodes[..args.nodes.len()];
             let are_ready = named.iter().all(|node| node.answer.as_ref().is_ok_and(|status| status.ready));
-            return Ok(if are_ready { ExitCode::SUCCESS } else { NO });
+            let is_well = are_ready && StatusReport(&nodes).leaders().count() <= 1;
+            return Ok(if is_well { ExitCode::SUCCESS } else { NO });
         }
         let is_terminal = std::io::stdout().is_terminal();
         // What only says how long ago something was changes every time.
@@ -55,14 +57,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             say(format_args!("{}\n", text.trim_end()));
         }
         shown = told;
-        runtime.block_on(tokio::time::sleep(PAUSE));
+        runtime.block_on(async { tokio::time::sleep(PAUSE).await });
     }
 }
 
 /// The nodes that were named, in their order, and then the followers that leaders among them name.
 async fn ask(client: &Client<Tcp>, named: &[HostPort]) -> Vec<AskedNode> {
     let ask = async |address: &HostPort| {
-        let answer = client.status(address).await.map_err(|error| error.to_string());
+        let answer = client.status(address).await.map_err(|error| in_a_line(&error.to_string()));
         AskedNode { address: address.to_string(), answer }
     };
     let mut nodes = join_all(named.iter().map(ask)).await;
@@ -77,6 +79,13 @@ async fn ask(client: &Client<Tcp>, named: &[HostPort]) -> Vec<AskedNode> {
     });
     nodes.extend(others);
     nodes
+}
+
+/// What another program answers may be a whole page.
+fn in_a_line(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() > LONGEST { line.chars().take(LONGEST).chain(['…']).collect() } else { line }
 }
 
 #[derive(Serialize)]
@@ -108,7 +117,7 @@ fn without_times(nodes: &[AskedNode]) -> String {
         .map(|mut node| {
             if let Ok(status) = &mut node.answer {
                 status.detail = String::new();
-                status.leader = None;
+                status.leader.iter_mut().for_each(|leader| leader.heard_ago_s = 0.0);
                 for follower in &mut status.followers {
                     (follower.heard_ago_s, follower.behind_for_s, follower.why) = (None, None, None);
                 }

@@ -56,7 +56,11 @@ impl Trouble {
         match status {
             StatusCode::UNAUTHORIZED => Self::WrongToken { shows_one: shows_token },
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::FORBIDDEN => Self::NoFollower(status),
+            StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::FORBIDDEN
+            | StatusCode::BAD_REQUEST
+            | StatusCode::NOT_IMPLEMENTED => Self::NoFollower(status),
             _ => Self::Refused(status),
         }
     }
@@ -69,9 +73,9 @@ impl Trouble {
             Self::WrongToken { .. } => "start both with the same PEER_TOKEN",
             Self::TooLarge => "start it with a MAX_BODY that is not below the leader's",
             Self::NoFollower(_) => "correct its address in FOLLOWERS, or start it with ROLE=follower",
-            Self::Unreadable(_) => "start it in the same version as the leader",
+            Self::Unreadable(_) => "correct its address in FOLLOWERS, or start it in the same version as the leader",
             Self::Refused(StatusCode::UNPROCESSABLE_ENTITY) => {
-                "start both in the same version, with clocks that are right"
+                "start both in the same version, with clocks that are right or with a PEER_TOKEN"
             }
             Self::Refused(_) => "see its log",
         }
@@ -158,6 +162,10 @@ impl Contacts {
     pub(super) fn looked(&self, at: FollowerId, now: Duration, is_behind: bool) {
         self.change(at, |contact| {
             contact.behind_since = is_behind.then(|| contact.behind_since.unwrap_or(now));
+            // What went wrong with writes has been made good.
+            if !is_behind && contact.question.is_none() {
+                contact.writes = None;
+            }
         });
     }
 
@@ -197,6 +205,16 @@ mod tests {
             contacts.with(f1).behind_since.map(|since| since.as_secs())
         };
         assert_eq!([since(1, false), since(2, true), since(3, true), since(4, false)], [None, Some(2), Some(2), None]);
+    }
+
+    #[test]
+    fn what_went_wrong_with_writes_is_over_once_it_has_them() {
+        let (contacts, f1) = (Contacts::new(1), FollowerId(0));
+        contacts.failed(f1, Purpose::Writes, Duration::ZERO, Trouble::TooLarge);
+        contacts.looked(f1, Duration::ZERO, true);
+        assert_eq!(contacts.with(f1).last_error(), Some(&Trouble::TooLarge));
+        contacts.looked(f1, Duration::ZERO, false);
+        assert_eq!(contacts.with(f1).last_error(), None);
     }
 
     #[test]

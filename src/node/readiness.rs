@@ -37,14 +37,9 @@ impl Followers<'_> {
                 sentences.push(format!("{counting} of {of} followers count, {needed} must for a write"));
                 sentences.extend(self.obstacles());
             }
-            Some(waiting @ (Waiting::Quorum { .. } | Waiting::HandOver { .. })) => {
-                sentences.push(waiting.to_string());
-                sentences.extend(self.obstacles());
-            }
-            // How far they have been brought up to date is no question yet.
             Some(waiting) => {
                 sentences.push(waiting.to_string());
-                sentences.extend(self.troubles());
+                sentences.extend(self.obstacles());
             }
         }
         if let Some(Waiting::Survivors { silent, gone, .. }) = &self.waiting {
@@ -53,12 +48,9 @@ impl Followers<'_> {
         Ready { ready: self.waiting.is_none() && counting >= needed, detail: sentences.join("; ") }
     }
 
-    /// Why followers do not answer that do not, with what can be done about it.
-    fn troubles(&self) -> impl Iterator<Item = String> {
-        self.ids().filter_map(|id| {
-            let problem = self.contacts[id.index()].question.as_ref()?;
-            Some(format!("{}: {}", self.names[id.index()], self.tell(problem, self.status[id.index()].heard_at)))
-        })
+    /// Whether the leader still looks for what was written before it.
+    fn is_looking(&self) -> bool {
+        matches!(&self.waiting, Some(waiting) if !matches!(waiting, Waiting::Quorum { .. } | Waiting::HandOver { .. }))
     }
 
     /// Each follower, as it is shown.
@@ -93,7 +85,8 @@ impl Followers<'_> {
     fn counts(&self, id: FollowerId) -> bool {
         let status = &self.status[id.index()];
         let is_recent = status.heard_at.is_some_and(|at| self.now.saturating_sub(at) <= RECENT);
-        status.progress == Progress::Current && status.reachable && is_recent
+        let takes_writes = status.reachable || status.missed == 0;
+        status.progress == Progress::Current && takes_writes && is_recent
     }
 
     /// Why a follower does not count. None if it does.
@@ -103,9 +96,12 @@ impl Followers<'_> {
         }
         let status = &self.status[id.index()];
         let contact = &self.contacts[id.index()];
-        // What it does not even answer, it does not answer for another reason than what it lacks.
-        if let Some(problem) = &contact.question {
-            return Some(self.tell(problem, status.heard_at));
+        // Who does not even answer, does not for another reason than what it lacks.
+        match &contact.question {
+            Some(problem) => return Some(self.tell(problem, status.heard_at)),
+            // Until it has been told what there is to recover, how far it has been brought up to date is no question.
+            None if self.is_looking() => return None,
+            None => {}
         }
         Some(match status.progress {
             Progress::Unpromised => match status.heard_at {
@@ -124,18 +120,15 @@ impl Followers<'_> {
                      another leader is forgotten; start {others}, or start an empty follower in place of what is gone for good"
                 )
             }
-            Progress::Behind { keys } => format!("is being brought up to date: {keys} keys to go"),
-            Progress::Legacy => {
-                "does not know epochs, as an older version or another program does not: it gets writes and counts for \
-                                 nothing; start it in the same version as the leader"
-                    .into()
-            }
+            Progress::Behind { keys } => format!("is being brought up to date: {} to go", count(keys)),
+            // What it answered to a question is a problem with it, until it is another program that answers.
+            Progress::Legacy => "does not know epochs: it gets writes and counts for nothing".into(),
             Progress::Doubted | Progress::Current => match &contact.writes {
-                Some(problem) => {
-                    format!("is behind by {} keys: {}", status.missed, self.tell(problem, status.heard_at))
+                Some(problem) if status.missed > 0 => {
+                    format!("is behind by {}: {}", count(status.missed), self.tell(problem, status.heard_at))
                 }
-                None if status.missed > 0 => format!("is behind by {} keys, which are being sent", status.missed),
-                None => format!("has not answered {}", self.for_so_long(status.heard_at)),
+                None if status.missed > 0 => format!("is behind by {}, to be sent again", count(status.missed)),
+                _ => format!("has not answered {}", self.for_so_long(status.heard_at)),
             },
         })
     }
@@ -161,6 +154,10 @@ impl Followers<'_> {
     fn ids(&self) -> impl Iterator<Item = FollowerId> {
         FollowerId::first(self.status.len())
     }
+}
+
+fn count(keys: usize) -> String {
+    if keys == 1 { "1 key".into() } else { format!("{keys} keys") }
 }
 
 /// What an operator can do where followers are missing that may know what was acknowledged.
@@ -299,9 +296,13 @@ mod tests {
             (with(Progress::Unconfirmed { silent }), Contact::default(), "when c:3 can be asked"),
             (with(Progress::Behind { keys: 7 }), Contact::default(), "a:1: is being brought up to date: 7 keys to go"),
             (behind, sent(Trouble::TooLarge), "is behind by 3 keys: it refuses a request with 413"),
-            (behind, Contact::default(), "is behind by 3 keys, which are being sent"),
+            (behind, Contact::default(), "is behind by 3 keys, to be sent again"),
             (with(Progress::Elsewhere), Contact::default(), "another follower answers at this address"),
-            (with(Progress::Legacy), Contact::default(), "does not know epochs"),
+            (
+                with(Progress::Legacy),
+                asked(Trouble::NoFollower(http::StatusCode::NOT_FOUND)),
+                "a:1: it answers 404 to a leader's questions",
+            ),
             (with(Progress::Doubted), Contact::default(), "a:1: has not answered for 2 s"),
         ] {
             let Ready { ready, detail } = says(status, contact, false);

@@ -40,7 +40,12 @@ impl fmt::Display for StatusReport<'_> {
             let rows = status.followers.iter().map(of_follower);
             f.write_str(&table::left([header.map(str::to_owned)].into_iter().chain(rows)))?;
         }
-        let mut problems = self.0.iter().filter_map(problem).peekable();
+        let leaders: Vec<&str> = self.leaders().collect();
+        let rivals = (leaders.len() > 1).then(|| {
+            let names = leaders.join(" and ");
+            format!("{names} are all leaders: each deposes the other again and again; stop all but one")
+        });
+        let mut problems = rivals.into_iter().chain(self.0.iter().filter_map(problem)).peekable();
         if problems.peek().is_some() {
             f.write_str("\n")?;
         }
@@ -49,6 +54,11 @@ impl fmt::Display for StatusReport<'_> {
 }
 
 impl StatusReport<'_> {
+    /// The addresses of the nodes that were started as leaders, in a cluster that has one.
+    pub fn leaders(&self) -> impl Iterator<Item = &str> {
+        self.answers().filter(|(_, status)| status.serves.is_some()).map(|(address, _)| address)
+    }
+
     fn answers(&self) -> impl Iterator<Item = (&str, &Status)> {
         self.0.iter().filter_map(|node| Some((node.address.as_str(), node.answer.as_ref().ok()?)))
     }
@@ -156,6 +166,13 @@ l:0 is not ready: 1 of 2 followers count, 2 must for a write; a:1: has restarted
 b:2: cannot connect
 ";
         assert_eq!(StatusReport(&nodes).to_string(), expected);
+    }
+
+    #[test]
+    fn two_leaders_are_named() {
+        let node = |address: &str| AskedNode { address: address.into(), answer: Ok(leader(vec![follower(true)])) };
+        let nodes = [node("l:0"), node("m:0")];
+        assert!(StatusReport(&nodes).to_string().contains("\nl:0 and m:0 are all leaders: each deposes the other"));
     }
 
     #[test]

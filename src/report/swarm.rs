@@ -149,7 +149,7 @@ impl SwarmReport<'_> {
     /// Each kind of loss, with the evidence of its lowest seed.
     fn losses(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.losses {
-            writeln!(f, "\nLOST {}: {}; the first is {}", row.name, counted(row.seeds), row.first)?;
+            writeln!(f, "\nLOST {}: {}; one is {}", row.name, counted(row.seeds), row.first)?;
             for sentence in row.evidence {
                 writeln!(f, "  {sentence}")?;
             }

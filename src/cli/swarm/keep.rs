@@ -80,22 +80,22 @@ impl Keeper {
         found
     }
 
-    /// Saves the run of a loss as an example of its kind, if the scenario is given. Returns what to type for the run.
+    /// Saves the run of a loss as an example of its kind. Returns what to type for the saved run; none if the scenario is not given,
+    /// or cannot be saved.
     pub(super) fn keep_loss(
         &mut self,
         scenario: Option<&Scenario>,
         seed: u64,
         kind: &str,
         evidence: &[String],
-    ) -> String {
-        let by_seed = self.by_seed(seed);
-        let Some(scenario) = scenario else { return by_seed };
+    ) -> Option<String> {
+        let (scenario, by_seed) = (scenario?, self.by_seed(seed));
         let path = self.directory.join(format!("seed-{seed}-lost-{kind}{}.toml", self.marks));
         let again = self.by_file(&path);
         let lines: String = comment(evidence).collect();
         let text =
             format!("# Found by {by_seed}\n# To repeat it: {again}\n# LOST {kind}:\n{lines}{}", scenario.to_toml());
-        if self.save(&path, &text) { again } else { by_seed }
+        self.save(&path, &text).then_some(again)
     }
 
     /// Writes what is saved once more, with all that is known by now. False if it cannot be written.

@@ -20,7 +20,7 @@ use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRang
 use semisync::sim::{Engine, Generator, Strategy};
 
 use super::limits::{parse_count, parse_time};
-use super::output::{OutputFile, require_different};
+use super::output::{OutputFile, is_in, require_different};
 use super::rules::RulesArgs;
 use super::{Failure, INTERRUPTED, say};
 use keep::Keeper;
@@ -83,6 +83,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     require_different(&[], &[("--save", Some(&args.save)), ("--junit", args.junit.as_deref())])?;
     can_be_saved_in(&args.save)?;
+    if let Some(junit) = args.junit.as_deref().filter(|junit| is_in(junit, &args.save)) {
+        let (junit, save) = (junit.display(), args.save.display());
+        return Err(Failure::Usage(format!(
+            "--junit {junit} is in the directory of --save {save}, which holds scenarios only"
+        )));
+    }
     let junit = OutputFile::create("--junit", args.junit.as_deref())?;
     let rules = args.rules.spec().unwrap_or(RulesSpec::Named(RuleSet::Safe));
     let generator = Generator { rules, crashes: !args.no_crashes, engine: args.engine, strategy: args.strategy };
@@ -196,7 +202,7 @@ fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tal
         ExcusedRow { name: excuse.name(), property: property.to_string(), cases, runs }
     };
     let losses = tally.losses.iter().map(|(name, losses)| {
-        let Losses { seeds, first, evidence, again, others } = losses;
+        let Losses { seeds, first, evidence, again, others, .. } = losses;
         LossRow { name, seeds: *seeds, first: *first, evidence, again, others }
     });
     let (writes, reads) = (tally.exercise.writes, tally.exercise.reads);

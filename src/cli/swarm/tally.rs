@@ -31,8 +31,10 @@ pub(super) struct Tally {
 /// The seeds whose runs lost acknowledged data for the same cause.
 pub(super) struct Losses {
     pub(super) seeds: u64,
+    /// The seed that is told of: the first whose run is saved, or the first of all.
     pub(super) first: u64,
-    /// The sentences that show it in the run of the first seed.
+    is_saved: bool,
+    /// The sentences that show it in the run of that seed.
     pub(super) evidence: Vec<String>,
     /// What to type for that run.
     pub(super) again: String,
@@ -109,13 +111,24 @@ impl Tally {
             for kind in kinds {
                 if let Some(losses) = self.losses.get_mut(&kind) {
                     losses.seeds += 1;
+                    // The scenario of a run that fails as well is kept for that.
+                    if !losses.is_saved
+                        && let Some(saved) = self.keeper.keep_loss(scenario, seed, &kind, evidence)
+                    {
+                        (losses.first, losses.evidence, losses.again) = (seed, evidence.clone(), saved);
+                        losses.is_saved = true;
+                        continue;
+                    }
                     if losses.others.len() < MOST_OTHERS {
                         losses.others.push(self.keeper.by_seed(seed));
                     }
                     continue;
                 }
-                let again = self.keeper.keep_loss(scenario, seed, &kind, evidence);
-                let losses = Losses { seeds: 1, first: seed, evidence: evidence.clone(), again, others: Vec::new() };
+                let saved = self.keeper.keep_loss(scenario, seed, &kind, evidence);
+                let is_saved = saved.is_some();
+                let again = saved.unwrap_or_else(|| self.keeper.by_seed(seed));
+                let evidence = evidence.clone();
+                let losses = Losses { seeds: 1, first: seed, evidence, again, is_saved, others: Vec::new() };
                 self.losses.insert(kind, losses);
             }
         }
@@ -281,7 +294,7 @@ mod tests {
             tally.add(SeedReport { seed, exercise: Exercise::default(), judged, lost, lossy: None, failure: None });
         }
         let summary = |kind: &str| {
-            let Losses { seeds, first, evidence, again, others } = &tally.losses[kind];
+            let Losses { seeds, first, evidence, again, others, .. } = &tally.losses[kind];
             let others: Vec<&str> = others.iter().map(String::as_str).collect();
             (*seeds, *first, evidence.clone(), again.as_str(), others)
         };

@@ -166,6 +166,11 @@ impl Leader {
             members.filter(|(id, _)| is(*id)).map(|(_, name)| name.clone()).collect()
         };
         let promised = self.promised_by(|_| true);
+        // Those that have promised another leader's epoch are not missing. They are asked again soon.
+        let some_answer = self.followers().any(|id| self.peers[id].link.answers());
+        if let Some(epoch) = self.contest.deposed_by().filter(|_| promised.is_empty() && some_answer) {
+            return Waiting::OtherLeader { epoch };
+        }
         let foreign = |id: FollowerId| self.peers[id].link.is_legacy();
         let silent = named(&|id| !promised.contains(id) && !foreign(id));
         if accepts_loss {
@@ -194,8 +199,11 @@ impl Leader {
     }
 
     /// An operator accepts that what only the missing or forgetful followers know is lost. The leader goes on with those that
-    /// remember, as soon as a majority has promised its epoch. False if it waits for nothing of the kind.
+    /// remember, as soon as a majority has promised its epoch. False if it waits for nothing of the kind, or for another leader.
     pub fn accept_loss(&mut self, now: Duration) -> bool {
+        if matches!(self.waiting_for(), Some(Waiting::OtherLeader { .. })) {
+            return false;
+        }
         match &mut self.phase {
             Phase::Starting(start) if start.stage != Stage::Quorum => start.accepts_loss = true,
             _ => return false,
@@ -222,7 +230,7 @@ impl Leader {
                 peer.resender = super::Resender::new(to, self.config.seed.fork("resend"));
             }
         }
-        let until = now + self.contest.lost(&self.config);
+        let until = now + self.contest.lost(promised, &self.config);
         for peer in self.peers.iter_mut() {
             peer.link.not_before = peer.link.not_before.max(until);
         }

@@ -253,6 +253,16 @@ pub enum Waiting {
         /// Names of followers that counted for an earlier leader, and which this one does not have.
         gone: Vec<String>,
     },
+    /// Another leader: the followers have promised its epoch, and are asked again after a pause.
+    #[error(
+        "there is another leader, whose epoch is {epoch}, and the followers have promised that; this one asks them again soon, and if \
+         both go on, each deposes the other again and again: stop one of them",
+        epoch = .epoch.get()
+    )]
+    OtherLeader {
+        /// The greatest epoch that a follower is known to have promised.
+        epoch: Epoch,
+    },
     /// Enough followers that no other leader can serve, where an operator has accepted that what is missing is lost.
     #[error(
         "recovering: the loss is accepted; {promised} of the {needed} followers have answered that must, so that no other leader \

@@ -47,8 +47,8 @@ pub(super) enum ApiError {
     #[error("key {key:?} has version {version} here, and not yet {min_version}, after {seconds} s", version = .version.unwrap_or(0))]
     NotYet { key: Key, min_version: u64, version: Option<u64>, seconds: f64, leader: Option<HostPort> },
     #[error(
-        "epoch {epoch}: must be at most {greatest} now, a year ahead of this node's clock and of the epoch that it has promised; is the \
-         leader's clock right?",
+        "epoch {epoch}: must be at most {greatest} now, a year ahead of this node's clock and of the epoch that it has promised; if the \
+         cluster has had a later one, from a clock that was wrong, start all nodes with a PEER_TOKEN, which lifts this bound",
         epoch = .epoch.get(),
         greatest = .greatest.get()
     )]

@@ -69,8 +69,8 @@ pub(super) struct Standby {
     leader: Mutex<Option<HostPort>>,
     /// When a leader that it has promised was last heard of.
     heard_at: Mutex<Option<Duration>>,
-    /// The epoch that a leader would take that was started when this node was.
-    first_epoch: Epoch,
+    /// The epoch that a leader would take that was started when this node was. None where a token keeps others out.
+    first_epoch: Option<Epoch>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -81,7 +81,7 @@ impl Standby {
             follower: Mutex::new(follower),
             leader: Mutex::default(),
             heard_at: Mutex::default(),
-            first_epoch: config.incarnation.first_epoch,
+            first_epoch: config.peer_token.is_none().then_some(config.incarnation.first_epoch),
             observer: config.observer.clone(),
         }
     }
@@ -92,10 +92,11 @@ impl Standby {
     }
 
     /// The greatest epoch that can be asked of it now. Epochs are times, so a leader's is never far ahead of the own clock and of what
-    /// was promised before; an epoch near the last one would leave none for any later leader.
+    /// was promised before; an epoch near the last one would leave none for any later leader. Whoever has the token may ask for any.
     fn greatest_epoch(&self, now: Duration, promised: Epoch) -> Epoch {
+        let Some(first) = self.first_epoch else { return Epoch::new(u64::MAX) };
         let elapsed = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let own = self.first_epoch.get().saturating_add(elapsed);
+        let own = first.get().saturating_add(elapsed);
         Epoch::new(own.max(promised.get()).saturating_add(YEAR_IN_MS))
     }
 
