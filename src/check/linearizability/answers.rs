@@ -5,7 +5,7 @@
 //! leader gives what it recovers its own epoch, and keeps the version. So a read that begins after the answer finds
 //!
 //! - no lower stamp than the answer told;
-//! - nothing that was recovered under a later epoch with a lower version than one that was acknowledged or read;
+//! - nothing that was written before an acknowledged or read version, with a lower one, and recovered since;
 //! - something, unless a deletion may have come in between.
 
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ pub(super) fn check(operations: &[&Operation]) -> Result<(), String> {
             (Outcome::Ok, Some(found)) => {
                 let lower_stamp = stamp.filter(|(told, _)| found < *told);
                 let lower_version = || version.filter(|(told, _)| found.version < told.version);
-                lower_stamp.or_else(|| lower_version().filter(|_| is_recovered(read, found, &writes)))
+                lower_stamp.or_else(|| lower_version().filter(|(told, _)| is_recovered(read, (found, *told), &writes)))
             }
             (Outcome::Absent, _)
                 if first_deletion.is_none_or(|deletion| read.returned.is_some_and(|at| at < deletion)) =>
@@ -69,12 +69,13 @@ fn written(operation: &Operation) -> Option<(&str, Stamp)> {
     }
 }
 
-/// Whether a read with this stamp found what had been written with the same version under an earlier epoch.
-fn is_recovered(read: &Operation, found: Stamp, writes: &BTreeSet<(&str, Stamp)>) -> bool {
+/// Whether a read with this stamp found what had been written with the same version under an earlier epoch, and below this other stamp.
+fn is_recovered(read: &Operation, (found, told): (Stamp, Stamp), writes: &BTreeSet<(&str, Stamp)>) -> bool {
     let Kind::Read(Some(value)) = &read.kind else { return false };
     let value = value.as_json();
     let beginning = (value, Stamp { epoch: Epoch::ZERO, ..found });
-    let mut earlier = writes.range(beginning..(value, found)).filter(|(_, stamp)| stamp.version == found.version);
+    let mut earlier =
+        writes.range(beginning..(value, found.min(told))).filter(|(_, stamp)| stamp.version == found.version);
     earlier.next().is_some() && !writes.contains(&(value, found))
 }
 
