@@ -503,7 +503,7 @@ async fn a_reader_waits_for_a_version() {
     let found = |version| (200, format!(r#"{{"key":"a/b","value":{version},"version":{version}}}"#));
     assert_eq!(get(at, "/get/a%2Fb?min_version=1").await, found(1));
     // It is not there yet: the reader gets it once it is, and not before.
-    let (early, late) = tokio::join!(get(at, "/get/a%2Fb?min_version=3&x=y"), async {
+    let (early, late) = tokio::join!(get(at, "/get/a%2Fb?min_version=3&read=local"), async {
         write(2).await;
         assert_eq!(get(at, "/get/a%2Fb").await, found(2));
         write(4).await;

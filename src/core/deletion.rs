@@ -186,13 +186,11 @@ fn what_a_follower_lacks_is_never_refused() {
     assert_eq!(world.leader.store().len(), 2);
 }
 
-/// The first deletion is collected alone, since the round begins when it is made.
-#[test]
-fn a_round_holds_no_more_deletions_than_a_part_holds_keys() {
-    let limits = Limits { part_keys: 2, ..Limits::default() };
+/// How many deletions each round collects, where all of these keys are deleted at once.
+fn rounds(limits: Limits, keys: &[String]) -> Vec<usize> {
     let (mut leader, mut followers) = cluster(LeaderConfig { limits, ..testing::config(1, 1, 0) });
     while leader.poll_output().is_some() {}
-    for name in ["a", "b", "c", "d", "e"] {
+    for name in keys {
         leader.delete(Duration::ZERO, None, key(name)).unwrap();
     }
     let mut rounds = Vec::new();
@@ -211,7 +209,21 @@ fn a_round_holds_no_more_deletions_than_a_part_holds_keys() {
             _ => {}
         }
     }
-    assert_eq!(rounds, [1, 2, 2]);
+    rounds
+}
+
+/// The first deletion is collected alone, since the round begins when it is made.
+#[test]
+fn a_round_holds_no_more_deletions_than_a_part_holds_keys() {
+    let limits = Limits { part_keys: 2, ..Limits::default() };
+    assert_eq!(rounds(limits, &["a", "b", "c", "d", "e"].map(String::from)), [1, 2, 2]);
+}
+
+/// Keys of 1 KiB: 256 of them are as long as a part may be.
+#[test]
+fn a_round_holds_no_more_deletions_than_a_part_holds_bytes() {
+    let keys: Vec<String> = (0..600).map(|number| format!("{number:01024}")).collect();
+    assert_eq!(rounds(Limits::default(), &keys), [1, 256, 256, 87]);
 }
 
 /// Nothing is sent to `slow` until `held` is answered: the round is not over, so the tombstone is part of the snapshot.

@@ -10,7 +10,7 @@ use futures_util::stream;
 use tokio::time::timeout;
 
 use super::error::ApiError;
-use super::request::{key_in_path, min_version, read_mode};
+use super::request::{ReadQuery, key_in_path, read_query};
 use super::write::refusal;
 use super::{App, Contents, Duty, json, of_epoch};
 use crate::base::wire::{DumpEntry, FOLLOWER_HEADER, Found};
@@ -22,7 +22,8 @@ use crate::node::replicator::Committed;
 /// one.
 pub(super) async fn get(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, ApiError> {
     let key = key_in_path(uri.path())?;
-    let (min_version, mode) = (min_version(uri.query())?, read_mode(uri.query())?);
+    let ReadQuery { mode, min_version } = read_query(uri.query())?;
+    let mode = mode.unwrap_or_default();
     app.until_serving().await?;
     let (Stamp { epoch, version }, value) = match (mode, min_version) {
         (ReadMode::Local, None) => app.read(|contents| find(&contents, &key))?,

@@ -64,26 +64,42 @@ pub(super) fn key_in_path(path: &str) -> Result<Key, ApiError> {
     Ok(Key::new(&text)?)
 }
 
-/// What a query says under this name, if anything. Other parameters are nobody's.
-fn in_query<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
-    let mut pairs = query.unwrap_or_default().split('&');
-    pairs.find_map(|pair| if pair == name { Some("") } else { pair.strip_prefix(name)?.strip_prefix('=') })
+/// What a query of `/get` asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ReadQuery {
+    /// How up to date the answer must be.
+    pub(super) mode: Option<ReadMode>,
+    /// The lowest version that will do.
+    pub(super) min_version: Option<u64>,
 }
 
-/// What `read` says in a query: how up to date the answer must be.
-pub(super) fn read_mode(query: Option<&str>) -> Result<ReadMode, ApiError> {
-    const NAME: &str = "read";
-    let Some(text) = in_query(query, NAME) else { return Ok(ReadMode::Local) };
-    text.parse().map_err(|error| ApiError::Query(format!("{NAME} = {text:?}: {error}")))
-}
-
-/// What `min_version` says in a query, if it is there.
-pub(super) fn min_version(query: Option<&str>) -> Result<Option<u64>, ApiError> {
-    const NAME: &str = "min_version";
-    let Some(text) = in_query(query, NAME) else { return Ok(None) };
-    let number = text.parse().ok().and_then(|number| Version::new(number).ok());
-    let wrong = || ApiError::Query(format!("{NAME} = {text:?}: {InvalidVersion}"));
-    number.map(|version| Some(version.get())).ok_or_else(wrong)
+/// Reads a query. A parameter that is not known is refused: ignored, a misspelt one would weaken what was asked for.
+pub(super) fn read_query(query: Option<&str>) -> Result<ReadQuery, ApiError> {
+    let mut asked = ReadQuery::default();
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decode = |text| {
+            let decoded = percent_decode_str(text).decode_utf8();
+            decoded.map_err(|_| ApiError::Query(format!("{text:?} in the query: must be percent-encoded UTF-8")))
+        };
+        let (name, text) = (decode(name)?, decode(value)?);
+        let is_repeated = match &*name {
+            "read" => {
+                let wrong = |error| ApiError::Query(format!("read = {text:?}: {error}"));
+                asked.mode.replace(text.parse().map_err(wrong)?).is_some()
+            }
+            "min_version" => {
+                let number = text.parse().ok().and_then(|number| Version::new(number).ok());
+                let wrong = || ApiError::Query(format!("min_version = {text:?}: {InvalidVersion}"));
+                asked.min_version.replace(number.ok_or_else(wrong)?.get()).is_some()
+            }
+            _ => return Err(ApiError::Query(format!("query parameter {name:?}: must be read or min_version"))),
+        };
+        if is_repeated {
+            return Err(ApiError::Query(format!("query parameter {name:?}: must be there once")));
+        }
+    }
+    Ok(asked)
 }
 
 #[cfg(test)]
@@ -91,22 +107,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_that_is_asked_for() {
-        for (query, version) in [
-            (None, None),
-            (Some(""), None),
-            (Some("x=1&y"), None),
-            (Some("min_version=7"), Some(7)),
-            (Some("a=b&min_version=9007199254740992"), Some(1 << 53)),
+    fn what_a_query_asks_for() {
+        let asks = |mode, min_version| ReadQuery { mode, min_version };
+        for (query, asked) in [
+            (None, asks(None, None)),
+            (Some(""), asks(None, None)),
+            (Some("min_version=7"), asks(None, Some(7))),
+            (Some("min_version=9007199254740992&read=local"), asks(Some(ReadMode::Local), Some(1 << 53))),
+            (Some("read=%6cinearizable&"), asks(Some(ReadMode::Linearizable), None)),
         ] {
-            assert_eq!(min_version(query).unwrap(), version, "{query:?}");
+            assert_eq!(read_query(query).unwrap(), asked, "{query:?}");
         }
-        for query in ["min_version", "min_version=", "min_version=0", "min_version=-1", "min_version=x&min_version=1"] {
-            let error = min_version(Some(query)).unwrap_err().to_string();
-            assert!(
-                error.starts_with("min_version = ") && error.contains("a whole number from 1 to"),
-                "{query}: {error}"
-            );
+        for (query, says) in [
+            ("min_version", "min_version = \"\": a version is a whole number from 1 to"),
+            ("min_version=0", "min_version = \"0\": a version is a whole number from 1 to"),
+            ("min_version=-1", "min_version = \"-1\": a version is a whole number from 1 to"),
+            ("min_version=x&min_version=1", "min_version = \"x\": a version is a whole number from 1 to"),
+            ("min_version=1&min_version=1", "query parameter \"min_version\": must be there once"),
+            ("minVersion=1", "query parameter \"minVersion\": must be read or min_version"),
+            ("x", "query parameter \"x\": must be read or min_version"),
+            ("read=%ff", "\"%ff\" in the query: must be percent-encoded UTF-8"),
+            ("read=Local", "read = \"Local\": "),
+        ] {
+            let error = read_query(Some(query)).unwrap_err().to_string();
+            assert!(error.starts_with(says), "{query}: {error}");
         }
     }
 
