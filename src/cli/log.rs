@@ -57,6 +57,7 @@ impl Log {
     }
 
     /// Writes what is not written yet, unless that takes too long.
+    #[expect(clippy::disallowed_methods, reason = "the runtime has ended, and nothing else is left to do")]
     pub(super) fn finish(self) {
         // Who writes says so before the next line. While nobody reads it, it does not come to that, and never may.
         let is_stuck = || self.dropped.dropped_lines() > self.told.load(Ordering::Relaxed);

@@ -69,6 +69,7 @@ pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// Whether a file is, or will be, in this directory.
+#[cfg(feature = "sim")]
 pub(super) fn is_in(file: &Path, directory: &Path) -> bool {
     real(directory_of(file)) == real(directory)
 }

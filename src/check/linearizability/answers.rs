@@ -25,7 +25,8 @@ pub(super) fn check(operations: &[&Operation]) -> Result<(), String> {
     let mut reads: Vec<&Operation> = operations.iter().filter(|operation| !operation.is_write()).copied().collect();
     reads.sort_by_key(|read| read.invoked);
     let writes: BTreeSet<(&str, Stamp)> = operations.iter().filter_map(|it| written(it)).collect();
-    let (mut stamp, mut version): (Option<(Stamp, &Operation)>, Option<(Stamp, &Operation)>) = (None, None);
+    let mut stamp: Option<(Stamp, &Operation)> = None;
+    let mut version: Option<(Stamp, &Operation)> = None;
     for read in reads {
         while let Some((_, operation, told)) = answers.next_if(|(moment, ..)| *moment < read.invoked) {
             if stamp.is_none_or(|(greatest, _)| told > greatest) {
