@@ -110,6 +110,8 @@ async fn bad_bodies() {
         (r#"{"key":["x"],"value":1}"#, 422, "`key`"),
         (r#"{"key":"","value":1}"#, 422, "`key`"),
         (r#"{"key":"x","key":"y","value":1}"#, 422, "`key`"),
+        (r#"{"key":"x","value":1,"ifVersion":3}"#, 422, "`ifVersion`: must be written `if_version`"),
+        ("\u{feff}{\"key\":\"x\",\"value\":1}", 400, "byte order mark of UTF-8"),
     ] {
         let answer = post_json(leader.address, "/set", body).await;
         assert_eq!(answer.0, status, "{body}: {answer:?}");
@@ -186,7 +188,7 @@ async fn keys_of_every_kind() {
         ("100%", "100%25"),
         ("?#&=+", "%3F%23%26%3D+"),
         ("\\u0000\\n\\\"", "%00%0A%22"),
-        (".", "%2E"),
+        ("...", "..."),
         (longest.as_str(), longest.as_str()),
     ] {
         let set = post_json(leader.address, "/set", &format!(r#"{{"key":"{in_json}","value":"{in_path}"}}"#)).await;
@@ -197,6 +199,14 @@ async fn keys_of_every_kind() {
     }
     assert_eq!(get(leader.address, &format!("/get/{}", "k".repeat(1025))).await.0, 422);
     assert_eq!(get(leader.address, "/get/%ff").await.0, 400);
+    // What no client can read again is not written; that it is not there can be asked all the same.
+    for key in [".", ".."] {
+        let refused = post_json(leader.address, "/set", &format!(r#"{{"key":"{key}","value":1}}"#)).await;
+        assert_eq!(refused.0, 422, "{refused:?}");
+        assert!(detail(&refused).contains("cannot be read again"), "{refused:?}");
+        assert_eq!(post_json(leader.address, "/delete", &format!(r#"{{"key":"{key}"}}"#)).await.0, 200);
+        assert_eq!(get(leader.address, &format!("/get/{key}")).await.0, 404);
+    }
     assert_eq!(get(leader.address, "/get/").await.0, 404);
     let dump: serde_json::Map<String, Value> = serde_json::from_str(&get(leader.address, "/dump").await.1).unwrap();
     assert!(dump.keys().is_sorted());

@@ -3,6 +3,7 @@
 mod check;
 mod deletion;
 mod http;
+mod http_wire;
 mod interop;
 mod lifecycle;
 mod limits;

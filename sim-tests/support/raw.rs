@@ -36,7 +36,10 @@ pub async fn read_text(stream: &mut (impl AsyncRead + Unpin)) -> String {
 pub fn parse(answer: &str) -> RawAnswer {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an answer: {answer:?}"));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
-    let body = if head.contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
+    let mut body = if head.contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
+    if head.contains("content-type: application/json") {
+        assert_eq!(body.pop(), Some('\n'), "JSON answers end with a newline: {answer:?}");
+    }
     (status, body)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Unknown fields are ignored, so that a newer peer can add some.
 
+mod spelling;
 mod status;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Epoch, Key, RequestName, Requests, Stamp, Value, Version};
+use spelling::Spelt;
+pub use spelling::WriteBody;
 pub use status::{FollowerReport, LeaderReport, Status};
 
 /// Names a replication request of a semisync leader, as `<incarnation>.<number>`. It ties the two ends of a request together in
@@ -62,6 +65,14 @@ pub struct DeleteRequest {
     /// The client's name for the deletion. If it comes again under that name, it is not made a second time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<RequestName>,
+}
+
+impl WriteBody for SetRequest {
+    const FIELDS: &'static [&'static str] = &["key", "value", "if_version", "request_id"];
+}
+
+impl WriteBody for DeleteRequest {
+    const FIELDS: &'static [&'static str] = &["key", "if_version", "request_id"];
 }
 
 /// The answer to `POST /set` and `POST /delete`, with status 200 whether or not the quorum was reached.
@@ -290,6 +301,15 @@ pub fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, InvalidBody> 
     parse::<Object<T>>(body).map(|Object(object)| object)
 }
 
+/// Reads the body of a client's write. A field that is nearly one of those that there are is refused, because to ignore it
+/// would weaken what was asked for.
+///
+/// # Errors
+/// [`InvalidBody`], which names the field at fault.
+pub fn parse_write<T: DeserializeOwned + WriteBody>(body: &[u8]) -> Result<T, InvalidBody> {
+    parse::<Spelt<T>>(body).map(|Spelt(object)| object)
+}
+
 /// Reads a body.
 ///
 /// # Errors
@@ -315,7 +335,12 @@ pub fn parse_replicate(body: &[u8]) -> Result<ReplicateBody, InvalidBody> {
 fn explain<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> InvalidBody {
     use serde_json::error::Category;
     if error.classify() != Category::Data {
-        return InvalidBody::NotJson(error.to_string());
+        return InvalidBody::NotJson(match byte_order_mark(body) {
+            Some(encoding) => format!(
+                "it begins with the byte order mark of {encoding}; JSON is UTF-8 without one (RFC 8259, section 8.1)"
+            ),
+            None => error.to_string(),
+        });
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let message = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
@@ -324,6 +349,15 @@ fn explain<T: DeserializeOwned>(body: &[u8], error: &serde_json::Error) -> Inval
         Err(tracked) => format!("field `{}`: {}", tracked.path(), tracked.inner()),
     };
     InvalidBody::WrongShape(message)
+}
+
+/// The encoding that the first bytes of a text announce.
+fn byte_order_mark(text: &[u8]) -> Option<&'static str> {
+    match text {
+        [0xef, 0xbb, 0xbf, ..] => Some("UTF-8"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,21 @@
-#![expect(clippy::disallowed_types, reason = "a table is never listed in the order of its hashes")]
+mod shards;
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
-use hashbrown::HashMap;
-
 use super::store::Entry;
 use crate::base::Key;
+use shards::Shards;
 
 /// Keys and what they hold: each is found by its hash, and listed in its order.
 ///
 /// A tree alone does both, but to find one of ten thousand keys in it takes a dozen comparisons, each with a text somewhere else in
 /// memory: with six nodes on one machine, that was an eighth of all that a write costs. The order changes only as keys come
-/// and go. Nothing is ever listed in the order of the hashes, which differs from run to run: each table draws how it hashes, so that
-/// keys which meet in one place cannot be made up beforehand.
+/// and go. Nothing is ever listed in the order of the hashes, which differs from run to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
-    found: HashMap<Key, Entry>,
+    found: Shards,
     /// Invariant: the keys of `found`.
     order: BTreeSet<Key>,
 }
@@ -44,7 +42,7 @@ impl Table {
 
     /// Puts an entry there; what was there before.
     pub(super) fn insert(&mut self, key: &Key, entry: Entry) -> Option<Entry> {
-        let before = self.found.insert(key.clone(), entry);
+        let before = self.found.insert(key, entry);
         if before.is_none() {
             self.order.insert(key.clone());
         }

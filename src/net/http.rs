@@ -21,6 +21,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{HostPort, Transport};
 
+/// The largest piece of a body that is handed to a connection at once, in bytes.
+const MAX_PIECE: usize = 64 << 10;
 /// The most connections to one host that are kept while nobody uses them.
 const MAX_IDLE: usize = 256;
 /// How long an unused connection is kept. Half of what our own server allows, so that no request is sent on a connection
@@ -40,10 +42,14 @@ impl Body {
         Self::default()
     }
 
-    /// Adds a piece at the end.
-    pub fn push(&mut self, piece: Bytes) {
+    /// Adds a piece at the end. A large one is cut, without being copied, so that a connection takes no more of it at a time
+    /// than it can send.
+    pub fn push(&mut self, mut piece: Bytes) {
+        self.length += piece.len() as u64;
+        while piece.len() > MAX_PIECE {
+            self.pieces.push_back(piece.split_to(MAX_PIECE));
+        }
         if !piece.is_empty() {
-            self.length += piece.len() as u64;
             self.pieces.push_back(piece);
         }
     }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::cors::CorsOrigins;
 use super::incarnation::NodeIncarnation;
 use super::peer::PeerToken;
 use super::role::Role;
@@ -23,6 +24,8 @@ pub struct Config {
     pub max_bodies: usize,
     /// What peers must show, and what this node shows to its own. Without one nobody has to show anything.
     pub peer_token: Option<PeerToken>,
+    /// The web pages that may use the node from a browser; none if it answers no questions about that.
+    pub cors_origins: Option<CorsOrigins>,
     /// The most connections at a time. One more is told 503 and closed.
     pub max_connections: usize,
     /// Leader: how much may be under way.
@@ -112,6 +115,7 @@ impl Config {
             max_body: Self::MAX_BODY,
             max_bodies: Self::MAX_BODIES,
             peer_token: None,
+            cors_origins: None,
             max_connections: Self::MAX_CONNECTIONS,
             limits: Limits::default(),
             seed,

@@ -7,8 +7,10 @@ mod api;
 mod clock;
 mod config;
 mod contacts;
+mod cors;
 mod incarnation;
 mod interview;
+mod linger;
 mod metrics;
 mod outbox;
 mod peer;
@@ -20,6 +22,7 @@ mod server;
 mod settings;
 
 pub use config::{Config, InvalidConfig, LogLoss};
+pub use cors::{CorsOrigins, InvalidOrigin};
 pub use incarnation::NodeIncarnation;
 pub use peer::{InvalidPeerToken, PeerToken, Secret};
 pub use role::{LeaderRole, Role};
@@ -145,7 +148,7 @@ impl<T: Transport> Node<T> {
         background.spawn(tell_readiness(Arc::clone(&app)));
         let stop = CancellationToken::new();
         let server = Server {
-            router: api::router(Arc::clone(&app), config.peer_token.clone()),
+            router: api::router(Arc::clone(&app), config.peer_token.clone(), config.cors_origins.as_ref()),
             max_connections: config.max_connections,
             connections: metrics.connections.clone(),
             stop: stop.clone(),
@@ -173,6 +176,9 @@ impl<T: Transport> Node<T> {
         info!("stopped");
     }
 }
+
+/// Values from this size on are not copied into a body but shared with it, in bytes.
+const SHARE_FROM: usize = 4096;
 
 /// How long a reader waits for a version at the most.
 const READ_PATIENCE: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use tokio::task::yield_now;
 use tracing::{debug, info, warn};
 
+use super::SHARE_FROM;
 use super::contacts::{Purpose, Trouble};
 use super::peer::PeerToken;
 use super::replicator::{Delivery, Replicator};
@@ -18,9 +19,6 @@ use crate::base::{FollowerId, Stamp};
 use crate::core::{BatchLimit, ConnectBackoff, Identity, Message, Outbox, Parcel, Reply, Stored};
 use crate::net::http::{Answer, Body, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
-
-/// Values from this size on are not copied into the body but shared with it.
-const SHARE_FROM: usize = 4096;
 
 /// How many turns of the event loop a request waits for what may go along, if none is under way. In the first, clients get
 /// their answers to writes that followers have just confirmed; in the second, their next writes come in. Under load that
@@ -365,7 +363,9 @@ fn read_answer(batch: &[Parcel], answer: &Answer) -> Verdict {
 /// Whether this is the answer to a batch of so many writes that were all new: nearly every answer is. To compare it is ten times
 /// cheaper than to parse it, which took a tenth of the leader's own instructions.
 fn says_all_applied(body: &[u8], count: usize) -> bool {
-    let Some(items) = body.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else { return false };
+    let Some(items) = body.trim_ascii_end().strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else {
+        return false;
+    };
     let each = APPLIED.len() + 1;
     items.len() + 1 == count * each
         && items.chunks(each).all(|item| item.strip_prefix(APPLIED).is_some_and(|rest| matches!(rest, b"," | b"")))

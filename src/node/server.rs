@@ -7,7 +7,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -15,6 +15,7 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::linger::Lingering;
 use crate::net::Acceptor;
 
 /// How long a client may take for the header of a request, and how long it may leave a connection unused.
@@ -32,14 +33,20 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a connection over the limit is told before it is closed.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-length: 33\r\n\r\n{\"detail\":\"Too many connections\"}";
-/// How long writing that may take.
+    connection: close\r\ncontent-length: 34\r\n\r\n{\"detail\":\"Too many connections\"}\n";
+/// How long a connection over the limit may take to show that it is a leader's, and then to take the refusal if it is not.
 const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
+/// Connections beyond the limit that a leader may have, so that clients cannot keep a follower from its leader. It is enough
+/// for three leaders at a time: each has at most ten requests to a follower in flight, and one question.
+pub(super) const PLACES_FOR_LEADERS: usize = 33;
+/// How the requests begin that leaders send.
+const LEADERS_REQUESTS: [&[u8]; 2] = [b"POST /replicate ", b"POST /peer "];
 
 /// Accepts connections and serves HTTP/1.1 on each.
 ///
 /// This is not `axum::serve`, which builds its connections inside and leaves no place for a header deadline, a limit of
 /// connections, or leaving the `date` header out (it shows the wall clock, and so would tell two simulations apart).
+#[derive(Clone)]
 pub(super) struct Server {
     pub(super) router: Router,
     pub(super) max_connections: usize,
@@ -67,6 +74,7 @@ impl Server {
         A: Acceptor<Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static>,
     {
         let places = Arc::new(Semaphore::new(self.max_connections));
+        let places_for_leaders = Arc::new(Semaphore::new(PLACES_FOR_LEADERS));
         let mut open = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -94,12 +102,36 @@ impl Server {
                     });
                 }
                 Err(_) => {
-                    debug!("refused a connection over the limit");
-                    open.spawn(refuse(stream));
+                    let place = Arc::clone(&places_for_leaders).try_acquire_owned();
+                    let connection = self.serve_leader(stream, place.is_ok());
+                    open.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
                 }
             }
         }
         Connections { open }
+    }
+
+    /// Serves a connection over the limit if it is a leader's and there is a place for it, and refuses it otherwise.
+    fn serve_leader<S>(&self, stream: S, has_place: bool) -> impl Future<Output = ()> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let server = self.clone();
+        async move {
+            let mut stream = BufReader::with_capacity(MAX_HEADER, stream);
+            if has_place {
+                let beginning = timeout(REFUSAL_DEADLINE, stream.fill_buf()).await;
+                let is_leaders = |text: &[u8]| LEADERS_REQUESTS.iter().any(|request| text.starts_with(request));
+                if matches!(beginning, Ok(Ok(text)) if is_leaders(text)) {
+                    return server.serve(stream).await;
+                }
+            }
+            debug!("refused a connection over the limit");
+            refuse(Lingering::new(stream, server.stop)).await;
+        }
     }
 
     fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + use<S>
@@ -108,6 +140,7 @@ impl Server {
     {
         let mut stream = TimeoutWriter::new(stream);
         stream.set_timeout(Some(WRITE_DEADLINE));
+        let stream = Lingering::new(Box::pin(stream), self.stop.clone());
         let service = TowerToHyperService::new(self.router.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -118,7 +151,7 @@ impl Server {
             // A client may have said all it will say, and have closed its side, before its request is looked at. The
             // request counts all the same.
             .half_close(true)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+            .serve_connection(TokioIo::new(stream), service);
         let stop = self.stop.clone();
         let connections = self.connections.clone();
         async move {

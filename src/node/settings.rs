@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::config::Config;
+use super::cors::{CorsOrigins, InvalidOrigin};
 use super::incarnation::NodeIncarnation;
 use super::peer::{PeerToken, Secret};
 use super::role::{LeaderRole, Role};
@@ -50,6 +51,9 @@ pub struct Settings {
     /// What peers must know to replicate to this node, and what it shows to its followers [env: PEER_TOKEN] [default: none]
     #[arg(long, value_name = "TOKEN")]
     pub peer_token: Option<Secret>,
+    /// Web pages that may use the node from a browser: * or origins separated by commas [env: CORS_ORIGIN] [default: none]
+    #[arg(long, value_name = "ORIGINS")]
+    pub cors_origin: Option<String>,
     /// Leader: seed of the emulated delays [env: SEED] [default: from the system]
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
@@ -94,6 +98,7 @@ impl Settings {
             ("MAX_DELAY", &mut self.max_delay),
             ("REPL_TIMEOUT", &mut self.repl_timeout),
             ("MAX_BODY", &mut self.max_body),
+            ("CORS_ORIGIN", &mut self.cors_origin),
             ("SEED", &mut self.seed),
         ] {
             if setting.is_none() {
@@ -129,7 +134,8 @@ impl Settings {
         let config = Config::new(role, SocketAddr::new(host, port), Seed::new(seed), incarnation);
         let max_body = self.max_body()?;
         let max_bodies = Config::MAX_BODIES.max(2 * max_body);
-        Ok(Config { max_body, max_bodies, peer_token: self.peer_token()?, ..config })
+        let (peer_token, cors_origins) = (self.peer_token()?, self.cors_origins()?);
+        Ok(Config { max_body, max_bodies, peer_token, cors_origins, ..config })
     }
 
     /// `leader` is where the node listens, if it is the leader: a list that all nodes share names the followers too.
@@ -218,6 +224,14 @@ impl Settings {
             return Err(ConfigError::new("MAX_BODY", size, allowed));
         }
         Ok(size.as_u64() as usize)
+    }
+
+    fn cors_origins(&self) -> Result<Option<CorsOrigins>, ConfigError> {
+        let origins = self.cors_origin.as_deref().map(|text| {
+            let error = |error: InvalidOrigin| ConfigError::new("CORS_ORIGIN", text, error.to_string());
+            text.parse().map_err(error)
+        });
+        origins.transpose()
     }
 
     fn peer_token(&self) -> Result<Option<PeerToken>, ConfigError> {
@@ -338,6 +352,7 @@ mod tests {
             ("REPL_TIMEOUT", "5s", "number of seconds"),
             ("MAX_BODY", "lots", "1KiB to 1GiB"),
             ("MAX_BODY", "0", "1KiB to 1GiB"),
+            ("CORS_ORIGIN", "localhost", "must be *"),
             ("SEED", "abc", "whole number"),
             ("SEED", "18446744073709551616", "whole number"),
         ] {

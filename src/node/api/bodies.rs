@@ -58,6 +58,11 @@ impl Arriving {
         Ok(())
     }
 
+    /// How many bytes have come.
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.text.len()
+    }
+
     /// The whole of it, after the last piece.
     pub(super) fn complete(self) -> Arrived {
         let text = if self.text.is_empty() { self.first } else { self.text.into() };

@@ -1,9 +1,9 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{address_in_header, json};
+use super::{address_in_header, json, of_epoch};
 use crate::base::wire::{ErrorBody, InvalidBody, LEADER_HEADER};
-use crate::base::{Epoch, InvalidKey, Key, ReadMode};
+use crate::base::{Epoch, InvalidKey, Key, ReadMode, Stamp};
 use crate::core::Rejected;
 use crate::net::HostPort;
 
@@ -24,28 +24,40 @@ pub(super) enum ApiError {
     NotFound,
     #[error("Method not allowed")]
     MethodNotAllowed,
+    #[error("{0}")]
+    Host(&'static str),
     #[error("the content type must be application/json")]
     NotJsonContent,
+    #[error("content-encoding {encoding:?}: the body must be sent as it is, without a content-encoding")]
+    ContentEncoding { encoding: String },
     #[error("the body is larger than {limit} bytes, the limit (MAX_BODY)")]
     TooLarge { limit: usize },
     #[error("the bodies of the requests that are under way leave no room for this one; try again soon")]
     TooManyBodies,
     #[error("the body did not arrive within {seconds} s")]
     BodyTimeout { seconds: u64 },
-    #[error("the connection broke before the body was complete")]
-    BodyLost,
+    #[error("the body cannot be read to its end: {0}")]
+    BodyLost(String),
+    #[error("transfer-encoding {encoding:?}: must be chunked, if there is one")]
+    TransferEncoding { encoding: String },
+    #[error("the target of the request must be a path that begins with a slash, or a URL")]
+    Target,
     #[error(transparent)]
     Body(#[from] InvalidBody),
     #[error("the key in the path is not UTF-8")]
     KeyNotUtf8,
     #[error(transparent)]
     Key(#[from] InvalidKey),
+    #[error(
+        "field `key`: {0:?} cannot be read again: clients take it out of the path /get/{0} before they send that (RFC 3986, section 5.2.4)"
+    )]
+    DotKey(Key),
     #[error("{0}")]
     Query(String),
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    #[error("key {key:?} has version {version} here, and not yet {min_version}, after {seconds} s", version = .version.unwrap_or(0))]
-    NotYet { key: Key, min_version: u64, version: Option<u64>, seconds: f64, leader: Option<HostPort> },
+    #[error("key {key:?} has version {version} here, and not yet {min_version}, after {seconds} s", version = version_or_zero(.stored))]
+    NotYet { key: Key, min_version: u64, stored: Option<Stamp>, seconds: f64, leader: Option<HostPort> },
     #[error(
         "epoch {epoch}: must be at most {greatest} now, a year ahead of this node's clock and of the epoch that it has promised; if the \
          cluster has had a later one, from a clock that was wrong, start all nodes with a PEER_TOKEN, which lifts this bound",
@@ -82,18 +94,25 @@ impl ApiError {
             Self::NotPeer => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotJsonContent => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotJsonContent | Self::ContentEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyLost | Self::KeyNotUtf8 | Self::Body(InvalidBody::NotJson(_)) => StatusCode::BAD_REQUEST,
-            Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) | Self::Query(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Host(_)
+            | Self::Target
+            | Self::BodyLost(_)
+            | Self::KeyNotUtf8
+            | Self::Body(InvalidBody::NotJson(_)) => StatusCode::BAD_REQUEST,
+            Self::Body(InvalidBody::WrongShape(_)) | Self::Key(_) | Self::DotKey(_) | Self::Query(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::HalfALeader { .. } | Self::DeletedWithValue { .. } | Self::EpochTooFar { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::Rejected(
                 Rejected::VersionsUsedUp { .. } | Rejected::WrongVersion { .. } | Rejected::OtherRequest { .. },
             ) => StatusCode::CONFLICT,
+            Self::TransferEncoding { .. } => StatusCode::NOT_IMPLEMENTED,
             Self::NotYet { .. } | Self::NotSure => StatusCode::GATEWAY_TIMEOUT,
             Self::LocalOnly { .. } => StatusCode::FORBIDDEN,
             Self::NothingToAccept { .. } => StatusCode::CONFLICT,
@@ -105,25 +124,53 @@ impl ApiError {
     }
 }
 
-/// Why a request was refused, for the metrics.
+/// Goes with the answer to a request that was refused.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reason(pub(super) &'static str);
+pub(super) struct Refusal {
+    /// Why, for the metrics.
+    pub(super) reason: &'static str,
+    /// Whether it was refused before its body had come, if it has one.
+    pub(super) leaves_body: bool,
+}
 
 impl ApiError {
-    fn reason(&self) -> Reason {
-        Reason(match self {
+    fn leaves_body(&self) -> bool {
+        matches!(
+            self,
+            Self::NotLeader { .. }
+                | Self::NotFollower
+                | Self::NotPeer
+                | Self::NotFound
+                | Self::MethodNotAllowed
+                | Self::Host(_)
+                | Self::NotJsonContent
+                | Self::ContentEncoding { .. }
+                | Self::TooLarge { .. }
+                | Self::TooManyBodies
+                | Self::BodyTimeout { .. }
+                | Self::BodyLost(_)
+                | Self::TransferEncoding { .. }
+                | Self::Target
+        )
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
             Self::NotLeader { .. } | Self::LocalOnly { .. } => "not_leader",
             Self::NotWaiting | Self::NothingToAccept { .. } => "nothing_to_accept",
             Self::NotFollower => "not_follower",
             Self::NotPeer => "not_peer",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
-            Self::NotJsonContent => "content_type",
+            Self::NotJsonContent | Self::ContentEncoding { .. } => "content_type",
+            Self::Host(_) => "bad_host",
+            Self::Target => "bad_target",
+            Self::TransferEncoding { .. } => "transfer_encoding",
             Self::TooLarge { .. } => "too_large",
             Self::TooManyBodies | Self::Rejected(Rejected::Overloaded { .. }) => "overloaded",
-            Self::BodyTimeout { .. } | Self::BodyLost => "body_lost",
+            Self::BodyTimeout { .. } | Self::BodyLost(_) => "body_lost",
             Self::Body(_) | Self::HalfALeader { .. } | Self::DeletedWithValue { .. } => "bad_body",
-            Self::KeyNotUtf8 | Self::Key(_) => "bad_key",
+            Self::KeyNotUtf8 | Self::Key(_) | Self::DotKey(_) => "bad_key",
             Self::Query(_) => "bad_query",
             Self::EpochTooFar { .. } => "epoch_too_far",
             Self::Rejected(Rejected::VersionsUsedUp { .. }) => "versions_used_up",
@@ -134,15 +181,20 @@ impl ApiError {
             Self::Recovering => "recovering",
             Self::NotSure => "not_sure",
             Self::Abandoned => "abandoned",
-        })
+        }
     }
+}
+
+/// The version of what is stored, 0 if nothing is.
+fn version_or_zero(stored: &Option<Stamp>) -> u64 {
+    stored.map_or(0, |stamp| stamp.version.get())
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let reason = self.reason();
+        let refusal = Refusal { reason: self.reason(), leaves_body: self.leaves_body() };
         let mut response = self.response();
-        response.extensions_mut().insert(reason);
+        response.extensions_mut().insert(refusal);
         response
     }
 }
@@ -151,7 +203,7 @@ impl ApiError {
     fn response(self) -> Response {
         let version = match &self {
             Self::Rejected(Rejected::WrongVersion { current, .. }) => Some(*current),
-            Self::NotYet { version, .. } => Some(version.unwrap_or(0)),
+            Self::NotYet { stored, .. } => Some(version_or_zero(stored)),
             _ => None,
         };
         let mut response = json(self.status(), &ErrorBody { detail: self.to_string(), version });
@@ -159,6 +211,9 @@ impl ApiError {
             && let Some(leader) = leader.as_ref().and_then(address_in_header)
         {
             response.headers_mut().insert(LEADER_HEADER, leader);
+        }
+        if let Self::NotYet { stored: Some(stored), .. } = &self {
+            response = of_epoch(stored.epoch, response);
         }
         let (name, value) = match self {
             Self::NotPeer => (header::WWW_AUTHENTICATE, "Bearer"),

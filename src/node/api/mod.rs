@@ -3,6 +3,8 @@
 mod admin;
 mod awaited;
 mod bodies;
+mod dump;
+mod envelope;
 mod error;
 mod peer;
 mod read;
@@ -23,6 +25,7 @@ use serde::Serialize;
 
 use super::clock::Clock;
 use super::config::Config;
+use super::cors::CorsOrigins;
 use super::metrics::Metrics;
 use super::peer::PeerToken;
 use super::readiness::RECENT;
@@ -34,7 +37,8 @@ use crate::core::{Entry, Follower, Incarnation, Leader, Standing};
 use crate::net::HostPort;
 pub(super) use awaited::Awaited;
 pub(super) use bodies::Bodies;
-use error::{ApiError, Reason};
+use envelope::envelope;
+use error::ApiError;
 
 /// How far an epoch may be ahead of what a follower knows. Epochs are milliseconds.
 const YEAR_IN_MS: u64 = 366 * 24 * 60 * 60 * 1000;
@@ -173,6 +177,14 @@ impl App {
         }
     }
 
+    /// The epoch in which the node leads, or the one that it has promised to its leader.
+    fn epoch(&self) -> Epoch {
+        match &self.duty {
+            Duty::Leader(replicator) => replicator.read(|leader| leader.epoch()),
+            Duty::Follower(standby) => standby.lock().promised().epoch,
+        }
+    }
+
     /// Whether the node can do its work, and if not, why and what to do.
     pub(super) fn readiness(&self) -> Ready {
         match &self.duty {
@@ -242,28 +254,27 @@ impl<'a> Contents<'a> {
 }
 
 /// Every path and method that there is.
-pub(super) fn router(app: Arc<App>, peer_token: Option<PeerToken>) -> Router {
-    Router::new()
+pub(super) fn router(app: Arc<App>, peer_token: Option<PeerToken>, cors: Option<&CorsOrigins>) -> Router {
+    let for_clients = Router::new()
         .route("/set", post(write::set))
         .route("/delete", post(write::delete))
         .route("/get/{*key}", get(read::get))
-        .route("/dump", get(read::dump))
+        .route("/dump", get(dump::dump))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
         .route("/status", get(status::status))
         .route("/metrics", get(status::metrics))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+    // A web page that could act as a peer could do so in the name of anybody who opens it.
+    let for_clients = match cors {
+        Some(origins) => for_clients.layer(origins.layer()),
+        None => for_clients,
+    };
+    for_clients
         .merge(for_peers(peer_token))
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .fallback(async || ApiError::NotFound)
-        .layer(middleware::map_response_with_state(Arc::clone(&app.metrics), count_refusals))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), envelope))
         .with_state(app)
-}
-
-async fn count_refusals(State(metrics): State<Arc<Metrics>>, response: Response) -> Response {
-    if let Some(Reason(reason)) = response.extensions().get() {
-        metrics.refused(reason);
-    }
-    response
 }
 
 /// The paths that only peers have a use for. With a token they are for nobody else, whatever the node's role.
@@ -272,10 +283,11 @@ fn for_peers(token: Option<PeerToken>) -> Router<Arc<App>> {
         .route("/replicate", post(write::replicate))
         .route("/peer", post(peer::ask))
         .route("/admin/accept-loss", post(admin::accept_loss));
-    match token {
+    let paths = match token {
         None => paths,
         Some(token) => paths.route_layer(middleware::from_fn_with_state(token, admit)),
-    }
+    };
+    paths.method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
 }
 
 /// Lets a peer's request pass. Anybody else's is answered before anything of its body is read.
@@ -289,8 +301,12 @@ fn of_epoch(epoch: Epoch, mut response: Response) -> Response {
     response
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// An answer with a JSON body.
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let text = serde_json::to_vec(body).expect("our own types can be written as JSON");
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response()
+    let mut text = serde_json::to_vec(body).expect("our own types can be written as JSON");
+    // A shell's prompt belongs on a line of its own.
+    text.push(b'\n');
+    (status, [(header::CONTENT_TYPE, JSON)], text).into_response()
 }

@@ -1,21 +1,20 @@
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures_util::stream;
 use tokio::time::timeout;
 
 use super::error::ApiError;
 use super::request::{ReadQuery, key_in_path, read_query};
 use super::write::refusal;
-use super::{App, Contents, Duty, json, of_epoch};
-use crate::base::wire::{DumpEntry, FOLLOWER_HEADER, Found};
-use crate::base::{Epoch, Key, ReadMode, Stamp, Value};
-use crate::core::{Entry, Standing};
+use super::{App, Contents, Duty, JSON, json, of_epoch};
+use crate::base::wire::Found;
+use crate::base::{Epoch, Key, ReadMode, Stamp, Value, Version};
+use crate::core::Entry;
+use crate::net::http::Body as Pieces;
+use crate::node::SHARE_FROM;
 use crate::node::replicator::Committed;
 
 /// `GET /get/{key}`, and `GET /get/{key}?min_version=N`, which waits until the node has that version of the key or a later
@@ -31,7 +30,20 @@ pub(super) async fn get(State(app): State<Arc<App>>, uri: Uri) -> Result<Respons
         (_, Some(_)) => return Err(ApiError::Query("read and min_version do not go together".into())),
         (mode, None) => get_committed(&app, key.clone(), mode).await?.and_then(shown).ok_or(ApiError::NotFound)?,
     };
-    Ok(of_epoch(epoch, json(StatusCode::OK, &Found { key, value, version, epoch })))
+    Ok(of_epoch(epoch, found(key, value, version, epoch)))
+}
+
+/// The answer to a read. It shares a large value with the store, so that a slow reader costs no memory for it.
+fn found(key: Key, value: Value, version: Version, epoch: Epoch) -> Response {
+    if value.as_json().len() < SHARE_FROM {
+        return json(StatusCode::OK, &Found { key, value, version, epoch });
+    }
+    let mut body = Pieces::empty();
+    let key = serde_json::to_string(&key).expect("a key can be written as JSON");
+    body.push(format!("{{\"key\":{key},\"value\":").into());
+    body.push(value.to_shared_bytes());
+    body.push(format!(",\"version\":{}}}\n", version.get()).into());
+    ([(header::CONTENT_TYPE, JSON)], Body::new(body)).into_response()
 }
 
 /// What of a key was committed, which only a leader can tell.
@@ -82,77 +94,8 @@ async fn get_from(app: &App, key: &Key, min_version: u64) -> Result<Result<(Stam
     timeout(app.patience, found).await.map_err(|_| ApiError::NotYet {
         key: key.clone(),
         min_version,
-        version: app.read(|contents| contents.get(key).map(|entry| entry.stamp.version.get())),
+        stored: app.read(|contents| contents.get(key).map(|entry| entry.stamp)),
         seconds: app.patience.as_secs_f64(),
         leader: app.leader(),
     })
-}
-
-/// How much of a dump is put together at a time, in bytes, give or take one entry.
-const CHUNK: usize = 64 << 10;
-
-/// `GET /dump`: every key in order, streamed. Each chunk is a consistent view of the keys in it; between chunks writes
-/// go on. So the memory it takes does not depend on the number of keys, and no write waits for a slow reader.
-///
-/// What a node stores that is being brought up to date, or does not know yet what was written before it, is no answer to what it
-/// stores: such a node refuses, as it does a read. A follower that no leader has ever asked stores what was written to it by hand.
-pub(super) async fn dump(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    app.until_serving().await?;
-    let identity = match &app.duty {
-        Duty::Leader(_) => None,
-        Duty::Follower(standby) => {
-            let follower = standby.lock();
-            if follower.standing() == Standing::Recovering && follower.promised().epoch > Epoch::ZERO {
-                return Err(ApiError::Recovering);
-            }
-            HeaderValue::try_from(follower.identity().to_string()).ok()
-        }
-    };
-    let chunks = stream::unfold(Some(Cursor::Start), move |cursor| {
-        let chunk = cursor.map(|cursor| next_chunk(&app, cursor));
-        std::future::ready(chunk.map(|(text, next)| (Ok::<_, Infallible>(text), next)))
-    });
-    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    let mut response = (content_type, Body::from_stream(chunks)).into_response();
-    // A leader whose questions are refused on the way knows by this that the follower may remember something.
-    if let Some(identity) = identity {
-        response.headers_mut().insert(FOLLOWER_HEADER, identity);
-    }
-    Ok(response)
-}
-
-/// Up to where a dump has come.
-enum Cursor {
-    Start,
-    After(Key),
-}
-
-/// The next piece of the dump, and where to go on; `None` when this was the last.
-fn next_chunk(app: &App, cursor: Cursor) -> (Bytes, Option<Cursor>) {
-    let mut text = Vec::with_capacity(CHUNK + CHUNK / 4);
-    let after = match cursor {
-        Cursor::Start => None,
-        Cursor::After(key) => Some(key),
-    };
-    let mut separator = if after.is_some() { b',' } else { b'{' };
-    let last = app.read(|contents| {
-        for (key, entry) in contents.after(after.as_ref()) {
-            let Some((Stamp { version, .. }, value)) = shown(entry.clone()) else { continue };
-            let entry = DumpEntry { value, version };
-            text.push(separator);
-            separator = b',';
-            serde_json::to_writer(&mut text, key).expect("writing to memory cannot fail");
-            text.push(b':');
-            serde_json::to_writer(&mut text, &entry).expect("writing to memory cannot fail");
-            if text.len() >= CHUNK {
-                return Some(key.clone());
-            }
-        }
-        None
-    });
-    if last.is_none() {
-        let is_empty = separator == b'{';
-        text.extend_from_slice(if is_empty { b"{}" } else { b"}" });
-    }
-    (text.into(), last.map(Cursor::After))
 }

@@ -1,40 +1,52 @@
+use std::error::Error;
 use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::bodies::{Arrived, Bodies};
 use super::error::ApiError;
 use crate::base::{InvalidVersion, Key, ReadMode, Version};
 
-/// How long the body of a request may take.
+/// How long the body of a request may take, however small it is.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// At which rate a larger one must come at the least, on average, in bytes per second.
+const SLOWEST_BODY: usize = 100_000;
 
 /// The whole body of a request that says it is JSON, if there is room for it.
 pub(super) async fn json_body(bodies: &Bodies, request: Request<Body>, limit: usize) -> Result<Arrived, ApiError> {
     if !is_json(request.headers()) {
         return Err(ApiError::NotJsonContent);
     }
+    if let Some(encoding) = other_than("identity", &header::CONTENT_ENCODING, request.headers()) {
+        return Err(ApiError::ContentEncoding { encoding });
+    }
+    if let Some(encoding) = other_than("chunked", &header::TRANSFER_ENCODING, request.headers()) {
+        return Err(ApiError::TransferEncoding { encoding });
+    }
     let body = request.into_body();
     // A length that is announced and too large is refused before any of it is read.
     if body.size_hint().lower() > limit as u64 {
         return Err(ApiError::TooLarge { limit });
     }
-    let read = timeout(BODY_DEADLINE, read(bodies, Limited::new(body, limit), limit));
-    read.await.unwrap_or(Err(ApiError::BodyTimeout { seconds: BODY_DEADLINE.as_secs() }))
+    read(bodies, Limited::new(body, limit), limit).await
 }
 
 async fn read(bodies: &Bodies, mut body: Limited<Body>, limit: usize) -> Result<Arrived, ApiError> {
     let mut arriving = bodies.arriving()?;
-    while let Some(frame) = body.frame().await {
+    let began = Instant::now();
+    loop {
+        let allowed = BODY_DEADLINE + Duration::from_secs((arriving.len() / SLOWEST_BODY) as u64);
+        let frame = timeout_at(began + allowed, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| ApiError::BodyTimeout { seconds: allowed.as_secs() })? else { break };
         match frame {
             Err(error) if error.is::<LengthLimitError>() => return Err(ApiError::TooLarge { limit }),
-            Err(_) => return Err(ApiError::BodyLost),
+            Err(error) => return Err(ApiError::BodyLost(root_cause(&*error))),
             // Trailers say nothing to us.
             Ok(frame) => match frame.into_data() {
                 Ok(piece) => arriving.push(piece)?,
@@ -45,11 +57,27 @@ async fn read(bodies: &Bodies, mut body: Limited<Body>, limit: usize) -> Result<
     Ok(arriving.complete())
 }
 
+/// The error that others are about.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 /// `application/json`, or another type with JSON's syntax (RFC 6839, `+json`), whatever its parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// What a header says, if that is not the one thing that it may say.
+fn other_than(allowed: &str, name: &HeaderName, headers: &HeaderMap) -> Option<String> {
+    let differs = |value: &&HeaderValue| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(allowed.as_bytes());
+    let other = headers.get_all(name).iter().find(differs)?;
+    Some(String::from_utf8_lossy(other.as_bytes()).into_owned())
 }
 
 /// What a header says, if it is there and can be read.

@@ -23,8 +23,11 @@ pub(super) async fn set(State(app): State<Arc<App>>, request: Request<Body>) -> 
     let replicator = replicator(&app)?;
     let operation = header_in(request.headers(), OPERATION_HEADER);
     let body = json_body(&app.bodies, request, app.max_body).await?;
-    let SetRequest { key, value, if_version, request_id: request } = wire::parse_object(&body)?;
+    let SetRequest { key, value, if_version, request_id: request } = wire::parse_write(&body)?;
     drop(body);
+    if matches!(key.as_str(), "." | "..") {
+        return Err(ApiError::DotKey(key));
+    }
     write(&app, replicator, Terms { operation, request, if_version }, (key, Some(value))).await
 }
 
@@ -33,7 +36,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, request: Request<Body>) 
     let replicator = replicator(&app)?;
     let operation = header_in(request.headers(), OPERATION_HEADER);
     let body = json_body(&app.bodies, request, app.max_body).await?;
-    let DeleteRequest { key, if_version, request_id: request } = wire::parse_object(&body)?;
+    let DeleteRequest { key, if_version, request_id: request } = wire::parse_write(&body)?;
     drop(body);
     write(&app, replicator, Terms { operation, request, if_version }, (key, None)).await
 }
