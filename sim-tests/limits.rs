@@ -170,3 +170,35 @@ async fn writes_that_wait_are_bounded_together() {
     until(async || (get(node, "/get/y").await.0 == 200).then_some(())).await;
     third.abort();
 }
+
+/// A follower may take less than its leader. What too few would take is refused before anything has happened, and who would not is
+/// named; what enough take is written.
+#[tokio::test]
+async fn a_value_that_too_few_followers_would_take_is_refused() {
+    let small = Running::start(Config { max_body: 2048, ..follower_config(0) }).await;
+    let usual = Running::follower().await;
+    let value = "v".repeat(9 << 20);
+    for (write_quorum, status) in [(2, 413), (1, 200)] {
+        let followers = vec![small.address.into(), usual.address.into()];
+        let leader = Running::start(leader_config(followers, write_quorum, (0, 0))).await;
+        let body = |value: &str| format!(r#"{{"key":"x","value":"{value}"}}"#);
+        until(async || {
+            Some(post_json(leader.address, "/set", &body("small")).await.1)
+                .filter(|it| it.contains("\"confirmations\":2"))
+        })
+        .await;
+        let answer = post_json(leader.address, "/set", &body(&value)).await;
+        assert_eq!(answer.0, status, "{answer:?}");
+        if status == 413 {
+            let named =
+                format!("f1 ({}, MAX_BODY=2.0 KiB): only 1 of 2 followers would take it, and 2 must", small.address);
+            assert!(answer.1.contains(&named), "{answer:?}");
+            assert!(get(leader.address, "/get/x").await.1.contains("small"), "the refused write left something behind");
+        }
+        let ready = get(leader.address, "/ready").await.1;
+        assert!(ready.contains("larger values do not reach it, because it has MAX_BODY=2.0 KiB"), "{ready}");
+        let report = &get(leader.address, "/status").await.1;
+        assert!(report.contains("\"max_body\":2048"), "{report}");
+        leader.kill().await;
+    }
+}

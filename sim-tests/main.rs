@@ -63,6 +63,7 @@ mod shrink;
 mod slow_clients;
 #[cfg(feature = "sim")]
 mod slow_links;
+mod slow_transfers;
 #[cfg(feature = "sim")]
 mod strategies;
 #[cfg(feature = "sim")]

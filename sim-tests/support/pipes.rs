@@ -26,10 +26,15 @@ pub struct Pipes {
 pub struct PipeAcceptor(UnboundedReceiver<DuplexStream>);
 
 impl Pipes {
+    /// Pipes that lead nowhere yet.
+    pub fn new() -> Self {
+        let (connect, accept) = unbounded_channel();
+        Self { connect, accept: Arc::new(Mutex::new(Some(PipeAcceptor(accept)))) }
+    }
+
     /// Starts a node in a task of the test's runtime.
     pub async fn to_node(config: Config) -> Self {
-        let (connect, accept) = unbounded_channel();
-        let pipes = Self { connect, accept: Arc::new(Mutex::new(Some(PipeAcceptor(accept)))) };
+        let pipes = Self::new();
         let node = Node::bind(pipes.clone(), config).await.expect("nothing is in its way");
         tokio::spawn(node.serve(std::future::pending()));
         pipes

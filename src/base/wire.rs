@@ -35,6 +35,10 @@ pub const FOLLOWER_HEADER: &str = "semisync-follower";
 /// a key; the version alone does until every node has lost its memory at once. Bodies are those of the documented interface.
 pub const EPOCH_HEADER: &str = "semisync-epoch";
 
+/// The largest request body that a follower takes from a client (MAX_BODY), in bytes. It says so in each answer to its leader's
+/// questions.
+pub const MAX_BODY_HEADER: &str = "semisync-max-body";
+
 /// Where clients reach the leader, as `host:port`. A leader that was told so says it in what it asks its followers, and a
 /// follower in its answer to what only the leader can do. Bodies are those of the documented interface.
 pub const LEADER_HEADER: &str = "semisync-leader";

@@ -26,7 +26,7 @@ use crate::base::wire::{
     Ready, ReplicateAnswer, ReplicateRequest, SetAnswer, SetRequest, Status,
 };
 use crate::base::{Epoch, Key, ReadMode, Value, Version};
-use crate::net::http::{Answer, Body, HttpClient, HttpError};
+use crate::net::http::{Answer, Body, Deadline, HttpClient, HttpError};
 use crate::net::{HostPort, Transport};
 
 /// What RFC 3986 calls unreserved stays as it is in a path; everything else is percent-encoded, '/' included.
@@ -223,7 +223,7 @@ impl<T: Transport> Client<T> {
         }
         let request = request.body(Body::empty());
         let request = request.map_err(|_| ReadError::Unreadable("the token cannot be sent in a header".into()))?;
-        read(&self.http.request(leader, request, self.deadline).await.map_err(ReadError::NoAnswer)?)
+        read(&self.http.request(leader, request, Deadline::Total(self.deadline)).await.map_err(ReadError::NoAnswer)?)
     }
 
     async fn post(
@@ -242,12 +242,12 @@ impl<T: Transport> Client<T> {
             request = request.header(OPERATION_HEADER, operation);
         }
         let request = request.body(Body::from(text)).expect("every part is valid");
-        self.http.request(node, request, self.deadline).await
+        self.http.request(node, request, Deadline::Total(self.deadline)).await
     }
 
     async fn call(&self, node: &HostPort, method: Method, path: &str) -> Result<Answer, ReadError> {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("every part is valid");
-        self.http.request(node, request, self.deadline).await.map_err(ReadError::NoAnswer)
+        self.http.request(node, request, Deadline::Total(self.deadline)).await.map_err(ReadError::NoAnswer)
     }
 }
 

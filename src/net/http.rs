@@ -1,7 +1,10 @@
 //! An HTTP/1.1 client over any [`Transport`], with kept connections and a deadline for each request.
 
+mod traffic;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +22,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use traffic::{Deadline, Traffic};
+
 use super::{HostPort, Transport};
+use traffic::{Counted, Current};
 
 /// The largest piece of a body that is handed to a connection at once, in bytes.
 const MAX_PIECE: usize = 64 << 10;
@@ -40,6 +46,11 @@ impl Body {
     /// No body.
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// How many bytes are in it.
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     /// Adds a piece at the end. A large one is cut, without being copied, so that a connection takes no more of it at a time
@@ -120,7 +131,7 @@ impl StreamedAnswer {
     pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
         loop {
             let frame = timeout(self.patience, self.body.frame()).await;
-            match frame.map_err(|_| HttpError::Deadline(self.patience))? {
+            match frame.map_err(|_| HttpError::Deadline(Overdue { patience: self.patience, moved: None }))? {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(HttpError::Disconnect(error)),
                 // Trailers say nothing to us.
@@ -141,8 +152,8 @@ pub enum HttpError {
     #[error("cannot connect: {0}")]
     Connect(io::Error),
     /// The deadline passed after the request was, or may have been, sent.
-    #[error("no answer in {0:?}")]
-    Deadline(Duration),
+    #[error("no answer in {0}")]
+    Deadline(Overdue),
     /// The connection ended, or what came over it was not HTTP, after the request was, or may have been, sent.
     #[error("the connection broke before the answer was complete: {0}")]
     Disconnect(hyper::Error),
@@ -161,6 +172,23 @@ impl HttpError {
     /// Whether there is no process at the other end, as far as can be told.
     pub fn says_that_nobody_listens(&self) -> bool {
         matches!(self, Self::Connect(_)) && !self.is_silence()
+    }
+}
+
+/// How long an answer was waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    patience: Duration,
+    /// How far the exchange had come, if it was a large one.
+    moved: Option<String>,
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.moved {
+            None => write!(f, "{:?}", self.patience),
+            Some(moved) => write!(f, "{:?} after the last of {moved}", self.patience),
+        }
     }
 }
 
@@ -190,6 +218,7 @@ struct Host {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<Body>,
+    current: Current,
     last_used: Instant,
     /// [`Host::disconnected`] when it began to be made.
     made_in: u64,
@@ -207,8 +236,8 @@ impl<T: Transport> HttpClient<T> {
         &self.shared.transport
     }
 
-    /// Sends a request and waits for the whole answer. Past `deadline`, counted from now, the connection is dropped:
-    /// behind a lost segment or a half-open connection nothing would ever come.
+    /// Sends a request and waits for the whole answer. Past the deadline the connection is dropped: behind a lost segment or a
+    /// half-open connection nothing would ever come.
     ///
     /// # Errors
     /// [`HttpError`], which tells whether the request can have reached the other side.
@@ -216,14 +245,27 @@ impl<T: Transport> HttpClient<T> {
         &self,
         to: &HostPort,
         request: Request<Body>,
-        deadline: Duration,
+        deadline: Deadline,
     ) -> Result<Answer, HttpError> {
-        let at = Instant::now() + deadline;
-        let (response, connection) = self.send(to, request, at, deadline).await?;
+        self.exchange(to, request, deadline, Traffic::default()).await
+    }
+
+    /// Does the same, and shows in `traffic` how far it has come.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn exchange(
+        &self,
+        to: &HostPort,
+        request: Request<Body>,
+        deadline: Deadline,
+        traffic: Traffic,
+    ) -> Result<Answer, HttpError> {
+        let (response, connection) = self.send(to, request, deadline, &traffic).await?;
         let (head, body) = response.into_parts();
-        let body = match timeout_at(at, body.collect()).await {
-            Err(_) => return Err(HttpError::Deadline(deadline)),
-            Ok(body) => body.map_err(HttpError::Disconnect)?.to_bytes(),
+        let body = match traffic.wait_for(deadline, body.collect()).await {
+            None => return Err(overdue(deadline, &traffic)),
+            Some(body) => body.map_err(HttpError::Disconnect)?.to_bytes(),
         };
         self.keep(to, connection);
         Ok(Answer { status: head.status, headers: head.headers, body })
@@ -240,7 +282,7 @@ impl<T: Transport> HttpClient<T> {
         request: Request<Body>,
         patience: Duration,
     ) -> Result<StreamedAnswer, HttpError> {
-        let (response, connection) = self.send(to, request, Instant::now() + patience, patience).await?;
+        let (response, connection) = self.send(to, request, Deadline::Total(patience), &Traffic::default()).await?;
         let (head, body) = response.into_parts();
         Ok(StreamedAnswer { status: head.status, headers: head.headers, body, patience, _connection: connection })
     }
@@ -263,24 +305,26 @@ impl<T: Transport> HttpClient<T> {
         &self,
         to: &HostPort,
         mut request: Request<Body>,
-        at: Instant,
-        deadline: Duration,
+        deadline: Deadline,
+        traffic: &Traffic,
     ) -> Result<(Response<Incoming>, Connection), HttpError> {
         let host = HeaderValue::try_from(to.to_string()).expect("a host name and a port make a header value");
         request.headers_mut().insert(header::HOST, host);
+        let at = Instant::now() + deadline.patience();
         loop {
             let (mut connection, reused) = match self.take_idle(to, at).await {
                 Some(connection) => (connection, true),
                 None => (self.connect(to, at).await?, false),
             };
-            match timeout_at(at, connection.sender.try_send_request(request)).await {
-                Err(_) => return Err(HttpError::Deadline(deadline)),
+            connection.current.set(traffic.clone());
+            match traffic.wait_for(deadline, connection.sender.try_send_request(request)).await {
+                None => return Err(overdue(deadline, traffic)),
                 // The other side had closed a kept connection, and nothing was sent: it goes out again on another.
-                Ok(Err(mut error)) if reused && error.message().is_some() => {
+                Some(Err(mut error)) if reused && error.message().is_some() => {
                     request = error.take_message().expect("just seen");
                 }
-                Ok(Err(error)) => return Err(HttpError::Disconnect(error.into_error())),
-                Ok(Ok(response)) => return Ok((response, connection)),
+                Some(Err(error)) => return Err(HttpError::Disconnect(error.into_error())),
+                Some(Ok(response)) => return Ok((response, connection)),
             }
         }
     }
@@ -290,6 +334,8 @@ impl<T: Transport> HttpClient<T> {
         let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
         let stream = timeout_at(at, self.shared.transport.connect(to)).await.map_err(timed_out);
         let stream = stream.and_then(|connected| connected).map_err(HttpError::Connect)?;
+        let current = Current::default();
+        let stream = Counted { stream, current: current.clone() };
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(HttpError::Disconnect)?;
         // The connections kept in `Shared` own their drivers.
@@ -303,7 +349,7 @@ impl<T: Transport> HttpClient<T> {
                 host.ended.send_modify(|ended| *ended += 1);
             }
         });
-        Ok(Connection { sender, last_used: Instant::now(), made_in, _driver: AbortOnDropHandle::new(driver) })
+        Ok(Connection { sender, current, last_used: Instant::now(), made_in, _driver: AbortOnDropHandle::new(driver) })
     }
 
     /// The connection that was used last, so that the others grow old and are closed. One that is still busy with a body
@@ -337,6 +383,12 @@ impl<T: Transport> HttpClient<T> {
     fn lock_hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<HostPort, Host>> {
         self.shared.lock_hosts()
     }
+}
+
+/// Why an exchange is given up.
+fn overdue(deadline: Deadline, traffic: &Traffic) -> HttpError {
+    let is_large = traffic.moved().0 > 1_000_000;
+    HttpError::Deadline(Overdue { patience: deadline.patience(), moved: is_large.then(|| traffic.to_string()) })
 }
 
 impl<T> Shared<T> {

@@ -14,6 +14,15 @@ const BACKLOG: u32 = 4096;
 #[cfg(target_os = "linux")]
 const MAX_NOT_SENT: u32 = 64 << 10;
 
+/// Has the kernel take no more than it can send soon. Fails if the other side has gone already, which whoever reads next will find
+/// out.
+fn limit_what_is_not_sent(stream: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_NOT_SENT);
+    #[cfg(not(target_os = "linux"))]
+    let _ = stream;
+}
+
 /// The machine's own network.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
@@ -38,6 +47,7 @@ impl Transport for Tcp {
         let stream = TcpStream::connect((to.host(), to.port())).await?;
         // A request is written at once and wants to leave at once; Nagle's algorithm would hold it for an ack.
         stream.set_nodelay(true)?;
+        limit_what_is_not_sent(&stream);
         Ok(stream)
     }
 }
@@ -49,8 +59,7 @@ impl Acceptor for TcpAcceptor {
         let (stream, _) = self.0.accept().await?;
         // Either fails if the client has gone already, which whoever reads next will find out.
         let _ = stream.set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(MAX_NOT_SENT);
+        limit_what_is_not_sent(&stream);
         Ok(stream)
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::body_limit::FollowerLimit;
 use crate::base::FollowerId;
-use crate::net::http::HttpError;
+use crate::net::http::{HttpError, Traffic};
 
 /// What a request was for. One kind can get through where another does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,19 +111,57 @@ pub(super) struct Problem {
     pub(super) since: Duration,
 }
 
+/// A large request that is on its way.
+#[derive(Debug, Clone)]
+pub(super) struct Transfer {
+    /// The size of its body, in bytes.
+    pub(super) size: u64,
+    /// How far it has come.
+    pub(super) traffic: Traffic,
+}
+
+impl Transfer {
+    /// From which size on it is known how far a request has come, in bytes.
+    pub(super) const LARGE: u64 = 1_000_000;
+    /// A transfer that takes no longer than this is nothing to speak of.
+    const USUAL: Duration = Duration::from_secs(1);
+
+    /// Whether it has taken so long that a person wants to know.
+    pub(super) fn is_slow(&self) -> bool {
+        self.traffic.elapsed() > Self::USUAL
+    }
+}
+
+/// `12.6 MB are being sent to it: 4.2 MB in 4 s, 1.0 MB/s`
+impl fmt::Display for Transfer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = self.size as f64 / 1e6;
+        write!(f, "{megabytes:.1} MB are being sent to it: {}", self.traffic)
+    }
+}
+
 /// How the last requests to one follower went.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Contact {
     pub(super) question: Option<Problem>,
     pub(super) writes: Option<Problem>,
     /// Since when it has lacked some key, as far as somebody looked.
     pub(super) behind_since: Option<Duration>,
+    /// The large requests that are on their way to it.
+    pub(super) transfers: Vec<Transfer>,
+    /// The largest body that it takes, in bytes, if it has said so.
+    pub(super) takes: Option<FollowerLimit>,
 }
 
 impl Contact {
     /// Why the last request failed that did.
     pub(super) fn last_error(&self) -> Option<&Trouble> {
         self.question.iter().chain(&self.writes).next().map(|problem| &problem.trouble)
+    }
+
+    /// The transfer that has gone on for the longest, if it is slow.
+    pub(super) fn slow_transfer(&self) -> Option<&Transfer> {
+        self.transfers.iter().filter(|transfer| transfer.is_slow()).max_by_key(|transfer| transfer.traffic.elapsed())
     }
 
     fn of(&mut self, purpose: Purpose) -> &mut Option<Problem> {
@@ -158,6 +197,20 @@ impl Contacts {
         });
     }
 
+    /// A large request is on its way until what is returned is dropped.
+    pub(super) fn begin_transfer(&self, to: FollowerId, transfer: Transfer) -> Sending<'_> {
+        let traffic = transfer.traffic.clone();
+        self.change(to, |contact| contact.transfers.push(transfer));
+        Sending { contacts: self, to, traffic }
+    }
+
+    /// A follower has said how large a body it takes. True if it had not said so before.
+    pub(super) fn takes(&self, follower: FollowerId, limit: FollowerLimit) -> bool {
+        let mut is_news = false;
+        self.change(follower, |contact| is_news = contact.takes.replace(limit) != Some(limit));
+        is_news
+    }
+
     /// Somebody has looked whether it lacks any key.
     pub(super) fn looked(&self, at: FollowerId, now: Duration, is_behind: bool) {
         self.change(at, |contact| {
@@ -169,12 +222,31 @@ impl Contacts {
         });
     }
 
+    /// How large a body a follower takes, if it has said so.
+    pub(super) fn limit(&self, of: FollowerId) -> Option<FollowerLimit> {
+        self.of[of.index()].lock().unwrap_or_else(PoisonError::into_inner).takes
+    }
+
     pub(super) fn with(&self, follower: FollowerId) -> Contact {
         self.of[follower.index()].lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn change(&self, with: FollowerId, change: impl FnOnce(&mut Contact)) {
         change(&mut self.of[with.index()].lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Marks a large request that is on its way.
+pub(super) struct Sending<'a> {
+    contacts: &'a Contacts,
+    to: FollowerId,
+    traffic: Traffic,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let is_this = |transfer: &Transfer| transfer.traffic.is_same_as(&self.traffic);
+        self.contacts.change(self.to, |contact| contact.transfers.retain(|transfer| !is_this(transfer)));
     }
 }
 
@@ -193,8 +265,8 @@ mod tests {
         assert_eq!(contacts.with(f1).question, Some(question));
         contacts.succeeded(f1, Purpose::Question);
         let writes = Some(Problem { trouble: Trouble::TooLarge, since: at(9) });
-        assert_eq!(contacts.with(f1), Contact { writes, ..Contact::default() });
-        assert_eq!(contacts.with(FollowerId(1)), Contact::default());
+        assert_eq!((contacts.with(f1).question, contacts.with(f1).writes), (None, writes));
+        assert_eq!(contacts.with(FollowerId(1)).last_error(), None);
     }
 
     #[test]

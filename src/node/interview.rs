@@ -13,9 +13,9 @@ use super::peer::PeerToken;
 use super::replicator::Replicator;
 use crate::base::FollowerId;
 use crate::base::trace::LostPart;
-use crate::base::wire;
+use crate::base::wire::{self, MAX_BODY_HEADER};
 use crate::core::{Asked, Call};
-use crate::net::http::{Body, HttpClient};
+use crate::net::http::{Body, Deadline, HttpClient, Traffic};
 use crate::net::{Fate, HostPort, Transport};
 
 /// What a follower is to be asked: one question at a time.
@@ -157,7 +157,7 @@ impl<T: Transport> Interview<T> {
         strays.spawn(async move {
             sleep(delay).await;
             // The leader does not learn the result.
-            let _ = http.request(&address, request, deadline).await;
+            let _ = http.request(&address, request, Deadline::Idle(deadline)).await;
         });
     }
 
@@ -181,7 +181,9 @@ impl<T: Transport> Interview<T> {
     /// Asks a question. `None` if the follower does not understand it.
     async fn ask(&self, call: &Call, deadline: Duration, admits: &mut bool) -> Option<Asked> {
         let follower = &self.address;
-        let asked = match self.http.request(follower, self.request(call), deadline).await {
+        let (request, traffic) = (self.request(call), Traffic::default());
+        let _sending = self.replicator.begin_transfer(self.to, request.body().length(), traffic.clone());
+        let asked = match self.http.exchange(follower, request, Deadline::Idle(deadline), traffic).await {
             Err(error) => {
                 debug!(%follower, %error, "the follower does not answer a question");
                 if error.says_that_nobody_listens() {
@@ -191,12 +193,17 @@ impl<T: Transport> Interview<T> {
                 Asked::Lost
             }
             Ok(answer) if answer.status == StatusCode::OK => match wire::parse(&answer.body) {
-                Ok(answer) => {
+                Ok(said) => {
+                    let limit =
+                        answer.headers.get(MAX_BODY_HEADER).and_then(|header| header.to_str().ok()?.parse().ok());
+                    if let Some(limit) = limit {
+                        self.replicator.takes(self.to, limit);
+                    }
                     if !std::mem::replace(admits, true) {
                         info!(%follower, "the follower admits this leader now");
                     }
                     self.replicator.was_answered(self.to, Purpose::Question);
-                    Asked::Answered(answer)
+                    Asked::Answered(said)
                 }
                 Err(error) => {
                     warn!(%follower, %error, "the follower's answer cannot be read; is it of another version?");

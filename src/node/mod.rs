@@ -4,6 +4,7 @@
 //! simulated network, a test with port 0.
 
 mod api;
+mod body_limit;
 mod clock;
 mod config;
 mod contacts;
@@ -46,6 +47,7 @@ use api::{App, Awaited, Bodies, Duty, Standby};
 use clock::Clock;
 use interview::Interview;
 use metrics::Metrics;
+use outbox::Lane;
 use pipeline::Pipeline;
 use replicator::Replicator;
 use server::Server;
@@ -238,16 +240,19 @@ fn start_replication<T: Transport>(
     let http = HttpClient::new(transport);
     let advertise = role.advertise.as_ref().and_then(api::address_in_header);
     for (to, address) in FollowerId::first(role.followers.len()).zip(&role.followers) {
-        let pipeline = Pipeline {
-            to,
-            address: address.clone(),
-            http: http.clone(),
-            replicator: Arc::clone(&replicator),
-            incarnation: config.incarnation.number,
-            deadline: role.repl_timeout,
-            token: config.peer_token.clone(),
-        };
-        background.spawn(pipeline.run());
+        for lane in Lane::ALL {
+            let pipeline = Pipeline {
+                to,
+                lane,
+                address: address.clone(),
+                http: http.clone(),
+                replicator: Arc::clone(&replicator),
+                incarnation: config.incarnation.number,
+                deadline: role.repl_timeout,
+                token: config.peer_token.clone(),
+            };
+            background.spawn(pipeline.run());
+        }
         let interview = Interview {
             to,
             address: address.clone(),

@@ -6,6 +6,49 @@ use tokio::sync::Notify;
 use crate::base::trace::LostPart;
 use crate::core::{BatchLimit, Message, Outbox, Parcel};
 
+/// Which way a message takes to its follower. Each has its own requests, so that a small value does not wait behind large ones on a
+/// slow link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    Small,
+    Large,
+}
+
+impl Lane {
+    pub(super) const ALL: [Self; 2] = [Self::Small, Self::Large];
+    /// From this size on a message is a large one, in bytes.
+    const LARGE: usize = 256 << 10;
+
+    pub(super) fn of(message: &Message) -> Self {
+        if message.update.size() < Self::LARGE { Self::Small } else { Self::Large }
+    }
+
+    /// The most requests of this lane that are on their way to a follower at a time.
+    pub(super) fn max_in_flight(self) -> usize {
+        match self {
+            Self::Small => Outbox::MAX_IN_FLIGHT,
+            // More would only share the same link.
+            Self::Large => 2,
+        }
+    }
+}
+
+/// What waits to be sent to a follower.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    small: SharedOutbox,
+    large: SharedOutbox,
+}
+
+impl Lanes {
+    pub(super) fn of(&self, lane: Lane) -> &SharedOutbox {
+        match lane {
+            Lane::Small => &self.small,
+            Lane::Large => &self.large,
+        }
+    }
+}
+
 /// An [`Outbox`] that several tasks fill and one empties.
 #[derive(Debug, Default)]
 pub(super) struct SharedOutbox {

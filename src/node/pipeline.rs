@@ -10,14 +10,15 @@ use tokio::task::yield_now;
 use tracing::{debug, info, warn};
 
 use super::SHARE_FROM;
-use super::contacts::{Purpose, Trouble};
+use super::contacts::{Purpose, Transfer, Trouble};
+use super::outbox::Lane;
 use super::peer::PeerToken;
 use super::replicator::{Delivery, Replicator};
 use crate::base::trace::{Event, LossReason, LostPart, RequestId};
 use crate::base::wire::{self, FOLLOWER_HEADER, REQUEST_HEADER, ReplicateAnswer};
 use crate::base::{FollowerId, Stamp};
 use crate::core::{BatchLimit, ConnectBackoff, Identity, Message, Outbox, Parcel, Reply, Stored};
-use crate::net::http::{Answer, Body, HttpClient, HttpError};
+use crate::net::http::{Answer, Body, Deadline, HttpClient, HttpError, Traffic};
 use crate::net::{HostPort, Transport};
 
 /// How many turns of the event loop a request waits for what may go along, if none is under way. In the first, clients get
@@ -25,12 +26,17 @@ use crate::net::{HostPort, Transport};
 /// doubles what a request carries; without load a turn is over at once.
 const GATHERING_TURNS: usize = 2;
 
+/// How long after it was said that a link is slow until it may be said again.
+const SLOW_LINK_PAUSE: Duration = Duration::from_secs(30);
+
 /// How a follower of this program says that it stored a write.
 const APPLIED: &[u8] = br#"{"ok":true,"applied":true}"#;
 
 /// Carries the messages for one follower: those that are due leave together, in a bounded number of requests.
 pub(super) struct Pipeline<T: Transport> {
     pub(super) to: FollowerId,
+    /// Which of its messages.
+    pub(super) lane: Lane,
     pub(super) address: HostPort,
     pub(super) http: HttpClient<T>,
     pub(super) replicator: Arc<Replicator>,
@@ -49,7 +55,8 @@ struct Learnt {
     /// Whether it answered last time; kept to log changes only.
     answers: bool,
     backoff: ConnectBackoff,
-    requests: u64,
+    /// When it was last said in the log that the link to it is slow.
+    slow_told_at: Option<Duration>,
 }
 
 /// A request that came to its end.
@@ -57,6 +64,9 @@ struct Exchange {
     batch: Vec<Parcel>,
     sent_at: Duration,
     result: Result<Answer, HttpError>,
+    /// The size of its body, in bytes.
+    size: u64,
+    traffic: Traffic,
 }
 
 /// Messages that the emulated network has lost, or the answers to them. The leader learns of it as it would on a real
@@ -67,8 +77,9 @@ impl<T: Transport> Pipeline<T> {
     /// Carries messages for as long as the node lives. Never returns.
     pub(super) async fn run(self) {
         let clock = self.replicator.clock();
-        let outbox = self.replicator.outbox(self.to);
-        let mut learnt = Learnt { takes_batches: true, answers: true, backoff: ConnectBackoff::default(), requests: 0 };
+        let outbox = self.replicator.outbox(self.to, self.lane);
+        let mut learnt =
+            Learnt { takes_batches: true, answers: true, backoff: ConnectBackoff::default(), slow_told_at: None };
         let mut in_flight = FuturesUnordered::new();
         let mut lost = Lost::new();
         loop {
@@ -93,7 +104,7 @@ impl<T: Transport> Pipeline<T> {
                         let lost_here = batch.extract_if(.., is_lost);
                         lost.extend(lost_here.map(|parcel| (now + self.deadline, parcel.message)));
                         if !batch.is_empty() {
-                            in_flight.push(self.exchange(&mut learnt, now, batch));
+                            in_flight.push(self.exchange(now, batch));
                         }
                     }
                     later => break later,
@@ -120,23 +131,18 @@ impl<T: Transport> Pipeline<T> {
 
     /// When the next request may leave, as far as is known now.
     fn next_request_at(&self, learnt: &Learnt, in_flight: usize) -> Option<Duration> {
-        let outbox = self.replicator.outbox(self.to);
+        let outbox = self.replicator.outbox(self.to, self.lane);
         let at = match in_flight {
+            _ if in_flight >= self.lane.max_in_flight() => return None,
             // Single writes cannot share a request, so there is nothing to wait for.
-            ..Outbox::MAX_IN_FLIGHT if !learnt.takes_batches => outbox.next_due()?,
+            _ if !learnt.takes_batches => outbox.next_due()?,
             _ => outbox.ready_at(in_flight)?,
         };
         Some(at.max(learnt.backoff.until()))
     }
 
-    fn exchange(
-        &self,
-        learnt: &mut Learnt,
-        sent_at: Duration,
-        batch: Vec<Parcel>,
-    ) -> impl Future<Output = Exchange> + use<'_, T> {
-        learnt.requests += 1;
-        let ordinal = RequestId { incarnation: self.incarnation, number: learnt.requests };
+    fn exchange(&self, sent_at: Duration, batch: Vec<Parcel>) -> impl Future<Output = Exchange> + use<'_, T> {
+        let ordinal = RequestId { incarnation: self.incarnation, number: self.replicator.next_request(self.to) };
         self.replicator.observe(|| Event::Dispatch {
             request: ordinal,
             to: self.to,
@@ -145,23 +151,30 @@ impl<T: Transport> Pipeline<T> {
         // Somebody else's server may know the documented fields and no others.
         let leader = (!self.replicator.is_legacy(self.to)).then_some(self.incarnation);
         async move {
+            let body = body(&batch, leader);
+            let (size, traffic) = (body.length(), Traffic::default());
+            let _sending = self.replicator.begin_transfer(self.to, size, traffic.clone());
             let mut request = Request::builder()
                 .method(Method::POST)
                 .uri("/replicate")
                 .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .header(REQUEST_HEADER, ordinal.to_string())
-                .body(body(&batch, leader))
+                .body(body)
                 .expect("every part is valid");
             if let Some(token) = &self.token {
                 request.headers_mut().insert(header::AUTHORIZATION, token.authorization().clone());
             }
-            let result = self.http.request(&self.address, request, self.deadline).await;
-            Exchange { batch, sent_at, result }
+            let deadline = Deadline::Idle(self.deadline);
+            let result = self.http.exchange(&self.address, request, deadline, traffic.clone()).await;
+            Exchange { batch, sent_at, result, size, traffic }
         }
     }
 
     fn settle(&self, learnt: &mut Learnt, lost: &mut Lost, exchange: Exchange) {
-        let Exchange { batch, sent_at, result } = exchange;
+        let Exchange { batch, sent_at, result, size, traffic } = exchange;
+        if result.is_ok() {
+            self.log_slow_link(learnt, size, &traffic);
+        }
         let status = result.as_ref().map(|answer| answer.status).ok();
         let outcome = result.map(|answer| read_answer(&batch, &answer));
         self.note(&outcome, status, batch.len());
@@ -182,7 +195,7 @@ impl<T: Transport> Pipeline<T> {
             Ok(Verdict::WrongForm) if batch.len() > 1 => {
                 learnt.takes_batches = false;
                 let now = self.replicator.clock().now();
-                let outbox = self.replicator.outbox(self.to);
+                let outbox = self.replicator.outbox(self.to, self.lane);
                 batch.into_iter().for_each(|parcel| outbox.push(now, parcel.message, parcel.loss));
             }
             Ok(Verdict::WrongForm | Verdict::NotAdmitted | Verdict::Refused) => {
@@ -202,7 +215,7 @@ impl<T: Transport> Pipeline<T> {
                     // Whoever listens there next may be another server.
                     learnt.takes_batches = true;
                     let all_due = BatchLimit { messages: usize::MAX, bytes: usize::MAX };
-                    unanswered.extend(self.replicator.outbox(self.to).take_due(now, all_due));
+                    unanswered.extend(self.replicator.outbox(self.to, self.lane).take_due(now, all_due));
                 }
                 let lost = |parcel: Parcel| (parcel.message, Delivery::Lost(reason));
                 self.replicator.delivered(self.to, unanswered.into_iter().map(lost));
@@ -224,6 +237,21 @@ impl<T: Transport> Pipeline<T> {
             (Ok(_), None) => return,
         };
         self.replicator.was_not_answered(self.to, Purpose::Writes, trouble);
+    }
+
+    /// Says that a request took longer than a small one may, now and then.
+    fn log_slow_link(&self, learnt: &mut Learnt, size: u64, traffic: &Traffic) {
+        let now = self.replicator.clock().now();
+        let is_due = learnt.slow_told_at.is_none_or(|at| now.saturating_sub(at) >= SLOW_LINK_PAUSE);
+        if size < Transfer::LARGE || traffic.elapsed() < self.deadline || !is_due {
+            return;
+        }
+        learnt.slow_told_at = Some(now);
+        warn!(
+            follower = %self.to,
+            address = %self.address,
+            "the link to the follower is slow, or the follower is: a large request took {traffic}"
+        );
     }
 
     fn log_change(&self, learnt: &mut Learnt, batch: usize, outcome: &Result<Verdict, HttpError>) {
@@ -427,6 +455,7 @@ mod tests {
         let replicator = Arc::new(Replicator::new(&role, &config, Clock::start(), Arc::new(Metrics::new(true, None))));
         let pipeline = Pipeline {
             to: FollowerId(0),
+            lane: Lane::Small,
             address,
             http: HttpClient::new(Tcp),
             replicator: Arc::clone(&replicator),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::body_limit::FollowerLimit;
 use super::contacts::{Contact, Problem};
 use crate::base::wire::{FollowerReport, Ready};
 use crate::base::{FollowerId, FollowerSet};
@@ -22,6 +23,8 @@ pub(super) struct Followers<'a> {
     pub(super) contacts: Vec<Contact>,
     /// How many must confirm a write.
     pub(super) write_quorum: usize,
+    /// The largest body that the leader takes, in bytes.
+    pub(super) max_body: usize,
     /// What the leader waits for, unless it serves.
     pub(super) waiting: Option<Waiting>,
 }
@@ -36,6 +39,8 @@ impl Followers<'_> {
             None => {
                 sentences.push(format!("{counting} of {of} followers count, {needed} must for a write"));
                 sentences.extend(self.obstacles());
+                sentences.extend(self.slow_transfers());
+                sentences.extend(self.limits());
             }
             Some(waiting) => {
                 sentences.push(waiting.to_string());
@@ -68,6 +73,8 @@ impl Followers<'_> {
                     keys_behind: keys_behind(status),
                     behind_for_s: contact.behind_since.map(seconds_since),
                     heard_ago_s: status.heard_at.map(seconds_since),
+                    sending: contact.slow_transfer().map(ToString::to_string),
+                    max_body: contact.takes.map(|FollowerLimit(max_body)| max_body),
                     last_error: contact.last_error().map(ToString::to_string),
                     why: self.obstacle(id),
                 }
@@ -120,16 +127,41 @@ impl Followers<'_> {
                      another leader is forgotten; start {others}, or start an empty follower in place of what is gone for good"
                 )
             }
-            Progress::Behind { keys } => format!("is being brought up to date: {} to go", count(keys)),
+            Progress::Behind { keys } => {
+                format!("is being brought up to date: {} to go{}", count(keys), self.transfer(contact))
+            }
             // What it answered to a question is a problem with it, until it is another program that answers.
             Progress::Legacy => "does not know epochs: it gets writes and counts for nothing".into(),
             Progress::Doubted | Progress::Current => match &contact.writes {
                 Some(problem) if status.missed > 0 => {
                     format!("is behind by {}: {}", count(status.missed), self.tell(problem, status.heard_at))
                 }
-                None if status.missed > 0 => format!("is behind by {}, to be sent again", count(status.missed)),
+                None if status.missed > 0 => {
+                    format!("is behind by {}, to be sent again{}", count(status.missed), self.transfer(contact))
+                }
                 _ => format!("has not answered {}", self.for_so_long(status.heard_at)),
             },
+        })
+    }
+
+    /// What is being sent to it slowly, if anything is.
+    fn transfer(&self, contact: &Contact) -> String {
+        contact.slow_transfer().map(|transfer| format!("; {transfer}")).unwrap_or_default()
+    }
+
+    /// Those that count and are sent something over a slow link.
+    fn slow_transfers(&self) -> impl Iterator<Item = String> {
+        let slow = |id: FollowerId| self.contacts[id.index()].slow_transfer().filter(|_| self.counts(id));
+        self.ids().filter_map(move |id| Some(format!("{}: {}", self.names[id.index()], slow(id)?)))
+    }
+
+    /// Those that take less than their leader.
+    fn limits(&self) -> impl Iterator<Item = String> {
+        let limit = |id: FollowerId| self.contacts[id.index()].takes.filter(|limit| limit.0 < self.max_body);
+        let named = move |id: FollowerId| Some((id, limit(id)?));
+        self.ids().filter_map(named).map(|(id, limit)| {
+            let (name, own) = (&self.names[id.index()], FollowerLimit(self.max_body));
+            format!("{name}: larger values do not reach it, because it has {limit}, and the leader {own}")
         })
     }
 
@@ -193,7 +225,8 @@ fn name_of(progress: Progress) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::contacts::Trouble;
+    use crate::net::http::Traffic;
+    use crate::node::contacts::{Transfer, Trouble};
 
     const NOW: Duration = Duration::from_secs(100);
 
@@ -216,7 +249,8 @@ mod tests {
         let second = if second_counts { current() } else { silent };
         let contacts = vec![contact, Contact::default(), Contact::default()];
         let status = vec![first, second, current()];
-        Followers { now: NOW, names: &names, status, contacts, write_quorum: 2, waiting: None }.readiness()
+        let max_body = 16 << 20;
+        Followers { now: NOW, names: &names, status, contacts, write_quorum: 2, max_body, waiting: None }.readiness()
     }
 
     #[test]
@@ -251,7 +285,7 @@ mod tests {
             let asked = if matches!(waiting, Waiting::Quorum { .. }) { None } else { question };
             let contacts = vec![Contact { question: asked, ..Contact::default() }];
             let waiting = Some(waiting);
-            Followers { now: NOW, names: &names, status, contacts, write_quorum: 1, waiting }.readiness()
+            Followers { now: NOW, names: &names, status, contacts, write_quorum: 1, max_body: 1, waiting }.readiness()
         };
         let nobody = || (Vec::new(), Vec::new(), Vec::new());
         let (forgetful, foreign, gone) = nobody();
@@ -271,6 +305,35 @@ mod tests {
             remedy(true, true)
                 .starts_with("start those that do not answer, or put the earlier names back into FOLLOWERS, or accept")
         );
+    }
+
+    /// What does not keep a follower from counting, and a person should know.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_transfer_and_a_small_limit_are_told_of() {
+        let transfer = Transfer { size: 12_600_000, traffic: Traffic::default() };
+        let sent = |missed, reachable| {
+            let status = FollowerStatus { missed, reachable, ..current() };
+            says(status, Contact { transfers: vec![transfer.clone()], ..Contact::default() }, true)
+        };
+        assert_eq!(sent(0, true).detail, "3 of 3 followers count, 2 must for a write");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(sent(0, true).detail.ends_with("; a:1: 12.6 MB are being sent to it: 0.0 MB in 4 s, 0.0 MB/s"));
+        let behind = sent(1, false).detail;
+        assert!(
+            behind.ends_with(
+                "is behind by 1 key, to be sent again; 12.6 MB are being sent to it: 0.0 MB in 4 s, 0.0 MB/s"
+            ),
+            "{behind}"
+        );
+        let limited = says(current(), Contact { takes: Some(FollowerLimit(1 << 20)), ..Contact::default() }, true);
+        assert!(
+            limited.ready
+                && limited.detail.contains("a:1: larger values do not reach it, because it has MAX_BODY=1.0 MiB"),
+            "{}",
+            limited.detail
+        );
+        let equal = says(current(), Contact { takes: Some(FollowerLimit(16 << 20)), ..Contact::default() }, true);
+        assert_eq!(equal.detail, "3 of 3 followers count, 2 must for a write");
     }
 
     #[test]

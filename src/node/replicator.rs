@@ -1,17 +1,20 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+use super::body_limit::FollowerLimit;
 use super::clock::Clock;
 use super::config::Config;
-use super::contacts::{Contacts, Purpose, Trouble};
+use super::contacts::{Contacts, Purpose, Sending, Transfer, Trouble};
 use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
-use super::outbox::SharedOutbox;
+use super::outbox::{Lane, Lanes, SharedOutbox};
 use super::readiness::{Followers, keys_behind};
 use super::role::LeaderRole;
 use crate::base::trace::{Event, LossReason, Observer, Rpc, WriteId};
@@ -20,18 +23,23 @@ use crate::core::{
     Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
     ReadId, Readable, Rejected, Reply, Terms, Waiting,
 };
+use crate::net::http::Traffic;
 use crate::net::{Fate, Netem, RpcFate, RpcSender};
 
 /// Drives the leader's state machine: hands it what happens, and does what it asks for.
 pub(super) struct Replicator {
     state: Mutex<State>,
-    outboxes: Vec<SharedOutbox>,
+    outboxes: Vec<Lanes>,
+    /// How many requests with writes were sent to each follower.
+    requests: Vec<AtomicU64>,
     /// What each follower is to be asked.
     questions: Vec<Questions>,
     /// The followers' addresses, for people.
     names: Arc<[String]>,
     /// How many must confirm a write.
     write_quorum: usize,
+    /// The largest body that clients may send.
+    max_body: usize,
     /// How the last requests to each follower went.
     contacts: Contacts,
     /// Whether the leader serves.
@@ -90,9 +98,11 @@ impl Replicator {
                 reading: BTreeMap::new(),
                 timer: None,
             }),
-            outboxes: role.followers.iter().map(|_| SharedOutbox::default()).collect(),
+            outboxes: role.followers.iter().map(|_| Lanes::default()).collect(),
             questions: role.followers.iter().map(|_| Questions::default()).collect(),
             write_quorum: role.write_quorum,
+            max_body: config.max_body,
+            requests: role.followers.iter().map(|_| AtomicU64::new(0)).collect(),
             contacts: Contacts::new(names.len()),
             names,
             netem: Netem::new(role.netem, config.message_faults.clone(), config.seed),
@@ -122,8 +132,8 @@ impl Replicator {
     pub(super) fn followers(&self) -> Followers<'_> {
         let (status, waiting) = self.read(|leader| (leader.status().collect::<Vec<_>>(), leader.waiting_for()));
         let contacts = FollowerId::first(self.names.len()).map(|id| self.contacts.with(id)).collect();
-        let (now, names, write_quorum) = (self.clock.now(), &*self.names, self.write_quorum);
-        Followers { now, names, status, contacts, write_quorum, waiting }
+        let (now, names, write_quorum, max_body) = (self.clock.now(), &*self.names, self.write_quorum, self.max_body);
+        Followers { now, names, status, contacts, write_quorum, max_body, waiting }
     }
 
     /// Looks which followers lack keys, so that it is known since when they do.
@@ -147,6 +157,42 @@ impl Replicator {
     /// What of a key was committed.
     pub(super) fn committed(&self, key: &Key) -> Option<Entry> {
         self.lock().leader.committed(key).cloned()
+    }
+
+    /// Checks that enough followers for the quorum take a value of this size. A follower that has not said how much it takes is
+    /// taken to.
+    ///
+    /// # Errors
+    /// Which followers do not, and what to do.
+    pub(super) fn check_size(&self, value: &Value) -> Result<(), String> {
+        let limit = |id: FollowerId| self.contacts.limit(id).filter(|limit| !limit.admits(value));
+        let limits: Vec<(FollowerId, FollowerLimit)> =
+            FollowerId::first(self.names.len()).filter_map(|id| Some((id, limit(id)?))).collect();
+        let enough = self.names.len() - limits.len();
+        if enough >= self.write_quorum {
+            return Ok(());
+        }
+        let named = |(id, limit): &(FollowerId, FollowerLimit)| format!("{id} ({}, {limit})", self.names[id.index()]);
+        let too_small = limits.iter().map(named).collect::<Vec<_>>().join(", ");
+        Err(format!(
+            "the value is too large for {too_small}: only {enough} of {} followers would take it, and {} must confirm a write; start \
+             them with a MAX_BODY that is not below the leader's",
+            self.names.len(),
+            self.write_quorum,
+        ))
+    }
+
+    /// A follower has said how much it takes, which is to be not less than the leader.
+    pub(super) fn takes(&self, follower: FollowerId, limit: FollowerLimit) {
+        if self.contacts.takes(follower, limit) && limit.0 < self.max_body {
+            warn!(
+                %follower,
+                address = self.names[follower.index()],
+                "the follower has {limit}, and this leader takes bodies of up to {}: larger values may not reach it; start it with a \
+                 MAX_BODY that is not below the leader's",
+                ByteSize(self.max_body as u64)
+            );
+        }
     }
 
     /// The same, once it is known that no other leader had served before; none if that cannot be found out in time.
@@ -315,8 +361,18 @@ impl Replicator {
     }
 
     /// The messages that wait to be carried to this follower.
-    pub(super) fn outbox(&self, to: FollowerId) -> &SharedOutbox {
-        &self.outboxes[to.index()]
+    pub(super) fn outbox(&self, to: FollowerId, lane: Lane) -> &SharedOutbox {
+        self.outboxes[to.index()].of(lane)
+    }
+
+    /// Counts a request with writes to this follower.
+    pub(super) fn next_request(&self, to: FollowerId) -> u64 {
+        self.requests[to.index()].fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A large request is on its way until what is returned is dropped.
+    pub(super) fn begin_transfer(&self, to: FollowerId, size: u64, traffic: Traffic) -> Option<Sending<'_>> {
+        (size >= Transfer::LARGE).then(|| self.contacts.begin_transfer(to, Transfer { size, traffic }))
     }
 
     pub(super) fn clock(&self) -> Clock {
@@ -343,7 +399,7 @@ impl Replicator {
                         lost: loss,
                         copy: copy.map(Into::into),
                     });
-                    let outbox = &self.outboxes[message.to.index()];
+                    let outbox = self.outboxes[message.to.index()].of(Lane::of(&message));
                     if let Some(copy) = copy {
                         outbox.push(now + copy, message.clone(), None);
                     }

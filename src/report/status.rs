@@ -91,12 +91,18 @@ fn problem(node: &AskedNode) -> Option<String> {
     match &node.answer {
         Err(why) => Some(format!("{}: {why}", node.address)),
         Ok(status) if !status.ready => Some(format!("{} is not ready: {}", node.address, status.detail)),
-        // A leader that is ready may have followers all the same that do not count.
-        Ok(status) if status.followers.iter().any(|follower| !follower.counts) => {
+        // A leader that is ready may have followers all the same that do not count, or to which not all goes well.
+        Ok(status) if status.followers.iter().any(|follower| needs_attention(follower, status.max_body)) => {
             Some(format!("{} is ready: {}", node.address, status.detail))
         }
         Ok(_) => None,
     }
+}
+
+/// Whether a person should know of something that concerns a follower.
+fn needs_attention(follower: &FollowerReport, leader_max_body: usize) -> bool {
+    let takes_less = follower.max_body.is_some_and(|max_body| max_body < leader_max_body);
+    !follower.counts || follower.sending.is_some() || takes_less
 }
 
 #[cfg(test)]
@@ -114,6 +120,8 @@ mod tests {
             keys_behind: if counts { 0 } else { 12 },
             behind_for_s: (!counts).then_some(7.4),
             heard_ago_s: Some(0.25),
+            max_body: Some(16 << 20),
+            sending: None,
             last_error: None,
             why: None,
         }
@@ -129,6 +137,7 @@ mod tests {
             detail,
             epoch: 3,
             keys: 12,
+            max_body: 16 << 20,
             write_quorum,
             serves,
             followers,
@@ -166,6 +175,14 @@ l:0 is not ready: 1 of 2 followers count, 2 must for a write; a:1: has restarted
 b:2: cannot connect
 ";
         assert_eq!(StatusReport(&nodes).to_string(), expected);
+    }
+
+    #[test]
+    fn a_slow_link_and_a_small_limit_are_worth_a_word() {
+        let attention = |follower: FollowerReport| needs_attention(&follower, 16 << 20);
+        assert!(!attention(follower(true)));
+        assert!(attention(FollowerReport { sending: Some("12.6 MB are being sent to it".into()), ..follower(true) }));
+        assert!(attention(FollowerReport { max_body: Some(1 << 20), ..follower(true) }));
     }
 
     #[test]

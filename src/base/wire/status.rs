@@ -15,6 +15,8 @@ pub struct Status {
     pub epoch: u64,
     /// How many keys the node stores.
     pub keys: usize,
+    /// The largest request body that it takes from clients (MAX_BODY), in bytes.
+    pub max_body: usize,
     /// On a leader: how many followers must confirm a write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_quorum: Option<usize>,
@@ -50,6 +52,12 @@ pub struct FollowerReport {
     /// How long ago something came from it, in seconds; none if nothing has since the leader was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_ago_s: Option<f64>,
+    /// The largest request body that it takes from clients (MAX_BODY), in bytes, if it has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<usize>,
+    /// What is being sent to it over a slow link, and how far that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending: Option<String>,
     /// Why the last request to it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,

@@ -32,6 +32,8 @@ pub(super) enum ApiError {
     ContentEncoding { encoding: String },
     #[error("the body is larger than {limit} bytes, the limit (MAX_BODY)")]
     TooLarge { limit: usize },
+    #[error("{0}")]
+    TooLargeForFollowers(String),
     #[error("the bodies of the requests that are under way leave no room for this one; try again soon")]
     TooManyBodies,
     #[error("the body did not arrive within {seconds} s")]
@@ -95,7 +97,7 @@ impl ApiError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJsonContent | Self::ContentEncoding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::TooLargeForFollowers(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Host(_)
@@ -166,7 +168,7 @@ impl ApiError {
             Self::Host(_) => "bad_host",
             Self::Target => "bad_target",
             Self::TransferEncoding { .. } => "transfer_encoding",
-            Self::TooLarge { .. } => "too_large",
+            Self::TooLarge { .. } | Self::TooLargeForFollowers(_) => "too_large",
             Self::TooManyBodies | Self::Rejected(Rejected::Overloaded { .. }) => "overloaded",
             Self::BodyTimeout { .. } | Self::BodyLost(_) => "body_lost",
             Self::Body(_) | Self::HalfALeader { .. } | Self::DeletedWithValue { .. } => "bad_body",

@@ -2,16 +2,16 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::Response;
 
 use super::error::ApiError;
 use super::request::{header_in, json_body};
-use super::write::REPLICATION_ALLOWANCE;
 use super::{App, Duty, json};
 use crate::base::trace::Event;
-use crate::base::wire;
+use crate::base::wire::{self, MAX_BODY_HEADER};
 use crate::core::{Ask, Promise};
+use crate::node::body_limit::REPLICATION_ALLOWANCE;
 
 /// `POST /peer`: a leader asks its follower something.
 pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
@@ -39,5 +39,7 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> 
         standby.hears_its_leader(app.clock.now());
     }
     drop(follower);
-    Ok(json(StatusCode::OK, &answer))
+    let mut response = json(StatusCode::OK, &answer);
+    response.headers_mut().insert(MAX_BODY_HEADER, HeaderValue::from(app.max_body));
+    Ok(response)
 }

@@ -16,6 +16,7 @@ use crate::base::wire::{
 };
 use crate::base::{Key, Stamp, Value};
 use crate::core::{Applied, Entry, Follower, Identity, LeaderId, Rejected, Terms};
+use crate::node::body_limit::REPLICATION_ALLOWANCE;
 use crate::node::replicator::Replicator;
 
 /// `POST /set`.
@@ -58,6 +59,9 @@ async fn write(
 ) -> Result<Response, ApiError> {
     let accepted_at = app.clock.now();
     app.until_serving().await?;
+    if let Some(value) = &value {
+        replicator.check_size(value).map_err(ApiError::TooLargeForFollowers)?;
+    }
     let completion = replicator.write(terms, key.clone(), value).map_err(|rejected| refusal(replicator, rejected))?;
     app.awaited.wake(&key);
     let completion = completion.await.map_err(|_| ApiError::Abandoned)?;
@@ -90,10 +94,6 @@ pub(super) fn refusal(replicator: &Replicator, rejected: Rejected) -> ApiError {
         other => other.into(),
     }
 }
-
-/// How much larger than a client's body a leader's may be: it carries the same key and value and a version, or a batch of
-/// up to 1 MiB of keys and values, in which escapes can make six bytes of one.
-pub(super) const REPLICATION_ALLOWANCE: usize = 8 << 20;
 
 /// `POST /replicate`, one write or an array of them.
 pub(super) async fn replicate(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
