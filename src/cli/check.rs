@@ -9,6 +9,7 @@ use semisync::base::{Recording, RecordingError};
 use semisync::check::{self, Facts, Recorded, Verdict};
 use semisync::report::{CoverageReport, VerdictReport};
 
+use super::output::shown;
 use super::{Failure, say};
 
 /// Exit status: 0 if every property holds that can be judged, 1 if one of safety is violated, 3 if only convergence or
@@ -29,7 +30,7 @@ pub(super) struct Args {
 const NOTHING_JUDGED: u8 = 4;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let name = if is_standard_input(&args.file) { "standard input".into() } else { args.file.display().to_string() };
+    let name = if is_standard_input(&args.file) { "standard input".into() } else { shown(&args.file) };
     let unreadable = |error: RecordingError| Failure::Usage(format!("{name}: {error}"));
     let (what, verdicts) = match read(&args.file).map_err(unreadable)? {
         Recording::Trace(trace) => {

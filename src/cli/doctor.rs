@@ -11,6 +11,7 @@ use semisync::check::divergence;
 use semisync::report::DivergenceReport;
 use semisync::sim::Engine;
 
+use super::output::shown;
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, say};
@@ -110,7 +111,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Trace>, String> {
 }
 
 fn read(path: &Path) -> Result<Trace, String> {
-    let name = path.display();
+    let name = shown(path);
     let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
     let trace =
         Trace::read_json_lines(BufReader::new(file)).map_err(|error| format!("{name}: not a trace: {error}"))?;

@@ -6,7 +6,7 @@ use semisync::live::analyze::QuorumResult;
 use semisync::report::plot::{self, Figure, PlotError};
 
 use crate::cli::Failure;
-use crate::cli::output::{require_different, write_whole};
+use crate::cli::output::{require_different, shown, write_whole};
 
 /// The name of the file with the numbers.
 const RESULTS: &str = "quorum_results.json";
@@ -33,9 +33,9 @@ impl Files {
 
     /// Creates the directory if it is not there, and sees that files can be written into it.
     pub(super) fn prepare(directory: &Path) -> Result<Self, Failure> {
-        let cannot = |error: std::io::Error| Failure::Usage(format!("--out {}: {error}", directory.display()));
+        let cannot = |error: std::io::Error| Failure::Usage(format!("--out {}: {error}", shown(directory)));
         if directory.exists() && !directory.is_dir() {
-            return Err(Failure::Usage(format!("--out {}: is not a directory", directory.display())));
+            return Err(Failure::Usage(format!("--out {}: is not a directory", shown(directory))));
         }
         fs::create_dir_all(directory).map_err(cannot)?;
         tempfile::tempfile_in(directory).map_err(cannot)?;
@@ -71,8 +71,8 @@ impl Files {
 
     fn one(&self, name: &str, bytes: &[u8], written: &mut Vec<String>) -> Result<(), Failure> {
         let path = self.directory.join(name);
-        write_whole(&path, bytes).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
-        written.push(path.display().to_string());
+        write_whole(&path, bytes).map_err(|error| Failure::Failed(format!("{}: {error}", shown(&path))))?;
+        written.push(shown(&path));
         Ok(())
     }
 }
