@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn each_kind_of_failure_shows_its_first_seed() {
         let (lost, differs) = (["x v1 was lost".to_owned()], ["f1 differs".to_owned()]);
-        let row = |name, seeds, first, evidence, again| {
+        let row = |name, seeds: u64, first: u64, evidence, again| {
             let standing = (seeds > 1).then(|| "CONFIRMED".to_owned());
             let named = (first..first + seeds.min(20)).collect();
             FailureRow { name, seeds, named, evidence, again, standing }

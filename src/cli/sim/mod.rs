@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use semisync::base::Visible;
 use semisync::check::Property;
-use semisync::report::{Diagram, RaceReport, VerdictReport};
+use semisync::report::{Diagram, RaceReport, StaleArrival, VerdictReport, VerdictSummary};
 use semisync::sim::scenario::{Expect, RulesSpec, Scenario};
 use semisync::sim::swarm::SeedRange;
 use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy};
@@ -132,7 +132,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Err(error) => return Err(Failure::usage(error)),
     };
-    print(&run, args.file.is_none());
+    print(&run, &args);
     // What came of the run is told before a disk can be full.
     if let Some(file) = save {
         let violated = run.violations().next().map(Expect::violates);
@@ -208,11 +208,16 @@ fn print_what_runs(args: &Args, scenario: &Scenario, engine: Engine, seeds: &str
     }
 }
 
-fn print(run: &ScenarioRun, is_race: bool) {
+fn print(run: &ScenarioRun, args: &Args) {
+    let is_race = args.file.is_none();
     match Diagram::new(&run.trace, run.scenario.cluster.all_followers()) {
         Some(diagram) => say(format_args!("{diagram}")),
         None if !is_race => say(format_args!("Not drawn: {}\n", Diagram::LIMITS)),
-        None => {}
+        None => {
+            if let Some(stale) = StaleArrival::first(&run.trace) {
+                say(stale);
+            }
+        }
     }
     let differences = run.differences();
     let report = RaceReport {
@@ -228,7 +233,11 @@ fn print(run: &ScenarioRun, is_race: bool) {
     };
     say(&report);
     say("Verdicts");
-    say(VerdictReport(&run.verdicts));
+    if args.verbose {
+        say(VerdictReport(&run.verdicts))
+    } else {
+        say(VerdictSummary(&run.verdicts))
+    }
     say(format_args!("digest {}", run.trace.digest()));
     for inert in run.inert_faults() {
         say(format_args!("Never struck: {inert}"));
