@@ -138,7 +138,10 @@ fn confirm(engine: Engine, shrunk: &Shrunk) {
         return;
     }
     let goal = shrunk.goal;
-    match engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default()) {
+    let progress = Progress::start("shrink, confirming in turmoil", Extent::Unknown(""));
+    let run = engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default());
+    drop(progress);
+    match run {
         Ok(run) if run.meets(goal) => say(format_args!("CONFIRMED: {goal} in turmoil too")),
         Ok(_) => say(format_args!("CORE-ONLY: in turmoil it is not so that {goal}")),
         Err(error) => say(format_args!("CORE-ONLY: {error}")),

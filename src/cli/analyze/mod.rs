@@ -75,6 +75,9 @@ pub(super) struct Args {
     /// Where to leave the files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     out: PathBuf,
+    /// Replace the files of another analysis in that directory
+    #[arg(long)]
+    overwrite: bool,
 }
 
 impl Args {
@@ -131,7 +134,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage(format!("--quorums {quorum}: must be 1 to {followers}, the number of followers")));
     }
     Files::require_not_among(&args.out, "--compose-file", args.compose_file.as_deref())?;
-    let files = Files::prepare(&args.out)?;
+    let files = Files::prepare(&args.out, args.overwrite)?;
     let mut results = Vec::new();
     let runtime = runtime()?;
     let ended = runtime.block_on(measure_all(args, &mode, &mut results));
