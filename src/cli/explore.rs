@@ -293,12 +293,11 @@ fn search_with_progress(
     (order, threads): (Order, usize),
     interrupts: &Interrupts,
 ) -> Result<Search, Failure> {
-    let extent = bounds.time.map_or(Extent::Unknown("states"), Extent::Time);
+    let extent = bounds.time.map_or(Extent::Unknown(""), Extent::Time);
     let shown = super::progress::Progress::start("explore", extent);
     let counter = shown.counter();
     let search = exhaustive::search(scope, bounds, order, threads, |progress| {
         let Progress { generated, unique, depth, .. } = progress;
-        counter.set(unique as u64);
         counter.note(format!(
             "{unique} states ({generated} with repetitions) of at most {}, depth {depth}",
             bounds.states

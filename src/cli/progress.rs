@@ -121,7 +121,7 @@ impl Drop for Progress {
 const PARTS: u64 = 1000;
 
 fn style(extent: Extent) -> ProgressStyle {
-    let template = if matches!(extent, Extent::Unknown(_)) { "{spinner} {msg}" } else { "{bar:20} {msg}" };
+    let template = if matches!(extent, Extent::Unknown(_)) { "{spinner} {wide_msg}" } else { "{bar:20} {wide_msg}" };
     ProgressStyle::with_template(template).expect("the template is valid")
 }
 
@@ -148,8 +148,8 @@ impl Display {
                 pause = LINE_EVERY;
             } else {
                 let done = self.counter.done.load(Ordering::Relaxed);
-                self.bar.set_position((PARTS as f64 * share(self.extent, done, elapsed)) as u64);
                 self.bar.set_message(line);
+                self.bar.set_position((PARTS as f64 * share(self.extent, done, elapsed)) as u64);
                 self.bar.tick();
                 pause = REDRAW;
             }
