@@ -30,7 +30,7 @@ use super::{Failure, say};
 ///
 /// Exit status: 0 if nothing is violated or lost and every state was seen, 1 if a safety property is violated or acknowledged
 /// data is lost, 3 if only convergence or liveness is violated, 4 if nothing was found but a bound ended the search, 2 if the
-/// file is no scope. SIGINT (Ctrl-C), SIGTERM or SIGHUP ends the search with status 130, 143 or 129; what was found by then is
+/// file is no scope. SIGINT (Ctrl-C) or SIGTERM ends the search with status 130 or 143; what was found by then is
 /// reported.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -164,7 +164,7 @@ impl Interrupts {
     fn heed() -> Result<Self, Failure> {
         let interrupts = Self::default();
         let (runtime, listener) = (super::runtime()?, interrupts.clone());
-        let mut signals = runtime.block_on(async { Signals::listen() })?;
+        let mut signals = runtime.block_on(async { Signals::listen_for_stop() })?;
         thread::spawn(move || {
             runtime.block_on(async {
                 loop {

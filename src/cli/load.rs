@@ -20,8 +20,8 @@ use super::{Failure, NO, complain, say};
 
 /// Writes and reads, by clients that each do one thing after another, or at a rate. Errors are counted by kind.
 ///
-/// Exit status: 0 if anything succeeded, 1 if nothing did. SIGINT (Ctrl-C), SIGTERM or SIGHUP ends a load of a
-/// running cluster with status 130, 143 or 129; what was done by then is reported.
+/// Exit status: 0 if anything succeeded, 1 if nothing did. SIGINT (Ctrl-C) or SIGTERM ends a load of a
+/// running cluster with status 130 or 143; what was done by then is reported.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -100,7 +100,7 @@ impl Task for Load {
         let recorder_of_all = self.wants_history.then_some(&recorder);
         let mut load = std::pin::pin!(load::run(&cluster, &self.plan, recorder_of_all, &stop, progress));
         // Without signals Ctrl-C ends the process at once.
-        let mut signals = if self.is_live { Signals::listen().ok() } else { None };
+        let mut signals = if self.is_live { Signals::listen_for_stop().ok() } else { None };
         let result = loop {
             tokio::select! {
                 biased;

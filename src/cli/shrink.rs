@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let criterion = Criterion { property: args.property, confirmed: args.confirmed, ..Criterion::default() };
     let shrunk = shrink::shrink(args.engine, &scenario, &criterion, |tries, left| {
-        counter.set(tries as u64);
+        counter.set(tries);
         counter.note(format!("{left} events left"));
     });
     drop(progress);

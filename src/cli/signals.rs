@@ -1,3 +1,5 @@
+use std::future;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
@@ -20,25 +22,45 @@ impl Stop {
     pub(super) const HANG_UP: Self = Self { name: "SIGHUP", status: 129 };
 }
 
-/// The signals that ask a command to end: of a supervisor, of Ctrl-C, and of a terminal that is closed.
-pub(super) struct Signals([Signal; 3]);
+/// The signals that ask a command to end.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Option<Signal>,
+}
 
 impl Signals {
-    /// Listens from now on; none of them ends the process by itself any more.
+    /// Listens for SIGTERM, SIGINT and SIGHUP; none of them ends the process by itself any more.
     pub(super) fn listen() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
-        Ok(Self([listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?]))
+        let mut signals = Self::listen_for_stop()?;
+        signals.hang_up = Some(listen(SignalKind::hangup())?);
+        Ok(signals)
+    }
+
+    /// Listens for SIGTERM and SIGINT. SIGHUP stays as it is, so that `nohup` keeps long work alive.
+    pub(super) fn listen_for_stop() -> Result<Self, Failure> {
+        let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hang_up: None })
     }
 
     /// The next signal of any kind.
     pub(super) async fn next(&mut self) -> Stop {
-        let [terminate, interrupt, hangup] = &mut self.0;
+        let Self { terminate, interrupt, hang_up } = self;
+        let hang_up = async {
+            match hang_up {
+                Some(signal) => signal.recv().await,
+                None => future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             _ = terminate.recv() => Stop::TERMINATE,
             _ = interrupt.recv() => Stop::INTERRUPT,
-            _ = hangup.recv() => Stop::HANG_UP,
+            _ = hang_up => Stop::HANG_UP,
         }
     }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")))
 }

@@ -88,7 +88,7 @@ pub(super) struct Args {
 
 /// `A..` means all seeds from A on to a swarm, which has a limit of time; here it would never end.
 fn parse_seeds(text: &str) -> Result<SeedRange, String> {
-    let seeds: SeedRange = text.parse().map_err(|error| format!("{error}"))?;
+    let seeds: SeedRange = text.parse()?;
     if text.trim().ends_with("..") {
         return Err("must have an end: A..B without B, such as 0..100, or one number".into());
     }

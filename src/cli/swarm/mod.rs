@@ -36,8 +36,8 @@ pub(super) use watch::{Plan, Source, watch};
 /// speaks; where it accuses and the trace does not, that is a failure of its own, a contradiction.
 ///
 /// Exit status: 0 if nothing was found, 1 if a safety property is violated, two judgements contradict each other, or a kind of
-/// fault was never tried, 3 if only convergence or liveness is violated. SIGINT (Ctrl-C), SIGTERM or SIGHUP ends it after the
-/// runs that are under way; the summary then covers what was run, and the status is 130, 143 or 129 if nothing was found.
+/// fault was never tried, 3 if only convergence or liveness is violated. SIGINT (Ctrl-C) or SIGTERM ends it after the
+/// runs that are under way; the summary then covers what was run, and the status is 130 or 143 if nothing was found.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which seeds: A..B without B, A.. for all from A on, or one number [default: 0..20000, which takes about ten seconds;

@@ -55,7 +55,8 @@ pub(in crate::cli) fn report(title: String, kinds: impl Iterator<Item = Exercise
 /// How a signal ended the work, in a sentence; none if no signal did.
 pub(in crate::cli) fn stopped(ended: &Ended, plan: &Plan, tally: &Tally) -> Option<String> {
     let signal = ended.signal?;
-    Some(format!("stopped by {} after {} of {} seeds", signal.name, tally.seeds, plan.count()))
+    let retry = if ended.is_in_retry { ", before all that failed had run once more in turmoil" } else { "" };
+    Some(format!("stopped by {} after {} of {} seeds{retry}", signal.name, tally.seeds, plan.count()))
 }
 
 /// Prints what stands at the end: that a signal ended the work, what could not be saved, and the command that repeats the

@@ -77,6 +77,8 @@ pub(in crate::cli) struct Ended {
     pub(in crate::cli) is_cut_short: bool,
     /// The signal that ended it, if one did.
     pub(in crate::cli) signal: Option<Stop>,
+    /// Whether it came while real nodes ran once more what had failed.
+    pub(in crate::cli) is_in_retry: bool,
 }
 
 /// Collects what the runs report until all have ended, or it is time to stop, and has real nodes confirm what was found
@@ -110,7 +112,8 @@ pub(in crate::cli) async fn watch(plan: &Plan, source: Source, tally: &mut Tally
     }
     let is_cut_short = stop.load(Ordering::Relaxed);
     let scenarios = tally.to_retry();
-    if watcher.signal.is_none() && !scenarios.is_empty() {
+    let retries = watcher.signal.is_none() && !scenarios.is_empty();
+    if retries {
         watcher.say(&format!("running {} that failed once more, with real nodes in turmoil", scenarios.len()));
         let extent = Extent::Count(scenarios.len() as u64, "runs in turmoil");
         watcher.progress = Progress::start(plan.name, extent);
@@ -125,7 +128,7 @@ pub(in crate::cli) async fn watch(plan: &Plan, source: Source, tally: &mut Tally
         };
         watcher.collect(&mut retrials, tally, take).await;
     }
-    Ok(Ended { is_cut_short, signal: watcher.signal })
+    Ok(Ended { is_cut_short, signal: watcher.signal, is_in_retry: retries && watcher.signal.is_some() })
 }
 
 fn cannot_start(error: StartError) -> Failure {
@@ -147,7 +150,7 @@ struct Watcher {
 
 impl Watcher {
     fn new(plan: &Plan, stop: &Arc<AtomicBool>) -> Result<Self, Failure> {
-        let (signals, began, stop) = (Signals::listen()?, Instant::now(), Arc::clone(stop));
+        let (signals, began, stop) = (Signals::listen_for_stop()?, Instant::now(), Arc::clone(stop));
         let progress = Progress::start(plan.name, plan.extent());
         Ok(Self { stop, signals, signal: None, began, deadline: plan.time.map(|time| began + time), progress })
     }
