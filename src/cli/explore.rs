@@ -77,7 +77,8 @@ pub(super) struct Args {
     /// End after the search, without the explorer
     #[arg(long)]
     headless: bool,
-    /// Write the run that violates a property, or loses acknowledged data, to this file, as a scenario for `semisync sim`
+    /// Write the run that violates a property, or loses acknowledged data, to this file, as a scenario for `semisync sim`; -
+    /// is the standard output
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// The port of the explorer, on this machine only

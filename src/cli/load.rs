@@ -56,7 +56,7 @@ pub(super) struct Args {
     /// How long values are, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=16 << 20))]
     value_size: u64,
-    /// Write every operation to this file, as JSON Lines
+    /// Write every operation to this file, as JSON Lines; - is the standard output
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 }

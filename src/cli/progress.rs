@@ -121,7 +121,7 @@ impl Drop for Progress {
 const PARTS: u64 = 1000;
 
 fn style(extent: Extent) -> ProgressStyle {
-    let template = if matches!(extent, Extent::Unknown(_)) { "{spinner} {wide_msg}" } else { "{bar:20} {wide_msg}" };
+    let template = if matches!(extent, Extent::Unknown(_)) { "{spinner} {wide_msg}" } else { "{bar:10} {wide_msg}" };
     ProgressStyle::with_template(template).expect("the template is valid")
 }
 

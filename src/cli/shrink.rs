@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// Keep only what turmoil confirms: each smaller scenario must violate the property there too. Takes seconds
     #[arg(long)]
     confirmed: bool,
-    /// Write the smallest scenario to this file
+    /// Write the smallest scenario to this file; - is the standard output
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }

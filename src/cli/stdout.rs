@@ -1,5 +1,8 @@
 //! The standard output of all commands: every text goes through [`say`], and [`finish`] turns an output that could not be
 //! written into an error.
+//!
+//! The Rust runtime opens `/dev/null` in place of a descriptor that is closed when the process starts, so output to such a
+//! descriptor is lost without an error.
 
 use std::fmt::{self, Display};
 use std::fs::File;

@@ -25,6 +25,11 @@ use progress::run_with_progress;
 /// Exit status: 0 if every property holds, 1 if a safety property is violated or an expectation of the file is not met, 2 if
 /// the file or the arguments make no sense, 3 if only convergence or liveness is violated, 4 with --strict if nothing is wrong
 /// but that a fault never struck.
+///
+/// With --seeds the exit status is that of `swarm`: 0 if nothing was found, 1 if a safety property is violated, two judgements
+/// contradict each other or an expectation is not met, 3 if only convergence or liveness is violated. SIGINT (Ctrl-C) or SIGTERM
+/// ends it after the runs that are under way; the summary then covers what was run, and the status is 130 or 143 if nothing was
+/// found.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A scenario in TOML; without it, clients race on few keys
@@ -39,7 +44,7 @@ pub(super) struct Args {
     /// With --seeds: how many simulations at a time [default: the number of cores]
     #[arg(long, value_name = "N", requires = "seeds", value_parser = parse_count)]
     jobs: Option<NonZeroUsize>,
-    /// With --seeds: write a summary for CI systems, in JUnit's format
+    /// With --seeds: write a summary for CI systems, in JUnit's format; - is the standard output
     #[arg(long, value_name = "FILE", requires = "seeds")]
     junit: Option<PathBuf>,
     /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events [default:
@@ -75,13 +80,14 @@ pub(super) struct Args {
     /// How many keys they race on
     #[arg(long, default_value_t = Race::default().keys, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     keys: u64,
-    /// Write the scenario that is run to this file, with its seed and its order, for `sim` and `shrink`
+    /// Write the scenario that is run to this file, with its seed and its order, for `sim` and `shrink`; - is the standard
+    /// output
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Write every event to this file, as JSON Lines
+    /// Write every event to this file, as JSON Lines; - is the standard output
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Write every operation of a client to this file, as JSON Lines
+    /// Write every operation of a client to this file, as JSON Lines; - is the standard output
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 }

@@ -70,7 +70,7 @@ pub(super) struct Args {
     /// Where to save failing scenarios, and an example of each kind of loss
     #[arg(long, value_name = "DIRECTORY", default_value = "swarm-failures")]
     save: PathBuf,
-    /// Write a summary for CI systems, in JUnit's format
+    /// Write a summary for CI systems, in JUnit's format; - is the standard output
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
