@@ -451,7 +451,7 @@ fn an_interrupted_search_tells_what_it_saw() {
     let mut text = String::new();
     output.read_to_string(&mut text).expect("text");
     assert_eq!(child.wait().expect("it ends").code(), Some(130), "{text}");
-    assert!(text.contains("NOT exhausted: it was interrupted") && text.contains("Verdicts"), "{text}");
+    assert!(text.contains("NOT exhausted: it was stopped by SIGINT") && text.contains("Verdicts"), "{text}");
 }
 
 /// A process that ends with the test.

@@ -3,9 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use semisync::net::HostPort;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::support::raw;
@@ -48,7 +50,11 @@ async fn each_command_does_its_work_on_a_cluster_with_two_followers() {
     let directory = tempfile::tempdir().expect("a directory");
     let (_nodes, flags) = cluster().await;
     let (code, text, errors) = semisync(directory.path(), &with(&["race"], &flags)).await;
-    assert!(code == Some(0) && text.contains("3 of 3 stories passed"), "{text}{errors}");
+    assert!(
+        code == Some(0) && text.contains("3 of 3 stories passed, 2 of 2 stale arrivals rejected"),
+        "{text}{errors}"
+    );
+    assert!(text.contains("  v3 reaches f1 after v6: rejected as stale\n"), "{text}");
     let load = ["load", "--count", "200", "--rate", "500", "--history", "h.jsonl", "--zipf", "0.9"];
     let (code, text, errors) = semisync(directory.path(), &with(&load, &flags)).await;
     assert!(code == Some(0) && text.contains("200 operations in ") && text.contains("; 0 failed"), "{text}{errors}");
@@ -169,6 +175,29 @@ async fn a_cluster_whose_ports_are_taken_is_not_ready() {
     assert!(errors.starts_with(&says) && errors.lines().count() == 1, "{errors}");
 }
 
+/// A supervisor ends a load: what was done is reported, and the history has it. Its progress shows on a pipe.
+#[tokio::test]
+async fn a_load_that_is_stopped_reports_what_was_done() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (nodes, flags) = cluster().await;
+    let load = ["load", "--duration", "3600", "--rate", "50", "--history", "h.jsonl"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
+    command.current_dir(directory.path()).args(with(&load, &flags));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut errors = BufReader::new(child.stderr.take().expect("its errors"));
+    let mut line = String::new();
+    errors.read_line(&mut line).await.expect("a line");
+    assert!(line.starts_with("load: ") && line.contains(" of 1 h 0 min, about 59 min "), "{line}");
+    let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).expect("it still runs");
+    kill_process(id, Signal::TERM).expect("it still runs");
+    let output = child.wait_with_output().await.expect("it ends");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(143), "{text}");
+    assert!(text.contains(" operations in ") && text.ends_with("INCOMPLETE: stopped by SIGTERM\n"), "{text}");
+    assert!(fs::read_to_string(directory.path().join("h.jsonl")).expect("the history").lines().count() > 0);
+    drop(nodes);
+}
+
 /// Followers have no use for most settings, and refuse what they cannot use all the same.
 #[tokio::test]
 async fn what_a_flag_says_of_a_cluster_all_of_its_nodes_hear() {
@@ -254,7 +283,9 @@ async fn each_command_works_on_a_simulated_cluster() {
     ] {
         let first = semisync(directory.path(), args).await;
         assert!(first.0 == Some(0) && first.1.contains(says), "{args:?}: {first:?}");
-        assert_eq!(first, semisync(directory.path(), args).await, "the same seed");
+        let second = semisync(directory.path(), args).await;
+        // How long it takes shows on the standard error.
+        assert_eq!((first.0, first.1), (second.0, second.1), "the same seed");
     }
     let (code, text, _) = semisync(directory.path(), &["verify", "--sim"]).await;
     assert!(code == Some(1) && text.ends_with("DIFFERENT\n"), "the last acknowledgement comes before the last message");

@@ -60,6 +60,8 @@ mod scenarios;
 #[cfg(feature = "sim")]
 mod shrink;
 #[cfg(feature = "sim")]
+mod sim_command;
+#[cfg(feature = "sim")]
 mod slow_clients;
 #[cfg(feature = "sim")]
 mod slow_links;

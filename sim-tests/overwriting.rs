@@ -70,3 +70,25 @@ fn nothing_in_a_device_is_overwritten() {
     let output = run(directory.path(), &args);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// The figures of an analysis stay until it is said that they may go.
+#[test]
+fn another_analysis_is_not_overwritten_unasked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let analyze = |seed: &'static str, more: &[&str]| {
+        let args = ["analyze", "--sim", "--quorums", "1", "--writes", "20", "--staleness", "0", "--seed", seed];
+        let Output { status, stderr, .. } = run(directory.path(), &[&args[..], &["--out", "x"], more].concat());
+        (status.code(), String::from_utf8(stderr).expect("text"))
+    };
+    let results = || fs::read(directory.path().join("x/quorum_results.json")).expect("the results");
+    assert_eq!(analyze("1", &[]).0, Some(0));
+    let first = results();
+    let (code, errors) = analyze("2", &[]);
+    assert_eq!(code, Some(2), "{errors}");
+    let why =
+        "--out x: has latency_distribution_q1.png of another analysis; name another directory, or add --overwrite";
+    assert!(errors.contains(why), "{errors}");
+    assert!(results() == first, "nothing is overwritten");
+    assert_eq!(analyze("2", &["--overwrite"]).0, Some(0));
+    assert!(results() != first, "it was asked for");
+}

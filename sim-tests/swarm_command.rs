@@ -249,6 +249,17 @@ fn an_interrupted_swarm_tells_what_it_found() {
     assert_eq!(status.code(), Some(1), "{errors}");
     assert!(errors.contains("stopping after the runs that are under way"), "{errors}");
     assert!(text.contains("seeds of 0.., ") && text.contains("To repeat the first failure:"), "{text}");
+    assert!(text.contains("\nINCOMPLETE: stopped by SIGINT after "), "{text}");
+}
+
+/// The file for CI systems on the standard output is alone there.
+#[test]
+fn the_summary_for_machines_goes_to_the_standard_output() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (code, out, errors) = run(directory.path(), &["swarm", "--seeds", "0..2", "--junit", "-"]);
+    assert_eq!(code, Some(0), "{errors}");
+    roxmltree::Document::parse(&out).expect("XML and nothing else");
+    assert!(errors.contains("2 seeds of 0..2") && errors.contains("Failures: none"), "{errors}");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn the_command_repeats_the_verdicts_of_the_simulator() {
     {
         let file = corpus_file(name);
         let mut sim = Command::new(env!("CARGO_BIN_EXE_semisync"));
-        sim.arg("sim").arg(&file).args(["--trace", trace]);
+        sim.arg("sim").arg(&file).args(["--trace", trace, "--verbose"]);
         let run = sim.output().expect("the binary runs");
         let checked = check_file(trace);
         assert_eq!((run.status.code(), checked.status.code()), (Some(status), Some(status)), "{name}");

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Visible;
+
 /// The name under which a value is stored: a UTF-8 string of 1 to [`Key::MAX_BYTES`] bytes.
 ///
 /// Keys are compared and ordered byte for byte; nothing is normalised or folded. A clone shares the text.
@@ -60,9 +62,10 @@ impl fmt::Debug for Key {
     }
 }
 
+/// The key for people, with control characters escaped. [`Key::as_str`] returns the text itself.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        Visible(self.as_str()).fmt(f)
     }
 }
 

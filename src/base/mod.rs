@@ -16,6 +16,7 @@ pub mod seed;
 mod stamp;
 pub mod trace;
 mod value;
+mod visible;
 pub mod wire;
 
 pub use consistency::Inconsistency;
@@ -29,3 +30,4 @@ pub use requests::{Request, Requests};
 pub use seed::Seed;
 pub use stamp::{Epoch, InvalidVersion, Stamp, Version};
 pub use value::{InvalidValue, Value};
+pub use visible::Visible;

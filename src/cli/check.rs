@@ -9,6 +9,8 @@ use semisync::base::{Recording, RecordingError};
 use semisync::check::{self, Facts, Recorded, Verdict};
 use semisync::report::{CoverageReport, VerdictReport};
 
+use super::output::shown;
+use super::progress::{Extent, Progress};
 use super::{Failure, say};
 
 /// Exit status: 0 if every property holds that can be judged, 1 if one of safety is violated, 3 if only convergence or
@@ -29,8 +31,9 @@ pub(super) struct Args {
 const NOTHING_JUDGED: u8 = 4;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let name = if is_standard_input(&args.file) { "standard input".into() } else { args.file.display().to_string() };
+    let name = if is_standard_input(&args.file) { "standard input".into() } else { shown(&args.file) };
     let unreadable = |error: RecordingError| Failure::Usage(format!("{name}: {error}"));
+    let progress = Progress::start("check", Extent::Unknown(""));
     let (what, verdicts) = match read(&args.file).map_err(unreadable)? {
         Recording::Trace(trace) => {
             let facts = Facts::from_records(trace.records()).ok_or_else(|| {
@@ -48,6 +51,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             (format!("a Jepsen-style history of {}", summary(&history)), of_clients(&history))
         }
     };
+    drop(progress);
     say(format_args!("{name}: {what}\n"));
     say(VerdictReport(&verdicts));
     let coverage = CoverageReport(&verdicts).to_string();

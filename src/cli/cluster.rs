@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use super::local::LocalCluster;
 use super::signals::Signals;
-use super::{Failure, NO, runtime, say};
+use super::{Failure, NO, complain, runtime, say};
 
 /// The nodes listen on 127.0.0.1: the leader on PORT, the followers on the ports after it.
 #[derive(Debug, clap::Args)]
@@ -46,19 +46,19 @@ async fn run_cluster(args: &Args) -> Result<ExitCode, Failure> {
     let mut cluster = start(args)?;
     let ended = tokio::select! {
         biased;
-        () = signals.next() => None,
+        _ = signals.next() => None,
         ended = announce_and_watch(&mut cluster) => Some(ended),
     };
     tokio::select! {
         biased;
         () = cluster.stop() => {}
         // The processes are killed as they are dropped.
-        () = signals.next() => eprintln!("semisync: stopped at once by a second signal"),
+        _ = signals.next() => eprintln!("semisync: stopped at once by a second signal"),
     }
     match ended {
         None => Ok(ExitCode::SUCCESS),
         Some(Failure::Failed(message)) => {
-            eprintln!("semisync: {message}");
+            complain(&message);
             Ok(NO)
         }
         Some(failure) => Err(failure),

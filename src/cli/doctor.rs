@@ -11,6 +11,8 @@ use semisync::check::divergence;
 use semisync::report::DivergenceReport;
 use semisync::sim::Engine;
 
+use super::output::shown;
+use super::progress::{Extent, Progress};
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, say};
@@ -64,9 +66,12 @@ fn run_all(args: &Args) -> Result<Vec<Trace>, Failure> {
     for path in &paths {
         runs.0.push_back(start(args, path)?);
     }
+    let progress = Progress::start("doctor", Extent::Count(paths.len() as u64, "runs"));
     while let Some(run) = runs.0.pop_front() {
         finish(run)?;
+        progress.counter().add_one();
     }
+    drop(progress);
     read_all(&paths).map_err(Failure::Failed)
 }
 
@@ -110,7 +115,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Trace>, String> {
 }
 
 fn read(path: &Path) -> Result<Trace, String> {
-    let name = path.display();
+    let name = shown(path);
     let file = File::open(path).map_err(|error| format!("{name}: {error}"))?;
     let trace =
         Trace::read_json_lines(BufReader::new(file)).map_err(|error| format!("{name}: not a trace: {error}"))?;

@@ -4,12 +4,12 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use semisync::base::Visible;
 use semisync::check::Verdict;
 use semisync::report::{CounterexampleReport, SearchReport, VerdictReport};
 use semisync::sim::exhaustive::{
@@ -17,19 +17,21 @@ use semisync::sim::exhaustive::{
 };
 use semisync::sim::scenario::{Claim, ClusterSpec, Scenario};
 use semisync::sim::shrink::Goal;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::limits::parse_time;
-use super::output::{OutputFile, require_different};
+use super::output::{OutputFile, is_stdout, require_different, shown};
+use super::progress::Extent;
 use super::rules::RulesArgs;
 use super::shell::quoted;
-use super::{Failure, INTERRUPTED, say};
+use super::signals::{Signals, Stop};
+use super::{Failure, say};
 
 /// Acknowledged data that is lost for a documented cause, after more failures than the store tolerates, is LOST and no violation.
 ///
 /// Exit status: 0 if nothing is violated or lost and every state was seen, 1 if a safety property is violated or acknowledged
 /// data is lost, 3 if only convergence or liveness is violated, 4 if nothing was found but a bound ended the search, 2 if the
-/// file is no scope, 130 after Ctrl-C.
+/// file is no scope. SIGINT (Ctrl-C) or SIGTERM ends the search with status 130 or 143; what was found by then is
+/// reported.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A scope: a scenario in TOML of which the times mean nothing
@@ -75,7 +77,8 @@ pub(super) struct Args {
     /// End after the search, without the explorer
     #[arg(long)]
     headless: bool,
-    /// Write the run that violates a property, or loses acknowledged data, to this file, as a scenario for `semisync sim`
+    /// Write the run that violates a property, or loses acknowledged data, to this file, as a scenario for `semisync sim`; -
+    /// is the standard output
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// The port of the explorer, on this machine only
@@ -112,14 +115,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let order = if args.depth_first { Order::DepthFirst } else { Order::BreadthFirst };
     let search = search_with_progress(&scope, bounds, (order, threads), &interrupts)?;
     let verdicts = search.verdicts();
-    print(&scope, &search, &verdicts, bounds);
+    print(&scope, &search, &verdicts, (bounds, interrupts.signal()));
     let confirmed = confirm_all(&scope, &search)?;
     if let Some(file) = save {
         let path = args.save.as_deref().unwrap_or(Path::new(""));
         save_best(file, path, &scope, &search, &confirmed)?;
     }
-    if search.bound == Some(Bound::Watcher) {
-        return Ok(ExitCode::from(INTERRUPTED));
+    if let (Some(Bound::Watcher), Some(signal)) = (search.bound, interrupts.signal()) {
+        return Ok(ExitCode::from(signal.status));
     }
     if !args.headless {
         let states = bounds.states;
@@ -138,7 +141,7 @@ fn read_scope(args: &Args) -> Result<Scope, Failure> {
     }
     let Args { drops, drop_replies, duplicates, late, .. } = *args;
     let scope = Scope::new(scenario, FaultBudgets { drops, drop_replies, duplicates, late });
-    let scope = scope.map_err(|error| Failure::Usage(format!("{}: {error}", args.file.display())))?;
+    let scope = scope.map_err(|error| Failure::Usage(format!("{}: {error}", shown(&args.file))))?;
     Ok(if args.no_reduction { scope.without_reduction() } else { scope })
 }
 
@@ -150,10 +153,11 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
     Failure::Usage(format!("--port: cannot listen at {address}: {error}; --headless needs no port"))
 }
 
-/// Ctrl-C: the first one ends a search, which then tells what it has found; any other the process.
+/// The signals that ask the command to end: the first one ends a search, which then reports what it has found; any other
+/// one ends the process.
 #[derive(Clone, Default)]
 struct Interrupts {
-    came: Arc<AtomicBool>,
+    came: Arc<OnceLock<Stop>>,
     at_once: Arc<AtomicBool>,
 }
 
@@ -161,13 +165,13 @@ impl Interrupts {
     fn heed() -> Result<Self, Failure> {
         let interrupts = Self::default();
         let (runtime, listener) = (super::runtime()?, interrupts.clone());
-        let failed = |error| Failure::Failed(format!("cannot listen for signals: {error}"));
-        let mut signals = runtime.block_on(async { signal(SignalKind::interrupt()) }).map_err(failed)?;
+        let mut signals = runtime.block_on(async { Signals::listen_for_stop() })?;
         thread::spawn(move || {
             runtime.block_on(async {
-                while signals.recv().await.is_some() {
-                    if listener.came.swap(true, Ordering::Relaxed) || listener.at_once.load(Ordering::Relaxed) {
-                        process::exit(INTERRUPTED.into());
+                loop {
+                    let signal = signals.next().await;
+                    if listener.came.set(signal).is_err() || listener.at_once.load(Ordering::Relaxed) {
+                        process::exit(signal.status.into());
                     }
                 }
             });
@@ -175,8 +179,8 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    fn came(&self) -> bool {
-        self.came.load(Ordering::Relaxed)
+    fn signal(&self) -> Option<Stop> {
+        self.came.get().copied()
     }
 
     /// Nothing is under way any more that is worth being told of.
@@ -200,6 +204,7 @@ fn describe(scope: &Scope) -> String {
     } else {
         "all states are told apart"
     };
+    let name = Visible(name);
     format!(
         "{name}\n{followers} followers, quorum {write_quorum}, window {window}, rules: {rules}; {} operations; faults: {budgets}; \
          {reduction}\n",
@@ -207,13 +212,13 @@ fn describe(scope: &Scope) -> String {
     )
 }
 
-fn print(scope: &Scope, search: &Search, verdicts: &[Verdict], bounds: Bounds) {
+fn print(scope: &Scope, search: &Search, verdicts: &[Verdict], (bounds, signal): (Bounds, Option<Stop>)) {
     let bound = search.bound.map(|bound| match bound {
         Bound::States => format!("--max-states {} was reached", bounds.states),
         Bound::Depth => format!("--max-depth {} was reached", search.progress.depth),
         Bound::Time => format!("--for {} is over", humantime::format_duration(bounds.time.unwrap_or_default())),
         Bound::FirstViolation => "it ended at the first violation or loss".to_owned(),
-        Bound::Watcher => "it was interrupted".to_owned(),
+        Bound::Watcher => format!("it was stopped by {}", signal.map_or("a signal", |signal| signal.name)),
     });
     let Progress { generated, unique, depth, time } = search.progress;
     say(SearchReport { generated, unique, depth, time, bound: bound.as_deref() });
@@ -276,40 +281,30 @@ fn save_best(
         scenario.expect = None;
     }
     file.write(|out| out.write_all(scenario.to_toml().as_bytes()))?;
-    say(format_args!("\nThe run in which {goal} is saved. To play it:\nsemisync sim {}", quoted(path)));
+    if !is_stdout(path) {
+        say(format_args!("\nThe run in which {goal} is saved. To play it:\nsemisync sim {}", quoted(path)));
+    }
     Ok(())
 }
 
-/// Searches, and shows how far it has come where it takes more than a second; where nobody watches a terminal, in a line each
-/// half a minute.
+/// Searches, and shows how far it has come.
 fn search_with_progress(
     scope: &Scope,
     bounds: Bounds,
     (order, threads): (Order, usize),
     interrupts: &Interrupts,
 ) -> Result<Search, Failure> {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    const PATIENCE_OF_A_LOG: Duration = Duration::from_secs(30);
-    let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("the template is valid");
-    let bar = ProgressBar::new_spinner().with_style(style);
-    let mut next_line = PATIENCE_OF_A_LOG;
+    let extent = bounds.time.map_or(Extent::Unknown(""), Extent::Time);
+    let shown = super::progress::Progress::start("explore", extent);
+    let counter = shown.counter();
     let search = exhaustive::search(scope, bounds, order, threads, |progress| {
-        let Progress { generated, unique, depth, time } = progress;
-        let so_far = || format!("{unique} states ({generated} with repetitions), depth {depth}");
-        if bar.is_hidden() {
-            // A run that violates something is looked for once more.
-            next_line = next_line.min(time + PATIENCE_OF_A_LOG);
-            if time >= next_line {
-                eprintln!("{}, {} s", so_far(), time.as_secs());
-                next_line = time + PATIENCE_OF_A_LOG;
-            }
-        } else if time >= PATIENCE {
-            bar.set_message(so_far());
-            bar.tick();
-        }
-        if interrupts.came() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let Progress { generated, unique, depth, .. } = progress;
+        counter.note(format!(
+            "{unique} states ({generated} with repetitions) of at most {}, depth {depth}",
+            bounds.states
+        ));
+        if interrupts.signal().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     interrupts.end_at_once();
-    bar.finish_and_clear();
     search.map_err(|error| Failure::Failed(error.to_string()))
 }

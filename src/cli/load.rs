@@ -1,25 +1,27 @@
 use std::future;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use semisync::base::history::History;
 use semisync::base::{ReadMode, Seed};
 use semisync::client::{Cluster, HistoryRecorder};
 use semisync::live::load::{self, KeyDistribution, LoadPlan, LoadResult, ReadFrom};
 use semisync::net::Transport;
 use semisync::report::LoadReport;
-use tokio::signal::ctrl_c;
 use tokio_util::sync::CancellationToken;
 
 use super::output::OutputFile;
+use super::progress::{Counter, Extent, Progress};
+use super::signals::{Signals, Stop};
 use super::target::{TargetArgs, Task, parse_seconds};
-use super::{Failure, INTERRUPTED, NO, say};
+use super::{Failure, NO, complain, say};
 
 /// Writes and reads, by clients that each do one thing after another, or at a rate. Errors are counted by kind.
 ///
-/// Exit status: 0 if anything succeeded, 1 if nothing did, 130 if Ctrl-C ended it; what was done by then is told.
+/// Exit status: 0 if anything succeeded, 1 if nothing did. SIGINT (Ctrl-C) or SIGTERM ends a load of a
+/// running cluster with status 130 or 143; what was done by then is reported.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -54,7 +56,7 @@ pub(super) struct Args {
     /// How long values are, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=16 << 20))]
     value_size: u64,
-    /// Write every operation to this file, as JSON Lines
+    /// Write every operation to this file, as JSON Lines; - is the standard output
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 }
@@ -75,12 +77,12 @@ fn parse_share(text: &str) -> Result<f64, &'static str> {
 
 struct Load {
     plan: LoadPlan,
-    /// Whether Ctrl-C is to be listened for: a simulation hears nothing from outside.
+    /// Whether to listen for signals: a simulation hears nothing from outside.
     is_live: bool,
     wants_history: bool,
-    bar: ProgressBar,
-    /// Cancelled by Ctrl-C.
-    stop: CancellationToken,
+    counter: Counter,
+    /// The signal that ended it, if one did.
+    stopped: Arc<OnceLock<Stop>>,
 }
 
 impl Task for Load {
@@ -88,36 +90,38 @@ impl Task for Load {
 
     async fn run<T: Transport>(self, cluster: Cluster<T>) -> (LoadResult, History) {
         let recorder = HistoryRecorder::start(cluster.client().transport());
-        let by_count = self.plan.count.is_some();
+        let stop = CancellationToken::new();
         let progress = |progress: load::Progress| {
             let load::Progress { succeeded, failed, elapsed } = progress;
             let rate = succeeded as f64 / elapsed.as_secs_f64().max(1e-9);
-            self.bar.set_position(if by_count { succeeded + failed } else { elapsed.as_millis() as u64 });
-            self.bar.set_message(format!("{succeeded} done, {rate:.0}/s, {failed} failed"));
+            self.counter.set(succeeded + failed);
+            self.counter.note(format!("{succeeded} succeeded, {rate:.0}/s, {failed} failed"));
         };
         let recorder_of_all = self.wants_history.then_some(&recorder);
-        let mut load = std::pin::pin!(load::run(&cluster, &self.plan, recorder_of_all, &self.stop, progress));
+        let mut load = std::pin::pin!(load::run(&cluster, &self.plan, recorder_of_all, &stop, progress));
+        // Without signals Ctrl-C ends the process at once.
+        let mut signals = if self.is_live { Signals::listen_for_stop().ok() } else { None };
         let result = loop {
             tokio::select! {
                 biased;
                 result = &mut load => break result,
-                () = interrupt(self.is_live) => {
-                    if self.stop.is_cancelled() {
-                        process::exit(INTERRUPTED.into());
+                signal = next(&mut signals) => {
+                    if self.stopped.set(signal).is_err() {
+                        process::exit(signal.status.into());
                     }
-                    self.stop.cancel();
-                    self.bar.suspend(|| eprintln!("stopping after what is under way; Ctrl-C again to end at once"));
+                    stop.cancel();
+                    complain(&format!("stopping after what is under way; a second {} ends at once", signal.name));
                 }
             }
         };
-        self.bar.finish_and_clear();
         (result, recorder.history())
     }
 }
 
-async fn interrupt(is_live: bool) {
-    if !is_live || ctrl_c().await.is_err() {
-        future::pending().await
+async fn next(signals: &mut Option<Signals>) -> Stop {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => future::pending().await,
     }
 }
 
@@ -147,25 +151,32 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         seed: Seed::new(args.target.seed()?),
     };
     say(format_args!("Load on {}, keys {}-…\n", args.target.name(), plan.tag));
-    let length = args.count.or(time.map(|time| time.as_millis() as u64)).unwrap_or_default();
-    let style = ProgressStyle::with_template("{bar:40} {msg}, {eta} left").expect("the template is valid");
-    let stop = CancellationToken::new();
+    let extent = match (args.count, time) {
+        (Some(count), _) => Extent::Count(count, "operations"),
+        (None, Some(time)) if !args.target.is_simulated() => Extent::Time(time),
+        // Virtual time has another speed.
+        (None, _) => Extent::Unknown("operations"),
+    };
+    let progress = Progress::start("load", extent);
+    let stopped = Arc::new(OnceLock::new());
     let task = Load {
         plan,
         is_live: !args.target.is_simulated(),
         wants_history: history.is_some(),
-        bar: ProgressBar::new(length).with_style(style),
-        stop: stop.clone(),
+        counter: progress.counter(),
+        stopped: Arc::clone(&stopped),
     };
-    let (result, recorded) = args.target.run(task)?;
+    let done = args.target.run(task);
+    drop(progress);
+    let (result, recorded) = done?;
     // What was measured is told before a disk can be full.
     say(LoadReport(&result));
     if let Some(file) = history {
         file.write(|out| recorded.write_json_lines(out))?;
     }
-    Ok(match () {
-        () if stop.is_cancelled() => ExitCode::from(INTERRUPTED),
-        () if result.succeeded() == 0 => NO,
-        () => ExitCode::SUCCESS,
-    })
+    if let Some(signal) = stopped.get() {
+        say(format_args!("INCOMPLETE: stopped by {}", signal.name));
+        return Ok(ExitCode::from(signal.status));
+    }
+    Ok(if result.succeeded() == 0 { NO } else { ExitCode::SUCCESS })
 }

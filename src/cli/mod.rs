@@ -15,6 +15,7 @@ mod load;
 mod local;
 mod log;
 mod output;
+mod progress;
 mod race;
 mod ranges;
 #[cfg(feature = "sim")]
@@ -28,6 +29,7 @@ mod signals;
 #[cfg(feature = "sim")]
 mod sim;
 mod status;
+mod stdout;
 #[cfg(feature = "sim")]
 mod swarm;
 mod target;
@@ -35,10 +37,14 @@ mod verify;
 #[cfg(feature = "sim")]
 mod zoo;
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use semisync::base::Visible;
 use semisync::check::{Property, Verdict};
+use stdout::{Lines, say};
 
 /// A key-value store with one leader, followers and semi-synchronous replication, and its deterministic simulator.
 #[derive(Debug, Parser)]
@@ -109,7 +115,27 @@ impl Failure {
 const NO: ExitCode = ExitCode::FAILURE;
 
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    stdout::finish(match Cli::try_parse() {
+        Ok(Cli { command }) => run(command),
+        Err(error) => refuse_arguments(&error),
+    })
+}
+
+/// Prints the help that was asked for, or what is wrong with the arguments.
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    // An error quotes arguments.
+    let has_control = |text: OsString| text.to_string_lossy().contains(Visible::is_control);
+    if error.use_stderr() && std::env::args_os().any(has_control) {
+        let text = error.render().to_string();
+        let _ = std::io::stderr().write_all(Lines(&text).to_string().as_bytes());
+    } else if let Err(error) = error.print() {
+        stdout::fail(error);
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn run(command: Command) -> ExitCode {
+    let result = match command {
         Command::Serve(args) => serve::run(args),
         Command::Health(args) => health::run(&args),
         Command::Status(args) => status::run(&args),
@@ -172,20 +198,10 @@ fn code_of(violated: &[Property]) -> ExitCode {
     }
 }
 
-/// What a shell expects of a process that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
-
 /// Prints to the standard error, in one piece: of several processes that complain at once, each keeps its line.
+/// Control characters are escaped.
 fn complain(message: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stderr().write_all(format!("semisync: {message}\n").as_bytes());
-}
-
-/// Prints to the standard output. Nobody may be reading it any more, as behind `| head -1`: what was asked for is done all
-/// the same, and the exit status tells how it ended.
-fn say(text: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = std::io::stderr().write_all(format!("semisync: {}\n", Lines(message)).as_bytes());
 }
 
 /// A runtime of one thread. On two cores it serves more requests than one of two threads, for a node's work is many

@@ -3,11 +3,12 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use semisync::base::Visible;
 use tempfile::NamedTempFile;
 
-use super::Failure;
+use super::{Failure, stdout};
 
-/// A file that a flag names. A path that cannot be written is found out before the work begins, and what was there before
+/// A file that a flag names; `-` is the standard output, where then no text is printed. A path that cannot be written is found out before the work begins, and what was there before
 /// stays until the new content is complete. Whoever ends the work in between finds nothing left behind.
 pub(super) struct OutputFile {
     flag: &'static str,
@@ -21,21 +22,37 @@ enum Sink {
     Replace(PathBuf),
     /// Into a device or a pipe, which cannot be replaced.
     Direct(File),
+    /// To the standard output.
+    Stdout,
 }
 
 impl OutputFile {
     /// Prepares the file that the flag names, if it names one.
     pub(super) fn create(flag: &'static str, path: Option<&Path>) -> Result<Option<Self>, Failure> {
         let Some(path) = path else { return Ok(None) };
-        let sink = Sink::open(path).map_err(|error| Failure::Usage(format!("{flag} {}: {error}", path.display())))?;
+        if is_stdout(path) {
+            stdout::take();
+            return Ok(Some(Self { flag, path: path.to_owned(), sink: Sink::Stdout }));
+        }
+        let sink = Sink::open(path).map_err(|error| Failure::Usage(format!("{flag} {}: {error}", shown(path))))?;
         Ok(Some(Self { flag, path: path.to_owned(), sink }))
     }
 
     /// Lets `write` fill it.
     pub(super) fn write(self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         let written = self.sink.fill(&self.path, write);
-        written.map_err(|error| Failure::Failed(format!("{} {}: {error}", self.flag, self.path.display())))
+        written.map_err(|error| Failure::Failed(format!("{} {}: {error}", self.flag, shown(&self.path))))
     }
+}
+
+/// A path in a message, on one line and without control characters.
+pub(super) fn shown(path: &Path) -> String {
+    Visible(&path.to_string_lossy()).to_string()
+}
+
+/// Returns whether a path means the standard output. A file of that name is `./-`.
+pub(super) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// A file or directory of the command line: the option or argument that names it, and its path, if it is given.
@@ -47,7 +64,12 @@ pub(super) fn require_different(read: &[Named<'_>], written: &[Named<'_>]) -> Re
     let mut others: Vec<(&str, &Path)> = given(read).collect();
     for (option, path) in given(written) {
         if let Some((other, named)) = others.iter().find(|(_, other)| is_same_file(other, path)) {
-            let (named, path) = (named.display(), path.display());
+            if is_stdout(path) {
+                return Err(Failure::Usage(format!(
+                    "{other} - and {option} - name the standard output, which has place for one file; name a file for {option}"
+                )));
+            }
+            let (named, path) = (shown(named), shown(path));
             return Err(Failure::Usage(format!(
                 "{other} {named} and {option} {path} name the same file, which {option} would overwrite; name another file \
                  for {option}"
@@ -64,6 +86,9 @@ fn given<'a>(named: &[Named<'a>]) -> impl Iterator<Item = (&'static str, &'a Pat
 
 /// Whether both paths lead to one file, which need not exist yet.
 pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    if is_stdout(one) || is_stdout(other) {
+        return one == other;
+    }
     let is_device = |path: &Path| path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
     !is_device(one) && real(one) == real(other)
 }
@@ -118,6 +143,14 @@ impl Sink {
                 write(&mut out)?;
                 out.flush()
             }
+            // A reader that has seen enough is no error, as behind `| head -1`.
+            Self::Stdout => {
+                let mut out = BufWriter::new(stdout::open()?);
+                match write(&mut out).and_then(|()| out.flush()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                    written => written,
+                }
+            }
             Self::Replace(directory) => {
                 let mut file = temporary_in(&directory)?;
                 let mut out = BufWriter::new(file.as_file_mut());
@@ -167,6 +200,8 @@ mod tests {
         }
         assert!(!is_same_file(Path::new("/dev/null"), Path::new("/dev/null")), "nothing in it is replaced");
         assert!(is_same_file(Path::new("new-here"), Path::new("./new-here")));
+        assert!(is_same_file(Path::new("-"), Path::new("-")), "one file only can have the standard output");
+        assert!(!is_same_file(Path::new("-"), Path::new("./-")));
     }
 
     #[test]

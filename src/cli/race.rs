@@ -6,6 +6,7 @@ use semisync::live::race::{Race, StoryReport};
 use semisync::net::Transport;
 use semisync::report::StoryResult;
 
+use super::progress::{Extent, Progress};
 use super::target::{TargetArgs, Task, parse_seconds};
 use super::{Failure, NO, say};
 
@@ -25,30 +26,47 @@ pub(super) struct Args {
 struct Stories {
     tag: String,
     deadline: Duration,
+    progress: Progress,
+}
+
+/// The number of scenarios.
+const ALL: usize = 3;
+
+/// How the scenarios ended.
+#[derive(Default)]
+struct Ended {
+    passed: usize,
+    /// The writes that reached a follower after a newer one, and those of them that were rejected.
+    stale: usize,
+    rejected: usize,
 }
 
 impl Task for Stories {
-    /// How many stories there were, and how many passed.
-    type Output = (usize, usize);
+    type Output = Ended;
 
-    async fn run<T: Transport>(self, cluster: Cluster<T>) -> (usize, usize) {
+    async fn run<T: Transport>(self, cluster: Cluster<T>) -> Ended {
         let race = Race::new(&cluster, &self.tag, self.deadline);
-        let mut passed = 0;
+        let (counter, mut ended) = (self.progress.counter(), Ended::default());
         let mut tell = |story: StoryReport| {
-            passed += usize::from(story.passed());
-            say(StoryResult(&story));
+            ended.passed += usize::from(story.passed());
+            ended.stale += story.stale.len();
+            ended.rejected += story.stale.iter().filter(|write| write.is_rejected).count();
+            counter.add_one();
+            self.progress.suspend(|| say(StoryResult(&story)));
         };
         tell(race.sequential().await);
         tell(race.concurrent().await);
         tell(race.out_of_order().await);
-        (3, passed)
+        ended
     }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let tag = args.target.tag("race")?;
     say(format_args!("Race on {}, keys {tag}-…\n", args.target.name()));
-    let (stories, passed) = args.target.run(Stories { tag, deadline: args.deadline })?;
-    say(format_args!("{passed} of {stories} stories passed"));
-    Ok(if passed == stories { ExitCode::SUCCESS } else { NO })
+    let progress = Progress::start("race", Extent::Count(ALL as u64, "scenarios"));
+    let ended = args.target.run(Stories { tag, deadline: args.deadline, progress })?;
+    let Ended { passed, stale, rejected } = ended;
+    say(format_args!("{passed} of {ALL} stories passed, {rejected} of {stale} stale arrivals rejected"));
+    Ok(if passed == ALL { ExitCode::SUCCESS } else { NO })
 }

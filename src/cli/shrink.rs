@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use semisync::base::Visible;
 use semisync::check::Property;
 use semisync::report::{Diagram, Narration, VerdictReport};
 use semisync::sim::scenario::Scenario;
@@ -10,7 +10,8 @@ use semisync::sim::shrink::{self, Criterion, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
 use tokio::time::Instant;
 
-use super::output::{OutputFile, require_different};
+use super::output::{OutputFile, is_stdout, require_different};
+use super::progress::{Extent, Progress};
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, say};
@@ -40,7 +41,7 @@ pub(super) struct Args {
     /// Keep only what turmoil confirms: each smaller scenario must violate the property there too. Takes seconds
     #[arg(long)]
     confirmed: bool,
-    /// Write the smallest scenario to this file
+    /// Write the smallest scenario to this file; - is the standard output
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
 }
@@ -61,17 +62,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let save = OutputFile::create("--save", args.save.as_deref())?;
-    let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid");
-    let bar = ProgressBar::new_spinner().with_style(style);
+    let progress = Progress::start("shrink", Extent::Unknown("tries"));
+    let counter = progress.counter();
     let began = Instant::now();
     let criterion = Criterion { property: args.property, confirmed: args.confirmed, ..Criterion::default() };
     let shrunk = shrink::shrink(args.engine, &scenario, &criterion, |tries, left| {
-        if tries % 64 == 0 || args.confirmed || args.engine == Engine::Turmoil {
-            bar.set_message(format!("{left} events left after {tries} tries"));
-            bar.tick();
-        }
+        counter.set(tries);
+        counter.note(format!("{left} events left"));
     });
-    bar.finish_and_clear();
+    drop(progress);
     let shrunk = shrunk.map_err(|error| explain(args, error))?;
     let text = shrunk.scenario.to_toml();
     print(&shrunk, &text, began.elapsed().as_secs_f64());
@@ -79,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         file.write(|out| out.write_all(text.as_bytes()))?;
     }
     confirm(args.engine, &shrunk);
-    if let Some(path) = &args.save {
+    if let Some(path) = args.save.as_deref().filter(|path| !is_stdout(path)) {
         say(format_args!("To run it:\nsemisync sim {}", quoted(path)));
     }
     Ok(ExitCode::SUCCESS)
@@ -109,7 +108,10 @@ fn explain(args: &Args, error: ShrinkError) -> Failure {
 fn print(shrunk: &Shrunk, text: &str, seconds: f64) {
     let Shrunk { scenario, run, events_before, tries, .. } = shrunk;
     let events = shrunk.events();
-    say(format_args!("{}: {events_before} events shrunk to {events}, {tries} tries, {seconds:.1} s\n", scenario.name));
+    say(format_args!(
+        "{}: {events_before} events shrunk to {events}, {tries} tries, {seconds:.1} s\n",
+        Visible(&scenario.name)
+    ));
     if !shrunk.is_fixpoint() {
         say("the search stopped at its limit; shrink the result again to go on\n");
     }
@@ -136,7 +138,10 @@ fn confirm(engine: Engine, shrunk: &Shrunk) {
         return;
     }
     let goal = shrunk.goal;
-    match engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default()) {
+    let progress = Progress::start("shrink, confirming in turmoil", Extent::Unknown(""));
+    let run = engine::run(Engine::Turmoil, &shrunk.scenario, Arc::default());
+    drop(progress);
+    match run {
         Ok(run) if run.meets(goal) => say(format_args!("CONFIRMED: {goal} in turmoil too")),
         Ok(_) => say(format_args!("CORE-ONLY: in turmoil it is not so that {goal}")),
         Err(error) => say(format_args!("CORE-ONLY: {error}")),

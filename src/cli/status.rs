@@ -9,6 +9,7 @@ use semisync::net::{HostPort, Tcp};
 use semisync::report::{AskedNode, StatusReport};
 use serde::Serialize;
 
+use super::stdout::{Lines, is_lost, say_raw};
 use super::{Failure, NO, runtime, say};
 
 /// Asks nodes how they are, and their leaders how their followers are, and shows the whole cluster.
@@ -42,7 +43,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let nodes = runtime.block_on(ask(&client, &args.nodes));
         let text = if args.json { in_json(&nodes) } else { StatusReport(&nodes).to_string() };
         if !args.watch {
-            say(text.trim_end());
+            if args.json {
+                say_raw(text.trim_end())
+            } else {
+                say(text.trim_end())
+            }
             let named = &nodes[..args.nodes.len()];
             let are_ready = named.iter().all(|node| node.answer.as_ref().is_ok_and(|status| status.ready));
             let is_well = are_ready && StatusReport(&nodes).leaders().count() <= 1;
@@ -52,9 +57,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         // What only says how long ago something was changes every time.
         let told = without_times(&nodes);
         if is_terminal {
-            say(format_args!("{CLEAR}{}", text.trim_end()));
+            say_raw(format_args!("{CLEAR}{}", Lines(text.trim_end())));
+        } else if args.json && told != shown {
+            say_raw(format_args!("{}\n", text.trim_end()));
         } else if told != shown {
             say(format_args!("{}\n", text.trim_end()));
+        }
+        if is_lost() {
+            return Ok(ExitCode::SUCCESS);
         }
         shown = told;
         runtime.block_on(async { tokio::time::sleep(PAUSE).await });

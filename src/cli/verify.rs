@@ -9,6 +9,7 @@ use semisync::net::Transport;
 use semisync::report::ComparisonReport;
 use tokio::time::{Instant, sleep};
 
+use super::progress::{Counter, Extent, Progress};
 use super::target::{TargetArgs, Task, parse_seconds};
 use super::{Failure, NO, say};
 
@@ -36,6 +37,8 @@ struct Verify {
     writes: usize,
     /// Until when to go on trying.
     deadline: Duration,
+    /// Counts the comparisons.
+    counter: Counter,
 }
 
 /// How long to wait before the next comparison.
@@ -49,6 +52,14 @@ impl Task for Verify {
         let began = Instant::now();
         loop {
             let comparison = verify(&cluster, self.limit).await;
+            self.counter.add_one();
+            self.counter.note(match &comparison {
+                Ok(comparison) => {
+                    let (equal, all) = (comparison.equal_followers(), comparison.followers.len());
+                    format!("{equal} of {all} followers are equal to the leader")
+                }
+                Err(error) => format!("the leader cannot be read: {error}"),
+            });
             let is_equal = comparison.as_ref().is_ok_and(Comparison::is_equal);
             // A leader that cannot be read now may be back before the deadline.
             if is_equal || began.elapsed() >= self.deadline {
@@ -82,7 +93,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if writes > 0 {
         say(format_args!("It is given {writes} writes at once, and looked at when the last is acknowledged.\n"));
     }
-    let comparison = args.target.run(Verify { limit: args.limit, writes, deadline })?;
+    let progress = Progress::start("verify", Extent::Unknown("comparisons"));
+    let comparison = args.target.run(Verify { limit: args.limit, writes, deadline, counter: progress.counter() });
+    drop(progress);
+    let comparison = comparison?;
     let comparison = comparison.map_err(|error| Failure::Failed(format!("the leader cannot be read: {error}")))?;
     say(ComparisonReport(&comparison));
     Ok(if comparison.is_equal() { ExitCode::SUCCESS } else { NO })

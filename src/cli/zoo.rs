@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use semisync::check::Property;
 use semisync::core::Rule;
 use semisync::report::{ZooReport, ZooRow};
@@ -17,7 +16,8 @@ use semisync::sim::zoo::{Exhibit, Finding, prevents};
 use tokio::time::Instant;
 
 use super::limits::parse_count;
-use super::output::require_different;
+use super::output::{require_different, shown};
+use super::progress::{Extent, Progress};
 use super::{Failure, complain, say};
 
 /// Switches each rule of the protocol off, and runs generated scenarios until a property is violated: once from each of
@@ -76,35 +76,39 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let claimed = args.check.as_deref().map(claims).transpose()?;
     if let Some(directory) = &args.save {
         fs::create_dir_all(directory)
-            .map_err(|error| Failure::Usage(format!("--save {}: {error}", directory.display())))?;
+            .map_err(|error| Failure::Usage(format!("--save {}: {error}", shown(directory))))?;
     }
     let searches = exhibits.len() * args.starts.get();
-    let style =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} searches, {elapsed}").expect("the template is valid");
-    let bar = ProgressBar::new(searches as u64).with_style(style);
+    let progress = Progress::start("zoo", Extent::Count(searches as u64, "searches"));
+    let counter = progress.counter();
     let jobs = args.jobs.or(thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let found: Vec<Option<(Finding, Duration)>> = each(searches, jobs, |place| {
         let (exhibit, start) = (&exhibits[place / args.starts], place % args.starts);
         let began = Instant::now();
         let finding = exhibit.search(start as u64, args.seeds.get() as u64);
-        bar.inc(1);
+        counter.add_one();
         finding.map(|finding| (finding, began.elapsed()))
     });
-    bar.finish_and_clear();
-    let shown: Vec<&[Option<(Finding, Duration)>]> = found.chunks(args.starts.get()).collect();
+    drop(progress);
+    let progress = Progress::start("zoo", Extent::Count(exhibits.len() as u64, "rules shrunk"));
+    let counter = progress.counter();
+    let by_exhibit: Vec<&[Option<(Finding, Duration)>]> = found.chunks(args.starts.get()).collect();
     let smallest = each(exhibits.len(), jobs, |place| {
-        let breaks = breaks(shown[place]);
-        let of_it = shown[place].iter().flatten().filter(|(finding, _)| Some(finding.property) == breaks);
+        let breaks = breaks(by_exhibit[place]);
+        let of_it = by_exhibit[place].iter().flatten().filter(|(finding, _)| Some(finding.property) == breaks);
         let shrunk = of_it.take(MOST_SHRUNK).filter_map(|(finding, _)| finding.shrink());
-        shrunk.min_by_key(Shrunk::events)
+        let smallest = shrunk.min_by_key(Shrunk::events);
+        counter.add_one();
+        smallest
     });
+    drop(progress);
     let mut rows = Vec::new();
-    for ((exhibit, findings), smallest) in exhibits.iter().zip(shown).zip(&smallest) {
+    for ((exhibit, findings), smallest) in exhibits.iter().zip(by_exhibit).zip(&smallest) {
         rows.push(row(exhibit, findings, smallest.as_ref().map(|shrunk| shrunk.events())));
         if let (Some(directory), Some(shrunk)) = (&args.save, smallest) {
             let path = saved(directory, exhibit);
             let written = fs::write(&path, shrunk.scenario.to_toml());
-            written.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
+            written.map_err(|error| Failure::Failed(format!("{}: {error}", shown(&path))))?;
         }
     }
     let report = ZooReport { rows };
@@ -133,7 +137,7 @@ fn require_own_files(args: &Args, exhibits: &[Exhibit]) -> Result<(), Failure> {
             return Err(Failure::Usage(format!(
                 "RULE {0} is named twice as the first of its rules, and --save would write both to {1}; name it once",
                 exhibit.rule(),
-                path.display()
+                shown(&path)
             )));
         }
     }
@@ -188,7 +192,7 @@ fn row(exhibit: &Exhibit, findings: &[Option<(Finding, Duration)>], events: Opti
 type Claims = Vec<(Vec<String>, Option<String>)>;
 
 fn claims(file: &Path) -> Result<Claims, Failure> {
-    let name = file.display();
+    let name = shown(file);
     let text = fs::read_to_string(file).map_err(|error| Failure::Usage(format!("--check {name}: {error}")))?;
     let claims = ZooReport::claims(&text);
     if claims.is_empty() {

@@ -19,10 +19,27 @@ pub struct StoryReport {
     pub name: &'static str,
     /// What it did, and what must come of it.
     pub what: &'static str,
+    /// The first and the last version that the leader gave.
+    pub versions: Option<(u64, u64)>,
+    /// The writes that were sent to followers after they had stored a newer one.
+    pub stale: Vec<StaleWrite>,
     /// What each node held in the end.
     pub nodes: Vec<(NodeRef, Seen)>,
     /// What was wrong, a sentence each. Empty if it passed.
     pub problems: Vec<String>,
+}
+
+/// A write that reached a follower after a newer one.
+#[derive(Debug, Clone)]
+pub struct StaleWrite {
+    /// The follower.
+    pub node: NodeRef,
+    /// The version that it was sent.
+    pub version: u64,
+    /// The version that it held before; none if that is not known.
+    pub held: Option<u64>,
+    /// Whether it rejected the write.
+    pub is_rejected: bool,
 }
 
 impl StoryReport {
@@ -47,19 +64,16 @@ impl<'a, T: Transport> Race<'a, T> {
         Self { cluster, tag, deadline }
     }
 
-    /// Ten writes, one after another: they get the versions 1 to 10, and every node ends with the last.
+    /// Ten writes, one after another: they get successive versions, and every node ends with the last.
     pub async fn sequential(&self) -> StoryReport {
-        let mut story = self.begin("sequential", "10 writes, one after another: the tenth version everywhere");
+        let mut story = self.begin("sequential", "10 writes, one after another: every node ends with the last");
         for n in 1..=10 {
-            let version = story.write(&format!("write {n}")).await;
-            if let Some(version) = version.filter(|version| *version != n) {
-                story.problems.push(format!("write {n} got version {version}"));
-            }
+            story.write(&format!("write {n}"), n).await;
         }
         story.all_hold(10, Some("write 10")).await
     }
 
-    /// Twenty writers at once: the versions are 1 to 20, each once, and every node ends with what got version 20.
+    /// Twenty writers at once: they get 20 successive versions, each once, and every node ends with the last of them.
     pub async fn concurrent(&self) -> StoryReport {
         let mut story = self.begin("concurrent", "20 writers at once: no write lost, all nodes equal");
         let values: Vec<String> = (1..=20).map(|n| format!("writer {n}")).collect();
@@ -69,25 +83,23 @@ impl<'a, T: Transport> Race<'a, T> {
 
     /// Five writes at once, a rest, one more; then old versions are sent to every follower, which must not take them.
     pub async fn out_of_order(&self) -> StoryReport {
-        let what = "5 writes at once, a rest, one more: the sixth version everywhere, and older versions are rejected as stale";
+        let what =
+            "5 writes at once, a rest, one more: every node ends with it, and an older version is rejected as stale";
         let mut story = self.begin("out of order", what);
         let values: Vec<String> = (1..=5).map(|n| format!("burst {n}")).collect();
         let last = story.write_at_once(&values, 5).await;
         story.rest(5, last.as_deref()).await;
-        let version = story.write("the last").await;
-        if let Some(version) = version.filter(|version| *version != 6) {
-            story.problems.push(format!("the write after the rest got version {version}"));
-        }
-        story.rest(6, Some("the last")).await;
-        for node in self.cluster.nodes().filter(|node| *node != NodeRef::Leader) {
-            story.send_stale(node, 3).await;
+        story.write("the last", 6).await;
+        let held = story.rest(6, Some("the last")).await;
+        for (node, seen) in held.into_iter().filter(|(node, _)| *node != NodeRef::Leader) {
+            story.send_stale(node, &seen, 3).await;
         }
         story.all_hold(6, Some("the last")).await
     }
 
     fn begin(&self, name: &'static str, what: &'static str) -> Story<'_, T> {
         let key = Key::new(&format!("{}-{}", self.tag, name.replace(' ', "-"))).expect("a short name");
-        Story { race: self, name, what, key, before: None, problems: Vec::new() }
+        Story { race: self, name, what, key, before: None, last: None, stale: Vec::new(), problems: Vec::new() }
     }
 }
 
@@ -97,34 +109,45 @@ struct Story<'a, T> {
     name: &'static str,
     what: &'static str,
     key: Key,
-    /// The version before the first that was given: 0, unless keys were deleted. Versions are counted from there.
+    /// The version before the first that was given: 0, unless keys were deleted. The story counts its versions from there.
     before: Option<u64>,
+    /// The greatest version that was given.
+    last: Option<u64>,
+    stale: Vec<StaleWrite>,
     problems: Vec<String>,
 }
 
 impl<T: Transport> Story<'_, T> {
-    /// Writes, and returns the version if there is one.
-    async fn write(&mut self, value: &str) -> Option<u64> {
+    /// Writes; the write must get the `count`th version of the story.
+    async fn write(&mut self, value: &str, count: u64) {
         let outcome = self.race.cluster.set(&self.key, &text(value)).await;
-        let version = self.judge(value, &outcome)?;
-        Some(version - *self.before.get_or_insert(version - 1))
+        let Some(version) = self.judge(value, &outcome) else { return };
+        self.before.get_or_insert(version.saturating_sub(count));
+        let expected = self.stored(count);
+        if version != expected {
+            self.problems.push(format!("{value:?} got version {version}, not {expected}"));
+        }
     }
 
-    /// The version as nodes have it.
-    fn stored(&self, version: u64) -> u64 {
-        self.before.unwrap_or(0) + version
+    /// The version that nodes have for the `count`th of the story.
+    fn stored(&self, count: u64) -> u64 {
+        self.before.unwrap_or(0) + count
     }
 
+    /// Returns the version that a write got.
     fn judge(&mut self, value: &str, outcome: &Outcome<crate::base::wire::SetAnswer>) -> Option<u64> {
         match outcome {
             Outcome::Ok(_) => {}
             Outcome::Failed(why) => self.problems.push(format!("{value:?} was not written: {why}")),
             Outcome::Unknown(why) => self.problems.push(format!("{value:?} was not acknowledged: {why}")),
         }
-        outcome.answer().map(|answer| answer.version.get())
+        let version = outcome.answer().map(|answer| answer.version.get());
+        self.last = self.last.max(version);
+        version
     }
 
-    /// Writes all values at once. Their versions must be 1 to `count`, each once. Returns the value that got the last.
+    /// Writes all values at once. They must get the first `count` versions of the story, each once. Returns the value that
+    /// got the last.
     async fn write_at_once(&mut self, values: &[String], count: u64) -> Option<String> {
         let (cluster, key) = (self.race.cluster, self.key.clone());
         let writes = values.iter().map(|value| {
@@ -136,42 +159,50 @@ impl<T: Transport> Story<'_, T> {
             values.iter().zip(&outcomes).map(|(value, outcome)| (value, self.judge(value, outcome))).collect();
         let first = given.iter().filter_map(|(_, version)| *version).min();
         self.before = self.before.or(first.map(|first| first - 1));
+        let expected = self.stored(1)..=self.stored(count);
         let mut versions = BTreeSet::new();
         let mut last = None;
         for (value, version) in given {
-            let Some(version) = version.map(|version| version - self.before.unwrap_or(0)) else { continue };
+            let Some(version) = version else { continue };
             if !versions.insert(version) {
                 self.problems.push(format!("version {version} was given twice"));
             }
-            if version == count {
+            if version == *expected.end() {
                 last = Some(value.clone());
             }
         }
-        if versions != (1..=count).collect() {
-            self.problems.push(format!("the versions are {versions:?}, not 1 to {count}"));
+        if !versions.iter().copied().eq(expected.clone()) {
+            let (first, last) = expected.into_inner();
+            self.problems.push(format!("the versions are {versions:?}, not {first} to {last}"));
         }
         last
     }
 
-    /// Sends a version by hand that is older than what the follower has.
-    async fn send_stale(&mut self, node: NodeRef, version: u64) {
-        let version = Version::new(self.stored(version)).expect("a version");
-        let (key, value) = (self.key.clone(), text("stale"));
+    /// Sends the `count`th version of the story to a follower that holds a newer one.
+    async fn send_stale(&mut self, node: NodeRef, seen: &Seen, count: u64) {
+        let version = self.stored(count);
+        let held = match seen {
+            Seen::Entry(held, _) => Some(*held),
+            Seen::Nothing | Seen::NoAnswer(_) => None,
+        };
         let write = ReplicateRequest {
-            key,
-            value,
+            key: self.key.clone(),
+            value: text("stale"),
             deleted: false,
-            version,
+            version: Version::new(version).expect("a version"),
             epoch: None,
             leader: None,
             requests: Requests::default(),
         };
         let cluster = self.race.cluster;
         match cluster.client().replicate(cluster.address(node), &write).await {
-            Ok(answer) if !answer.applied => {}
-            Ok(_) => {
-                let had = self.stored(6);
-                self.problems.push(format!("{node} applied version {version} though it had version {had}"));
+            Ok(answer) => {
+                let is_rejected = !answer.applied;
+                self.stale.push(StaleWrite { node, version, held, is_rejected });
+                if !is_rejected {
+                    let held = held.map_or("another one".to_owned(), |held| format!("version {held}"));
+                    self.problems.push(format!("{node} applied version {version} though it had {held}"));
+                }
             }
             Err(error) => self.problems.push(format!("{node} did not answer a stale write: {error}")),
         }
@@ -195,7 +226,9 @@ impl<T: Transport> Story<'_, T> {
                 self.problems.push(format!("{node} holds {seen}, not {wanted}"));
             }
         }
-        StoryReport { name: self.name, what: self.what, nodes, problems: self.problems }
+        let versions = self.before.zip(self.last).map(|(before, last)| (before + 1, last));
+        let Self { name, what, stale, problems, .. } = self;
+        StoryReport { name, what, versions, stale, nodes, problems }
     }
 }
 

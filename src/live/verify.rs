@@ -77,6 +77,11 @@ impl FollowerCounts {
 }
 
 impl Comparison {
+    /// How many followers were read and have no difference.
+    pub fn equal_followers(&self) -> usize {
+        self.followers.iter().filter(|(_, counts)| counts.is_equal()).count()
+    }
+
     /// Whether all followers were read, and nothing differs.
     pub fn is_equal(&self) -> bool {
         self.followers.iter().all(|(_, counts)| counts.is_equal())

@@ -24,13 +24,15 @@ const LANE: usize = 13;
 pub struct Diagram<'a> {
     trace: &'a Trace,
     lanes: Lanes,
+    /// The places in the story of what is drawn; everything if not given.
+    events: Option<&'a BTreeSet<usize>>,
 }
 
 /// The columns of a diagram: the nodes that can lead, then the followers.
 #[derive(Debug)]
 struct Lanes {
     servers: Vec<NodeId>,
-    followers: usize,
+    followers: Vec<FollowerId>,
 }
 
 impl<'a> Diagram<'a> {
@@ -43,10 +45,19 @@ impl<'a> Diagram<'a> {
         let fits = followers <= MOST_FOLLOWERS
             && count(|event| matches!(event, Event::Accept { .. })) <= MOST_WRITES
             && count(|event| matches!(event, Event::InvokeGet { .. })) <= MOST_READS;
+        fits.then(|| Self::of(trace, FollowerId::first(followers).collect(), None))
+    }
+
+    /// The diagram of the events at these places in the story of a trace, of the leaders and one follower.
+    pub(super) fn of_events(trace: &'a Trace, follower: FollowerId, events: &'a BTreeSet<usize>) -> Self {
+        Self::of(trace, vec![follower], Some(events))
+    }
+
+    fn of(trace: &'a Trace, followers: Vec<FollowerId>, events: Option<&'a BTreeSet<usize>>) -> Self {
         let records = trace.story().iter();
         let servers: BTreeSet<NodeId> = records.map(|record| record.node).filter(|node| node.can_lead()).collect();
         let servers = servers.into_iter().chain([NodeId::FIRST_SERVER]).collect::<BTreeSet<_>>();
-        fits.then(|| Self { trace, lanes: Lanes { servers: servers.into_iter().collect(), followers } })
+        Self { trace, lanes: Lanes { servers: servers.into_iter().collect(), followers }, events }
     }
 }
 
@@ -61,8 +72,10 @@ impl fmt::Display for Diagram<'_> {
         }
         writeln!(f, "{}", lanes.trim_end())?;
         let mut reader = Reader::default();
-        for record in self.trace.story() {
-            if let Some(line) = reader.line(record, &self.lanes) {
+        for (place, record) in self.trace.story().iter().enumerate() {
+            // What is not drawn puts names to what is.
+            let line = reader.line(record, &self.lanes);
+            if let Some(line) = line.filter(|_| self.events.is_none_or(|events| events.contains(&place))) {
                 writeln!(f, "{:>10.1}  {}", record.at.0 as f64 / 1e3, line.trim_end())?;
             }
         }
@@ -281,7 +294,7 @@ fn lost(reason: LossReason) -> &'static str {
 
 impl Lanes {
     fn nodes(&self) -> impl Iterator<Item = NodeId> {
-        self.servers.iter().copied().chain(FollowerId::first(self.followers).map(NodeId::from))
+        self.servers.iter().copied().chain(self.followers.iter().copied().map(NodeId::from))
     }
 
     /// The column of a node. What clients and the network do is noted beside the first.

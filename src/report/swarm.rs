@@ -90,8 +90,8 @@ pub struct FailureRow<'a> {
     pub name: &'a str,
     /// With how many seeds.
     pub seeds: u64,
-    /// The lowest of them.
-    pub first: u64,
+    /// The lowest of them, in order.
+    pub named: Vec<u64>,
     /// What shows it in the run of that seed.
     pub evidence: &'a [String],
     /// What to type for the same run.
@@ -108,13 +108,15 @@ impl fmt::Display for SwarmReport<'_> {
             [row.name.clone(), row.times.to_string(), row.runs.to_string(), acknowledged]
         });
         let header = ["exercised", "times", "runs", "acknowledged meanwhile"].map(str::to_owned);
-        f.write_str(&table::plain(header, rows))?;
+        if !self.exercised.is_empty() {
+            writeln!(f, "{}", table::plain(header, rows))?;
+        }
         let rows = self
             .judged
             .iter()
             .map(|row| [row.name.clone()].into_iter().chain(row.numbers().map(|number| number.to_string())));
         let header = ["property", "judged in runs", "counted in runs", "violated in runs", "LOST in runs"];
-        write!(f, "\n{}", table::plain(header.map(str::to_owned), rows))?;
+        f.write_str(&table::plain(header.map(str::to_owned), rows))?;
         if !self.excused.is_empty() {
             let rows = self
                 .excused
@@ -168,7 +170,7 @@ impl SwarmReport<'_> {
         }
         writeln!(f, "Failures: {}", counted(self.failed))?;
         for row in &self.failures {
-            writeln!(f, "\n{}: {}; the first is {}", row.name, counted(row.seeds), row.first)?;
+            writeln!(f, "\n{}: {}; {}", row.name, counted(row.seeds), first(&row.named, row.seeds))?;
             if let Some(standing) = &row.standing {
                 writeln!(f, "  {standing}")?;
             }
@@ -184,6 +186,14 @@ impl SwarmReport<'_> {
 /// `1 seed`, `2 seeds`
 fn counted(seeds: u64) -> String {
     if seeds == 1 { "1 seed".to_owned() } else { format!("{seeds} seeds") }
+}
+
+/// `the first is 3`, `the first are 3, 7, 9, …`
+fn first(named: &[u64], seeds: u64) -> String {
+    const MOST: usize = 5;
+    let shown: Vec<String> = named.iter().take(MOST).map(u64::to_string).collect();
+    let more = if seeds > shown.len() as u64 { ", …" } else { "" };
+    format!("the first {} {}{more}", if shown.len() == 1 { "is" } else { "are" }, shown.join(", "))
 }
 
 #[cfg(test)]
@@ -232,9 +242,10 @@ mod tests {
     #[test]
     fn each_kind_of_failure_shows_its_first_seed() {
         let (lost, differs) = (["x v1 was lost".to_owned()], ["f1 differs".to_owned()]);
-        let row = |name, seeds, first, evidence, again| {
+        let row = |name, seeds: u64, first: u64, evidence, again| {
             let standing = (seeds > 1).then(|| "CONFIRMED".to_owned());
-            FailureRow { name, seeds, first, evidence, again, standing }
+            let named = (first..first + seeds.min(20)).collect();
+            FailureRow { name, seeds, named, evidence, again, standing }
         };
         let failures = vec![
             row("convergence", 1, 3, &differs[..], "semisync sim seed-3.toml"),

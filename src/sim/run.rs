@@ -73,7 +73,10 @@ impl ScenarioRun {
     pub fn stale_arrivals(&self) -> Vec<usize> {
         let mut stale = vec![0; self.scenario.cluster.all_followers()];
         for record in self.trace.story() {
-            if let (NodeId::Follower(id), Event::Reject { .. }) = (record.node, &record.event) {
+            // A copy of a message brings a stamp that the follower has already, which is not older.
+            if let (NodeId::Follower(id), Event::Reject { stamp, stored, .. }) = (record.node, &record.event)
+                && stored > stamp
+            {
                 stale[id.index()] += 1;
             }
         }

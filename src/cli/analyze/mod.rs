@@ -7,23 +7,23 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ArgGroup;
-use indicatif::{ProgressBar, ProgressStyle};
 use semisync::live::analyze::{Plan, QuorumResult, running_quorum};
 use semisync::live::preflight;
 use semisync::report::AnalysisReport;
 
+use super::progress::{Extent, Progress};
 use super::ranges::parse_delay;
-use super::signals::Signals;
+use super::signals::{Signals, Stop};
 use super::target::{AddressArgs, fresh_tag, parse_seconds, refuse};
-use super::{Failure, INTERRUPTED, NO, runtime, say};
+use super::{Failure, NO, complain, runtime, say};
 use files::Files;
 use mode::Mode;
 
 /// For each quorum: writes by several clients at once, the latencies beside the law that they should follow, and whether
 /// the followers end with what was written. Leaves quorum_results.json and pictures, as PNG and SVG.
 ///
-/// Exit status: 0 if all was measured and all followers ended equal, 1 if not, 2 if the arguments make no sense, 130 if
-/// Ctrl-C ended it; what was measured by then is kept.
+/// Exit status: 0 if all was measured and all followers ended equal, 1 if not, 2 if the arguments make no sense. SIGINT
+/// (Ctrl-C), SIGTERM or SIGHUP ends it with status 130, 143 or 129; what was measured by then is kept.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("how").required(true))]
 pub(super) struct Args {
@@ -75,6 +75,9 @@ pub(super) struct Args {
     /// Where to leave the files
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     out: PathBuf,
+    /// Replace the files of another analysis in that directory
+    #[arg(long)]
+    overwrite: bool,
 }
 
 impl Args {
@@ -119,7 +122,7 @@ impl Args {
 /// How an analysis ended.
 enum Ended {
     Complete,
-    Interrupted,
+    Stopped(Stop),
     /// A quorum could not be measured.
     Failed(Failure),
 }
@@ -131,7 +134,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::Usage(format!("--quorums {quorum}: must be 1 to {followers}, the number of followers")));
     }
     Files::require_not_among(&args.out, "--compose-file", args.compose_file.as_deref())?;
-    let files = Files::prepare(&args.out)?;
+    let files = Files::prepare(&args.out, args.overwrite)?;
     let mut results = Vec::new();
     let runtime = runtime()?;
     let ended = runtime.block_on(measure_all(args, &mode, &mut results));
@@ -144,9 +147,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     match ended {
         Ended::Failed(failure) => Err(failure),
-        Ended::Interrupted => {
-            eprintln!("semisync: interrupted; quorums measured by then, and kept: {}", results.len());
-            Ok(ExitCode::from(INTERRUPTED))
+        Ended::Stopped(signal) => {
+            complain(&format!("stopped by {}; quorums measured by then, and kept: {}", signal.name, results.len()));
+            Ok(ExitCode::from(signal.status))
         }
         Ended::Complete => {
             let fine = |result: &QuorumResult| result.consistency.consistent && result.count > 0;
@@ -168,22 +171,22 @@ async fn measure_all(args: &Args, mode: &Mode, results: &mut Vec<QuorumResult>) 
         (_, Some(quorums)) => quorums.clone(),
         (mode, None) => (1..=mode.followers()).collect(),
     };
-    for quorum in quorums {
-        let plan = args.plan(quorum, &tag);
-        let bar = ProgressBar::new((plan.writes + plan.staleness) as u64);
-        let style = ProgressStyle::with_template("quorum {prefix} {bar:40} {pos}/{len} writes, {eta} left");
-        let bar = bar.with_style(style.expect("the template is valid")).with_prefix(quorum.to_string());
-        let of_task = bar.clone();
+    // Each quorum has as many writes as the others, if none of them is fruitless.
+    let writes = quorums.len() as u64 * u64::from(args.writes + args.staleness);
+    let progress = Progress::start("analyze", Extent::Count(writes, "writes"));
+    for (place, quorum) in quorums.iter().enumerate() {
+        let plan = args.plan(*quorum, &tag);
+        let counter = progress.counter();
+        counter.set(place as u64 * (plan.writes + plan.staleness) as u64);
+        counter.note(format!("quorum {quorum}"));
         let measured = tokio::select! {
             biased;
-            () = signals.next() => None,
-            measured = mode.measure(plan, move || of_task.inc(1)) => Some(measured),
+            signal = signals.next() => return Ok(Ended::Stopped(signal)),
+            measured = mode.measure(plan, move || counter.add_one()) => measured,
         };
-        bar.finish_and_clear();
         match measured {
-            None => return Ok(Ended::Interrupted),
-            Some(Ok(result)) => results.push(result),
-            Some(Err(failure)) => return Ok(Ended::Failed(failure)),
+            Ok(result) => results.push(result),
+            Err(failure) => return Ok(Ended::Failed(failure)),
         }
     }
     Ok(Ended::Complete)

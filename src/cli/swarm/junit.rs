@@ -7,11 +7,32 @@ use semisync::sim::swarm::{JudgedRuns, Missing, Symptom};
 use super::in_words;
 use super::tally::{Failures, Tally};
 
+/// What a summary is about.
+pub(in crate::cli) struct Summary<'a> {
+    /// The name of the command.
+    pub(in crate::cli) name: &'static str,
+    /// What was found.
+    pub(in crate::cli) tally: &'a Tally,
+    /// What never happened; none for a scenario file, which need not try everything. Its expectations are judged instead.
+    pub(in crate::cli) missing: Option<&'a [Missing]>,
+    /// How a signal ended the work, if one did.
+    pub(in crate::cli) stopped: Option<String>,
+}
+
 /// Writes the summary: a test case for each property, for the agreement of the two judgements, for the runs' coming to
-/// their ends, and for having tried everything;
+/// their ends, and for having tried everything or, of a scenario file, for its expectations;
 /// as many however many seeds there were. What was never judged has not passed: it is skipped, and says why.
-pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[Missing]) -> io::Result<()> {
-    let mut suite = TestSuite::new("semisync swarm");
+pub(in crate::cli) fn write(out: &mut dyn Write, summary: &Summary<'_>) -> io::Result<()> {
+    let Summary { name, tally, missing, stopped } = summary;
+    let mut suite = TestSuite::new(format!("semisync {name}"));
+    if let Some(stopped) = stopped {
+        suite.add_property(("incomplete", stopped.as_str()));
+    }
+    let case = |of: &str, status| {
+        let mut case = TestCase::new(of, status);
+        case.set_classname(format!("semisync.{name}"));
+        case
+    };
     let properties = Property::ALL.into_iter().map(|property| {
         let status = tally.failures.get(property.name()).map(failed);
         let runs = tally.judged.runs(property);
@@ -24,12 +45,15 @@ pub(super) fn write(out: &mut dyn Write, tally: &Tally, missing: &[Missing]) -> 
         case
     });
     suite.add_test_cases(properties);
-    for symptom in [Symptom::Contradiction, Symptom::Broken] {
+    let expectation = missing.is_none().then_some(Symptom::Expectation);
+    for symptom in [Symptom::Contradiction, Symptom::Broken].into_iter().chain(expectation) {
         let status = tally.failures.get(symptom.name()).map(failed);
         suite.add_test_case(case(symptom.name(), status.unwrap_or_else(TestCaseStatus::success)));
     }
-    suite.add_test_case(case("exercised", exercised(tally.seeds, missing)));
-    let mut report = Report::new(format!("semisync swarm of {} seeds", tally.seeds));
+    if let Some(missing) = missing {
+        suite.add_test_case(case("exercised", exercised(tally.seeds, missing)));
+    }
+    let mut report = Report::new(format!("semisync {name} of {} seeds", tally.seeds));
     report.add_test_suite(suite);
     report.serialize(out).map_err(io::Error::other)
 }
@@ -84,10 +108,4 @@ fn skipped(why: String) -> TestCaseStatus {
     let mut status = TestCaseStatus::skipped();
     status.set_message(why);
     status
-}
-
-fn case(name: &str, status: TestCaseStatus) -> TestCase {
-    let mut case = TestCase::new(name, status);
-    case.set_classname("semisync.swarm");
-    case
 }

@@ -7,17 +7,21 @@ use semisync::sim::scenario::{RuleSet, RulesSpec, Scenario};
 use semisync::sim::swarm::{Confirmation, Symptom};
 use semisync::sim::{Engine, Generator, Strategy};
 
-use crate::cli::output::write_whole;
+use crate::cli::complain;
+use crate::cli::output::{shown, write_whole};
 use crate::cli::shell::quoted;
 
 /// How many scenarios are saved for each property that they violate.
 const MOST_SAVED: usize = 10;
 
 /// Saves failing scenarios, and one example of each kind of loss, as files that repeat the run by themselves.
-pub(super) struct Keeper {
-    directory: PathBuf,
+pub(in crate::cli) struct Keeper {
+    /// Where to save; nothing is saved without it.
+    directory: Option<PathBuf>,
     engine: Engine,
-    /// What was typed besides the seeds.
+    /// What to type before a seed, to repeat its run.
+    command: String,
+    /// What to type after it: what was typed besides the seeds.
     options: String,
     /// What of it stands in the names of files, so that other rules do not overwrite what these have found.
     marks: String,
@@ -58,19 +62,27 @@ impl Found {
 impl Keeper {
     /// `options` is what was typed besides the seeds.
     pub(super) fn new(directory: PathBuf, generator: &Generator, options: String) -> Self {
-        let marks = marks(generator);
-        Self { directory, engine: generator.engine, options, marks, saved: BTreeMap::new(), problem: None }
+        let (marks, command) = (marks(generator), "semisync swarm --seeds".to_owned());
+        let (directory, engine) = (Some(directory), generator.engine);
+        Self { directory, engine, command, options, marks, saved: BTreeMap::new(), problem: None }
+    }
+
+    /// Saves nothing: `command`, a seed and `options` repeat the run of the seed.
+    pub(in crate::cli) fn of_commands(command: String, engine: Engine, options: String) -> Self {
+        let (marks, saved) = (String::new(), BTreeMap::new());
+        Self { directory: None, engine, command, options, marks, saved, problem: None }
     }
 
     /// Saves the scenario if there are not enough like it.
     pub(super) fn keep(&mut self, scenario: Scenario, wrong: Vec<Wrong>) -> Found {
         let kind = wrong.first().map_or("", Wrong::name);
         let mut found = Found { scenario, wrong, path: None };
+        let Some(directory) = &self.directory else { return found };
         let saved = self.saved.entry(kind).or_default();
         if *saved >= MOST_SAVED {
             return found;
         }
-        let path = self.directory.join(format!("seed-{}-{kind}{}.toml", found.scenario.seed, self.marks));
+        let path = directory.join(format!("seed-{}-{kind}{}.toml", found.scenario.seed, self.marks));
         found.path = Some(path);
         if self.write(&found) {
             *self.saved.entry(kind).or_default() += 1;
@@ -90,7 +102,7 @@ impl Keeper {
         evidence: &[String],
     ) -> Option<String> {
         let (scenario, by_seed) = (scenario?, self.by_seed(seed));
-        let path = self.directory.join(format!("seed-{seed}-lost-{kind}{}.toml", self.marks));
+        let path = self.directory.as_ref()?.join(format!("seed-{seed}-lost-{kind}{}.toml", self.marks));
         let again = self.by_file(&path);
         let lines: String = comment(evidence).collect();
         let text =
@@ -107,9 +119,10 @@ impl Keeper {
 
     /// Writes a file into the directory. False if it cannot be written.
     fn save(&mut self, path: &Path, text: &str) -> bool {
-        let written = fs::create_dir_all(&self.directory).and_then(|()| write_whole(path, text.as_bytes()));
+        let create = || self.directory.as_ref().map_or(Ok(()), fs::create_dir_all);
+        let written = create().and_then(|()| write_whole(path, text.as_bytes()));
         if let Err(error) = &written {
-            let error = io::Error::new(error.kind(), format!("cannot save {}: {error}", path.display()));
+            let error = io::Error::new(error.kind(), format!("cannot save {}: {error}", shown(path)));
             self.problem.get_or_insert(error);
         }
         written.is_ok()
@@ -117,7 +130,7 @@ impl Keeper {
 
     /// What to type for the run of a seed.
     pub(super) fn by_seed(&self, seed: u64) -> String {
-        format!("semisync swarm --seeds {seed}{}", self.options)
+        format!("{} {seed}{}", self.command, self.options)
     }
 
     /// What to type for the same run.
@@ -152,7 +165,7 @@ impl Keeper {
     /// Says so if scenarios could not be saved. What they are is in the commands that repeat them.
     pub(super) fn complain(&self) {
         if let Some(problem) = &self.problem {
-            eprintln!("semisync: {problem}");
+            complain(&problem.to_string());
         }
     }
 }

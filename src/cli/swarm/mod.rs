@@ -1,7 +1,7 @@
-mod junit;
+pub(super) mod junit;
 mod keep;
 mod order;
-mod progress;
+mod summary;
 mod tally;
 mod watch;
 
@@ -9,22 +9,20 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use semisync::check::{Excuse, Property};
-use semisync::report::{ExcusedRow, ExercisedRow, FailureRow, JudgedRow, LossRow, SwarmReport};
 use semisync::sim::scenario::{RuleSet, RulesSpec};
-use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRange, Shard, Symptom};
+use semisync::sim::swarm::{Exercised, Missing, SeedRange, Shard};
 use semisync::sim::{Engine, Generator, Strategy};
 
 use super::limits::{parse_count, parse_time};
-use super::output::{OutputFile, is_in, require_different};
+use super::output::{OutputFile, is_in, is_stdout, require_different, shown};
 use super::rules::RulesArgs;
-use super::{Failure, INTERRUPTED, say};
-use keep::Keeper;
-use tally::{Losses, Tally};
+use super::{Failure, say};
+pub(super) use keep::Keeper;
+pub(super) use summary::{none_is_lost, print_end, report, status, stopped};
+pub(super) use tally::Tally;
+pub(super) use watch::{Plan, Source, watch};
 
 /// Each seed gives a scenario: a cluster, a workload and a list of faults, whose kinds differ from seed to seed. Faults
 /// strike for some seconds of virtual time; then everything is healed, writes must succeed and replicas become equal.
@@ -38,7 +36,8 @@ use tally::{Losses, Tally};
 /// speaks; where it accuses and the trace does not, that is a failure of its own, a contradiction.
 ///
 /// Exit status: 0 if nothing was found, 1 if a safety property is violated, two judgements contradict each other, or a kind of
-/// fault was never tried, 3 if only convergence or liveness is violated.
+/// fault was never tried, 3 if only convergence or liveness is violated. SIGINT (Ctrl-C) or SIGTERM ends it after the
+/// runs that are under way; the summary then covers what was run, and the status is 130 or 143 if nothing was found.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which seeds: A..B without B, A.. for all from A on, or one number [default: 0..20000, which takes about ten seconds;
@@ -71,7 +70,7 @@ pub(super) struct Args {
     /// Where to save failing scenarios, and an example of each kind of loss
     #[arg(long, value_name = "DIRECTORY", default_value = "swarm-failures")]
     save: PathBuf,
-    /// Write a summary for CI systems, in JUnit's format
+    /// Write a summary for CI systems, in JUnit's format; - is the standard output
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 }
@@ -83,8 +82,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     require_different(&[], &[("--save", Some(&args.save)), ("--junit", args.junit.as_deref())])?;
     can_be_saved_in(&args.save)?;
-    if let Some(junit) = args.junit.as_deref().filter(|junit| is_in(junit, &args.save)) {
-        let (junit, save) = (junit.display(), args.save.display());
+    if let Some(junit) = args.junit.as_deref().filter(|junit| !is_stdout(junit) && is_in(junit, &args.save)) {
+        let (junit, save) = (shown(junit), shown(&args.save));
         return Err(Failure::Usage(format!(
             "--junit {junit} is in the directory of --save {save}, which holds scenarios only"
         )));
@@ -98,9 +97,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         if args.strategy == Strategy::Timed { String::new() } else { format!(" --strategy {}", args.strategy) };
     let again = format!("{}{crashes}{engine}{strategy}", args.rules.again());
     let mut tally = Tally::new(Keeper::new(args.save.clone(), &generator, again), args.engine == Engine::Core);
-    let stop = Arc::new(AtomicBool::new(false));
-    let interrupted = super::runtime()?.block_on(watch::watch(args, all, generator.clone(), &stop, &mut tally))?;
-    say(report(args, all, &generator, &tally));
+    let plan = Plan {
+        name: "swarm",
+        seeds: all,
+        shard: args.shard,
+        jobs: args.jobs,
+        time: args.time,
+        max_failures: args.max_failures,
+    };
+    let source = Source::Generated(generator.clone());
+    let ended = super::runtime()?.block_on(watch(&plan, source, &mut tally))?;
+    let kinds = Exercised::ALL.into_iter().filter(|kind| kind.is_possible(&generator));
+    say(report(title(args, all, &generator, tally.seeds), kinds, &tally));
     let missing = tally.exercise.missing(&generator);
     let (by_chance, failed): (Vec<&Missing>, Vec<&Missing>) =
         missing.iter().partition(|missing| tally.seeds < missing.enough_seeds);
@@ -111,21 +119,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             say(format_args!("Never happened: {} ({verdict})", in_words(never)));
         }
     }
-    let written = junit.map_or(Ok(()), |file| file.write(|out| junit::write(out, &tally, &missing)));
-    tally.complain();
-    if let Some(again) = tally.first_again() {
-        say(format_args!("To repeat the first failure:\n{again}"));
-    }
+    let summary = junit::Summary {
+        name: "swarm",
+        tally: &tally,
+        missing: Some(&missing),
+        stopped: stopped(&ended, &plan, &tally),
+    };
+    let written = junit.map_or(Ok(()), |file| file.write(|out| junit::write(out, &summary)));
+    print_end(&summary);
     written?;
-    none_is_lost(tally.seeds, all.share(args.shard), stop.load(Ordering::Relaxed))?;
-    let violated = tally.violated();
-    Ok(match () {
-        () if tally.has(Symptom::Broken) || tally.has(Symptom::Contradiction) => ExitCode::from(1),
-        () if !violated.is_empty() => super::code_of(&violated),
-        () if interrupted => ExitCode::from(INTERRUPTED),
-        () if !failed.is_empty() => ExitCode::from(1),
-        () => ExitCode::SUCCESS,
-    })
+    none_is_lost(tally.seeds, plan.count(), ended.is_cut_short)?;
+    Ok(status(&tally, &ended, !failed.is_empty()))
 }
 
 fn in_words(missing: &[&Missing]) -> String {
@@ -134,7 +138,7 @@ fn in_words(missing: &[&Missing]) -> String {
 
 /// Failing scenarios are saved long after the beginning: where that will not work, it is better said before.
 fn can_be_saved_in(directory: &Path) -> Result<(), Failure> {
-    let refused = |error| Failure::Usage(format!("--save {}: {error}", directory.display()));
+    let refused = |error| Failure::Usage(format!("--save {}: {error}", shown(directory)));
     if directory.is_dir() {
         return Ok(());
     }
@@ -153,17 +157,8 @@ fn default_seeds(args: &Args) -> SeedRange {
     }
 }
 
-/// A swarm that nobody has stopped must have heard of every seed: one that it did not hear of has not passed.
-fn none_is_lost(reported: u64, expected: u64, stopped: bool) -> Result<(), Failure> {
-    if stopped || reported == expected {
-        return Ok(());
-    }
-    Err(Failure::Failed(format!(
-        "only {reported} of {expected} seeds came to an end; what became of the others is not known"
-    )))
-}
-
-fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tally) -> SwarmReport<'a> {
+/// What was run, in a line.
+fn title(args: &Args, all: SeedRange, generator: &Generator, seeds: u64) -> String {
     let rules = match &generator.rules {
         RulesSpec::Named(RuleSet::Safe) => "safe rules".to_owned(),
         RulesSpec::Named(RuleSet::Lab) => "lab rules".to_owned(),
@@ -177,56 +172,5 @@ fn report<'a>(args: &Args, all: SeedRange, generator: &Generator, tally: &'a Tal
     } else {
         "without crashes, which lose a node's memory"
     };
-    let row = |kind: Exercised| {
-        let count = tally.exercise.count(kind);
-        let acknowledged = kind.is_fault().then_some(count.acknowledged);
-        ExercisedRow { name: kind.to_string(), times: count.times, runs: count.runs, acknowledged }
-    };
-    let kinds = Exercised::ALL.into_iter().filter(|kind| kind.is_possible(generator));
-    let judged = |property: Property| {
-        let runs = tally.judged.runs(property);
-        let violated = tally.failures.get(property.name()).map_or(0, |failures| failures.seeds);
-        let JudgedRuns { judged, counted, lost } = runs;
-        JudgedRow { name: property.to_string(), judged, counted, violated, lost }
-    };
-    let failures = tally.failures.iter().map(|(name, failures)| FailureRow {
-        name,
-        seeds: failures.seeds,
-        first: failures.first,
-        evidence: &failures.evidence,
-        again: &failures.again,
-        standing: failures.standing(),
-    });
-    let excused = |(excuse, property, runs): (Excuse, Property, ExcusedRuns)| {
-        let ExcusedRuns { cases, runs } = runs;
-        ExcusedRow { name: excuse.name(), property: property.to_string(), cases, runs }
-    };
-    let losses = tally.losses.iter().map(|(name, losses)| {
-        let Losses { seeds, first, evidence, again, others, .. } = losses;
-        LossRow { name, seeds: *seeds, first: *first, evidence, again, others }
-    });
-    let (writes, reads) = (tally.exercise.writes, tally.exercise.reads);
-    SwarmReport {
-        title: format!("{} seeds of {all}{shard}, {} engine, {rules}, {crashes}", tally.seeds, generator.engine),
-        exercised: kinds.map(row).collect(),
-        writes: (writes.count, writes.of),
-        reads: (reads.count, reads.of),
-        judged: Property::ALL.into_iter().map(judged).collect(),
-        excused: tally.judged.excused().map(excused).collect(),
-        losses: losses.collect(),
-        failed: tally.failed,
-        failures: failures.collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_seed_that_was_not_heard_of_is_missed() {
-        assert!(none_is_lost(7, 7, false).is_ok() && none_is_lost(3, 7, true).is_ok());
-        let Err(Failure::Failed(message)) = none_is_lost(6, 7, false) else { panic!("one is lost") };
-        assert!(message.starts_with("only 6 of 7 seeds"), "{message}");
-    }
+    format!("{seeds} seeds of {all}{shard}, {} engine, {rules}, {crashes}", generator.engine)
 }

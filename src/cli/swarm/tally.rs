@@ -12,11 +12,11 @@ const MOST_NAMED: usize = 20;
 const MOST_OTHERS: usize = 2;
 
 /// What came of the seeds so far, which are put in in their order. It takes the same room however many fail.
-pub(super) struct Tally {
-    pub(super) seeds: u64,
-    pub(super) exercise: Exercise,
+pub(in crate::cli) struct Tally {
+    pub(in crate::cli) seeds: u64,
+    pub(in crate::cli) exercise: Exercise,
     pub(super) judged: Judged,
-    pub(super) failed: u64,
+    pub(in crate::cli) failed: u64,
     /// The losses of acknowledged data, by the property whose checker found them and the cause: `durability-no-memory`.
     pub(super) losses: BTreeMap<String, Losses>,
     /// What was wrong, by the name of its symptom.
@@ -60,7 +60,7 @@ pub(super) struct Failures {
 
 impl Tally {
     /// Nothing so far. What is found is noted for real nodes to confirm if it was not found with them.
-    pub(super) fn new(keeper: Keeper, confirms: bool) -> Self {
+    pub(in crate::cli) fn new(keeper: Keeper, confirms: bool) -> Self {
         Self {
             seeds: 0,
             exercise: Exercise::default(),
@@ -151,17 +151,17 @@ impl Tally {
     }
 
     /// Whether any run had this symptom.
-    pub(super) fn has(&self, symptom: Symptom) -> bool {
+    pub(in crate::cli) fn has(&self, symptom: Symptom) -> bool {
         self.failures.contains_key(symptom.name())
     }
 
     /// The violated properties.
-    pub(super) fn violated(&self) -> Vec<Property> {
+    pub(in crate::cli) fn violated(&self) -> Vec<Property> {
         Property::ALL.into_iter().filter(|property| self.has(Symptom::Violation(*property))).collect()
     }
 
     /// What to type for the run of the lowest seed that failed.
-    pub(super) fn first_again(&self) -> Option<&str> {
+    pub(in crate::cli) fn first_again(&self) -> Option<&str> {
         self.failures.values().min_by_key(|failures| failures.first).map(|failures| failures.again.as_str())
     }
 
@@ -239,8 +239,10 @@ mod tests {
         let verdict = |property: &Property| Verdict::new(*property, Finding::Violated(vec![format!("in {seed}")]));
         let verdicts: Vec<Verdict> = properties.iter().map(verdict).collect();
         let judged = Judged::of(&verdicts);
-        let failure =
-            Failure { scenario: None, cause: Cause::Judged { violated: verdicts, contradictions: Vec::new() } };
+        let failure = Failure {
+            scenario: None,
+            cause: Cause::Judged { violated: verdicts, contradictions: Vec::new(), unmet: Vec::new() },
+        };
         SeedReport {
             seed,
             exercise: Exercise::default(),

@@ -56,6 +56,18 @@ impl Engine {
         if turmoil::refuse_what_turmoil_cannot(scenario).is_ok() { Self::Turmoil } else { Self::Core }
     }
 
+    /// Checks that this engine can play a scenario in this build.
+    ///
+    /// # Errors
+    /// [`SimError::Impossible`] or [`SimError::NotDeterministic`].
+    pub(super) fn check(self, scenario: &Scenario) -> Result<(), SimError> {
+        scenario.check().map_err(|error| SimError::Impossible(error.to_string()))?;
+        match self {
+            Self::Core => Ok(()),
+            Self::Turmoil => require_determinism().and_then(|()| turmoil::refuse_what_turmoil_cannot(scenario)),
+        }
+    }
+
     /// The name that commands use.
     pub fn name(self) -> &'static str {
         match self {

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{NodeId, NodeRef};
+use crate::base::{NodeId, NodeRef, Visible};
 
 /// A cluster, what its clients do, what happens to it, and what must come of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`], which names the file, the line and the field.
     pub fn from_file(path: &Path) -> Result<Self, ScenarioError> {
-        let name = path.display().to_string();
+        let name = Visible(&path.to_string_lossy()).to_string();
         let text =
             std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable { path: name.clone(), error })?;
         let scenario = Self::from_toml(&text).map_err(|error| match error {

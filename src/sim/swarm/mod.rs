@@ -26,7 +26,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::scenario::{Expect, Scenario};
-use super::{Engine, Generator, ScenarioRun, SimError, Strategy, engine};
+use super::{Engine, Expectation, Generator, ScenarioRun, SimError, Strategy, engine};
 use crate::check::agreement::{self, Contradiction};
 use crate::check::latency_law::{self, Level};
 use crate::check::{Facts, Finding, Property, Recorded, Verdict};
@@ -60,12 +60,15 @@ pub struct Failure {
 /// What was wrong with a run.
 #[derive(Debug)]
 pub enum Cause {
-    /// Properties are violated, or the judgements of the run contradict each other. Not both are empty.
+    /// Properties are violated, the judgements of the run contradict each other, or expectations are not met. Not all are
+    /// empty.
     Judged {
         /// The verdicts that find a violation.
         violated: Vec<Verdict>,
         /// Where the history of the clients shows a violation that the trace does not.
         contradictions: Vec<Contradiction>,
+        /// The expectations of a scenario file that are not met. Generated scenarios have none.
+        unmet: Vec<Expectation>,
     },
     /// The run did not come to its end: a node or the simulator failed.
     Broken(String),
@@ -74,8 +77,8 @@ pub enum Cause {
 impl Failure {
     /// What is wrong, with the evidence.
     pub fn symptoms(&self) -> Vec<(Symptom, Vec<String>)> {
-        let (violated, contradictions) = match &self.cause {
-            Cause::Judged { violated, contradictions } => (violated, contradictions),
+        let (violated, contradictions, unmet) = match &self.cause {
+            Cause::Judged { violated, contradictions, unmet } => (violated, contradictions, unmet),
             Cause::Broken(why) => return vec![(Symptom::Broken, vec![why.clone()])],
         };
         let violations = violated.iter().filter_map(|verdict| match &verdict.finding {
@@ -84,7 +87,9 @@ impl Failure {
         });
         let contradicted = contradictions.iter().map(Contradiction::to_string).collect::<Vec<_>>();
         let contradicted = (!contradicted.is_empty()).then_some((Symptom::Contradiction, contradicted));
-        violations.chain(contradicted).collect()
+        let unmet = unmet.iter().map(|expectation| format!("expected by the file: {expectation}")).collect::<Vec<_>>();
+        let unmet = (!unmet.is_empty()).then_some((Symptom::Expectation, unmet));
+        violations.chain(contradicted).chain(unmet).collect()
     }
 }
 
@@ -128,6 +133,32 @@ pub fn run(
     workers::spread(seeds, jobs, stop, move |seed| run_seed(&generator, level, seed))
 }
 
+/// Runs one scenario with each of these seeds instead of its own, as [`run`] does with generated ones. Expectations that are
+/// not met are failures. Reports have no scenarios, because the scenario and the seed repeat a run.
+///
+/// # Errors
+/// [`StartError`]; no seed has been run then.
+pub fn run_scenario(
+    scenario: Scenario,
+    (engine, strategy): (Engine, Strategy),
+    level: Level,
+    seeds: impl Iterator<Item = u64> + Send + 'static,
+    jobs: NonZeroUsize,
+    stop: Arc<AtomicBool>,
+) -> Result<UnboundedReceiver<SeedReport>, StartError> {
+    strategy.check().map_err(SimError::Impossible)?;
+    engine.check(&scenario)?;
+    workers::spread(seeds, jobs, stop, move |seed| {
+        guarded(seed, |_| {
+            let scenario = strategy.schedule(scenario.with_seed(seed))?;
+            let mut run = engine::run(engine, &scenario, Arc::default())?;
+            judge_latencies(&mut run, level);
+            let exercise = Exercise::of(&run);
+            Ok((run, exercise))
+        })
+    })
+}
+
 /// Runs the generated scenario of a seed.
 fn run_seed(generator: &Generator, level: Level, seed: u64) -> SeedReport {
     guarded(seed, |scenario| {
@@ -166,9 +197,10 @@ fn guarded(
             let judged = Judged::of(&run.verdicts);
             let lost = run.verdicts.iter().filter(|verdict| verdict.is_lost()).cloned().collect();
             let contradictions = agreement::contradictions(&run.verdicts, run.trace.records(), &run.history);
+            let unmet: Vec<Expectation> = run.expectations().into_iter().filter(|expected| !expected.is_met).collect();
             let violated: Vec<Verdict> = run.verdicts.into_iter().filter(Verdict::is_violated).collect();
-            let is_right = violated.is_empty() && contradictions.is_empty();
-            (exercise, judged, lost, (!is_right).then_some(Cause::Judged { violated, contradictions }))
+            let is_right = violated.is_empty() && contradictions.is_empty() && unmet.is_empty();
+            (exercise, judged, lost, (!is_right).then_some(Cause::Judged { violated, contradictions, unmet }))
         }
         Ok(Err(error)) => broken(error.to_string()),
         Err(panic) => broken(format!("panicked: {}", words(&*panic))),

@@ -7,6 +7,8 @@ pub enum Symptom {
     Violation(Property),
     /// The history of the clients, judged by itself, shows a violation that the trace does not.
     Contradiction,
+    /// An expectation of the scenario file is not met.
+    Expectation,
     /// The run did not come to its end: a node or the simulator failed.
     Broken,
 }
@@ -17,6 +19,7 @@ impl Symptom {
         match self {
             Self::Violation(property) => property.name(),
             Self::Contradiction => "contradiction",
+            Self::Expectation => "expectation",
             Self::Broken => "broken",
         }
     }

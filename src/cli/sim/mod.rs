@@ -1,28 +1,35 @@
+mod progress;
+mod seeds;
+
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
-use std::{panic, thread};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use semisync::base::Visible;
 use semisync::check::Property;
-use semisync::report::{Diagram, RaceReport, VerdictReport};
+use semisync::report::{Diagram, RaceReport, StaleArrival, VerdictReport, VerdictSummary};
 use semisync::sim::scenario::{Expect, RulesSpec, Scenario};
-use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy, engine};
+use semisync::sim::swarm::SeedRange;
+use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy};
 
+use super::limits::parse_count;
 use super::output::{OutputFile, require_different};
 use super::ranges::parse_delay;
 use super::rules::RulesArgs;
 use super::shell::quoted;
 use super::{Failure, NO, say};
+use progress::run_with_progress;
 
 /// The same arguments and the same binary give the same run, event for event: compare the lines "digest".
 ///
 /// Exit status: 0 if every property holds, 1 if a safety property is violated or an expectation of the file is not met, 2 if
 /// the file or the arguments make no sense, 3 if only convergence or liveness is violated, 4 with --strict if nothing is wrong
 /// but that a fault never struck.
+///
+/// With --seeds the exit status is that of `swarm`: 0 if nothing was found, 1 if a safety property is violated, two judgements
+/// contradict each other or an expectation is not met, 3 if only convergence or liveness is violated. SIGINT (Ctrl-C) or SIGTERM
+/// ends it after the runs that are under way; the summary then covers what was run, and the status is 130 or 143 if nothing was
+/// found.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A scenario in TOML; without it, clients race on few keys
@@ -31,6 +38,15 @@ pub(super) struct Args {
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Run every seed of a range, several at a time, and report by property: A..B without B, or one number
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds, conflicts_with_all = ["seed", "save", "trace", "history", "strict", "verbose"])]
+    seeds: Option<SeedRange>,
+    /// With --seeds: how many simulations at a time [default: the number of cores]
+    #[arg(long, value_name = "N", requires = "seeds", value_parser = parse_count)]
+    jobs: Option<NonZeroUsize>,
+    /// With --seeds: write a summary for CI systems, in JUnit's format; - is the standard output
+    #[arg(long, value_name = "FILE", requires = "seeds")]
+    junit: Option<PathBuf>,
     /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events [default:
     /// turmoil; core for a file that turmoil cannot play]
     #[arg(long, value_name = "turmoil|core")]
@@ -43,6 +59,9 @@ pub(super) struct Args {
     /// Fail if a fault of the file never struck
     #[arg(long, requires = "file")]
     strict: bool,
+    /// List every property, including those that hold
+    #[arg(long)]
+    verbose: bool,
     /// How many followers
     #[arg(long, default_value_t = Race::default().followers as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=128))]
     followers: u64,
@@ -61,15 +80,25 @@ pub(super) struct Args {
     /// How many keys they race on
     #[arg(long, default_value_t = Race::default().keys, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     keys: u64,
-    /// Write the scenario that is run to this file, with its seed and its order, for `sim` and `shrink`
+    /// Write the scenario that is run to this file, with its seed and its order, for `sim` and `shrink`; - is the standard
+    /// output
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Write every event to this file, as JSON Lines
+    /// Write every event to this file, as JSON Lines; - is the standard output
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Write every operation of a client to this file, as JSON Lines
+    /// Write every operation of a client to this file, as JSON Lines; - is the standard output
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+}
+
+/// `A..` means all seeds from A on to a swarm, which has a limit of time; here it would never end.
+fn parse_seeds(text: &str) -> Result<SeedRange, String> {
+    let seeds: SeedRange = text.parse()?;
+    if text.trim().ends_with("..") {
+        return Err("must have an end: A..B without B, such as 0..100, or one number".into());
+    }
+    Ok(seeds)
 }
 
 /// The exit status of a run in which nothing is wrong but that a fault never struck.
@@ -86,6 +115,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         scenario.cluster.rules = rules;
     }
     scenario.check().map_err(Failure::usage)?;
+    if let Some(seeds) = args.seeds {
+        return seeds::run(&args, scenario, seeds);
+    }
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     let seed = scenario.seed;
     let scenario = args.strategy.schedule(scenario).map_err(Failure::usage)?;
@@ -93,7 +125,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let trace = OutputFile::create("--trace", args.trace.as_deref())?;
     let history = OutputFile::create("--history", args.history.as_deref())?;
     let engine = args.engine.unwrap_or_else(|| Engine::that_plays(&scenario));
-    print_what_runs(&args, &scenario, engine);
+    print_what_runs(&args, &scenario, engine, &format!("seed {seed}"));
     let run = match run_with_progress(engine, &scenario) {
         Ok(run) => run,
         Err(SimError::Failed { why, trace: so_far }) => {
@@ -106,7 +138,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Err(error) => return Err(Failure::usage(error)),
     };
-    print(&run, args.file.is_none());
+    print(&run, &args);
     // What came of the run is told before a disk can be full.
     if let Some(file) = save {
         let violated = run.violations().next().map(Expect::violates);
@@ -159,8 +191,9 @@ fn race(args: &Args) -> Race {
     }
 }
 
-fn print_what_runs(args: &Args, scenario: &Scenario, engine: Engine) {
-    let Scenario { cluster, seed, .. } = scenario;
+/// Says what runs. `seeds` names its seed or its seeds.
+fn print_what_runs(args: &Args, scenario: &Scenario, engine: Engine, seeds: &str) {
+    let Scenario { cluster, .. } = scenario;
     let [min, max] = cluster.delay_ms;
     let (followers, quorum) = (cluster.followers, cluster.write_quorum);
     let engine = match (engine, args.engine) {
@@ -169,7 +202,7 @@ fn print_what_runs(args: &Args, scenario: &Scenario, engine: Engine) {
         (Engine::Core, None) => ", core engine, for turmoil cannot play it",
     };
     let rules = if cluster.rules == RulesSpec::SAFE { String::new() } else { format!(", rules: {}", cluster.rules) };
-    let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms{rules}, seed {seed}{engine}");
+    let cluster = format!("{followers} followers, quorum {quorum}, delays {min}..{max} ms{rules}, {seeds}{engine}");
     match &args.file {
         None => {
             let (writes, clients, keys) = (args.writes, args.clients, args.keys);
@@ -177,15 +210,20 @@ fn print_what_runs(args: &Args, scenario: &Scenario, engine: Engine) {
             let (writes, clients) = (plural(writes, "write"), plural(clients.into(), "client"));
             say(format_args!("Race: {writes} by {clients} on {}, {cluster}\n", plural(keys, "key")));
         }
-        Some(_) => say(format_args!("{}: {cluster}\n", scenario.name)),
+        Some(_) => say(format_args!("{}: {cluster}\n", Visible(&scenario.name))),
     }
 }
 
-fn print(run: &ScenarioRun, is_race: bool) {
+fn print(run: &ScenarioRun, args: &Args) {
+    let is_race = args.file.is_none();
     match Diagram::new(&run.trace, run.scenario.cluster.all_followers()) {
         Some(diagram) => say(format_args!("{diagram}")),
         None if !is_race => say(format_args!("Not drawn: {}\n", Diagram::LIMITS)),
-        None => {}
+        None => {
+            if let Some(stale) = StaleArrival::first(&run.trace) {
+                say(stale);
+            }
+        }
     }
     let differences = run.differences();
     let report = RaceReport {
@@ -201,7 +239,11 @@ fn print(run: &ScenarioRun, is_race: bool) {
     };
     say(&report);
     say("Verdicts");
-    say(VerdictReport(&run.verdicts));
+    if args.verbose {
+        say(VerdictReport(&run.verdicts))
+    } else {
+        say(VerdictSummary(&run.verdicts))
+    }
     say(format_args!("digest {}", run.trace.digest()));
     for inert in run.inert_faults() {
         say(format_args!("Never struck: {inert}"));
@@ -213,48 +255,26 @@ fn print(run: &ScenarioRun, is_race: bool) {
 
 /// What to type for the same run.
 fn command_again(args: &Args, seed: u64) -> String {
+    let (before, after) = command_again_with(args);
+    format!("{before} {seed}{after}")
+}
+
+/// What to type before and after a seed, for its run.
+fn command_again_with(args: &Args) -> (String, String) {
     let engine = args.engine.map_or(String::new(), |engine| format!(" --engine {engine}"));
     let strategy =
         if args.strategy == Strategy::Timed { String::new() } else { format!(" --strategy {}", args.strategy) };
     let strict = if args.strict { " --strict" } else { "" };
     let rules = args.rules.again() + &engine + &strategy + strict;
     match &args.file {
-        Some(path) => format!("semisync sim {} --seed {seed}{rules}", quoted(path)),
+        Some(path) => (format!("semisync sim {} --seed", quoted(path)), rules),
         None => {
             let Args { followers, write_quorum, delay_ms: (min, max), writes, clients, keys, .. } = args;
-            format!(
-                "semisync sim --seed {seed} --followers {followers} --write-quorum {write_quorum} \
-                 --delay-ms {min}..{max} --writes {writes} --clients {clients} --keys {keys}{rules}"
-            )
+            let race = format!(
+                " --followers {followers} --write-quorum {write_quorum} --delay-ms {min}..{max} --writes {writes} \
+                 --clients {clients} --keys {keys}{rules}"
+            );
+            ("semisync sim --seed".into(), race)
         }
     }
-}
-
-/// Runs the scenario and shows how far it has come where it takes more than a second.
-fn run_with_progress(engine: Engine, scenario: &Scenario) -> Result<ScenarioRun, SimError> {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    const REDRAW: Duration = Duration::from_millis(100);
-    let operations = scenario.workload.operations + scenario.workload.explicit.len();
-    let returned = Arc::new(AtomicUsize::new(0));
-    thread::scope(|scope| {
-        // Nothing is sent: the end of the run closes the channel.
-        let (done, is_done) = mpsc::channel::<()>();
-        let counter = Arc::clone(&returned);
-        let run = scope.spawn(move || {
-            let result = engine::run(engine, scenario, counter);
-            drop(done);
-            result
-        });
-        let finish = || run.join().unwrap_or_else(|panic| panic::resume_unwind(panic));
-        if is_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
-            return finish();
-        }
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} operations, {elapsed}, {eta} left");
-        let bar = ProgressBar::new(operations as u64).with_style(style.expect("the template is valid"));
-        while is_done.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
-            bar.set_position(returned.load(Ordering::Relaxed) as u64);
-        }
-        bar.finish_and_clear();
-        finish()
-    })
 }
