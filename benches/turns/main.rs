@@ -29,6 +29,10 @@ use tokio::time::{sleep, timeout};
 use node::{BusyNode, free_port};
 use writers::{Writers, median};
 
+/// That of the program that is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What ends the benchmark early.
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -58,6 +62,8 @@ struct Args {
 const WRITERS: usize = 32;
 /// How many clients read everything at a time.
 const READERS: usize = 3;
+/// How long the machine is watched before.
+const IDLE: Duration = Duration::from_secs(5);
 /// How long a follower may take to be brought up to date.
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -93,6 +99,10 @@ async fn measure(args: &Args) -> Result<Duration, Failure> {
     let empty = BusyNode::follower(returning.port()).await?;
     until_all_count(&client, &leader).await?;
     empty.stop();
+    // What the machine adds to a turn: interrupts, and what a hypervisor takes.
+    leader.take_longest();
+    sleep(IDLE).await;
+    println!("the longest turn while nothing happens: {:.1} ms", leader.take_longest().as_secs_f64() * 1e3);
     let mut table = Table::new();
     table.set_header([
         "keys",

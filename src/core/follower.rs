@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::mem;
 use std::ops::Bound;
 
 use super::ask::{
@@ -7,6 +8,7 @@ use super::ask::{
     Standing,
 };
 use super::digest::Summary;
+use super::events::EventSink;
 use super::store::{Applied, Entry, Store};
 use super::{LeaderId, Rules};
 use crate::base::trace::Event;
@@ -48,8 +50,9 @@ struct Staged {
     snapshot: SnapshotId,
     /// How many parts.
     parts: u64,
-    entries: BTreeMap<Key, Entry>,
-    summary: Summary,
+    store: Store,
+    /// The earliest epoch of an entry in it; none as long as it is empty.
+    oldest: Option<Epoch>,
     /// Whether it has been installed.
     installed: bool,
 }
@@ -197,7 +200,7 @@ impl Follower {
     }
 
     /// A leader asks something. What changes by it is added to `events`.
-    pub fn ask(&mut self, ask: &Ask, events: &mut Vec<Event>) -> Answer {
+    pub fn ask(&mut self, ask: &Ask, events: &mut impl EventSink) -> Answer {
         let promise = Promise { epoch: ask.epoch, leader: ask.leader };
         let said = match &ask.question {
             Question::Fence => self.fence(promise, events),
@@ -231,14 +234,14 @@ impl Follower {
     }
 
     /// An epoch is promised if it is greater than the one that is, or if it is that one, of the same leader.
-    fn fence(&mut self, promise: Promise, events: &mut Vec<Event>) -> Said {
+    fn fence(&mut self, promise: Promise, events: &mut impl EventSink) -> Said {
         let is_new = promise.epoch > self.promised.epoch;
         if !is_new && promise != self.promised {
             return Said::Refused;
         }
         self.promised = promise;
         if is_new {
-            events.push(Event::Promise { epoch: promise.epoch, leader: promise.leader.0 });
+            events.add(|| Event::Promise { epoch: promise.epoch, leader: promise.leader.0 });
             self.staged = None;
             // Another leader numbers its rounds from 1.
             self.collected = 0;
@@ -246,9 +249,9 @@ impl Follower {
             // had acknowledged to nobody.
             if self.standing == Standing::Recovering {
                 let store = std::mem::take(&mut self.store);
-                events.extend(
-                    store.entries().map(|(key, entry)| Event::Discard { key: key.clone(), stamp: entry.stamp }),
-                );
+                events.add_all(|| {
+                    store.entries().map(|(key, entry)| Event::Discard { key: key.clone(), stamp: entry.stamp })
+                });
             }
         }
         Said::Promised {
@@ -272,11 +275,10 @@ impl Follower {
         as_of: u64,
         entries: &[Item],
         last: Option<&Last>,
-        events: &mut Vec<Event>,
+        events: &mut impl EventSink,
     ) -> Said {
         if part == 0 && self.staged.as_ref().is_none_or(|staged| staged.snapshot != snapshot) {
-            let (entries, summary) = (BTreeMap::new(), Summary::default());
-            self.staged = Some(Staged { snapshot, parts: 0, entries, summary, installed: false });
+            self.staged = Some(Staged { snapshot, parts: 0, store: Store::default(), oldest: None, installed: false });
         }
         let Some(staged) = self.staged.as_mut().filter(|staged| staged.snapshot == snapshot) else {
             return Said::Again;
@@ -286,45 +288,65 @@ impl Follower {
         if is_new {
             staged.parts += 1;
             for (key, entry) in entries.iter().cloned().map(Item::into_entry) {
-                staged.summary.add(&key, entry.stamp);
-                staged.entries.insert(key, entry);
+                let epoch = entry.stamp.epoch;
+                staged.oldest = Some(staged.oldest.map_or(epoch, |oldest| oldest.min(epoch)));
+                staged.store.overwrite(&key, entry);
             }
         }
         let Some(last) = last else {
             if is_new {
-                events.push(Event::Stage { epoch: self.promised.epoch, parts: staged.parts });
+                events.add(|| Event::Stage { epoch: self.promised.epoch, parts: staged.parts });
             }
             return Said::Taken;
         };
         if staged.installed {
             return Said::Installed;
         }
-        if staged.parts != part + 1 || staged.summary != last.summary {
+        if staged.parts != part + 1 || staged.store.summary() != last.summary {
             self.staged = None;
             return Said::Again;
         }
         staged.installed = true;
-        let entries = std::mem::take(&mut staged.entries);
-        // What is neither in the snapshot nor above the floor is a late copy of something that was deleted.
-        if let Some(version) = last.floor {
-            let floor = Stamp { epoch: self.promised.epoch, version };
-            self.discard(|key, entry| entry.stamp <= floor && !entries.contains_key(key), events);
-        }
+        let (snapshot, oldest) = (mem::take(&mut staged.store), staged.oldest);
         // A snapshot that began before a round of collecting deletions may hold what they deleted. One that began later holds
         // nothing of the kind: a key of it that is not stored here was lost.
         let is_recent = as_of >= self.collected;
-        // What came with a snapshot is merged by stamp: writes that arrived meanwhile may be newer.
-        for (key, entry) in entries {
-            self.by_hand.remove(&key);
-            let applied =
-                if is_recent { self.store.apply(&key, entry.clone()) } else { self.take(&key, entry.clone()) };
-            if applied == Applied::Yes {
-                events.push(stored(key, entry));
-            }
+        if self.store.summary().keys == 0 && (is_recent || self.floor.is_none()) {
+            self.replace_store(snapshot, oldest, events);
+        } else {
+            self.merge(snapshot, is_recent, last.floor, events);
         }
         self.raise_floor(last.floor);
-        self.caught_up(&last.configurations, events);
+        self.recovered(&last.configurations, events);
         Said::Installed
+    }
+
+    /// Takes a snapshot for the store, which has nothing. It takes no longer for many keys than for few, unless somebody is told of
+    /// each.
+    fn replace_store(&mut self, snapshot: Store, oldest: Option<Epoch>, events: &mut impl EventSink) {
+        self.by_hand.retain(|key, _| snapshot.entry(key).is_none());
+        self.store = snapshot;
+        events.add_all(|| self.store.entries().map(stored));
+        if oldest.is_some_and(|oldest| oldest < self.promised.epoch) {
+            self.discard_leftovers(events);
+        }
+    }
+
+    /// Merges a snapshot into the store by stamp: writes that arrived meanwhile may be newer.
+    fn merge(&mut self, snapshot: Store, is_recent: bool, floor: Option<Version>, events: &mut impl EventSink) {
+        // What is neither in the snapshot nor above the floor is a late copy of something that was deleted.
+        if let Some(version) = floor {
+            let floor = Stamp { epoch: self.promised.epoch, version };
+            self.discard(|key, entry| entry.stamp <= floor && snapshot.entry(key).is_none(), events);
+        }
+        for (key, entry) in snapshot.entries() {
+            self.by_hand.remove(key);
+            let applied = if is_recent { self.store.apply(key, entry.clone()) } else { self.take(key, entry.clone()) };
+            if applied == Applied::Yes {
+                events.add(|| stored((key, entry)));
+            }
+        }
+        self.discard_leftovers(events);
     }
 
     fn adopt(
@@ -332,18 +354,19 @@ impl Follower {
         from: Summary,
         configurations: &[Configuration],
         floor: Option<Version>,
-        events: &mut Vec<Event>,
+        events: &mut impl EventSink,
     ) -> Said {
         if self.store.summary() != from {
             return Said::Again;
         }
         if self.rules.restamp {
             self.store.restamp(self.promised.epoch);
-            events.extend(self.store.entries().map(|(key, entry)| stored(key.clone(), entry.clone())));
+            events.add_all(|| self.store.entries().map(stored));
         }
         self.by_hand.clear();
         self.raise_floor(floor);
-        self.caught_up(configurations, events);
+        self.discard_leftovers(events);
+        self.recovered(configurations, events);
         Said::Installed
     }
 
@@ -354,11 +377,11 @@ impl Follower {
     }
 
     /// All followers know of these deletions, and this one of all writes that were made before: nothing older can come back.
-    fn forget(&mut self, deletions: &[Deletion], floor: Option<Version>, events: &mut Vec<Event>) -> Said {
+    fn forget(&mut self, deletions: &[Deletion], floor: Option<Version>, events: &mut impl EventSink) -> Said {
         self.raise_floor(floor);
         for Deletion { key, stamp } in deletions {
             if self.store.forget(key, *stamp) {
-                events.push(Event::Collect { key: key.clone(), stamp: *stamp });
+                events.add(|| Event::Collect { key: key.clone(), stamp: *stamp });
             }
         }
         Said::Forgotten
@@ -371,28 +394,31 @@ impl Follower {
     }
 
     /// Gives up what this is true of.
-    fn discard(&mut self, is: impl Fn(&Key, &Entry) -> bool, events: &mut Vec<Event>) {
+    fn discard(&mut self, is: impl Fn(&Key, &Entry) -> bool, events: &mut impl EventSink) {
         let dropped = self.store.drop_those(is);
-        events.extend(dropped.into_iter().map(|(key, entry)| Event::Discard { key, stamp: entry.stamp }));
+        events.add_all(|| dropped.into_iter().map(|(key, entry)| Event::Discard { key, stamp: entry.stamp }));
     }
 
-    /// The store is what the leader's was. What is older than its epoch was never acknowledged, for the leader would have
-    /// it: it is not kept.
-    fn caught_up(&mut self, configurations: &[Configuration], events: &mut Vec<Event>) {
+    /// What is older than the leader's epoch was never acknowledged, for the leader would have it: it is not kept.
+    fn discard_leftovers(&mut self, events: &mut impl EventSink) {
         // Without new stamps there is nothing to tell it by.
         if self.rules.drop_leftovers && self.rules.restamp {
             let epoch = self.promised.epoch;
             self.discard(|_, entry| entry.stamp.epoch < epoch, events);
         }
+    }
+
+    /// The store is what the leader's was.
+    fn recovered(&mut self, configurations: &[Configuration], events: &mut impl EventSink) {
         self.current_in = self.promised.epoch;
         self.standing = Standing::Normal;
         self.configurations = configurations.to_vec();
-        events.push(Event::Install { epoch: self.promised.epoch });
+        events.add(|| Event::Install { epoch: self.promised.epoch });
     }
 }
 
-fn stored(key: Key, entry: Entry) -> Event {
-    Event::Apply { request: None, key, stamp: entry.stamp, value: entry.value }
+fn stored((key, entry): (&Key, &Entry)) -> Event {
+    Event::Apply { request: None, key: key.clone(), stamp: entry.stamp, value: entry.value.clone() }
 }
 
 /// A page of a store, and whether there is more.

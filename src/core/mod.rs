@@ -9,6 +9,7 @@ mod ask;
 mod assemble;
 mod backoff;
 mod digest;
+mod events;
 mod follower;
 mod leader;
 mod limits;
@@ -48,6 +49,7 @@ pub use ask::{
 pub use assemble::assemble;
 pub use backoff::ConnectBackoff;
 pub use digest::{Buckets, Summary};
+pub use events::{EventSink, NoEvents};
 pub use follower::Follower;
 pub use leader::{
     Accepted, Asked, Call, Completion, FollowerStatus, Leader, LeaderConfig, News, Output, Progress, ReadId, Readable,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::mem;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use super::{Message, Update};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, Key, Seed, Stamp};
 
+/// How many keys are freed at a time.
+const SWEEP: usize = 8192;
 /// The most messages of one round.
 const LARGEST_ROUND: usize = 256;
 
@@ -28,6 +31,11 @@ pub(super) struct Resender {
     to: FollowerId,
     seed: Seed,
     missed: BTreeMap<Key, Missed>,
+    /// The keys of which it has missed a write since the leader began to send it everything, while that lasts. The rest of what it
+    /// missed is done with afterwards, and need not be looked for.
+    since_snapshot: Option<BTreeSet<Key>>,
+    /// What was missed and is done with, to be freed piece by piece: to free a million keys at once takes 0.2 s.
+    garbage: Vec<BTreeMap<Key, Missed>>,
     /// The messages of the round that is under way and not yet settled: key, write and attempt.
     round: BTreeMap<Key, (WriteId, u32)>,
     /// How many messages the next round may have.
@@ -62,6 +70,8 @@ impl Resender {
             to,
             seed,
             missed: BTreeMap::new(),
+            since_snapshot: None,
+            garbage: Vec::new(),
             round: BTreeMap::new(),
             budget: 1,
             failed_rounds: 0,
@@ -102,6 +112,9 @@ impl Resender {
         if waits {
             missed.waiting.insert(update.write);
         }
+        if let Some(since) = &mut self.since_snapshot {
+            since.insert(update.key.clone());
+        }
         self.schedule(now);
     }
 
@@ -134,20 +147,36 @@ impl Resender {
         }
     }
 
-    /// The follower was given everything up to this write. Returns the writes whose clients were waiting for that.
-    pub(super) fn caught_up(&mut self, now: Duration, covers: WriteId) -> Vec<WriteId> {
-        let mut made_good = Vec::new();
-        self.missed.retain(|_, missed| {
-            let is_left = missed.update.write > covers;
-            if !is_left {
-                made_good.extend(std::mem::take(&mut missed.waiting));
-            }
-            is_left
-        });
+    /// The leader begins to send the follower everything.
+    pub(super) fn begin_snapshot(&mut self) {
+        self.since_snapshot = Some(BTreeSet::new());
+    }
+
+    /// Whether the client of this write waits for the follower to be sent it again.
+    pub(super) fn waits(&self, key: &Key, write: WriteId) -> bool {
+        self.missed.get(key).is_some_and(|missed| missed.waiting.contains(&write))
+    }
+
+    /// The follower was given everything up to this write, or only some of it if that is 0.
+    pub(super) fn caught_up(&mut self, now: Duration, covers: WriteId) {
+        if let Some(since) = self.since_snapshot.take()
+            && covers > 0
+        {
+            let is_left = |key: Key| self.missed.remove_entry(&key).filter(|(_, missed)| missed.update.write > covers);
+            let left: BTreeMap<Key, Missed> = since.into_iter().filter_map(is_left).collect();
+            self.garbage.push(mem::replace(&mut self.missed, left));
+        }
         self.failed_rounds = 0;
         self.next_round = None;
         self.schedule(now);
-        made_good
+    }
+
+    /// Frees a piece of what is done with.
+    pub(super) fn sweep(&mut self) {
+        if let Some(garbage) = self.garbage.last_mut() {
+            (0..SWEEP).for_each(|_| drop(garbage.pop_first()));
+            self.garbage.pop_if(|garbage| garbage.is_empty());
+        }
     }
 
     /// A message of the round that is under way came to its end. One of an earlier round, or a second answer, is not
@@ -279,6 +308,33 @@ mod tests {
         let mut of_another_operation = fresh();
         of_another_operation.missed(now, &update(2, 73, "y"), 1, true);
         assert_ne!(alone.wake_at(), of_another_operation.wake_at());
+    }
+
+    /// What it missed before it was sent everything is done with; what it missed since is not.
+    #[test]
+    fn what_was_missed_during_a_snapshot_is_left() {
+        let mut resender = Resender::new(FollowerId(0), Seed::new(1));
+        let now = Duration::ZERO;
+        for (write, key) in [(1, "a"), (2, "b"), (3, "c")] {
+            resender.missed(now, &update(write, write, key), 1, false);
+        }
+        resender.begin_snapshot();
+        // One is written again, one is new, and of one the loss was learnt late.
+        let newer = Stamp::of_version(Version::new(2).unwrap());
+        let again = Update { entry: Entry::new(newer, None), ..(*update(4, 4, "b")).clone() };
+        for update in [Arc::new(again), update(5, 5, "d"), update(3, 3, "e")] {
+            resender.missed(now, &update, 1, false);
+        }
+        resender.caught_up(now, 3);
+        let left: Vec<&str> = resender.missed.keys().map(Key::as_str).collect();
+        assert_eq!(left, ["b", "d"]);
+        assert_eq!(resender.garbage[0].len(), 2, "a and c are freed later");
+        resender.sweep();
+        assert!(resender.garbage.is_empty());
+        // Where only some of it was sent, everything is left.
+        resender.begin_snapshot();
+        resender.caught_up(now, 0);
+        assert_eq!(resender.len(), 2);
     }
 
     /// What a silent follower costs goes by keys, also where each is written again and again, and then left alone.

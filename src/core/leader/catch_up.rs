@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::vocabulary::{News, Output};
-use super::{Leader, Peer};
+use super::{Leader, Open, Peer};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, Key, Stamp, Version};
 use crate::core::ask::{Item, Last, Question, SnapshotId, Standing};
@@ -88,7 +88,8 @@ impl Leader {
         // Of some buckets only, nothing is known of the rest.
         let covers = if against.is_some() { 0 } else { self.last_write };
         let (floor, as_of) = (self.floor, self.collections);
-        let link = &mut self.peers[to].link;
+        let Peer { link, resender, .. } = &mut self.peers[to];
+        resender.begin_snapshot();
         link.pushes += 1;
         link.sync = Sync::Pushing(Box::new(Snapshot {
             number: SnapshotId::nth(to, link.pushes),
@@ -168,9 +169,15 @@ impl Leader {
         promised.standing = Standing::Normal;
         peer.link.knows_recovered = says_recovered;
         let incarnation = promised.incarnation;
-        let made_good = peer.resender.caught_up(now, covers);
-        let open = self.open.range(..=covers).filter(|(_, open)| open.waiting).map(|(write, _)| *write);
-        let confirmed: Vec<WriteId> = made_good.into_iter().chain(open).collect();
+        let waiting = || self.open.range(..=covers).filter(|(_, open)| open.waiting);
+        let is_missed = |(write, open): &(&WriteId, &Open)| peer.resender.waits(&open.update.key, **write);
+        // Those that were to be sent again come first, key by key.
+        let mut made_good: Vec<(&Key, WriteId)> =
+            waiting().filter(is_missed).map(|(write, open)| (&open.update.key, *write)).collect();
+        made_good.sort_unstable();
+        let made_good = made_good.into_iter().map(|(_, write)| write);
+        let confirmed: Vec<WriteId> = made_good.chain(waiting().map(|(write, _)| *write)).collect();
+        peer.resender.caught_up(now, covers);
         self.note_caught_up(from, covers);
         for write in confirmed {
             self.confirm(write, from);

@@ -229,7 +229,8 @@ impl Leader {
 
     /// Learns what became of a question.
     pub fn handle_answer(&mut self, now: Duration, from: FollowerId, number: u64, asked: Asked) {
-        let link = &mut self.peers[from].link;
+        let Peer { link, resender, .. } = &mut self.peers[from];
+        resender.sweep();
         let Some(call) = link.call.take_if(|call| call.number == number) else { return };
         match asked {
             Asked::Lost => self.no_answer(now, from),

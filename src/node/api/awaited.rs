@@ -33,6 +33,13 @@ impl Awaited {
         }
     }
 
+    /// Wakes everybody; to be called like [`Self::wake`].
+    pub(super) fn wake_all(&self) {
+        if self.readers.load(Ordering::SeqCst) > 0 {
+            self.lock().values().for_each(|(notify, _)| notify.notify_waiters());
+        }
+    }
+
     pub(super) fn wait_for(&self, key: Key) -> Reader<'_> {
         self.readers.fetch_add(1, Ordering::SeqCst);
         let mut keys = self.lock();

@@ -8,9 +8,8 @@ use axum::response::Response;
 use super::error::ApiError;
 use super::request::{header_in, json_body};
 use super::{App, Duty, json};
-use crate::base::trace::Event;
 use crate::base::wire::{self, MAX_BODY_HEADER};
-use crate::core::{Ask, Promise};
+use crate::core::{Ask, NoEvents, Promise};
 use crate::node::body_limit::REPLICATION_ALLOWANCE;
 
 /// `POST /peer`: a leader asks its follower something.
@@ -20,20 +19,21 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> 
     let body = json_body(&app.bodies, request, app.max_body + REPLICATION_ALLOWANCE).await?;
     let ask: Ask = wire::parse_object(&body)?;
     drop(body);
-    let mut events = Vec::new();
     let mut follower = standby.lock();
     let greatest = standby.greatest_epoch(app.clock.now(), follower.promised().epoch);
     if ask.epoch > greatest {
         return Err(ApiError::EpochTooFar { epoch: ask.epoch, greatest });
     }
-    let answer = follower.ask(&ask, &mut events);
-    for event in events {
-        // The lock is held: whoever looks now sees what has changed.
-        if let Event::Apply { key, .. } | Event::Collect { key, .. } = &event {
-            app.awaited.wake(key);
-        }
-        standby.observe(|| event);
-    }
+    let answer = if standby.observer.is_some() {
+        let mut events = Vec::new();
+        let answer = follower.ask(&ask, &mut events);
+        events.into_iter().for_each(|event| standby.observe(|| event));
+        answer
+    } else {
+        follower.ask(&ask, &mut NoEvents)
+    };
+    // The lock is held: whoever looks now sees what has changed.
+    app.awaited.wake_all();
     if answer.promised == (Promise { epoch: ask.epoch, leader: ask.leader }) {
         standby.set_leader(address);
         standby.hears_its_leader(app.clock.now());
