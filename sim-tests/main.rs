@@ -2,6 +2,7 @@
 
 mod check;
 mod deletion;
+mod explain;
 mod http;
 mod interop;
 mod lifecycle;

@@ -114,6 +114,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let verdicts = search.verdicts();
     print(&scope, &search, &verdicts, bounds);
     let confirmed = confirm_all(&scope, &search)?;
+    let status = super::status_of(&verdicts);
+    if status.problem.is_some() {
+        say(&status.hint);
+    }
     if let Some(file) = save {
         let path = args.save.as_deref().unwrap_or(Path::new(""));
         save_best(file, path, &scope, &search, &confirmed)?;
@@ -126,7 +130,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let ready = || say(format_args!("The explorer is at http://{address}/ until Ctrl-C."));
         exhaustive::serve(scope, address, states, ready).map_err(|error| cannot_listen(address, &error))?;
     }
-    let status = super::status_of(&verdicts);
     let nothing_found = status.problem.is_none();
     Ok(if nothing_found && !search.is_exhausted() { ExitCode::from(NOT_EXHAUSTED) } else { status.code })
 }

@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 #[cfg(feature = "sim")]
 mod doctor;
+mod explain;
 #[cfg(feature = "sim")]
 mod explore;
 mod health;
@@ -39,6 +40,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use semisync::check::{Property, Verdict};
+use semisync::report::ExplainHint;
 
 /// A key-value store with one leader, followers and semi-synchronous replication, and its deterministic simulator.
 #[derive(Debug, Parser)]
@@ -70,6 +72,8 @@ enum Command {
     Analyze(analyze::Args),
     /// Judge a recorded trace or history by every property
     Check(check::Args),
+    /// Explain a property, a protocol rule or a failure code, or list all of them
+    Explain(explain::Args),
     /// Simulate clients racing on few keys while messages overtake one another
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -120,6 +124,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(args),
         #[cfg(feature = "sim")]
@@ -147,6 +152,8 @@ struct Status {
     code: ExitCode,
     /// What is wrong, if anything.
     problem: Option<String>,
+    /// How to have that explained.
+    hint: ExplainHint,
 }
 
 fn status_of(verdicts: &[Verdict]) -> Status {
@@ -160,7 +167,8 @@ fn status_of(verdicts: &[Verdict]) -> Status {
     });
     let problem = kinds.collect::<Vec<_>>().join(". ");
     let code = if lost.is_empty() { code_of(&violated) } else { NO };
-    Status { code, problem: Some(problem).filter(|problem| !problem.is_empty()) }
+    let hint = ExplainHint::new(violated.iter().chain(&lost));
+    Status { code, problem: Some(problem).filter(|problem| !problem.is_empty()), hint }
 }
 
 /// 1 if something bad happened, 3 if something good never did, else 0.

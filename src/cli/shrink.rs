@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use semisync::check::Property;
-use semisync::report::{Diagram, Narration, VerdictReport};
+use semisync::report::{Diagram, ExplainHint, Narration, VerdictReport};
 use semisync::sim::scenario::Scenario;
 use semisync::sim::shrink::{self, Criterion, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
@@ -79,6 +79,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         file.write(|out| out.write_all(text.as_bytes()))?;
     }
     confirm(args.engine, &shrunk);
+    say(ExplainHint::new([shrunk.goal.property()]));
     if let Some(path) = &args.save {
         say(format_args!("To run it:\nsemisync sim {}", quoted(path)));
     }

@@ -130,6 +130,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let inert = run.inert_faults();
     let fails_of_inert = args.strict && !inert.is_empty();
     let holds = status.problem.is_none();
+    if !holds {
+        say(&status.hint);
+    }
     let problems: Vec<String> = status
         .problem
         .into_iter()

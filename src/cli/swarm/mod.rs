@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use semisync::check::{Excuse, Property};
-use semisync::report::{ExcusedRow, ExercisedRow, FailureRow, JudgedRow, LossRow, SwarmReport};
+use semisync::report::{ExcusedRow, ExercisedRow, ExplainHint, FailureRow, JudgedRow, LossRow, SwarmReport};
 use semisync::sim::scenario::{RuleSet, RulesSpec};
 use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Missing, SeedRange, Shard, Symptom};
 use semisync::sim::{Engine, Generator, Strategy};
@@ -113,6 +113,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let written = junit.map_or(Ok(()), |file| file.write(|out| junit::write(out, &tally, &missing)));
     tally.complain();
+    let found = tally.found();
+    if !found.is_empty() {
+        say(ExplainHint::new(found));
+    }
     if let Some(again) = tally.first_again() {
         say(format_args!("To repeat the first failure:\n{again}"));
     }
