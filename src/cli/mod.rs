@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod local;
 mod log;
+mod numbers;
 mod output;
 mod race;
 mod ranges;
@@ -38,7 +39,7 @@ mod zoo;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use semisync::check::{Property, Verdict};
 use semisync::report::ExplainHint;
 
@@ -113,7 +114,7 @@ impl Failure {
 const NO: ExitCode = ExitCode::FAILURE;
 
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let result = match parse_arguments().command {
         Command::Serve(args) => serve::run(args),
         Command::Health(args) => health::run(&args),
         Command::Status(args) => status::run(&args),
@@ -145,6 +146,19 @@ pub(crate) fn main() -> ExitCode {
     };
     complain(&message);
     ExitCode::from(status)
+}
+
+/// Parses the arguments, or prints what is wrong with them and exits.
+fn parse_arguments() -> Cli {
+    let matches = with_negative_numbers(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Takes `-1` for the value of an option, so that the parser of the option refuses it and names what is allowed.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let takes_value = |arg: &clap::Arg| matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    let of_arguments = command.mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg });
+    of_arguments.mut_subcommands(with_negative_numbers)
 }
 
 /// What verdicts mean for the exit status.

@@ -10,6 +10,7 @@ use semisync::sim::shrink::{self, Criterion, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
 use tokio::time::Instant;
 
+use super::numbers::seed;
 use super::output::{OutputFile, require_different};
 use super::rules::RulesArgs;
 use super::shell::quoted;
@@ -30,7 +31,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PROPERTY", value_parser = parse_property)]
     property: Option<Property>,
     /// Another seed than the scenario's own
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed())]
     seed: Option<u64>,
     #[command(flatten)]
     rules: RulesArgs,
@@ -54,6 +55,11 @@ fn parse_property(text: &str) -> Result<Property, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.confirmed && args.engine == Engine::Turmoil {
+        let problem =
+            "--confirmed has no effect with --engine turmoil, which runs every try in turmoil; leave one of them out";
+        return Err(Failure::usage(problem));
+    }
     require_different(&[("FILE", Some(&args.file))], &[("--save", args.save.as_deref())])?;
     let mut scenario = Scenario::from_file(&args.file).map_err(Failure::usage)?;
     if let Some(rules) = args.rules.spec() {
