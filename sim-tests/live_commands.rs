@@ -197,6 +197,23 @@ async fn what_a_flag_says_of_a_cluster_all_of_its_nodes_hear() {
     assert_eq!(code, Some(0), "{errors}");
 }
 
+/// `cargo test` builds the examples beside the tests.
+#[tokio::test]
+async fn the_example_of_a_client_says_how_to_start_a_cluster() {
+    let tests = std::env::current_exe().expect("the path of the tests");
+    let example = tests.ancestors().nth(2).expect("the directory of the build").join("examples/live_client");
+    // Ports of which the first was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().min(65530).to_string();
+    drop(listener);
+    let Output { status, stderr, .. } = Command::new(example).arg(&port).output().await.expect("the example is built");
+    let errors = String::from_utf8(stderr).expect("text");
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains(&format!("leader at 127.0.0.1:{port} does not answer")), "{errors}");
+    let command = format!("\ncargo run -- cluster --write-quorum 3 --port {port}\n");
+    assert!(errors.ends_with(&command), "{errors}");
+}
+
 /// A disk that is full costs the file and not what was found.
 #[cfg(feature = "sim")]
 #[tokio::test]

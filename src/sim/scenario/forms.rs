@@ -172,7 +172,7 @@ fn similar<'a>(message: &'a str, unknown: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::scenario::Scenario;
+    use crate::sim::scenario::{Fault, Scenario};
 
     const HEAD: &str = "name = \"x\"\n";
     const OPERATION: &str = "[[workload.operation]]\nset = \"x\"\n";
@@ -256,6 +256,6 @@ mod tests {
     #[derive(serde::Deserialize)]
     struct Faults {
         #[serde(rename = "fault")]
-        _faults: Vec<super::super::Fault>,
+        _faults: Vec<Fault>,
     }
 }
