@@ -3,76 +3,80 @@
 
 use super::FaultKind;
 
-/// The fields, each with an example of how it is written.
-const FORMS: [(&str, &str); 68] = [
-    ("name", "name = \"what it shows\", before the first section"),
-    ("seed", "seed = 7"),
-    ("cluster", "[cluster] in a line of its own, and its fields below"),
-    ("workload", "[workload] in a line of its own, and its fields below"),
-    ("fault", "[[fault]] in a line of its own, with two brackets, before each fault"),
-    ("operation", "[[workload.operation]] in a line of its own, with two brackets, before each operation"),
-    ("followers", "followers = 3"),
-    ("spares", "spares = 1"),
-    ("write_quorum", "write_quorum = 2"),
-    ("delay_ms", "delay_ms = [0, 100], the shortest and the longest"),
-    ("repl_timeout_ms", "repl_timeout_ms = 5000"),
-    ("link_ms", "link_ms = 1"),
-    ("window", "window = 64"),
-    ("part_keys", "part_keys = 100"),
-    ("tick_ms", "tick_ms = 1"),
-    ("rules", "rules = \"safe\", rules = \"lab\" or rules = { off = [\"compare-stamps\"] }"),
-    ("off", "off = [\"compare-stamps\"]"),
-    ("operations", "operations = 100, or [[workload.operation]] for one that is written down"),
-    ("clients", "clients = 5"),
-    ("keys", "keys = 10"),
-    ("reads", "reads = 0.5"),
-    ("deletes", "deletes = 0.1"),
-    ("retries", "retries = 0.1"),
-    ("read_from", "read_from = \"any\", \"leader\" or \"followers\""),
-    ("read_mode", "read_mode = \"local\", \"committed\" or \"linearizable\""),
-    ("think_ms", "think_ms = [0, 10], the shortest and the longest"),
-    ("without", "without = [\"c1#1\"]"),
-    ("client", "client = 1"),
-    ("number", "number = 1"),
-    ("at_ms", "at_ms = 100"),
-    ("set", "set = \"key\"; the value is the name of the operation"),
-    ("delete", "delete = \"key\""),
-    ("get", "get = \"key\""),
-    ("from", "from = \"f1\""),
-    ("mode", "mode = \"local\", \"committed\" or \"linearizable\""),
-    ("request", "request = \"c1#1\""),
-    ("if_version", "if_version = 1"),
-    ("expect", "expect = \"ok\" in an operation; of the run, [expect] in a line of its own and passes = true below"),
-    ("until_ms", "until_ms = 2000"),
-    ("when", "when = \"c1#1 was acknowledged\""),
-    ("after_ms", "after_ms = 5"),
-    ("for_ms", "for_ms = 1000"),
-    ("crash", "crash = \"f1\", with a [[fault]] for each node"),
-    ("restart", "restart = \"f1\", with a [[fault]] for each node"),
-    ("pause", "pause = \"f1\", with a [[fault]] for each node"),
-    ("resume", "resume = \"f1\", with a [[fault]] for each node"),
-    ("hold", "hold = \"f1\", with a [[fault]] for each node"),
-    ("release", "release = \"f1\", with a [[fault]] for each node"),
-    ("partition", "partition = { from = [\"leader\"], to = [\"f1\", \"f2\"] }, the nodes on either side"),
-    ("heal", "heal = { from = [\"leader\"], to = [\"f1\", \"f2\"] }, as in the partition that ends"),
-    ("slow", "slow = { node = \"f1\", latency_ms = 200 }"),
-    ("drop", "drop = { to = \"f1\" }, with the messages that are meant"),
-    ("drop_reply", "drop_reply = { to = \"f1\" }, with the messages that are meant"),
-    ("duplicate", "duplicate = { to = \"f1\" }, with the messages that are meant"),
-    ("delay", "delay = { to = \"f1\", delay_ms = 2000 }, with the messages that are meant"),
-    ("disconnect", "disconnect = { operation = \"c1#1\", after_ms = 20 }"),
-    ("clock", "clock = { node = \"leader\", rate_per_mille = 500 }"),
-    ("replace", "replace = {} or replace = { keeps = [\"c2\"] }"),
-    ("quorum", "quorum = 2"),
-    ("misdirect", "misdirect = { follower = \"f2\", to = \"f1\" }"),
-    ("members", "members = [\"f1\", \"f2\"]"),
-    ("passes", "passes = true"),
-    ("violates", "violates = \"durability\""),
-    ("loses", "loses = \"durability\""),
-    ("shows", "shows = \"sessions\""),
-    ("all_acknowledged", "all_acknowledged = true"),
-    ("accept_loss", "accept_loss = \"leader\""),
-    ("lose_key", "lose_key = { follower = \"f1\", key = \"x\" }"),
+/// The fields, each with an example of how it is written and what to add to the example.
+const FORMS: &[(&str, &str, &str)] = &[
+    ("name", "name = \"what it shows\"", ", before the first section"),
+    ("seed", "seed = 7", ""),
+    ("cluster", "[cluster]", " in a line of its own, and its fields below"),
+    ("workload", "[workload]", " in a line of its own, and its fields below"),
+    ("fault", "[[fault]]", " in a line of its own, with two brackets, before each fault"),
+    ("operation", "[[workload.operation]]", " in a line of its own, with two brackets, before each operation"),
+    ("followers", "followers = 3", ""),
+    ("spares", "spares = 1", ""),
+    ("write_quorum", "write_quorum = 2", ""),
+    ("delay_ms", "delay_ms = [0, 100]", ", the shortest and the longest"),
+    ("repl_timeout_ms", "repl_timeout_ms = 5000", ""),
+    ("link_ms", "link_ms = 1", ""),
+    ("window", "window = 64", ""),
+    ("part_keys", "part_keys = 100", ""),
+    ("tick_ms", "tick_ms = 1", ""),
+    ("rules", "rules = \"safe\"", ", rules = \"lab\" or rules = { off = [\"compare-stamps\"] }"),
+    ("off", "off = [\"compare-stamps\"]", ""),
+    ("operations", "operations = 100", ", or [[workload.operation]] for one that is written down"),
+    ("clients", "clients = 5", ""),
+    ("keys", "keys = 10", ""),
+    ("reads", "reads = 0.5", ""),
+    ("deletes", "deletes = 0.1", ""),
+    ("retries", "retries = 0.1", ""),
+    ("read_from", "read_from = \"any\"", ", \"leader\" or \"followers\""),
+    ("read_mode", "read_mode = \"local\"", ", \"committed\" or \"linearizable\""),
+    ("think_ms", "think_ms = [0, 10]", ", the shortest and the longest"),
+    ("without", "without = [\"c1#1\"]", ""),
+    ("client", "client = 1", ""),
+    ("number", "number = 1", ""),
+    ("at_ms", "at_ms = 100", ""),
+    ("set", "set = \"key\"", "; the value is the name of the operation"),
+    ("delete", "delete = \"key\"", ""),
+    ("get", "get = \"key\"", ""),
+    ("from", "from = \"f1\"", ""),
+    ("mode", "mode = \"local\"", ", \"committed\" or \"linearizable\""),
+    ("request", "request = \"c1#1\"", ""),
+    ("if_version", "if_version = 1", ""),
+    (
+        "expect",
+        "expect = \"ok\"",
+        " in an operation; of the run, [expect] in a line of its own and passes = true below",
+    ),
+    ("until_ms", "until_ms = 2000", ""),
+    ("when", "when = \"c1#1 was acknowledged\"", ""),
+    ("after_ms", "after_ms = 5", ""),
+    ("for_ms", "for_ms = 1000", ""),
+    ("crash", "crash = \"f1\"", ", with a [[fault]] for each node"),
+    ("restart", "restart = \"f1\"", ", with a [[fault]] for each node"),
+    ("pause", "pause = \"f1\"", ", with a [[fault]] for each node"),
+    ("resume", "resume = \"f1\"", ", with a [[fault]] for each node"),
+    ("hold", "hold = \"f1\"", ", with a [[fault]] for each node"),
+    ("release", "release = \"f1\"", ", with a [[fault]] for each node"),
+    ("partition", "partition = { from = [\"leader\"], to = [\"f1\", \"f2\"] }", ", the nodes on either side"),
+    ("heal", "heal = { from = [\"leader\"], to = [\"f1\", \"f2\"] }", ", as in the partition that ends"),
+    ("slow", "slow = { node = \"f1\", latency_ms = 200 }", ""),
+    ("drop", "drop = { to = \"f1\" }", ", with the messages that are meant"),
+    ("drop_reply", "drop_reply = { to = \"f1\" }", ", with the messages that are meant"),
+    ("duplicate", "duplicate = { to = \"f1\" }", ", with the messages that are meant"),
+    ("delay", "delay = { to = \"f1\", delay_ms = 2000 }", ", with the messages that are meant"),
+    ("disconnect", "disconnect = { operation = \"c1#1\", after_ms = 20 }", ""),
+    ("clock", "clock = { node = \"leader\", rate_per_mille = 500 }", ""),
+    ("replace", "replace = { keeps = [\"c2\"] }", " or replace = {}"),
+    ("quorum", "quorum = 2", ""),
+    ("misdirect", "misdirect = { follower = \"f2\", to = \"f1\" }", ""),
+    ("members", "members = [\"f1\", \"f2\"]", ""),
+    ("passes", "passes = true", ""),
+    ("violates", "violates = \"durability\"", ""),
+    ("loses", "loses = \"durability\"", ""),
+    ("shows", "shows = \"sessions\"", ""),
+    ("all_acknowledged", "all_acknowledged = true", ""),
+    ("accept_loss", "accept_loss = \"leader\"", ""),
+    ("lose_key", "lose_key = { follower = \"f1\", key = \"x\" }", ""),
 ];
 
 /// Names that people use in place of those of the format.
@@ -129,8 +133,9 @@ pub(super) fn explain(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-fn form_of(field: &str) -> Option<&'static str> {
-    FORMS.into_iter().find(|(name, _)| *name == field).map(|(_, form)| form)
+/// How to write a field.
+fn form_of(field: &str) -> Option<String> {
+    FORMS.iter().find(|(name, ..)| *name == field).map(|(_, example, note)| format!("{example}{note}"))
 }
 
 fn other_name(field: &str) -> Option<&'static str> {
@@ -198,7 +203,7 @@ mod tests {
             ("drop = [\"f1\"]", "write drop = { to = \"f1\" }"),
             ("delay = { to = \"f1\" }", "delay_ms is missing; write delay = { to = \"f1\", delay_ms = 2000 }"),
             ("disconnect = \"c1#1\"", "write disconnect = { operation = "),
-            ("replace = [\"c1\"]", "write replace = {} or replace = { keeps = [\"c2\"] }"),
+            ("replace = [\"c1\"]", "write replace = { keeps = [\"c2\"] } or replace = {}"),
             ("members = \"f1,f2\"", "expected a list; write members = [\"f1\", \"f2\"]"),
             ("quorum = \"2\"", "expected a whole number, 0 or more; write quorum = 2"),
             ("crash = [\"f1\", \"f2\"]", "write crash = \"f1\", with a [[fault]] for each node"),
@@ -243,13 +248,9 @@ mod tests {
     #[test]
     fn each_form_of_a_fault_is_one() {
         for kind in FaultKind::NAMES {
-            let form = form_of(kind).unwrap_or_else(|| panic!("{kind} has no form"));
-            for form in form.split(" or ") {
-                let form = form.split(", with").next().and_then(|form| form.split("}, ").next()).expect("a form");
-                let closed = if form.contains('{') && !form.ends_with('}') { "}" } else { "" };
-                let text = format!("[[fault]]\n{form}{closed}\n");
-                toml::from_str::<Faults>(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            }
+            let example = FORMS.iter().find(|(name, ..)| *name == kind).map(|(_, example, _)| example);
+            let text = format!("[[fault]]\n{}\n", example.unwrap_or_else(|| panic!("{kind} has no form")));
+            toml::from_str::<Faults>(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         }
     }
 
