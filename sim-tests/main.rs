@@ -1,6 +1,7 @@
 //! The tests of whole clusters: in the simulator over many seeds, and the same stories on loopback TCP.
 
 mod check;
+mod compose_file;
 mod deletion;
 mod explain;
 mod http;

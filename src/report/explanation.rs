@@ -25,8 +25,11 @@ const CORPUS: &str = "sim-tests/corpus";
 /// The most names of a hint.
 const MOST_NAMES: usize = 3;
 
+/// A kind of names.
+type Kind = fn(Topic) -> bool;
+
 /// The kinds of names, in the order of the list, with the heading of each.
-const KINDS: [(&str, fn(Topic) -> bool); 3] = [
+const KINDS: [(&str, Kind); 3] = [
     ("Properties", |topic| matches!(topic, Topic::Property(_))),
     ("Protocol rules", |topic| matches!(topic, Topic::Rule(_))),
     ("Failures", |topic| matches!(topic, Topic::Failure(_))),
