@@ -30,8 +30,5 @@ fn no_service_waits_for_the_health_of_another_one() {
     for waits in ["depends_on:", "restart:"] {
         assert!(!compose.contains(waits), "{waits}");
     }
-    assert!(
-        text_of("Dockerfile").contains(r#"CMD ["semisync", "health"]"#),
-        "the image's check asks for no other node"
-    );
+    assert!(text_of("Dockerfile").contains(r#"CMD ["semisync", "health"]"#), "the image's check needs no other node");
 }

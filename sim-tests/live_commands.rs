@@ -202,7 +202,7 @@ async fn what_a_flag_says_of_a_cluster_all_of_its_nodes_hear() {
 async fn the_example_of_a_client_says_how_to_start_a_cluster() {
     let tests = std::env::current_exe().expect("the path of the tests");
     let example = tests.ancestors().nth(2).expect("the directory of the build").join("examples/live_client");
-    // Ports of which the first was free a moment ago.
+    // The first of the six ports was free a moment ago.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port().min(65530).to_string();
     drop(listener);

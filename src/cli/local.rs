@@ -21,7 +21,7 @@ const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a node may take to drain before it is killed: past what the default delays and deadlines can need.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Variables that the flags of the leader replace, whatever the shell has exported.
+/// Variables that the flags of the leader replace.
 const OURS: [&str; 2] = ["FOLLOWERS", "ADVERTISE"];
 /// Variables that only a leader uses.
 const OF_LEADER: [&str; 5] = ["WRITE_QUORUM", "MIN_DELAY", "MAX_DELAY", "REPL_TIMEOUT", "SEED"];

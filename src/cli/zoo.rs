@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let report = ZooReport { rows };
     say(&report);
-    say("What a name in the table means: semisync explain NAME");
+    say("Names in the table are explained by: semisync explain NAME");
     let not_shown: Vec<&str> =
         report.rows.iter().filter(|row| row.breaks.is_none()).map(|row| row.rules[0].as_str()).collect();
     if !not_shown.is_empty() {

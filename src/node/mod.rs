@@ -17,13 +17,15 @@ mod readiness;
 mod replicator;
 mod role;
 mod server;
+mod setting_name;
 mod settings;
 
 pub use config::{Config, InvalidConfig, LogLoss};
 pub use incarnation::NodeIncarnation;
 pub use peer::{InvalidPeerToken, PeerToken, Secret};
 pub use role::{LeaderRole, Role};
-pub use settings::{ConfigError, Settings};
+pub use setting_name::ConfigError;
+pub use settings::Settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use super::config::Config;
 use super::incarnation::NodeIncarnation;
 use super::peer::{PeerToken, Secret};
 use super::role::{LeaderRole, Role};
+use super::setting_name::{ConfigError, SettingName};
 use crate::base::{FollowerSet, Seed};
 use crate::net::{HostPort, InvalidHostPort, NetemConfig};
 
@@ -59,44 +60,6 @@ pub struct Settings {
     /// name what was given.
     #[arg(skip)]
     pub from_environment: BTreeSet<&'static str>,
-}
-
-/// A setting that cannot be used. Its text names the variable or the flag, its value and what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name}{}{value:?}: {problem}", .name.separator())]
-pub struct ConfigError {
-    name: SettingName,
-    value: String,
-    problem: String,
-}
-
-/// The name by which a setting was given: `WRITE_QUORUM` or `--write-quorum`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct SettingName {
-    variable: &'static str,
-    is_flag: bool,
-}
-
-impl SettingName {
-    /// Returns what stands between the name and its value.
-    fn separator(self) -> char {
-        if self.is_flag { ' ' } else { '=' }
-    }
-
-    /// Returns the name of another setting that was not given, in the same form.
-    fn like(self, variable: &'static str) -> Self {
-        Self { variable, ..self }
-    }
-}
-
-impl fmt::Display for SettingName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_flag {
-            write!(f, "--{}", self.variable.to_lowercase().replace('_', "-"))
-        } else {
-            f.write_str(self.variable)
-        }
-    }
 }
 
 /// Delays and deadlines beyond this are a slip of the pen.

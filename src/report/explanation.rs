@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::check::explain::{Explanation, Topic};
 
-/// What a name means, for a terminal. Printed by its `Display`.
+/// The explanation of a name, for a terminal. Printed by its `Display`.
 #[derive(Debug)]
 pub struct ExplanationReport(pub Topic);
 
@@ -14,7 +14,7 @@ pub struct TopicList;
 #[derive(Debug)]
 pub struct FailuresPage;
 
-/// A hint that says how to have names explained, for the end of a report. Printed by its `Display`; empty without names.
+/// The commands that explain names, to end a report with. Printed by its `Display`; empty without names.
 #[derive(Debug)]
 pub struct ExplainHint(Vec<String>);
 
@@ -49,7 +49,7 @@ impl fmt::Display for ExplainHint {
             names.iter().take(MOST_NAMES).map(|name| format!("semisync explain {name}")).collect();
         match commands.as_slice() {
             [] => Ok(()),
-            commands => write!(f, "What it means: {}", commands.join(", ")),
+            commands => write!(f, "Explained by: {}", commands.join(", ")),
         }
     }
 }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_hint_names_no_more_commands_than_a_line_holds() {
-        assert_eq!(ExplainHint::new(["a", "b"]).to_string(), "What it means: semisync explain a, semisync explain b");
+        assert_eq!(ExplainHint::new(["a", "b"]).to_string(), "Explained by: semisync explain a, semisync explain b");
         assert_eq!(ExplainHint::new(["a", "b", "c", "d"]).0.len(), 4);
         assert!(!ExplainHint::new(["a", "b", "c", "d"]).to_string().contains("explain d"));
         assert_eq!(ExplainHint::new([""; 0]).to_string(), "");

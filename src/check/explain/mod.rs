@@ -28,14 +28,14 @@ pub enum Topic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FailureCode(u8);
 
-/// What a name means and what can be done.
+/// The meaning of a name and what can be done.
 #[derive(Debug, Clone, Copy)]
 pub struct Explanation {
     /// One sentence.
     pub summary: &'static str,
     /// A paragraph.
     pub meaning: &'static str,
-    /// What prevents it, or what to do about it. Empty if the meaning says so.
+    /// How it is prevented, or what to do about it. Empty if the meaning says so.
     pub remedy: &'static str,
     /// Papers, manuals and bug reports.
     pub sources: &'static [&'static str],

@@ -19,8 +19,8 @@ pub(super) fn of(property: Property) -> Explanation {
         },
         Property::Linearizability => Explanation {
             summary: "Each operation appears to take effect at one moment between its call and its return.",
-            meaning: "A read with read=committed or read=linearizable at the leader returns the newest acknowledged \
-                      write or a later one, as if there were a single copy of the data. A read never returns an older \
+            meaning: "A read with read=linearizable at the leader returns the newest acknowledged write or a later \
+                      one, as if there were a single copy of the data. A read never returns an older \
                       value than an operation that completed before the read began. Local reads at followers are not \
                       judged here; see sessions.",
             remedy: "Use read=linearizable where a stale value does harm. It costs one round trip to the followers.",
@@ -84,7 +84,7 @@ pub(super) fn of(property: Property) -> Explanation {
             summary: "ok:true is answered only after the required number of different followers stored the write.",
             meaning: "confirmations counts different followers that store the write or a later one of the same leader, \
                       required is the configured WRITE_QUORUM, and ok is true exactly if the first is at least the \
-                      second. A violation means that a client was told ok:true although too few followers had the \
+                      second. A violation means that a client got ok:true although too few followers had the \
                       write.",
             remedy: "ok:false means unknown, not failed: the write may still reach every follower. Retry it with a \
                      request_id.",
@@ -92,7 +92,7 @@ pub(super) fn of(property: Property) -> Explanation {
             scenarios: &["f1-leader-restarts-empty", "f13-duplicates-counted", "f15-the-deadline-lowers-the-quorum"],
         },
         Property::MonotonicState => Explanation {
-            summary: "What a node stores for a key never becomes older, and a promised epoch never decreases.",
+            summary: "The stored version of a key never becomes older, and a promised epoch never decreases.",
             meaning: "While a process runs, the stamp (epoch and version) that it stores for a key only increases, and so \
                       does the epoch that it has promised. A node that crashes loses its memory and starts again from \
                       nothing, which is excused.",
@@ -114,18 +114,18 @@ pub(super) fn of(property: Property) -> Explanation {
         },
         Property::Liveness => Explanation {
             summary: "Every request ends by its deadline, and writes succeed again once faults have ended.",
-            meaning: "A write is answered after REPL_TIMEOUT at the latest, whatever the followers do. When nothing is \
+            meaning: "A write is answered after REPL_TIMEOUT at the latest, even if no follower responds. When nothing is \
                       wrong any more, writes are acknowledged again. A violation means that a request hangs, or that the \
-                      cluster does not return to work by itself.",
+                      cluster does not recover without an operator.",
             remedy: "On a live cluster GET /ready and semisync status say what a node waits for.",
             sources: &["Alpern, Schneider: Defining liveness (Information Processing Letters 1985)"],
             scenarios: &[],
         },
         Property::Bounds => Explanation {
             summary: "Queues and messages in flight stay within their limits.",
-            meaning: "What a leader keeps for a follower that is slow or unreachable is limited by the number of keys, \
+            meaning: "The data that a leader keeps for a slow or unreachable follower is limited by the number of keys, \
                       not by the number of writes, and messages in flight are limited per follower. A violation means \
-                      that one slow follower can exhaust the memory of the leader.",
+                      that a single slow follower can exhaust the memory of the leader.",
             remedy: "",
             sources: &["PostgreSQL manual: replication slots and max_slot_wal_keep_size"],
             scenarios: &[],

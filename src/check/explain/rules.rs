@@ -4,7 +4,7 @@ use crate::core::Rule;
 /// The explanation of a protocol rule.
 pub(super) struct RuleText {
     summary: &'static str,
-    /// What happens without the rule.
+    /// The consequence of switching the rule off.
     without: &'static str,
     /// The numbers of the failures that the rule prevents.
     pub(super) prevents: &'static [u8],
@@ -230,7 +230,7 @@ pub(super) fn of(rule: Rule) -> RuleText {
         Rule::HandOverConfiguration => RuleText {
             summary: "A leader serves new members only after enough old members know of them.",
             without: "Without it a leader that starts with the old members does not learn of the new ones, and misses \
-                      what was acknowledged by them.",
+                      writes that they acknowledged.",
             prevents: &[3],
             scenarios: &[],
         },

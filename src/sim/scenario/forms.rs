@@ -1,5 +1,5 @@
-//! How each field of a scenario is written, for errors: whoever writes a text where a list is meant learns how the list is
-//! written.
+//! How each field of a scenario is written, for errors: a text where a list is required is answered with an example of the
+//! list.
 
 use super::FaultKind;
 
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// What an error tells people to write must be accepted.
+    /// The examples that errors show are accepted.
     #[test]
     fn each_form_of_a_fault_is_one() {
         for kind in FaultKind::NAMES {

@@ -1,4 +1,4 @@
-//! What networks, clocks, disks and clients do to a node.
+//! Failures of networks, clocks, disks and clients.
 
 use super::FailureText;
 use crate::check::Property::{
@@ -174,7 +174,7 @@ pub(super) const TEXTS: &[FailureText] = &[
     },
     FailureText {
         code: 48,
-        summary: "A value or a key changes on its way: large numbers, duplicate fields, another encoding.",
+        summary: "A value or a key changes in transit: large numbers, duplicate fields, another encoding.",
         meaning: "JSON numbers above 2^53 lose digits in many parsers, repeated fields are merged, and a key that is \
                   normalized on one node names another entry there.",
         properties: &[Integrity, Convergence],

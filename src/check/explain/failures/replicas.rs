@@ -44,7 +44,7 @@ pub(super) const TEXTS: &[FailureText] = &[
         properties: &[Liveness, Integrity],
         sources: &["Apache Cassandra: timestamps in the future"],
         remedy: "Set PEER_TOKEN, so that only nodes of the cluster can replicate. Versions end at 2^53, and the next \
-                 write of the leader replaces a value that was written without an epoch, whatever its version.",
+                 write of the leader replaces a value that was written without an epoch, even one with a greater version.",
         scenarios: &[],
     },
     FailureText {

@@ -1,4 +1,4 @@
-//! What clients are told: acknowledgements, retries, and the order in which reads see writes.
+//! Acknowledgements, retries, and the order in which reads see writes.
 
 use super::FailureText;
 use crate::check::Property::{
@@ -9,7 +9,7 @@ pub(super) const TEXTS: &[FailureText] = &[
     FailureText {
         code: 9,
         summary: "A write misses its quorum; it spreads or vanishes afterwards.",
-        meaning: "The client is told ok:false, but the leader has the write. It usually reaches the followers later, or \
+        meaning: "The client gets ok:false, but the leader has the write. It usually reaches the followers later, or \
                   it is lost when the leader crashes. A client that takes ok:false for a failure draws the wrong \
                   conclusion.",
         properties: &[Acknowledgement],
@@ -48,7 +48,7 @@ pub(super) const TEXTS: &[FailureText] = &[
     },
     FailureText {
         code: 12,
-        summary: "A follower applies a write after its client was told ok:false.",
+        summary: "A follower applies a write after its client got ok:false.",
         meaning: "The delay of a message is longer than REPL_TIMEOUT. The client gets ok:false at the deadline, and the \
                   followers apply the write after that.",
         properties: &[Acknowledgement],
@@ -88,7 +88,7 @@ pub(super) const TEXTS: &[FailureText] = &[
                   fewer. Clients cannot see that their writes are no longer protected.",
         properties: &[Acknowledgement, Durability],
         sources: &["MySQL manual: rpl_semi_sync_master_timeout, fallback to asynchronous replication"],
-        remedy: "The quorum is never lowered. At the deadline the client is told ok:false.",
+        remedy: "The quorum is never lowered. At the deadline the client gets ok:false.",
         scenarios: &["f15-the-deadline-lowers-the-quorum", "f15-the-deadline-lowers-the-quorum-safe"],
     },
     FailureText {
@@ -114,7 +114,7 @@ pub(super) const TEXTS: &[FailureText] = &[
     FailureText {
         code: 18,
         summary: "Messages arrive out of order, and an older write replaces a newer one.",
-        meaning: "Version 1 is delayed and arrives after version 2. A follower that applies whatever arrives returns to \
+        meaning: "Version 1 is delayed and arrives after version 2. A follower that applies every message returns to \
                   version 1 and stays there.",
         properties: &[MonotonicState, Durability],
         sources: &["Elasticsearch reference: optimistic concurrency control"],
