@@ -119,6 +119,8 @@ fn every_code_that_is_printed_is_explained() {
 
 #[cfg(feature = "sim")]
 mod scenarios {
+    use std::process::Command;
+
     use semisync::check::explain::Topic;
     use semisync::sim::scenario::Scenario;
 
@@ -126,6 +128,53 @@ mod scenarios {
 
     fn scenario(name: &str) -> Scenario {
         Scenario::from_file(&repository(&format!("sim-tests/corpus/{name}.toml"))).expect("a scenario")
+    }
+
+    fn semisync(args: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_semisync"));
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args).output().expect("the binary runs");
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text")).concat();
+        (output.status.code(), text)
+    }
+
+    #[test]
+    fn what_is_violated_or_lost_ends_with_a_hint() {
+        let hint = "\nExplained by: semisync explain ";
+        for (args, status, explained) in [
+            (&["sim", "sim-tests/corpus/f18-last-to-arrive-wins.toml"][..], 1, Some("monotonic-state\n")),
+            (&["sim", "sim-tests/corpus/f43-all-lose-power-safe.toml"], 1, Some("durability\n")),
+            (&["sim", "sim-tests/corpus/f18-last-to-arrive-wins-safe.toml"], 0, None),
+            (&["shrink", "sim-tests/corpus/f36-what-is-lost-stays-lost.toml"], 0, Some("convergence\n")),
+            (
+                &["explore", "sim-tests/scopes/keep-quorum.toml", "--headless"],
+                1,
+                Some("durability, semisync explain acknowledgement\n"),
+            ),
+        ] {
+            let (code, text) = semisync(args);
+            assert_eq!(code, Some(status), "{args:?}: {text}");
+            match explained {
+                Some(property) => assert!(text.contains(&format!("{hint}{property}")), "{args:?}: {text}"),
+                None => assert!(!text.contains(hint), "{args:?}: {text}"),
+            }
+        }
+    }
+
+    #[test]
+    fn arguments_without_effect_and_numbers_out_of_range_are_named() {
+        for (args, says) in [
+            (&["sim", "--write-quorum", "9"][..], "--write-quorum 9: must be 1 to 5, the number of --followers"),
+            (&["sim", "--followers", "-1"], "must be a whole number from 1 to 128"),
+            (&["sim", "--seed", "x"], "must be a whole number from 0 to 18446744073709551615"),
+            (
+                &["shrink", "x.toml", "--confirmed", "--engine", "turmoil"],
+                "--confirmed has no effect with --engine turmoil",
+            ),
+            (&["analyze", "--sim", "--timeout", "3"], "'--sim' cannot be used with '--timeout <SECONDS>'"),
+        ] {
+            let (code, text) = semisync(args);
+            assert!(code == Some(2) && text.contains(says), "{args:?}: {text}");
+        }
     }
 
     /// A scenario shows a rule only where that is off, and a property only where the file expects it.
