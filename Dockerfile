@@ -31,6 +31,8 @@ USER 10001:10001
 
 # The default of PORT; a node listens on another if that is set.
 EXPOSE 8000
+# Whether the process answers, and not whether it is ready: an orchestrator that restarted a node because it waits for
+# others would make it lose its memory.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=5s --retries=3 CMD ["semisync", "health"]
 # A node answers what it was asked and lets its messages arrive before it ends.
 STOPSIGNAL SIGTERM

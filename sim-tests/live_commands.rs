@@ -133,13 +133,23 @@ async fn what_cannot_be_asked_for_is_named() {
         (&["load", "--read", "linearizable"], "add --read-from leader"),
         (&["load", "--read", "fresh"], "there is no mode \"fresh\""),
         (&["load", "--history", "no/such/file"], "--history no/such/file: No such file"),
-        (&["cluster", "--port", "21000", "--repl-timeout=-1"], "REPL_TIMEOUT=\"-1\": must be a number"),
+        (&["cluster", "--port", "21000", "--repl-timeout=-1"], "--repl-timeout \"-1\": must be a number"),
         (&["analyze"], "--local"),
         (&["analyze", "--local", "--compose"], "cannot be used with"),
         (&["analyze", "--local", "--quorums", "6"], "--quorums 6: must be 1 to 5"),
         (&["analyze", "--local", "--delay-ms", "9..1"], "the shortest delay, 9, is above the longest, 1"),
         (&["analyze", "--local", "--out", "taken"], "--out taken: is not a directory"),
         (&["analyze", "--fixed", "--size", "3"], "cannot be used with"),
+        (&["analyze", "--local", "--leader", "a:1"], "'--local' cannot be used with '--leader <HOST:PORT>'"),
+        (&["analyze", "--local", "--quorums", "x"], "must be a whole number from 1 to 128"),
+        (&["load", "--reads", "0", "--read-from", "leader"], "--read-from has no effect with --reads 0"),
+        (&["load", "--reads", "1", "--value-size", "7"], "--value-size has no effect with --reads 1"),
+        (&["load", "--count", "-1"], "must be a whole number from 1 to"),
+        (&["health", "--timeout", "-1"], "must be a number of seconds above 0 and up to 86400"),
+        (&["cluster", "--followers", "many"], "must be a whole number from 0 to 128"),
+        (&["cluster", "--peer-token", "a b"], "--peer-token \"(not shown)\": must be 1 to 256 bytes"),
+        (&["serve", "--write-quorum", "2"], "--write-quorum \"2\": has no effect with the default role, follower"),
+        (&["race", "--leader", "127.0.0.1:8001"], "it is also one of the default followers"),
     ] {
         let (code, _, errors) = semisync(directory.path(), args).await;
         assert!(code == Some(2) && errors.contains(says), "{args:?}: {errors}");
@@ -153,9 +163,17 @@ async fn what_is_wrong_with_a_cluster_is_said_once() {
     for (variable, flags, says) in [
         (("MAX_BODY", "1"), &[][..], "MAX_BODY=\"1 B\": must be a size"),
         (("WRITE_QUORUM", "abc"), &[], "WRITE_QUORUM=\"abc\": must be a whole number"),
-        (("WRITE_QUORUM", "abc"), &["--write-quorum", "6"], "WRITE_QUORUM=\"6\": must be 1 to 5"),
-        (("ADVERTISE", "abc"), &["--max-delay=-1"], "MAX_DELAY=\"-1\": must be "),
-        (("MIN_DELAY", "5000"), &["--max-delay", "4000"], "must not be above MAX_DELAY, which is 4000"),
+        (
+            ("WRITE_QUORUM", "abc"),
+            &["--write-quorum", "6"],
+            "--write-quorum \"6\": must be 1 to 5, the number of --followers",
+        ),
+        (("ADVERTISE", "abc"), &["--max-delay=-1"], "--max-delay \"-1\": must be "),
+        (
+            ("MIN_DELAY", "5000"),
+            &["--max-delay", "4000"],
+            "MIN_DELAY=\"5000\": must not be above --max-delay, which is 4000",
+        ),
     ] {
         let args = [&["cluster", "--port", "21000"], flags].concat();
         let (code, _, errors) = with_variables(directory.path(), &[variable], &args).await;
@@ -171,7 +189,7 @@ async fn a_cluster_whose_ports_are_taken_is_not_ready() {
     let port = other.address.port().to_string();
     let (code, text, errors) = semisync(directory.path(), &["cluster", "--followers", "0", "--port", &port]).await;
     assert_eq!((code, text.as_str()), (Some(2), ""), "{errors}");
-    let says = format!("semisync: PORT={port}: cannot listen on 127.0.0.1:{port}: Address already in use");
+    let says = format!("semisync: --port {port}: cannot listen on 127.0.0.1:{port}: Address already in use");
     assert!(errors.starts_with(&says) && errors.lines().count() == 1, "{errors}");
 }
 
@@ -206,6 +224,23 @@ async fn what_a_flag_says_of_a_cluster_all_of_its_nodes_hear() {
     let args = ["analyze", "--local", "--quorums", "1", "--writes", "5", "--delay-ms", "0..30"];
     let (code, _, errors) = with_variables(directory.path(), &variables, &args).await;
     assert_eq!(code, Some(0), "{errors}");
+}
+
+/// `cargo test` builds the examples beside the tests.
+#[tokio::test]
+async fn the_example_of_a_client_says_how_to_start_a_cluster() {
+    let tests = std::env::current_exe().expect("the path of the tests");
+    let example = tests.ancestors().nth(2).expect("the directory of the build").join("examples/live_client");
+    // The first of the six ports was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().min(65530).to_string();
+    drop(listener);
+    let Output { status, stderr, .. } = Command::new(example).arg(&port).output().await.expect("the example is built");
+    let errors = String::from_utf8(stderr).expect("text");
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(errors.contains(&format!("leader at 127.0.0.1:{port} does not answer")), "{errors}");
+    let command = format!("\ncargo run -- cluster --write-quorum 3 --port {port}\n");
+    assert!(errors.ends_with(&command), "{errors}");
 }
 
 /// A disk that is full costs the file and not what was found.

@@ -1,7 +1,9 @@
 //! The tests of whole clusters: in the simulator over many seeds, and the same stories on loopback TCP.
 
 mod check;
+mod compose_file;
 mod deletion;
+mod explain;
 mod http;
 mod http_wire;
 mod interop;

@@ -100,7 +100,12 @@ fn what_cannot_be_is_named() {
         ("to = \"f2\"", "to = \"f4\"", "there is no node f4"),
         ("to = \"f2\"", "to = \"leader\"", "go to followers"),
         ("hold = \"f1\"", "hold = \"f0\"", "\"f0\" is not a node"),
-        ("hold = \"f1\"", "hold = \"f1\"\ncrash = \"f1\"", "exactly one of crash"),
+        (
+            "hold = \"f1\"",
+            "hold = \"f1\"\ncrash = \"f1\"",
+            "a fault has one kind: crash and hold need a [[fault]] each",
+        ),
+        ("hold = \"f1\"", "", "exactly one of crash"),
         ("hold = \"f1\"", "until_ms = 900\nhold = \"f1\"", "until_ms goes with faults of messages"),
         ("until_ms = 3000", "until_ms = 100", "is not after at_ms"),
         ("\"c2#3\"", "\"c0#3\"", "does not name an operation"),

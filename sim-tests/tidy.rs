@@ -55,6 +55,11 @@ fn names(line: &str, path: &str) -> bool {
     })
 }
 
+/// The line without string literals, which may name what a failure was found in.
+fn without_texts(line: &str) -> String {
+    line.replace("\\\"", "").split('"').step_by(2).collect()
+}
+
 #[test]
 fn imports_point_downward() {
     let mut upward = Vec::new();
@@ -83,7 +88,8 @@ fn pure_layers_do_no_io() {
     let mut impure = Vec::new();
     for layer in PURE {
         for (place, line) in &code[layer] {
-            for name in IO.iter().filter(|name| names(line, name)) {
+            let code = without_texts(line);
+            for name in IO.iter().filter(|name| names(&code, name)) {
                 impure.push(format!("{place}: {layer} names {name}: {}", line.trim()));
             }
         }
@@ -97,4 +103,5 @@ fn the_search_finds_what_it_looks_for() {
     assert!(!names("use crate::nodes::run;", "crate::node"));
     assert!(!names("use mycrate::node;", "crate::node"));
     assert!(names("    tokio::spawn(x)", "tokio"));
+    assert_eq!(without_texts(r#"f("a \" b", tokio, "c")"#), "f(, tokio, )");
 }

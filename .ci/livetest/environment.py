@@ -77,9 +77,9 @@ def malformed(binary, variable, value):
 
 @suite.check("a PEER_TOKEN that cannot be used is not shown, nor is one that can in --help")
 def token_not_shown(binary):
-    for arguments in ((), ("--peer-token", "another s3cret")):
+    for name, arguments in (("PEER_TOKEN=", ()), ("--peer-token ", ("--peer-token", "another s3cret"))):
         status, output, errors = binary.run({"PEER_TOKEN": "a s3cret"}, *arguments)
-        expect_same((status, output, "PEER_TOKEN" in errors, "s3cret" in errors), (2, "", True, False), f"result ({errors!r})")
+        expect_same((status, output, name in errors, "s3cret" in errors), (2, "", True, False), f"result ({errors!r})")
     status, output, errors = binary.run({"PEER_TOKEN": "s3cret"}, "--help")
     expect_same((status, "--peer-token" in output, "s3cret" in output + errors), (0, True, False), "what --help says")
 
@@ -114,9 +114,21 @@ def port_in_use(binary):
         expect_one_line(binary.run({}), f"PORT={binary.port}")
 
 
-@suite.check("a flag overrides the variable, and what is wrong with it is said in the same way")
+@suite.check("a flag overrides the variable, and an error names which of the two was given")
 def flags(binary):
-    expect_one_line(binary.run({**LEADER, "WRITE_QUORUM": "1"}, "--write-quorum", "9"), "WRITE_QUORUM", "9")
+    result = binary.run({**LEADER, "WRITE_QUORUM": "1"}, "--write-quorum", "9")
+    expect_one_line(result, '--write-quorum "9"', "FOLLOWERS")
+    expect("WRITE_QUORUM" not in result[2], f"{result[2]!r} names the variable")
+    result = binary.run({**LEADER, "PORT": "x"})
+    expect_one_line(result, 'PORT="x"', "0 to 65535")
+    expect("--port" not in result[2], f"{result[2]!r} names the flag")
+
+
+@suite.check("a follower refuses the flags of a leader and ignores its variables")
+def flags_of_a_leader(binary):
+    expect_one_line(binary.run({}, "--write-quorum", "2"), "--write-quorum", "default role", "--role leader")
+    expect_one_line(binary.run({"ROLE": "follower"}, "--seed", "2"), "--seed", "ROLE=follower")
+    serves(binary, {"WRITE_QUORUM": "2", "SEED": "2"})
 
 
 def serves(binary, settings, port=None):

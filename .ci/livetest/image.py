@@ -1,10 +1,12 @@
 """The container image, and what only the compose file does."""
 
 import json
+import re
 import subprocess
+import tempfile
 
 from . import race
-from .clusters import run
+from .clusters import environment, run
 from .harness import Suite, eventually, expect, expect_same
 
 suite = Suite("the image")
@@ -24,15 +26,57 @@ def in_container(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
+def health_of(cluster, node):
+    return inspect(cluster.container(node))["State"]["Health"]["Status"]
+
+
 @suite.check("every container is healthy, by the binary's own health command")
 def healthy(cluster):
     def probe(node):
-        container = inspect(cluster.container(node))
-        expect_same(container["Config"]["Healthcheck"]["Test"], ["CMD", "semisync", "health"], "the health check")
-        expect_same(container["State"]["Health"]["Status"], "healthy", f"{node}'s health")
+        check = inspect(cluster.container(node))["Config"]["Healthcheck"]["Test"]
+        expect_same(check, ["CMD", "semisync", "health", "--ready"], "the health check")
+        expect_same(health_of(cluster, node), "healthy", f"{node}'s health")
 
     for node in cluster.nodes:
         eventually(probe, node, seconds=60)
+
+
+@suite.check("the image's own health check does not depend on other nodes")
+def lives_alone(_):
+    expect_same(inspect(IMAGE)["Config"]["Healthcheck"]["Test"], ["CMD", "semisync", "health"], "the health check")
+
+
+@suite.check("a follower without a leader is unhealthy, keeps running, and is healthy again with one")
+def waits(cluster):
+    follower = cluster.followers[0]
+    started = inspect(cluster.container(follower))["State"]["StartedAt"]
+
+    def expect_health(status):
+        expect_same(health_of(cluster, follower), status, f"{follower}'s health")
+
+    cluster.compose("stop", cluster.leader.name)
+    try:
+        eventually(expect_health, "unhealthy", seconds=60)
+    finally:
+        cluster.bring_back(cluster.leader)
+    eventually(expect_health, "healthy", seconds=60)
+    cluster.wait_until_healthy()
+    expect_same(inspect(cluster.container(follower))["State"]["StartedAt"], started, "when the follower was started")
+
+
+def configured_quorum(cluster, *options):
+    """The quorum that Compose would give the leader, without a variable in the shell."""
+    config = run([*cluster.command, *options, "config"], environment({}))
+    return re.search(r"WRITE_QUORUM: [\"']?(\d+)", config)[1]
+
+
+@suite.check("the quorum of the file .env needs no variable in the shell")
+def settings_of_file(cluster):
+    expect_same(configured_quorum(cluster), "1", "the quorum of .env")
+    with tempfile.NamedTemporaryFile("w", suffix=".env") as file:
+        file.write("WRITE_QUORUM=4\n")
+        file.flush()
+        expect_same(configured_quorum(cluster, "--env-file", file.name), "4", "the quorum of another file")
 
 
 @suite.check("it does not run as root")

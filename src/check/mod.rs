@@ -12,6 +12,7 @@ pub mod divergence;
 pub mod durability;
 mod evidence;
 mod excuse;
+pub mod explain;
 mod facts;
 pub mod fencing;
 mod final_states;

@@ -61,6 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let status = super::status_of(&verdicts);
     if let Some(problem) = status.problem {
         say(problem);
+        say(status.hint);
         return Ok(status.code);
     }
     let Some(problem) = nothing_judged(&verdicts) else { return Ok(status.code) };

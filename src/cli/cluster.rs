@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use super::local::LocalCluster;
+use super::numbers::whole;
 use super::signals::Signals;
 use super::{Failure, NO, complain, runtime, say};
 
@@ -8,10 +9,10 @@ use super::{Failure, NO, complain, runtime, say};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many followers
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=128))]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = whole::<u16>(0..=128))]
     followers: u16,
     /// The leader's port
-    #[arg(long, default_value_t = 8000, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 8000, value_name = "PORT", value_parser = whole::<u16>(1..=u16::MAX))]
     port: u16,
     /// How many followers must confirm a write [env: WRITE_QUORUM] [default: 1]
     #[arg(long, value_name = "N")]

@@ -11,6 +11,7 @@ use semisync::check::divergence;
 use semisync::report::DivergenceReport;
 use semisync::sim::Engine;
 
+use super::numbers::seed;
 use super::output::shown;
 use super::progress::{Extent, Progress};
 use super::rules::RulesArgs;
@@ -24,7 +25,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE", conflicts_with = "compare")]
     file: Option<PathBuf>,
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
-    #[arg(long, value_name = "N", conflicts_with = "compare")]
+    #[arg(long, value_name = "N", conflicts_with = "compare", value_parser = seed())]
     seed: Option<u64>,
     /// What runs it: real nodes in a simulated network, or the protocol's state machines and one queue of events [default:
     /// turmoil; core for a file that turmoil cannot play]

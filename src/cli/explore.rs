@@ -19,6 +19,7 @@ use semisync::sim::scenario::{Claim, ClusterSpec, Scenario};
 use semisync::sim::shrink::Goal;
 
 use super::limits::parse_time;
+use super::numbers::whole;
 use super::output::{OutputFile, is_stdout, require_different, shown};
 use super::progress::Extent;
 use super::rules::RulesArgs;
@@ -40,26 +41,26 @@ pub(super) struct Args {
     #[command(flatten)]
     rules: RulesArgs,
     /// How many messages may be lost, whatever the file says
-    #[arg(long, value_name = "N", value_parser = budget())]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(0..=32))]
     drops: Option<u8>,
     /// How many answers may be lost
-    #[arg(long, value_name = "N", value_parser = budget())]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(0..=32))]
     drop_replies: Option<u8>,
     /// How many messages may arrive twice
-    #[arg(long, value_name = "N", value_parser = budget())]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(0..=32))]
     duplicates: Option<u8>,
     /// For how many messages deadlines may pass while they are on their way
-    #[arg(long, value_name = "N", value_parser = budget())]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(0..=32))]
     late: Option<u8>,
     /// Follow each run to its end before the next: a state takes a twentieth of the memory. What is found is made as short as can
     /// be by a search breadth first, of up to four million states
     #[arg(long, conflicts_with = "max_depth")]
     depth_first: bool,
     /// End after so many different states. A million take 0.8 GB, and up to 2 GB with more followers that are told apart
-    #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = whole::<u64>(1..=1_000_000_000))]
     max_states: u64,
     /// Follow no run beyond so many actions
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=10_000))]
     max_depth: Option<u64>,
     /// End after this time, such as 90s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
@@ -72,22 +73,18 @@ pub(super) struct Args {
     #[arg(long)]
     no_reduction: bool,
     /// How many threads search [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=512))]
     threads: Option<u16>,
     /// End after the search, without the explorer
-    #[arg(long)]
+    #[arg(long, conflicts_with = "port")]
     headless: bool,
     /// Write the run that violates a property, or loses acknowledged data, to this file, as a scenario for `semisync sim`; -
     /// is the standard output
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
     /// The port of the explorer, on this machine only
-    #[arg(long, value_name = "PORT", default_value = "3000", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", default_value = "3000", value_parser = whole::<u16>(1..=u16::MAX))]
     port: u16,
-}
-
-fn budget() -> clap::builder::RangedI64ValueParser<u8> {
-    clap::value_parser!(u8).range(0..=32)
 }
 
 /// The status of a search that found nothing and did not see everything.
@@ -117,6 +114,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let verdicts = search.verdicts();
     print(&scope, &search, &verdicts, (bounds, interrupts.signal()));
     let confirmed = confirm_all(&scope, &search)?;
+    let status = super::status_of(&verdicts);
+    if status.problem.is_some() {
+        say(&status.hint);
+    }
     if let Some(file) = save {
         let path = args.save.as_deref().unwrap_or(Path::new(""));
         save_best(file, path, &scope, &search, &confirmed)?;
@@ -129,7 +130,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let ready = || say(format_args!("The explorer is at http://{address}/ until Ctrl-C."));
         exhaustive::serve(scope, address, states, ready).map_err(|error| cannot_listen(address, &error))?;
     }
-    let status = super::status_of(&verdicts);
     let nothing_found = status.problem.is_none();
     Ok(if nothing_found && !search.is_exhausted() { ExitCode::from(NOT_EXHAUSTED) } else { status.code })
 }

@@ -5,6 +5,7 @@ use semisync::base::wire::Ready;
 use semisync::client::Client;
 use semisync::net::{HostPort, Tcp};
 
+use super::target::parse_seconds;
 use super::{Failure, NO, environment, runtime, say};
 
 #[derive(Debug, clap::Args)]
@@ -16,18 +17,16 @@ pub(super) struct Args {
     #[arg(long)]
     ready: bool,
     /// Seconds to wait for its answer
-    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
-    timeout: f64,
+    #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = parse_seconds)]
+    timeout: Duration,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let timeout = Duration::try_from_secs_f64(args.timeout).ok().filter(|timeout| !timeout.is_zero());
-    let timeout = timeout.ok_or_else(|| Failure::Usage(format!("--timeout {}: must be above 0", args.timeout)))?;
     let node = match &args.node {
         Some(node) => node.clone(),
         None => HostPort::new(&own_host(), own_port()?),
     };
-    let client = Client::new(Tcp, timeout);
+    let client = Client::new(Tcp, args.timeout);
     let failed = |error| Failure::Failed(format!("{node}: {error}"));
     if args.ready {
         let Ready { ready, detail } = runtime()?.block_on(client.ready(&node)).map_err(failed)?;

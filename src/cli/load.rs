@@ -12,6 +12,7 @@ use semisync::net::Transport;
 use semisync::report::LoadReport;
 use tokio_util::sync::CancellationToken;
 
+use super::numbers::whole;
 use super::output::OutputFile;
 use super::progress::{Counter, Extent, Progress};
 use super::signals::{Signals, Stop};
@@ -27,7 +28,7 @@ pub(super) struct Args {
     #[command(flatten)]
     target: TargetArgs,
     /// How many clients. With --rate: how many operations may be under way [default: 10, or 256 with --rate]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=10_000))]
     clients: Option<u16>,
     /// Begin this many operations a second, whatever becomes of them; latencies count from when each was due
     #[arg(long, value_name = "PER-SECOND", value_parser = parse_rate)]
@@ -36,10 +37,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     duration: Option<Duration>,
     /// How many operations
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX))]
     count: Option<u64>,
     /// On how many keys
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = whole::<u64>(1..=10_000_000))]
     keys: u64,
     /// Ask for the k-th key in proportion to 1/k to this power, instead of for all alike
     #[arg(long, value_name = "EXPONENT", value_parser = parse_exponent)]
@@ -54,12 +55,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "local|committed|linearizable", default_value = "local")]
     read: ReadMode,
     /// How long values are, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=16 << 20))]
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_VALUE_SIZE, value_parser = whole::<u64>(1..=16 << 20))]
     value_size: u64,
     /// Write every operation to this file, as JSON Lines; - is the standard output
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 }
+
+/// The length of values in bytes, unless another one is given.
+const DEFAULT_VALUE_SIZE: u64 = 100;
 
 fn parse_rate(text: &str) -> Result<f64, &'static str> {
     let rate = text.parse().ok().filter(|rate: &f64| (0.01..=1e6).contains(rate));
@@ -125,6 +129,24 @@ async fn next(signals: &mut Option<Signals>) -> Stop {
     }
 }
 
+/// Refuses options about reads where nothing reads, and options about writes where nothing writes.
+fn refuse_without_effect(args: &Args) -> Result<(), Failure> {
+    let (reads, writes) = (args.reads > 0.0, args.reads < 1.0);
+    for (option, is_given, has_effect, why) in [
+        ("--read-from", args.read_from != ReadFrom::Any, reads, "no operation reads"),
+        ("--read", !args.read.is_local(), reads, "no operation reads"),
+        ("--value-size", args.value_size != DEFAULT_VALUE_SIZE, writes, "no operation writes"),
+    ] {
+        if is_given && !has_effect {
+            let share = args.reads;
+            return Err(Failure::Usage(format!(
+                "{option} has no effect with --reads {share}: {why}; leave one of them out"
+            )));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !args.read.is_local() && args.read_from != ReadFrom::Leader {
         return Err(Failure::Usage(format!(
@@ -132,6 +154,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             args.read
         )));
     }
+    refuse_without_effect(args)?;
     let history = OutputFile::create("--history", args.history.as_deref())?;
     let time = args.duration.or((args.count.is_none()).then_some(Duration::from_secs(10)));
     let plan = LoadPlan {

@@ -8,7 +8,7 @@ use clap::{Args, FromArgMatches};
 use rustix::process::{Pid, kill_process};
 use semisync::client::Client;
 use semisync::net::{HostPort, Tcp};
-use semisync::node::{NodeError, Settings};
+use semisync::node::{NodeError, Secret, Settings};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -21,8 +21,10 @@ const HEALTH_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a node may take to drain before it is killed: past what the default delays and deadlines can need.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// What is ours to say, whatever the shell has exported.
+/// Variables that the flags of the leader replace.
 const OURS: [&str; 2] = ["FOLLOWERS", "ADVERTISE"];
+/// Variables that only a leader uses.
+const OF_LEADER: [&str; 5] = ["WRITE_QUORUM", "MIN_DELAY", "MAX_DELAY", "REPL_TIMEOUT", "SEED"];
 
 /// The variable by which a node knows the process that it is to end with.
 pub(super) const PARENT: &str = "SEMISYNC_PARENT";
@@ -44,27 +46,27 @@ pub(super) struct NodeProcess {
 fn check(node: &Command) -> Result<(), Failure> {
     let serve = Settings::augment_args(clap::Command::new("serve"));
     let given = serve.try_get_matches_from(node.as_std().get_args()).map_err(Failure::usage)?;
-    let settings = Settings::from_arg_matches(&given).map_err(Failure::usage)?;
-    let own = |variable: &str| {
-        let mut own = node.as_std().get_envs();
-        own.find_map(|(name, value)| Some(value?.to_string_lossy().into_owned()).filter(|_| name == variable))
-    };
-    let inherited = |variable| own(variable).or_else(|| environment(variable).filter(|_| !OURS.contains(&variable)));
+    let mut settings = Settings::from_arg_matches(&given).map_err(Failure::usage)?;
+    let own = |variable: &str| node.as_std().get_envs().find(|(name, _)| *name == variable);
+    // The token is no argument of the node, but it was one of the command.
+    let token = own("PEER_TOKEN").and_then(|(_, value)| Some(value?.to_string_lossy().into_owned()));
+    settings.peer_token = token.map(Secret::from);
+    let inherited = |variable| environment(variable).filter(|_| own(variable).is_none());
     settings.or_from(inherited).validate(0, draw_incarnation()?).map(drop).map_err(Failure::usage)
 }
 
 /// Whether a node could listen there. If somebody else's does, it would answer in place of ours.
-fn is_free(port: u16) -> Result<(), Failure> {
+fn is_free(port: u16) -> Result<(), NodeError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    TcpListener::bind(address).map(drop).map_err(|source| Failure::usage(NodeError::Bind { address, source }))
+    TcpListener::bind(address).map(drop).map_err(|source| NodeError::Bind { address, source })
 }
 
 impl LocalCluster {
-    /// Starts a leader and its followers, each on one of these ports of 127.0.0.1; the leader's is the first. All of them get
-    /// these flags, for what they share, and this token. They end with this process, however it ends.
+    /// Starts a leader and its followers, each on one of these ports of 127.0.0.1; the leader's is the first. The leader gets
+    /// these flags, and all get this token. They end with this process, however it ends.
     ///
     /// What no node could use is said once, and none is started.
-    pub(super) fn start(ports: &[u16], shared: &[&str], token: Option<&str>) -> Result<Self, Failure> {
+    pub(super) fn start(ports: &[u16], flags: &[&str], token: Option<&str>) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| Failure::Failed(format!("where am I? {error}")))?;
         let (leader, followers) = ports.split_first().expect("a cluster has a leader");
         let list: Vec<String> = followers.iter().map(|port| format!("127.0.0.1:{port}")).collect();
@@ -72,12 +74,13 @@ impl LocalCluster {
         let leads = ["--role", "leader", "--followers", &list, "--advertise", &advertise];
         let prepare = |(place, port): (usize, &u16)| {
             let (name, role) = match place {
-                0 => ("leader".to_owned(), &leads[..]),
-                _ => (format!("f{place}"), &["--role", "follower"][..]),
+                0 => ("leader".to_owned(), [&leads[..], flags].concat()),
+                _ => (format!("f{place}"), vec!["--role", "follower"]),
             };
             let mut command = Command::new(&program);
-            command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).args(role).args(shared);
-            for variable in OURS {
+            command.args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()]).args(role);
+            let of_leader = if place == 0 { &[][..] } else { &OF_LEADER[..] };
+            for variable in OURS.iter().chain(of_leader) {
                 command.env_remove(variable);
             }
             if std::env::var_os("RUST_LOG").is_none() {
@@ -94,7 +97,10 @@ impl LocalCluster {
         };
         let prepared: Vec<(String, HostPort, Command)> = ports.iter().enumerate().map(prepare).collect();
         prepared.iter().try_for_each(|(_, _, command)| check(command))?;
-        ports.iter().try_for_each(|port| is_free(*port))?;
+        ports
+            .iter()
+            .try_for_each(|port| is_free(*port))
+            .map_err(|error| Failure::Usage(format!("--port {leader}: {error}")))?;
         let spawn = |(name, address, mut command): (String, HostPort, Command)| {
             let child = command.spawn().map_err(|error| Failure::Failed(format!("cannot start {name}: {error}")))?;
             Ok(NodeProcess { name, address, child })

@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 #[cfg(feature = "sim")]
 mod doctor;
+mod explain;
 #[cfg(feature = "sim")]
 mod explore;
 mod health;
@@ -14,6 +15,7 @@ mod limits;
 mod load;
 mod local;
 mod log;
+mod numbers;
 mod output;
 mod progress;
 mod race;
@@ -41,9 +43,10 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use semisync::base::Visible;
 use semisync::check::{Property, Verdict};
+use semisync::report::ExplainHint;
 use stdout::{Lines, say};
 
 /// A key-value store with one leader, followers and semi-synchronous replication, and its deterministic simulator.
@@ -76,6 +79,8 @@ enum Command {
     Analyze(analyze::Args),
     /// Judge a recorded trace or history by every property
     Check(check::Args),
+    /// Explain a property, a protocol rule or a failure code, or list all of them
+    Explain(explain::Args),
     /// Simulate clients racing on few keys while messages overtake one another
     #[cfg(feature = "sim")]
     Sim(sim::Args),
@@ -115,7 +120,7 @@ impl Failure {
 const NO: ExitCode = ExitCode::FAILURE;
 
 pub(crate) fn main() -> ExitCode {
-    stdout::finish(match Cli::try_parse() {
+    stdout::finish(match parse_arguments() {
         Ok(Cli { command }) => run(command),
         Err(error) => refuse_arguments(&error),
     })
@@ -146,6 +151,7 @@ fn run(command: Command) -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         #[cfg(feature = "sim")]
         Command::Sim(args) => sim::run(args),
         #[cfg(feature = "sim")]
@@ -168,11 +174,25 @@ fn run(command: Command) -> ExitCode {
     ExitCode::from(status)
 }
 
+fn parse_arguments() -> Result<Cli, clap::Error> {
+    let matches = with_negative_numbers(Cli::command()).try_get_matches()?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Takes `-1` for the value of an option, so that the parser of the option refuses it and names what is allowed.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let takes_value = |arg: &clap::Arg| matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    let of_arguments = command.mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg });
+    of_arguments.mut_subcommands(with_negative_numbers)
+}
+
 /// What verdicts mean for the exit status.
 struct Status {
     code: ExitCode,
     /// What is wrong, if anything.
     problem: Option<String>,
+    /// How to have that explained.
+    hint: ExplainHint,
 }
 
 fn status_of(verdicts: &[Verdict]) -> Status {
@@ -186,7 +206,8 @@ fn status_of(verdicts: &[Verdict]) -> Status {
     });
     let problem = kinds.collect::<Vec<_>>().join(". ");
     let code = if lost.is_empty() { code_of(&violated) } else { NO };
-    Status { code, problem: Some(problem).filter(|problem| !problem.is_empty()) }
+    let hint = ExplainHint::new(violated.iter().chain(&lost));
+    Status { code, problem: Some(problem).filter(|problem| !problem.is_empty()), hint }
 }
 
 /// 1 if something bad happened, 3 if something good never did, else 0.

@@ -31,7 +31,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     config.log_loss = Some(log.loss());
     config.max_connections = config.max_connections.min(connections_allowed());
     let runtime = runtime()?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, &settings));
     // A name that is being looked up may take half a minute, and nobody waits for it any more.
     runtime.shutdown_background();
     log.finish();
@@ -43,10 +43,11 @@ pub(super) fn draw_incarnation() -> Result<NodeIncarnation, Failure> {
     NodeIncarnation::draw().map_err(|error| Failure::Failed(format!("no random number from the system: {error}")))
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, settings: &Settings) -> Result<(), Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("cannot listen for signals: {error}")));
     let (terminate, interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    node::run(Tcp, config, first_of(terminate, interrupt)).await.map_err(Failure::usage)
+    let served = node::run(Tcp, config, first_of(terminate, interrupt)).await;
+    served.map_err(|error| Failure::Usage(settings.describe(&error)))
 }
 
 /// Completes on the first signal. The second one ends the process at once, for whoever will not wait for the drain.

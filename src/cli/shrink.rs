@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use semisync::base::Visible;
 use semisync::check::Property;
-use semisync::report::{Diagram, Narration, VerdictReport};
+use semisync::report::{Diagram, ExplainHint, Narration, VerdictReport};
 use semisync::sim::scenario::Scenario;
 use semisync::sim::shrink::{self, Criterion, ShrinkError, Shrunk};
 use semisync::sim::{Engine, engine};
 use tokio::time::Instant;
 
+use super::numbers::seed;
 use super::output::{OutputFile, is_stdout, require_different};
 use super::progress::{Extent, Progress};
 use super::rules::RulesArgs;
@@ -31,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "PROPERTY", value_parser = parse_property)]
     property: Option<Property>,
     /// Another seed than the scenario's own
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed())]
     seed: Option<u64>,
     #[command(flatten)]
     rules: RulesArgs,
@@ -55,6 +56,11 @@ fn parse_property(text: &str) -> Result<Property, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.confirmed && args.engine == Engine::Turmoil {
+        let problem =
+            "--confirmed has no effect with --engine turmoil, which runs every try in turmoil; leave one of them out";
+        return Err(Failure::usage(problem));
+    }
     require_different(&[("FILE", Some(&args.file))], &[("--save", args.save.as_deref())])?;
     let mut scenario = Scenario::from_file(&args.file).map_err(Failure::usage)?;
     if let Some(rules) = args.rules.spec() {
@@ -78,6 +84,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         file.write(|out| out.write_all(text.as_bytes()))?;
     }
     confirm(args.engine, &shrunk);
+    say(ExplainHint::new([shrunk.goal.property()]));
     if let Some(path) = args.save.as_deref().filter(|path| !is_stdout(path)) {
         say(format_args!("To run it:\nsemisync sim {}", quoted(path)));
     }

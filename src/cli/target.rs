@@ -5,6 +5,8 @@ use semisync::client::{Client, Cluster};
 use semisync::live::{Unfit, preflight};
 use semisync::net::{HostPort, Tcp, Transport};
 
+#[cfg(feature = "sim")]
+use super::numbers::seed;
 use super::{Failure, runtime};
 
 /// Where the nodes of a running cluster are.
@@ -32,7 +34,7 @@ pub(super) struct TargetArgs {
     sim: bool,
     /// With --sim: from what everything random follows
     #[cfg(feature = "sim")]
-    #[arg(long, value_name = "N", requires = "sim", default_value_t = 42)]
+    #[arg(long, value_name = "N", requires = "sim", default_value_t = 42, value_parser = seed())]
     seed: u64,
 }
 
@@ -40,7 +42,9 @@ pub(super) struct TargetArgs {
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let longest = Duration::from_secs(86_400);
-    seconds.filter(|seconds| !seconds.is_zero() && *seconds <= longest).ok_or("must be a number of seconds, above 0")
+    seconds
+        .filter(|seconds| !seconds.is_zero() && *seconds <= longest)
+        .ok_or("must be a number of seconds above 0 and up to 86400, such as 5 or 0.5")
 }
 
 /// Something that is done to a cluster over whatever network it is on.
@@ -70,7 +74,14 @@ impl AddressArgs {
         let followers = self.followers();
         let mut seen = BTreeSet::from([&self.leader]);
         if let Some(twice) = followers.iter().find(|follower| !seen.insert(follower)) {
-            return Err(Failure::Usage(format!("--followers: {twice} is named twice, or is the leader")));
+            return Err(Failure::Usage(match (&self.followers, *twice == self.leader) {
+                (None, _) => format!(
+                    "--leader {twice}: it is also one of the default followers, 127.0.0.1:8001 to 8005; name the followers with \
+                     --followers"
+                ),
+                (Some(_), true) => format!("--followers: {twice} is the leader (--leader) too"),
+                (Some(_), false) => format!("--followers: {twice} is named twice"),
+            }));
         }
         Ok(Cluster::new(Client::new(Tcp, self.timeout), self.leader.clone(), followers))
     }

@@ -9,10 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use semisync::check::Property;
+use semisync::check::explain::FailureCode;
 use semisync::core::Rule;
 use semisync::report::{ZooReport, ZooRow};
 use semisync::sim::shrink::Shrunk;
-use semisync::sim::zoo::{Exhibit, Finding, prevents};
+use semisync::sim::zoo::{Exhibit, Finding};
 use tokio::time::Instant;
 
 use super::limits::parse_count;
@@ -113,6 +114,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let report = ZooReport { rows };
     say(&report);
+    say("Names in the table are explained by: semisync explain NAME");
     let not_shown: Vec<&str> =
         report.rows.iter().filter(|row| row.breaks.is_none()).map(|row| row.rules[0].as_str()).collect();
     if !not_shown.is_empty() {
@@ -179,13 +181,14 @@ fn row(exhibit: &Exhibit, findings: &[Option<(Finding, Duration)>], events: Opti
     };
     let seeds = median(found.iter().map(|(finding, _)| finding.seeds).collect());
     let millis = median(found.iter().map(|(_, took)| took.as_millis() as u64).collect());
+    let failures: Vec<String> = FailureCode::prevented_by(exhibit.rule()).map(|code| code.to_string()).collect();
     ZooRow {
         rules: exhibit.off().iter().map(Rule::to_string).collect(),
         breaks: breaks(findings).map(|property| property.to_string()),
         found: (found.len(), findings.len()),
         median: seeds.zip(millis),
         events,
-        failures: prevents(exhibit.rule()).join(", "),
+        failures: failures.join(", "),
     }
 }
 

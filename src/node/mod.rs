@@ -20,6 +20,7 @@ mod readiness;
 mod replicator;
 mod role;
 mod server;
+mod setting_name;
 mod settings;
 
 pub use config::{Config, InvalidConfig, LogLoss};
@@ -27,7 +28,8 @@ pub use cors::{CorsOrigins, InvalidOrigin};
 pub use incarnation::NodeIncarnation;
 pub use peer::{InvalidPeerToken, PeerToken, Secret};
 pub use role::{LeaderRole, Role};
-pub use settings::{ConfigError, Settings};
+pub use setting_name::ConfigError;
+pub use settings::Settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +58,7 @@ use server::Server;
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The address could not be bound.
-    #[error("{}: cannot listen on {address}: {source}", culprit(address, source))]
+    #[error("cannot listen on {address}: {source}")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -66,14 +68,6 @@ pub enum NodeError {
     /// No node can run with the configuration.
     #[error("the node cannot start: {0}")]
     Config(#[from] InvalidConfig),
-}
-
-/// The variable to change: an address that this machine does not have is no fault of the port.
-fn culprit(address: &SocketAddr, source: &io::Error) -> String {
-    match source.kind() {
-        io::ErrorKind::AddrNotAvailable => format!("HOST={}", address.ip()),
-        _ => format!("PORT={}", address.port()),
-    }
 }
 
 /// Runs a node until `shutdown` completes and the node has drained: no new connections, every request that is under way

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -7,11 +8,13 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::NodeError;
 use super::config::Config;
 use super::cors::{CorsOrigins, InvalidOrigin};
 use super::incarnation::NodeIncarnation;
 use super::peer::{PeerToken, Secret};
 use super::role::{LeaderRole, Role};
+use super::setting_name::{ConfigError, SettingName};
 use crate::base::{FollowerSet, Seed};
 use crate::net::{HostPort, InvalidHostPort, NetemConfig};
 
@@ -57,26 +60,10 @@ pub struct Settings {
     /// Leader: seed of the emulated delays [env: SEED] [default: from the system]
     #[arg(long, value_name = "N")]
     pub seed: Option<String>,
-}
-
-/// A setting that cannot be used. Its text names the variable, its value and what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}={value:?}: {problem}")]
-pub struct ConfigError {
-    variable: &'static str,
-    value: String,
-    problem: String,
-}
-
-impl ConfigError {
-    fn new(variable: &'static str, value: impl fmt::Display, problem: impl Into<String>) -> Self {
-        Self { variable, value: value.to_string(), problem: problem.into() }
-    }
-
-    /// An error whose text does not show the value.
-    fn secret(variable: &'static str, problem: impl Into<String>) -> Self {
-        Self::new(variable, "(not shown)", problem)
-    }
+    /// The variables whose values come from the environment, filled by [`Settings::or_from`]. All other values are flags. Errors
+    /// name what was given.
+    #[arg(skip)]
+    pub from_environment: BTreeSet<&'static str>,
 }
 
 /// Delays and deadlines beyond this are a slip of the pen.
@@ -101,12 +88,18 @@ impl Settings {
             ("CORS_ORIGIN", &mut self.cors_origin),
             ("SEED", &mut self.seed),
         ] {
-            if setting.is_none() {
-                *setting = lookup(variable).filter(|value| !value.is_empty());
+            if setting.is_none()
+                && let Some(value) = lookup(variable).filter(|value| !value.is_empty())
+            {
+                *setting = Some(value);
+                self.from_environment.insert(variable);
             }
         }
-        if self.peer_token.is_none() {
-            self.peer_token = lookup("PEER_TOKEN").filter(|value| !value.is_empty()).map(Secret::from);
+        if self.peer_token.is_none()
+            && let Some(token) = lookup("PEER_TOKEN").filter(|value| !value.is_empty())
+        {
+            self.peer_token = Some(Secret::from(token));
+            self.from_environment.insert("PEER_TOKEN");
         }
         self
     }
@@ -121,27 +114,87 @@ impl Settings {
         let is_leader = match self.role.as_deref().unwrap_or("follower").trim() {
             "leader" => true,
             "follower" => false,
-            other => return Err(ConfigError::new("ROLE", other, "must be leader or follower")),
+            other => return Err(self.error("ROLE", other, "must be leader or follower")),
         };
-        let port: u16 = whole_number("PORT", &self.port, 8000, 0..=u16::MAX.into())? as u16;
-        let host: IpAddr = parse("HOST", &self.host, "0.0.0.0", "must be an IP address to listen on, such as 0.0.0.0")?;
+        let port: u16 = self.whole_number("PORT", &self.port, 8000, 0..=u16::MAX.into())? as u16;
+        let host: IpAddr =
+            self.parse("HOST", &self.host, "0.0.0.0", "must be an IP address to listen on, such as 0.0.0.0")?;
         let followers = self.followers(is_leader.then_some((host, port)))?;
         let write_quorum = self.write_quorum(is_leader, followers.len())?;
         let (netem, repl_timeout, advertise) = (self.netem()?, self.repl_timeout()?, self.advertise()?);
         let role = LeaderRole { followers, write_quorum, netem, repl_timeout, advertise };
         let role = if is_leader { Role::Leader(role) } else { Role::Follower };
-        let seed = whole_number("SEED", &self.seed, system_seed, 0..=u64::MAX)?;
+        let seed = self.whole_number("SEED", &self.seed, system_seed, 0..=u64::MAX)?;
         let config = Config::new(role, SocketAddr::new(host, port), Seed::new(seed), incarnation);
         let max_body = self.max_body()?;
         let max_bodies = Config::MAX_BODIES.max(2 * max_body);
         let (peer_token, cors_origins) = (self.peer_token()?, self.cors_origins()?);
+        if !is_leader {
+            self.refuse_flags_of_leader()?;
+        }
         Ok(Config { max_body, max_bodies, peer_token, cors_origins, ..config })
+    }
+
+    /// Describes an error of a node that was started with these settings, with the setting that causes it.
+    pub fn describe(&self, error: &NodeError) -> String {
+        let NodeError::Bind { source, .. } = error else { return error.to_string() };
+        // An address that this machine does not have is no fault of the port.
+        let (variable, value) = match source.kind() {
+            io::ErrorKind::AddrNotAvailable => ("HOST", &self.host),
+            _ => ("PORT", &self.port),
+        };
+        let name = self.name(variable);
+        match value {
+            Some(value) => format!("{name}{}{value}: {error}", name.separator()),
+            None => format!("{error}; {name} or {variable} chooses another"),
+        }
+    }
+
+    /// Returns the name by which the setting of this variable was given.
+    fn name(&self, variable: &'static str) -> SettingName {
+        SettingName { variable, is_flag: !self.from_environment.contains(variable) }
+    }
+
+    fn error(&self, variable: &'static str, value: impl fmt::Display, problem: impl Into<String>) -> ConfigError {
+        ConfigError { name: self.name(variable), value: value.to_string(), problem: problem.into() }
+    }
+
+    /// Refuses a flag that a follower does not use. A variable is allowed, because nodes may share a file of them.
+    fn refuse_flags_of_leader(&self) -> Result<(), ConfigError> {
+        let given = [
+            ("FOLLOWERS", &self.followers),
+            ("ADVERTISE", &self.advertise),
+            ("WRITE_QUORUM", &self.write_quorum),
+            ("MIN_DELAY", &self.min_delay),
+            ("MAX_DELAY", &self.max_delay),
+            ("REPL_TIMEOUT", &self.repl_timeout),
+            ("SEED", &self.seed),
+        ];
+        let reason = match &self.role {
+            Some(role) => {
+                let name = self.name("ROLE");
+                format!("{name}{}{role}", name.separator())
+            }
+            None => "the default role, follower".to_owned(),
+        };
+        for (variable, value) in given {
+            if let Some(value) = value
+                && self.name(variable).is_flag
+            {
+                return Err(self.error(
+                    variable,
+                    value,
+                    format!("has no effect with {reason}; only a leader uses it: --role leader"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// `leader` is where the node listens, if it is the leader: a list that all nodes share names the followers too.
     fn followers(&self, leader: Option<(IpAddr, u16)>) -> Result<Vec<HostPort>, ConfigError> {
         let list = self.followers.as_deref().unwrap_or_default();
-        let error = |problem: String| ConfigError::new("FOLLOWERS", list, problem);
+        let error = |problem: String| self.error("FOLLOWERS", list, problem);
         let mut followers = Vec::new();
         let mut seen = BTreeSet::new();
         for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
@@ -167,7 +220,7 @@ impl Settings {
 
     fn advertise(&self) -> Result<Option<HostPort>, ConfigError> {
         let address = self.advertise.as_deref().map(|text| {
-            let error = |error: InvalidHostPort| ConfigError::new("ADVERTISE", text, error.to_string());
+            let error = |error: InvalidHostPort| self.error("ADVERTISE", text, error.to_string());
             text.trim().parse().map_err(error)
         });
         address.transpose()
@@ -178,40 +231,41 @@ impl Settings {
     fn write_quorum(&self, is_leader: bool, followers: usize) -> Result<usize, ConfigError> {
         let default = if is_leader { followers.min(1) } else { 1 };
         let quorum =
-            whole_number("WRITE_QUORUM", &self.write_quorum, default as u64, 0..=FollowerSet::CAPACITY as u64)?;
+            self.whole_number("WRITE_QUORUM", &self.write_quorum, default as u64, 0..=FollowerSet::CAPACITY as u64)?;
         let quorum = quorum as usize;
+        let name =
+            if self.followers.is_some() { self.name("FOLLOWERS") } else { self.name("WRITE_QUORUM").like("FOLLOWERS") };
         let problem = match (quorum, followers) {
             _ if !is_leader => return Ok(quorum),
             (0, 0) => return Ok(0),
-            (_, 0) => "there are no FOLLOWERS to confirm a write; without any it must be 0".to_owned(),
-            (0, n) => format!("must be 1 to {n}, the number of FOLLOWERS; 0 is for a leader without followers only"),
-            (q, n) if q > n => format!("must be 1 to {n}, the number of FOLLOWERS"),
+            (_, 0) => format!("there are no followers ({name}) to confirm a write; without any it must be 0"),
+            (0, n) => format!("must be 1 to {n}, the number of {name}; 0 is for a leader without followers only"),
+            (q, n) if q > n => format!("must be 1 to {n}, the number of {name}"),
             _ => return Ok(quorum),
         };
-        Err(ConfigError::new("WRITE_QUORUM", quorum, problem))
+        Err(self.error("WRITE_QUORUM", quorum, problem))
     }
 
     fn netem(&self) -> Result<NetemConfig, ConfigError> {
         let range = 0..=LONGEST.as_millis() as u64;
-        let min = whole_number("MIN_DELAY", &self.min_delay, 0, range.clone())?;
-        let max = whole_number("MAX_DELAY", &self.max_delay, 1000, range)?;
+        let min = self.whole_number("MIN_DELAY", &self.min_delay, 0, range.clone())?;
+        let max = self.whole_number("MAX_DELAY", &self.max_delay, 1000, range)?;
         if min > max {
-            let default = if self.max_delay.is_none() { ", the default" } else { "" };
-            return Err(ConfigError::new(
-                "MIN_DELAY",
-                min,
-                format!("must not be above MAX_DELAY, which is {max}{default}"),
-            ));
+            let (name, default) = match self.max_delay {
+                Some(_) => (self.name("MAX_DELAY"), ""),
+                None => (self.name("MIN_DELAY").like("MAX_DELAY"), ", the default"),
+            };
+            return Err(self.error("MIN_DELAY", min, format!("must not be above {name}, which is {max}{default}")));
         }
         Ok(NetemConfig { min_delay: Duration::from_millis(min), max_delay: Duration::from_millis(max) })
     }
 
     fn repl_timeout(&self) -> Result<Duration, ConfigError> {
         let allowed = "must be a number of seconds above 0 and up to 3600, such as 5 or 0.7";
-        let seconds: f64 = parse("REPL_TIMEOUT", &self.repl_timeout, "5.0", allowed)?;
+        let seconds: f64 = self.parse("REPL_TIMEOUT", &self.repl_timeout, "5.0", allowed)?;
         let timeout = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         if timeout.is_zero() || timeout > LONGEST {
-            return Err(ConfigError::new("REPL_TIMEOUT", seconds, allowed));
+            return Err(self.error("REPL_TIMEOUT", seconds, allowed));
         }
         Ok(timeout)
     }
@@ -219,16 +273,16 @@ impl Settings {
     fn max_body(&self) -> Result<usize, ConfigError> {
         let allowed = "must be a size from 1KiB to 1GiB, such as 512KiB or 16MiB";
         let default = ByteSize(Config::MAX_BODY as u64).to_string();
-        let size: ByteSize = parse("MAX_BODY", &self.max_body, &default, allowed)?;
+        let size: ByteSize = self.parse("MAX_BODY", &self.max_body, &default, allowed)?;
         if !(1 << 10..=1 << 30).contains(&size.as_u64()) {
-            return Err(ConfigError::new("MAX_BODY", size, allowed));
+            return Err(self.error("MAX_BODY", size, allowed));
         }
         Ok(size.as_u64() as usize)
     }
 
     fn cors_origins(&self) -> Result<Option<CorsOrigins>, ConfigError> {
         let origins = self.cors_origin.as_deref().map(|text| {
-            let error = |error: InvalidOrigin| ConfigError::new("CORS_ORIGIN", text, error.to_string());
+            let error = |error: InvalidOrigin| self.error("CORS_ORIGIN", text, error.to_string());
             text.parse().map_err(error)
         });
         origins.transpose()
@@ -236,7 +290,31 @@ impl Settings {
 
     fn peer_token(&self) -> Result<Option<PeerToken>, ConfigError> {
         let token = self.peer_token.as_ref().map(|token| PeerToken::new(token.reveal()));
-        token.transpose().map_err(|error| ConfigError::secret("PEER_TOKEN", error.to_string()))
+        // An error must not show the value.
+        token.transpose().map_err(|error| self.error("PEER_TOKEN", "(not shown)", error.to_string()))
+    }
+
+    fn parse<T: FromStr>(
+        &self,
+        variable: &'static str,
+        setting: &Option<String>,
+        default: &str,
+        allowed: &str,
+    ) -> Result<T, ConfigError> {
+        let text = setting.as_deref().unwrap_or(default);
+        text.trim().parse().map_err(|_| self.error(variable, text, allowed))
+    }
+
+    fn whole_number(
+        &self,
+        variable: &'static str,
+        setting: &Option<String>,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, ConfigError> {
+        let allowed = format!("must be a whole number from {} to {}", range.start(), range.end());
+        let number = self.parse(variable, setting, &default.to_string(), &allowed)?;
+        if range.contains(&number) { Ok(number) } else { Err(self.error(variable, number, allowed)) }
     }
 }
 
@@ -246,27 +324,6 @@ fn address_of(follower: &HostPort) -> Option<IpAddr> {
         "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
         host => host.parse().ok(),
     }
-}
-
-fn parse<T: FromStr>(
-    variable: &'static str,
-    setting: &Option<String>,
-    default: &str,
-    allowed: &str,
-) -> Result<T, ConfigError> {
-    let text = setting.as_deref().unwrap_or(default);
-    text.trim().parse().map_err(|_| ConfigError::new(variable, text, allowed))
-}
-
-fn whole_number(
-    variable: &'static str,
-    setting: &Option<String>,
-    default: u64,
-    range: RangeInclusive<u64>,
-) -> Result<u64, ConfigError> {
-    let allowed = format!("must be a whole number from {} to {}", range.start(), range.end());
-    let number = parse(variable, setting, &default.to_string(), &allowed)?;
-    if range.contains(&number) { Ok(number) } else { Err(ConfigError::new(variable, number, allowed)) }
 }
 
 #[cfg(test)]
@@ -364,7 +421,60 @@ mod tests {
             assert!(!message.contains('\n'), "{message}");
         }
         let message = config(&[("ROLE", "leader"), ("WRITE_QUORUM", "1")]).err().unwrap().to_string();
-        assert!(message.contains("no FOLLOWERS"), "{message}");
+        assert!(message.contains("no followers (FOLLOWERS)"), "{message}");
+    }
+
+    #[test]
+    fn an_error_names_the_flag_if_a_flag_was_given() {
+        let text = |value: &str| Some(value.to_owned());
+        let leader = || Settings { role: text("leader"), followers: text("a:1,b:2"), ..Settings::default() };
+        let message = |settings: Settings, variables: &[(&'static str, &str)]| {
+            let lookup = |name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            settings.or_from(lookup).validate(1, INCARNATION).err().expect("it is refused").to_string()
+        };
+        let quorum = |value: &str| Settings { write_quorum: text(value), ..leader() };
+        assert_eq!(message(quorum("9"), &[]), "--write-quorum \"9\": must be 1 to 2, the number of --followers");
+        assert_eq!(
+            message(quorum("x"), &[("WRITE_QUORUM", "1")]),
+            "--write-quorum \"x\": must be a whole number from 0 to 128"
+        );
+        assert_eq!(
+            message(leader(), &[("WRITE_QUORUM", "9")]),
+            "WRITE_QUORUM=\"9\": must be 1 to 2, the number of --followers"
+        );
+        let alone = Settings { role: text("leader"), write_quorum: text("1"), ..Settings::default() };
+        assert_eq!(
+            message(alone, &[]),
+            "--write-quorum \"1\": there are no followers (--followers) to confirm a write; without any it must be 0"
+        );
+        let delays = Settings { min_delay: text("2000"), ..leader() };
+        assert_eq!(
+            message(delays.clone(), &[]),
+            "--min-delay \"2000\": must not be above --max-delay, which is 1000, the default"
+        );
+        assert_eq!(
+            message(delays, &[("MAX_DELAY", "7")]),
+            "--min-delay \"2000\": must not be above MAX_DELAY, which is 7"
+        );
+        let token = Settings { peer_token: Some(Secret::from("a b".to_owned())), ..leader() };
+        assert!(message(token, &[]).starts_with("--peer-token \"(not shown)\": "));
+    }
+
+    /// A flag that does nothing is a mistake; a variable may be shared with the leader.
+    #[test]
+    fn a_follower_refuses_flags_of_a_leader() {
+        let text = |value: &str| Some(value.to_owned());
+        let flags = Settings { write_quorum: text("2"), ..Settings::default() };
+        let message = |settings: Settings| settings.validate(1, INCARNATION).err().expect("it is refused").to_string();
+        assert_eq!(
+            message(flags.clone()),
+            "--write-quorum \"2\": has no effect with the default role, follower; only a leader uses it: --role leader"
+        );
+        let role = Settings { role: text("follower"), ..flags.clone() };
+        assert!(message(role).contains("has no effect with --role follower;"));
+        let of_environment = flags.or_from(|name| (name == "ROLE").then(|| "follower".into()));
+        assert!(message(of_environment).contains("has no effect with ROLE=follower;"));
+        assert!(config(&[("WRITE_QUORUM", "2"), ("SEED", "3")]).is_ok());
     }
 
     #[test]

@@ -103,39 +103,6 @@ fn masked_by(rule: Rule) -> Option<Rule> {
     }
 }
 
-/// The failures of the project's catalogue that a rule prevents.
-pub fn prevents(rule: Rule) -> &'static [&'static str] {
-    match rule {
-        Rule::CompareStamps => &["F18"],
-        Rule::ConfirmOnlyStored => &["F1", "F2"],
-        Rule::CountDistinct => &["F13"],
-        Rule::ConfirmOnlyAnswers => &["F14"],
-        Rule::KeepQuorum => &["F15"],
-        Rule::ResendMissed => &["F36"],
-        Rule::OneWriter => &["F17"],
-        Rule::AnswerByDeadline => &["F38"],
-        Rule::BoundWindow => &["F32"],
-        Rule::RecoverOnStart => &["F1", "F2"],
-        Rule::RefuseDeposed => &["F24", "F25"],
-        Rule::StartRecovering | Rule::LeaveOutForgetful => &["F6"],
-        Rule::ConfirmOnlyCurrent | Rule::ForgetLostConfirmations => &["F8"],
-        Rule::ResyncFollowers => &["F7"],
-        Rule::RecoverFromEnough | Rule::RememberQuorums | Rule::BootstrapFromAll => &["F3"],
-        Rule::MergeNewest => &["F31"],
-        Rule::Restamp | Rule::ReplicateRecovered => &["F4"],
-        Rule::ConfirmBeforeInstall => &["F5"],
-        Rule::DropLeftovers => &["F29"],
-        Rule::KeepTombstones => &["F30"],
-        Rule::DeduplicateRequests => &["F11"],
-        Rule::ReadCommitted => &["F10"],
-        Rule::ConfirmReads => &["F40"],
-        Rule::TellNodesApart => &["F13"],
-        Rule::BootstrapOnlyNew | Rule::HandOverConfiguration => &["F3"],
-        Rule::DoubtEndedConnections => &["F8"],
-        Rule::CompareStores => &["F6"],
-    }
-}
-
 impl Finding {
     /// The smallest scenario that violates the same property; none if the violation cannot be repeated.
     pub fn shrink(&self) -> Option<Shrunk> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::check::Verdict;
-use crate::report::{Diagram, Narration};
+use crate::report::{Diagram, ExplainHint, Narration};
 use crate::sim::scenario::{ClusterSpec, Scenario};
 use crate::sim::shrink::Shrunk;
 
@@ -69,6 +69,7 @@ fn write_shrunk(f: &mut fmt::Formatter<'_>, shrunk: &Shrunk) -> fmt::Result {
     if let Some(verdict) = run.verdicts.iter().find(is_about_it) {
         writeln!(f, "{}", Narration::new(&run.trace, verdict))?;
     }
+    writeln!(f, "{}\n", ExplainHint::new([goal.property()]))?;
     write_replay(f, scenario)
 }
 

@@ -11,6 +11,7 @@ use semisync::live::analyze::{Plan, QuorumResult, running_quorum};
 use semisync::live::preflight;
 use semisync::report::AnalysisReport;
 
+use super::numbers::{seed, whole};
 use super::progress::{Extent, Progress};
 use super::ranges::parse_delay;
 use super::signals::{Signals, Stop};
@@ -29,10 +30,10 @@ use mode::Mode;
 pub(super) struct Args {
     /// Simulate a cluster for each quorum: seconds instead of minutes
     #[cfg(feature = "sim")]
-    #[arg(long, group = "how")]
+    #[arg(long, group = "how", conflicts_with_all = ["leader", "followers", "timeout"])]
     sim: bool,
     /// Run a cluster of processes on this machine for each quorum
-    #[arg(long, group = "how")]
+    #[arg(long, group = "how", conflicts_with_all = ["leader", "followers", "timeout"])]
     local: bool,
     /// Have Compose start the leader of the containers anew for each quorum, in the directory of docker-compose.yml
     #[arg(long, group = "how")]
@@ -46,28 +47,28 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "compose")]
     compose_file: Option<PathBuf>,
     /// With --sim or --local: how many followers
-    #[arg(long, value_name = "N", default_value_t = 5, conflicts_with_all = ["compose", "fixed"], value_parser = clap::value_parser!(u16).range(1..=128))]
+    #[arg(long, value_name = "N", default_value_t = 5, conflicts_with_all = ["compose", "fixed"], value_parser = whole::<u16>(1..=128))]
     size: u16,
     /// With --sim or --local: from what the delays follow [default: 42, or from the system]
-    #[arg(long, value_name = "N", conflicts_with_all = ["compose", "fixed"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["compose", "fixed"], value_parser = seed())]
     seed: Option<u64>,
     /// Which quorums, separated by commas [default: from 1 to the number of followers]
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = whole::<usize>(1..=128))]
     quorums: Option<Vec<usize>>,
     /// How many writes for each quorum
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = whole::<u32>(1..=1_000_000))]
     writes: u32,
     /// How many clients make them, each one after another
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u16>(1..=1000))]
     clients: u16,
     /// On how many keys
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=1_000_000))]
     keys: u32,
     /// Shortest and longest emulated delay, in ms. With --compose and --fixed: those that the cluster runs with
     #[arg(long, value_name = "MIN..MAX", default_value = "0..1000", value_parser = parse_delay)]
     delay_ms: (u64, u64),
     /// After how many further writes to see how many followers lag; 0 for not at all
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u32>(0..=1_000_000))]
     staleness: u32,
     /// Seconds that followers may take to hold what was written
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]

@@ -13,6 +13,7 @@ use semisync::sim::swarm::SeedRange;
 use semisync::sim::{Engine, Race, ScenarioRun, SimError, Strategy};
 
 use super::limits::parse_count;
+use super::numbers::{seed, whole};
 use super::output::{OutputFile, require_different};
 use super::ranges::parse_delay;
 use super::rules::RulesArgs;
@@ -36,7 +37,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE", conflicts_with_all = ["followers", "write_quorum", "delay_ms", "writes", "clients", "keys"])]
     file: Option<PathBuf>,
     /// From what everything random in the run follows [default: the scenario's own; 42 for the race]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed())]
     seed: Option<u64>,
     /// Run every seed of a range, several at a time, and report by property: A..B without B, or one number
     #[arg(long, value_name = "A..B", value_parser = parse_seeds, conflicts_with_all = ["seed", "save", "trace", "history", "strict", "verbose"])]
@@ -63,22 +64,22 @@ pub(super) struct Args {
     #[arg(long)]
     verbose: bool,
     /// How many followers
-    #[arg(long, default_value_t = Race::default().followers as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=128))]
+    #[arg(long, default_value_t = Race::default().followers as u64, value_name = "N", value_parser = whole::<u64>(1..=128))]
     followers: u64,
     /// How many followers must confirm a write
-    #[arg(long, default_value_t = Race::default().write_quorum as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=128))]
+    #[arg(long, default_value_t = Race::default().write_quorum as u64, value_name = "N", value_parser = whole::<u64>(1..=128))]
     write_quorum: u64,
     /// Shortest and longest delay of a replication message, in ms
     #[arg(long, default_value = "0..1000", value_name = "MIN..MAX", value_parser = parse_delay)]
     delay_ms: (u64, u64),
     /// How many writes in all
-    #[arg(long, default_value_t = Race::default().writes as u64, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = Race::default().writes as u64, value_name = "N", value_parser = whole::<u64>(1..=1_000_000))]
     writes: u64,
     /// How many clients make them, each one after another
-    #[arg(long, default_value_t = Race::default().clients, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, default_value_t = Race::default().clients, value_name = "N", value_parser = whole::<u16>(1..=10_000))]
     clients: u16,
     /// How many keys they race on
-    #[arg(long, default_value_t = Race::default().keys, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = Race::default().keys, value_name = "N", value_parser = whole::<u64>(1..=1_000_000))]
     keys: u64,
     /// Write the scenario that is run to this file, with its seed and its order, for `sim` and `shrink`; - is the standard
     /// output
@@ -109,7 +110,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     require_different(&[("FILE", args.file.as_deref())], &written.map(|(option, path)| (option, path.as_deref())))?;
     let mut scenario = match &args.file {
         Some(path) => Scenario::from_file(path).map_err(Failure::usage)?,
-        None => race(&args).scenario(),
+        None => race(&args)?.scenario(),
     };
     if let Some(rules) = args.rules.spec() {
         scenario.cluster.rules = rules;
@@ -162,6 +163,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     let inert = run.inert_faults();
     let fails_of_inert = args.strict && !inert.is_empty();
     let holds = status.problem.is_none();
+    if !holds {
+        say(&status.hint);
+    }
     let problems: Vec<String> = status
         .problem
         .into_iter()
@@ -179,8 +183,14 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
     })
 }
 
-fn race(args: &Args) -> Race {
-    Race {
+fn race(args: &Args) -> Result<Race, Failure> {
+    if args.write_quorum > args.followers {
+        let (quorum, followers) = (args.write_quorum, args.followers);
+        return Err(Failure::Usage(format!(
+            "--write-quorum {quorum}: must be 1 to {followers}, the number of --followers"
+        )));
+    }
+    Ok(Race {
         seed: args.seed.unwrap_or(Race::default().seed),
         followers: args.followers as usize,
         write_quorum: args.write_quorum as usize,
@@ -188,7 +198,7 @@ fn race(args: &Args) -> Race {
         writes: args.writes as usize,
         clients: args.clients,
         keys: args.keys,
-    }
+    })
 }
 
 /// Says what runs. `seeds` names its seed or its seeds.

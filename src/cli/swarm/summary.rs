@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use semisync::check::{Excuse, Property};
-use semisync::report::{ExcusedRow, ExercisedRow, FailureRow, JudgedRow, LossRow, SwarmReport};
+use semisync::report::{ExcusedRow, ExercisedRow, ExplainHint, FailureRow, JudgedRow, LossRow, SwarmReport};
 use semisync::sim::swarm::{ExcusedRuns, Exercised, JudgedRuns, Symptom};
 
 use super::junit::Summary;
@@ -66,6 +66,10 @@ pub(in crate::cli) fn print_end(summary: &Summary<'_>) {
         say(format_args!("INCOMPLETE: {stopped}"));
     }
     summary.tally.complain();
+    let found = summary.tally.found();
+    if !found.is_empty() {
+        say(ExplainHint::new(found));
+    }
     if let Some(again) = summary.tally.first_again() {
         say(format_args!("To repeat the first failure:\n{again}"));
     }

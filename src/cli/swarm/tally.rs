@@ -160,6 +160,13 @@ impl Tally {
         Property::ALL.into_iter().filter(|property| self.has(Symptom::Violation(*property))).collect()
     }
 
+    /// The properties that are violated or lost in any run.
+    pub(super) fn found(&self) -> Vec<Property> {
+        let is_found =
+            |property: &Property| self.has(Symptom::Violation(*property)) || self.judged.runs(*property).lost > 0;
+        Property::ALL.into_iter().filter(is_found).collect()
+    }
+
     /// What to type for the run of the lowest seed that failed.
     pub(in crate::cli) fn first_again(&self) -> Option<&str> {
         self.failures.values().min_by_key(|failures| failures.first).map(|failures| failures.again.as_str())
@@ -307,6 +314,7 @@ mod tests {
         );
         assert_eq!(summary("durability-two-leaders"), (1, 8, vec!["lost in 8".to_owned()], &*again(8), vec![]));
         assert_eq!((tally.failed, tally.violated(), tally.first_again()), (0, Vec::new(), None));
+        assert_eq!(tally.found(), [Property::Durability], "a loss is explained too");
         assert_eq!(tally.judged.runs(Property::Durability).lost, 4);
     }
 

@@ -4,6 +4,7 @@
 mod cluster;
 mod expect;
 mod fault;
+mod forms;
 mod order;
 mod rules;
 mod seed;
@@ -60,12 +61,12 @@ pub enum ScenarioError {
         error: std::io::Error,
     },
     /// The text is not a scenario. The message shows the line.
-    #[error("{path}: not a scenario: {error}")]
+    #[error("{path}: not a scenario: {problem}")]
     Malformed {
         /// The file.
         path: String,
-        /// What is wrong, and where.
-        error: Box<toml::de::Error>,
+        /// What is wrong, where, and how it is written.
+        problem: String,
     },
     /// It is one, but says something that cannot be.
     #[error("{0}")]
@@ -94,7 +95,7 @@ impl Scenario {
         let text =
             std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable { path: name.clone(), error })?;
         let scenario = Self::from_toml(&text).map_err(|error| match error {
-            ScenarioError::Malformed { error, .. } => ScenarioError::Malformed { path: name.clone(), error },
+            ScenarioError::Malformed { problem, .. } => ScenarioError::Malformed { path: name.clone(), problem },
             ScenarioError::Impossible(what) => ScenarioError::Impossible(format!("{name}: {what}")),
             unreadable => unreadable,
         })?;
@@ -106,7 +107,10 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`].
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
-        let malformed = |error| ScenarioError::Malformed { path: "scenario".into(), error: Box::new(error) };
+        let malformed = |error| {
+            let problem = forms::explain(text, &error);
+            ScenarioError::Malformed { path: "scenario".into(), problem }
+        };
         let scenario: Self = toml::from_str(text).map_err(malformed)?;
         scenario.check()?;
         Ok(scenario)
@@ -179,7 +183,12 @@ impl Scenario {
                     NodeId::Client(id)
                 ));
             }
-            Some(node) => return Err(format!("there is no node {node}")),
+            Some(node) => {
+                let followers = self.cluster.all_followers();
+                return Err(format!(
+                    "there is no node {node}; the followers are f1 to f{followers}, the clients c1 to c{clients}"
+                ));
+            }
             None => {}
         }
         let followers = self.cluster.all_followers();

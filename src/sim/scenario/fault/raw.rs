@@ -115,7 +115,7 @@ impl RawMessages {
         let Self { operation, rpc, from, to, attempt, number, per_mille, delay_ms } = self;
         let (needs_delay, has_delay) = (key == "delay", ["delay", "duplicate"].contains(&key));
         if needs_delay && delay_ms.is_none() {
-            return Err("delay: delay_ms is missing".into());
+            return Err("delay: delay_ms is missing; write delay = { to = \"f1\", delay_ms = 2000 }".into());
         }
         if delay_ms.is_some() && !has_delay {
             return Err(format!("{key}.delay_ms: only delay and duplicate have it"));
@@ -223,10 +223,13 @@ impl TryFrom<RawFault> for Fault {
                 return Err(format!("{field} counts from the event that the fault waits for: it goes with when"));
             }
         };
-        let mut kinds = kinds.into_iter().flatten();
+        let mut kinds = FaultKind::NAMES.into_iter().zip(kinds).filter_map(|(name, kind)| Some((name, kind?)));
         match (kinds.next(), kinds.next()) {
-            (Some(kind), None) => Ok(Self { at_ms: raw.at_ms, until_ms: raw.until_ms, when, kind: kind? }),
-            _ => Err(format!("a fault needs exactly one of {}", FaultKind::NAMES.join(", "))),
+            (Some((_, kind)), None) => Ok(Self { at_ms: raw.at_ms, until_ms: raw.until_ms, when, kind: kind? }),
+            (Some((one, _)), Some((other, _))) => {
+                Err(format!("a fault has one kind: {one} and {other} need a [[fault]] each"))
+            }
+            (None, _) => Err(format!("a fault needs exactly one of {}", FaultKind::NAMES.join(", "))),
         }
     }
 }
