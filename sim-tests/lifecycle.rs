@@ -128,7 +128,7 @@ async fn a_leader_waits_for_what_may_be_lost_until_an_operator_accepts_that() {
     let _second = Running::start(follower_config(address.port())).await;
     let leader = Running::start(leader_config(vec![first.into(), address.into()], 1, (0, 0))).await;
     let cluster = Cluster::new(client.clone(), leader.address.into(), vec![first.into(), address.into()]);
-    let names_it = format!("; restarted, and may have lost their memory: {address}");
+    let names_it = format!("; are new, or restarted empty: {address}");
     until(async || {
         let ready = client.ready(&leader.address.into()).await.expect("it answers");
         (!ready.ready && ready.detail.contains(&names_it)).then_some(())

@@ -80,7 +80,7 @@ def expect_first_write_is_missed(cluster, gone):
 
 def expect_names(detail, gone):
     """It names the followers that have forgotten, and the command with which it goes on."""
-    _, _, rest = detail.partition("; restarted, and may have lost their memory: ")
+    _, _, rest = detail.partition("; are new, or restarted empty: ")
     forgetful, _, remedy = rest.partition("; ")
     expect_same(sorted(forgetful.split(", ")), sorted(gone), f"whom it names in {detail!r}")
     expect(remedy.endswith("semisync admin accept-loss LEADER"), f"{detail!r} does not say what to do")

@@ -244,10 +244,10 @@ pub struct Ready {
     pub detail: String,
 }
 
-/// The answer to `POST /admin/accept-loss`.
+/// The answer to `POST /admin/accept-loss`, and to `GET`, which only shows what it would mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptedLoss {
-    /// That it is accepted.
+    /// Whether it is accepted.
     pub accepted: bool,
     /// What that means.
     pub detail: String,

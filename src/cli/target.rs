@@ -50,6 +50,8 @@ pub(super) fn parse_seconds(text: &str) -> Result<Duration, &'static str> {
 /// Something that is done to a cluster over whatever network it is on.
 pub(super) trait Task: Send + 'static {
     /// What comes of it.
+    /// Whether it has something to say of a cluster some of whose followers do not answer.
+    const DOES_WITHOUT_FOLLOWERS: bool = false;
     type Output: Send + 'static;
 
     /// Does it.
@@ -134,7 +136,12 @@ impl TargetArgs {
         }
         let cluster = self.addresses.cluster()?;
         runtime()?.block_on(async {
-            preflight(&cluster).await.map_err(|unfit| refuse(&unfit))?;
+            if let Err(mut unfit) = preflight(&cluster).await {
+                unfit.retain(|unfit| !(K::DOES_WITHOUT_FOLLOWERS && unfit.is_missing_follower()));
+                if !unfit.is_empty() {
+                    return Err(refuse(&unfit));
+                }
+            }
             Ok(task.run(cluster).await)
         })
     }

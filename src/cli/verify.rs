@@ -46,6 +46,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 impl Task for Verify {
     type Output = Result<Comparison, ReadError>;
+    const DOES_WITHOUT_FOLLOWERS: bool = true;
 
     async fn run<T: Transport>(self, cluster: Cluster<T>) -> Result<Comparison, ReadError> {
         give(&cluster, self.writes).await;

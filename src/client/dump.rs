@@ -5,11 +5,13 @@ use http::{HeaderMap, StatusCode};
 
 use super::{ReadError, detail};
 use crate::base::Key;
-use crate::base::wire::{self, DumpEntry};
+use crate::base::wire::{self, DumpEntry, FOLLOWER_HEADER};
+use crate::core::{Identity, Standing};
 use crate::net::http::{Answer, StreamedAnswer};
 
 /// A node's `GET /dump`, entry by entry, as it comes: only the entry at hand is in memory.
 pub struct DumpStream {
+    is_recovering: bool,
     answer: StreamedAnswer,
     scanner: Scanner,
 }
@@ -22,7 +24,14 @@ impl DumpStream {
             let detail = detail(&Answer { status, headers: HeaderMap::new(), body });
             return Err(ReadError::Refused { status, detail, leader: None });
         }
-        Ok(Self { answer, scanner: Scanner::default() })
+        let identity = answer.headers().get(FOLLOWER_HEADER).and_then(|header| header.to_str().ok()?.parse().ok());
+        let is_recovering = matches!(identity, Some(Identity { standing: Standing::Recovering, .. }));
+        Ok(Self { is_recovering, answer, scanner: Scanner::default() })
+    }
+
+    /// Whether no leader has brought the node up to date since it was started: what it stores was written to it by hand.
+    pub fn is_recovering(&self) -> bool {
+        self.is_recovering
     }
 
     /// The next entry, in the order of the node; `None` after the last.

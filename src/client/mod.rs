@@ -168,13 +168,13 @@ impl<T: Transport> Client<T> {
         read(&self.call(node, Method::GET, "/dump").await?)
     }
 
-    /// `GET /dump`, entry by entry, for stores of any size.
+    /// `GET /dump`, entry by entry, for stores of any size. `patience` is how long the node may send nothing.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn dump_stream(&self, node: &HostPort) -> Result<DumpStream, ReadError> {
+    pub async fn dump_stream(&self, node: &HostPort, patience: Duration) -> Result<DumpStream, ReadError> {
         let request = Request::builder().uri("/dump").body(Body::empty()).expect("every part is valid");
-        DumpStream::new(self.http.stream(node, request, self.deadline).await.map_err(ReadError::NoAnswer)?).await
+        DumpStream::new(self.http.stream(node, request, patience).await.map_err(ReadError::NoAnswer)?).await
     }
 
     /// `POST /replicate` by hand, as a leader without epochs does it: one write, to a follower.
@@ -217,7 +217,24 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// [`ReadError`]; refused if the leader does not wait for anything of the kind.
     pub async fn accept_loss(&self, leader: &HostPort, token: Option<&str>) -> Result<AcceptedLoss, ReadError> {
-        let mut request = Request::builder().method(Method::POST).uri("/admin/accept-loss");
+        self.ask_of_loss(Method::POST, leader, token).await
+    }
+
+    /// `GET /admin/accept-loss`: what it would mean to accept the loss, which stays as it is.
+    ///
+    /// # Errors
+    /// [`ReadError`]; refused if the leader does not wait for anything of the kind.
+    pub async fn show_loss(&self, leader: &HostPort, token: Option<&str>) -> Result<AcceptedLoss, ReadError> {
+        self.ask_of_loss(Method::GET, leader, token).await
+    }
+
+    async fn ask_of_loss(
+        &self,
+        method: Method,
+        leader: &HostPort,
+        token: Option<&str>,
+    ) -> Result<AcceptedLoss, ReadError> {
+        let mut request = Request::builder().method(method).uri("/admin/accept-loss");
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

@@ -1,8 +1,14 @@
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use crate::base::NodeRef;
 use crate::client::{Client, Cluster, ReadError};
 use crate::net::{HostPort, Transport};
+
+/// How long a node may send nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A node that nothing can be done with.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +22,16 @@ pub enum Unfit {
         address: HostPort,
         /// Why not.
         error: ReadError,
+    },
+    /// It does not answer soon.
+    #[error("{node} at {address} does not answer: nothing came in {patience:?}")]
+    Silent {
+        /// The node.
+        node: NodeRef,
+        /// Where it should be.
+        address: HostPort,
+        /// How long it was waited for.
+        patience: Duration,
     },
     /// What answers there speaks another interface.
     #[error("{address}, which should be {node}, is not a node of this kind: {error}")]
@@ -42,7 +58,12 @@ pub enum Unfit {
 impl Unfit {
     /// Whether another address would help, rather than another time.
     pub fn is_mistake(&self) -> bool {
-        !matches!(self, Self::Unreachable { .. })
+        !matches!(self, Self::Unreachable { .. } | Self::Silent { .. })
+    }
+
+    /// Whether it is a follower that does not answer.
+    pub fn is_missing_follower(&self) -> bool {
+        matches!(self, Self::Unreachable { node, .. } | Self::Silent { node, .. } if *node != NodeRef::Leader)
     }
 }
 
@@ -62,7 +83,9 @@ async fn examine<T: Transport>(client: &Client<T>, node: NodeRef, address: &Host
         ReadError::NoAnswer(_) => Unfit::Unreachable { node, address: address.clone(), error },
         _ => Unfit::Stranger { node, address: address.clone(), error },
     };
-    match client.health(address).await {
+    let health = timeout(PATIENCE, client.health(address)).await;
+    let Ok(health) = health else { return Err(Unfit::Silent { node, address: address.clone(), patience: PATIENCE }) };
+    match health {
         Ok(health) => {
             let expected = if node == NodeRef::Leader { "leader" } else { "follower" };
             let known = ["leader", "follower"].contains(&health.role.as_str());
@@ -72,6 +95,6 @@ async fn examine<T: Transport>(client: &Client<T>, node: NodeRef, address: &Host
             Ok(())
         }
         Err(error @ ReadError::NoAnswer(_)) => Err(unfit(error)),
-        Err(_) => client.dump_stream(address).await.map_err(unfit)?.next().await.map(drop).map_err(unfit),
+        Err(_) => client.dump_stream(address, PATIENCE).await.map_err(unfit)?.next().await.map(drop).map_err(unfit),
     }
 }

@@ -2,11 +2,17 @@
 //! order of their keys.
 
 use std::collections::{BTreeMap, btree_map};
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
 
 use crate::base::wire::DumpEntry;
 use crate::base::{Key, NodeRef};
 use crate::client::{Cluster, DumpStream, ReadError};
 use crate::net::Transport;
+
+/// How long a node may send nothing before it counts as one that cannot be read.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// In what a follower differs from the leader in a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +55,7 @@ pub struct FollowerCounts {
     pub version: u64,
     /// Keys with the same version and another value.
     pub value: u64,
-    /// Why it could not be read to its end, if so. The counts are then of what was read.
+    /// Its address and why it could not be read to its end, if so. The counts are then of what was read.
     pub unreadable: Option<String>,
 }
 
@@ -129,12 +135,18 @@ enum Source {
 /// Why a store does not go on.
 enum Fault {
     Unreadable(ReadError),
+    /// No leader has brought it up to date.
+    Recovering,
     Unsorted,
 }
 
 impl Store {
     async fn open<T: Transport>(cluster: &Cluster<T>, node: NodeRef, into_memory: bool) -> Result<Self, Fault> {
-        let mut stream = cluster.client().dump_stream(cluster.address(node)).await.map_err(Fault::Unreadable)?;
+        let stream = cluster.client().dump_stream(cluster.address(node), PATIENCE).await;
+        let mut stream = stream.map_err(Fault::Unreadable)?;
+        if stream.is_recovering() {
+            return Err(Fault::Recovering);
+        }
         let source = if into_memory {
             let mut entries = BTreeMap::new();
             while let Some((key, entry)) = stream.next().await.map_err(Fault::Unreadable)? {
@@ -179,13 +191,19 @@ impl Store {
 async fn compare<T: Transport>(cluster: &Cluster<T>, limit: usize, into_memory: bool) -> Result<Comparison, Stop> {
     let of_leader = |fault| match fault {
         Fault::Unreadable(error) => Stop::Leader(error),
+        Fault::Recovering => {
+            Stop::Leader(ReadError::Unreadable("it is a follower that no leader has brought up to date".into()))
+        }
         Fault::Unsorted => Stop::Unsorted,
     };
-    let mut leader = Store::open(cluster, NodeRef::Leader, into_memory).await.map_err(of_leader)?;
+    // All at once, so that several nodes that do not answer take no longer than one.
+    let nodes: Vec<NodeRef> = cluster.nodes().filter(|node| *node != NodeRef::Leader).collect();
+    let open = nodes.iter().map(|node| Store::open(cluster, *node, into_memory));
+    let (leader, stores) = join(Store::open(cluster, NodeRef::Leader, into_memory), join_all(open)).await;
+    let mut leader = leader.map_err(of_leader)?;
     let mut followers = Vec::new();
-    for node in cluster.nodes().filter(|node| *node != NodeRef::Leader) {
+    for (node, store) in nodes.into_iter().zip(stores) {
         let mut counts = FollowerCounts::default();
-        let store = Store::open(cluster, node, into_memory).await;
         let store = counts.note(store)?;
         followers.push((node, store, counts));
     }
@@ -216,7 +234,11 @@ async fn compare<T: Transport>(cluster: &Cluster<T>, limit: usize, into_memory: 
             }
         }
     }
-    comparison.followers = followers.into_iter().map(|(node, _, counts)| (node, counts)).collect();
+    let named = |(node, _, mut counts): (NodeRef, _, FollowerCounts)| {
+        counts.unreadable = counts.unreadable.map(|why| format!("{}: {why}", cluster.address(node)));
+        (node, counts)
+    };
+    comparison.followers = followers.into_iter().map(named).collect();
     Ok(comparison)
 }
 
@@ -228,6 +250,10 @@ impl FollowerCounts {
             Err(Fault::Unsorted) => Err(Stop::Unsorted),
             Err(Fault::Unreadable(error)) => {
                 self.unreadable = Some(error.to_string());
+                Ok(None)
+            }
+            Err(Fault::Recovering) => {
+                self.unreadable = Some("no leader has brought it up to date since it was started".into());
                 Ok(None)
             }
         }

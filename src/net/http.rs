@@ -169,6 +169,11 @@ impl HttpError {
         }
     }
 
+    /// Whether what came back is not HTTP.
+    pub fn is_no_http(&self) -> bool {
+        matches!(self, Self::Disconnect(error) if error.is_parse())
+    }
+
     /// Whether there is no process at the other end, as far as can be told.
     pub fn says_that_nobody_listens(&self) -> bool {
         matches!(self, Self::Connect(_)) && !self.is_silence()

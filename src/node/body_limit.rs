@@ -21,6 +21,11 @@ const BESIDES_VALUE: usize = 16 << 10;
 pub(super) struct FollowerLimit(pub(super) usize);
 
 impl FollowerLimit {
+    /// The largest value that it takes from its leader.
+    pub(super) fn largest_value(self) -> ByteSize {
+        ByteSize((self.0 + REPLICATION_ALLOWANCE - BESIDES_VALUE) as u64)
+    }
+
     /// Whether a leader's request with this value is not too large for it.
     pub(super) fn admits(self, value: &Value) -> bool {
         value.as_json().len() + BESIDES_VALUE <= self.0.saturating_add(REPLICATION_ALLOWANCE)
@@ -50,7 +55,7 @@ mod tests {
     fn what_a_follower_admits_is_what_its_server_takes() {
         let limit = FollowerLimit(1 << 20);
         let value = |length: usize| Value::from_json(&format!("\"{}\"", "v".repeat(length - 2))).unwrap();
-        let most = (1 << 20) + REPLICATION_ALLOWANCE - BESIDES_VALUE;
+        let most = limit.largest_value().as_u64() as usize;
         assert!(limit.admits(&value(most)));
         assert!(!limit.admits(&value(most + 1)));
         assert_eq!("1048576".parse(), Ok(limit));

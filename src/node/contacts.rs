@@ -35,6 +35,8 @@ pub(super) enum Trouble {
     TooLarge,
     /// It answers nothing of what a leader asks.
     NoFollower(StatusCode),
+    /// What it answers is not HTTP.
+    NotHttp(String),
     /// Its answer cannot be understood.
     Unreadable(String),
     /// It refused for another reason.
@@ -45,6 +47,8 @@ impl From<&HttpError> for Trouble {
     fn from(error: &HttpError) -> Self {
         if error.says_that_nobody_listens() {
             Self::Unreachable(error.to_string())
+        } else if error.is_no_http() {
+            Self::NotHttp(error.to_string())
         } else {
             Self::Silent(error.to_string())
         }
@@ -73,6 +77,7 @@ impl Trouble {
             Self::Silent(_) => "see whether it is stopped, overloaded, or cut off from the leader",
             Self::WrongToken { .. } => "start both with the same PEER_TOKEN",
             Self::TooLarge => "start it with a MAX_BODY that is not below the leader's",
+            Self::NotHttp(_) => "correct its address in FOLLOWERS",
             Self::NoFollower(_) => "correct its address in FOLLOWERS, or start it with ROLE=follower",
             Self::Unreadable(_) => "correct its address in FOLLOWERS, or start it in the same version as the leader",
             Self::Refused(StatusCode::UNPROCESSABLE_ENTITY) => {
@@ -94,10 +99,18 @@ impl fmt::Display for Trouble {
                 f.write_str("it refuses this leader with 401, because it has a PEER_TOKEN and the leader has none")
             }
             Self::TooLarge => f.write_str("it refuses a request with 413, because its MAX_BODY is below the leader's"),
-            Self::NoFollower(status) => {
-                write!(f, "it answers {} to a leader's questions, as another program or a leader does", status.as_u16())
+            Self::NotHttp(error) => {
+                write!(f, "what answers there does not speak HTTP, so it is another program: {error}")
             }
-            Self::Unreadable(error) => write!(f, "its answer cannot be read: {error}"),
+            Self::NoFollower(StatusCode::FORBIDDEN) => {
+                f.write_str("it answers 403 to a leader's questions, because it is a leader itself")
+            }
+            Self::NoFollower(status) => {
+                write!(f, "it answers {} to a leader's questions, as another program does", status.as_u16())
+            }
+            Self::Unreadable(error) => {
+                write!(f, "its answer cannot be read, so it is another program or of another version: {error}")
+            }
             Self::Refused(status) => write!(f, "it answers {status}"),
         }
     }
@@ -132,11 +145,17 @@ impl Transfer {
     }
 }
 
-/// `12.6 MB are being sent to it: 4.2 MB in 4 s, 1.0 MB/s`
+/// `12.6 MB are being sent to it: 4.2 MB in 4 s, 1.0 MB/s, about 8 s to go`
 impl fmt::Display for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabytes = self.size as f64 / 1e6;
-        write!(f, "{megabytes:.1} MB are being sent to it: {}", self.traffic)
+        write!(f, "{megabytes:.1} MB are being sent to it: {}", self.traffic)?;
+        let (moved, _) = self.traffic.moved();
+        let rate = moved as f64 / self.traffic.elapsed().as_secs_f64().max(0.001);
+        if moved == 0 {
+            return Ok(());
+        }
+        write!(f, ", about {:.0} s to go", self.size.saturating_sub(moved) as f64 / rate)
     }
 }
 
@@ -147,6 +166,8 @@ pub(super) struct Contact {
     pub(super) writes: Option<Problem>,
     /// Since when it has lacked some key, as far as somebody looked.
     pub(super) behind_since: Option<Duration>,
+    /// Since when it has not been up to date, as far as somebody looked.
+    pub(super) not_current_since: Option<Duration>,
     /// The large requests that are on their way to it.
     pub(super) transfers: Vec<Transfer>,
     /// The largest body that it takes, in bytes, if it has said so.
@@ -212,8 +233,9 @@ impl Contacts {
     }
 
     /// Somebody has looked whether it lacks any key.
-    pub(super) fn looked(&self, at: FollowerId, now: Duration, is_behind: bool) {
+    pub(super) fn looked(&self, at: FollowerId, now: Duration, is_current: bool, is_behind: bool) {
         self.change(at, |contact| {
+            contact.not_current_since = (!is_current).then(|| contact.not_current_since.unwrap_or(now));
             contact.behind_since = is_behind.then(|| contact.behind_since.unwrap_or(now));
             // What went wrong with writes has been made good.
             if !is_behind && contact.question.is_none() {
@@ -273,7 +295,7 @@ mod tests {
     fn a_follower_is_behind_from_when_it_was_seen_to_be() {
         let (contacts, f1) = (Contacts::new(1), FollowerId(0));
         let since = |second, is_behind| {
-            contacts.looked(f1, Duration::from_secs(second), is_behind);
+            contacts.looked(f1, Duration::from_secs(second), true, is_behind);
             contacts.with(f1).behind_since.map(|since| since.as_secs())
         };
         assert_eq!([since(1, false), since(2, true), since(3, true), since(4, false)], [None, Some(2), Some(2), None]);
@@ -283,9 +305,9 @@ mod tests {
     fn what_went_wrong_with_writes_is_over_once_it_has_them() {
         let (contacts, f1) = (Contacts::new(1), FollowerId(0));
         contacts.failed(f1, Purpose::Writes, Duration::ZERO, Trouble::TooLarge);
-        contacts.looked(f1, Duration::ZERO, true);
+        contacts.looked(f1, Duration::ZERO, true, true);
         assert_eq!(contacts.with(f1).last_error(), Some(&Trouble::TooLarge));
-        contacts.looked(f1, Duration::ZERO, false);
+        contacts.looked(f1, Duration::ZERO, true, false);
         assert_eq!(contacts.with(f1).last_error(), None);
     }
 

@@ -206,7 +206,7 @@ impl<T: Transport> Interview<T> {
                     Asked::Answered(said)
                 }
                 Err(error) => {
-                    warn!(%follower, %error, "the follower's answer cannot be read; is it of another version?");
+                    debug!(%follower, %error, "the follower's answer cannot be read");
                     self.note(Trouble::Unreadable(error.to_string()));
                     Asked::Lost
                 }

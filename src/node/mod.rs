@@ -118,7 +118,8 @@ impl<T: Transport> Node<T> {
         let metrics = Arc::new(Metrics::new(matches!(config.role, Role::Leader(_)), config.log_loss.clone()));
         let (duty, longest_write) = match &config.role {
             Role::Leader(role) => {
-                let replicator = start_replication(transport, role, &config, clock, &metrics, &mut background);
+                let replicator =
+                    start_replication(transport, role, (&config, address), clock, &metrics, &mut background);
                 let longest = role.netem.max_delay + role.repl_timeout;
                 (Duty::Leader(replicator), longest)
             }
@@ -191,25 +192,31 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often the log says that it is not.
 const REMINDER: Duration = Duration::from_secs(30);
 
-/// Says in the log when the node becomes ready and when it is not any more, and reminds of that while it lasts. Never returns.
+/// Says in the log when it changes what the node can do and what keeps it from that, and reminds of it while it lasts. Never
+/// returns.
 async fn tell_readiness(app: Arc<App>) {
     // A start takes a moment.
-    let (mut was_ready, mut told_at) = (true, app.clock.now());
+    let (mut was_well, mut told, mut told_at) = (true, String::new(), app.clock.now());
     loop {
         sleep(LOOK).await;
         if let Duty::Leader(replicator) = &app.duty {
             replicator.look_for_lag();
         }
-        let Ready { ready, detail } = app.readiness();
-        let now = app.clock.now();
+        let (Ready { ready, detail }, has_notes) = app.situation();
+        let (now, is_well) = (app.clock.now(), ready && !has_notes);
+        // A sentence that differs from the last in a number only says nothing new.
+        let gist: String = detail.chars().filter(|c| !c.is_ascii_digit()).collect();
         let is_due = now.saturating_sub(told_at) >= REMINDER;
-        match (was_ready, ready) {
-            (false, true) => info!("ready: {detail}"),
-            (true, false) => warn!("not ready: {detail}"),
-            (false, false) if is_due => warn!("still not ready: {detail}"),
-            (true, true) | (false, false) => continue,
+        match (is_well, gist == told) {
+            (true, _) if was_well => continue,
+            (false, true) if !is_due => continue,
+            (true, _) => info!("ready: {detail}"),
+            (false, true) if ready => warn!("ready, but still not in order: {detail}"),
+            (false, false) if ready => warn!("ready, but not in order: {detail}"),
+            (false, true) => warn!("still not ready: {detail}"),
+            (false, false) => warn!("not ready: {detail}"),
         }
-        (was_ready, told_at) = (ready, now);
+        (was_well, told, told_at) = (is_well, gist, now);
     }
 }
 
@@ -225,12 +232,12 @@ fn give_up(ended: Option<Result<(), JoinError>>) -> ! {
 fn start_replication<T: Transport>(
     transport: T,
     role: &LeaderRole,
-    config: &Config,
+    (config, address): (&Config, SocketAddr),
     clock: Clock,
     metrics: &Arc<Metrics>,
     background: &mut JoinSet<()>,
 ) -> Arc<Replicator> {
-    let replicator = Arc::new(Replicator::new(role, config, clock, Arc::clone(metrics)));
+    let replicator = Arc::new(Replicator::new(role, config, address, clock, Arc::clone(metrics)));
     let http = HttpClient::new(transport);
     let advertise = role.advertise.as_ref().and_then(api::address_in_header);
     for (to, address) in FollowerId::first(role.followers.len()).zip(&role.followers) {

@@ -452,7 +452,13 @@ mod tests {
         let mut config = Config::new(Role::Leader(role.clone()), ([127, 0, 0, 1], 0).into(), Seed::new(1), incarnation);
         config.rules = Rules::LAB;
         config.observer = Some(Arc::clone(&batches) as Arc<dyn Observer>);
-        let replicator = Arc::new(Replicator::new(&role, &config, Clock::start(), Arc::new(Metrics::new(true, None))));
+        let replicator = Arc::new(Replicator::new(
+            &role,
+            &config,
+            config.listen,
+            Clock::start(),
+            Arc::new(Metrics::new(true, None)),
+        ));
         let pipeline = Pipeline {
             to: FollowerId(0),
             lane: Lane::Small,

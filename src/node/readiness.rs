@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::body_limit::FollowerLimit;
-use super::contacts::{Contact, Problem};
+use super::contacts::{Contact, Problem, Trouble};
 use crate::base::wire::{FollowerReport, Ready};
 use crate::base::{FollowerId, FollowerSet};
 use crate::core::{FollowerStatus, Progress, Waiting};
@@ -17,6 +17,8 @@ pub(super) const RECENT: Duration = Duration::from_secs(2);
 /// What a leader knows of its followers at a moment.
 pub(super) struct Followers<'a> {
     pub(super) now: Duration,
+    /// Where people reach the leader.
+    pub(super) own_address: &'a str,
     /// Their addresses.
     pub(super) names: &'a [String],
     pub(super) status: Vec<FollowerStatus>,
@@ -38,9 +40,7 @@ impl Followers<'_> {
         match &self.waiting {
             None => {
                 sentences.push(format!("{counting} of {of} followers count, {needed} must for a write"));
-                sentences.extend(self.obstacles());
-                sentences.extend(self.slow_transfers());
-                sentences.extend(self.limits());
+                sentences.extend(self.notes());
             }
             Some(waiting) => {
                 sentences.push(waiting.to_string());
@@ -48,9 +48,39 @@ impl Followers<'_> {
             }
         }
         if let Some(Waiting::Survivors { silent, gone, .. }) = &self.waiting {
-            sentences.push(remedy(!silent.is_empty(), !gone.is_empty()));
+            sentences.push(last_resort(silent, gone, self.own_address));
         }
         Ready { ready: self.waiting.is_none() && counting >= needed, detail: sentences.join("; ") }
+    }
+
+    /// What a person should know of the followers of a leader that serves.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        self.obstacles().into_iter().chain(self.slow_transfers()).chain(self.limits())
+    }
+
+    /// What it would mean to accept the loss of what the followers know that the leader waits for. None if it waits for none.
+    pub(super) fn loss_to_accept(&self) -> Option<String> {
+        let Some(Waiting::Survivors { silent, forgetful, foreign, gone, .. }) = &self.waiting else { return None };
+        let kept: Vec<String> = self
+            .ids()
+            .filter_map(|id| Some(format!("{} ({})", self.names[id.index()], keys(self.status[id.index()].remembers?))))
+            .collect();
+        let kept = match kept.as_slice() {
+            [] => "begin empty, because nobody that answers remembers anything".to_owned(),
+            kept => format!("go on with what is remembered by {}", kept.join(" and ")),
+        };
+        let groups = [
+            ("have not joined", silent),
+            ("are new, or restarted empty", forgetful),
+            ("are other programs", foreign),
+            ("are not in FOLLOWERS any more", gone),
+        ];
+        let given_up = groups.iter().filter(|(_, names)| !names.is_empty());
+        let given_up: Vec<String> = given_up.map(|(what, names)| format!("{} ({what})", names.join(" and "))).collect();
+        Some(format!(
+            "the leader would {kept}; lost would be every acknowledged write that only these have: {}",
+            given_up.join(", ")
+        ))
     }
 
     /// Whether the leader still looks for what was written before it.
@@ -123,12 +153,14 @@ impl Followers<'_> {
             Progress::Unconfirmed { silent } => {
                 let others = self.named(silent);
                 format!(
-                    "has restarted and lost what it stored; it is brought up to date when {others} can be asked, so that no promise to \
-                     another leader is forgotten; start {others}, or start an empty follower in place of what is gone for good"
+                    "restarted empty{}; it is brought up to date when {others} can be asked, so that no promise to another leader is \
+                     forgotten; start {others}, or start an empty follower in place of what is gone for good",
+                    self.so_long(contact)
                 )
             }
             Progress::Behind { keys } => {
-                format!("is being brought up to date: {} to go{}", count(keys), self.transfer(contact))
+                let since = self.so_long(contact);
+                format!("is being brought up to date{since}: {} to go{}", count(keys), self.transfer(contact))
             }
             // What it answered to a question is a problem with it, until it is another program that answers.
             Progress::Legacy => "does not know epochs: it gets writes and counts for nothing".into(),
@@ -160,16 +192,39 @@ impl Followers<'_> {
         let limit = |id: FollowerId| self.contacts[id.index()].takes.filter(|limit| limit.0 < self.max_body);
         let named = move |id: FollowerId| Some((id, limit(id)?));
         self.ids().filter_map(named).map(|(id, limit)| {
-            let (name, own) = (&self.names[id.index()], FollowerLimit(self.max_body));
-            format!("{name}: larger values do not reach it, because it has {limit}, and the leader {own}")
+            let (status, own) = (&self.status[id.index()], FollowerLimit(self.max_body));
+            let writes = &self.contacts[id.index()].writes;
+            let is_refused = writes.as_ref().is_some_and(|problem| problem.trouble == Trouble::TooLarge);
+            let lacks = match status.missed {
+                missed @ 1.. if is_refused => format!("lacks {}, whose values are too large for it: ", count(missed)),
+                _ => String::new(),
+            };
+            format!(
+                "{}: {lacks}it has {limit}, and the leader {own}: values over {} do not reach it; start it with a MAX_BODY that is not \
+                 below the leader's",
+                self.names[id.index()],
+                limit.largest_value(),
+            )
         })
     }
 
     fn tell(&self, problem: &Problem, heard_at: Option<Duration>) -> String {
         let Problem { trouble, since } = problem;
         let since = self.now.saturating_sub(*since).as_secs();
-        let never = if heard_at.is_none() { ", and never did" } else { "" };
-        format!("{trouble} (so for {since} s{never}); {}", trouble.remedy())
+        let (never, other) = match (heard_at, trouble) {
+            (None, Trouble::Silent(_)) => {
+                (", and never did", ", and whether a node listens there; else correct FOLLOWERS")
+            }
+            (None, _) => (", and never did", ""),
+            (Some(_), _) => ("", ""),
+        };
+        format!("{trouble} (so for {since} s{never}); {}{other}", trouble.remedy())
+    }
+
+    /// For how long it has not been up to date.
+    fn so_long(&self, contact: &Contact) -> String {
+        let seconds = |since: Duration| format!(" (so for {} s)", self.now.saturating_sub(since).as_secs());
+        contact.not_current_since.map(seconds).unwrap_or_default()
     }
 
     fn for_so_long(&self, heard_at: Option<Duration>) -> String {
@@ -188,18 +243,26 @@ impl Followers<'_> {
     }
 }
 
-fn count(keys: usize) -> String {
-    if keys == 1 { "1 key".into() } else { format!("{keys} keys") }
+fn count(number: usize) -> String {
+    keys(number as u64)
 }
 
-/// What an operator can do where followers are missing that may know what was acknowledged.
-fn remedy(some_are_silent: bool, some_are_left_out: bool) -> String {
-    let steps = [
-        some_are_silent.then_some("start those that do not answer"),
-        some_are_left_out.then_some("put the earlier names back into FOLLOWERS"),
-        Some("accept that what no other follower remembers is lost: semisync admin accept-loss LEADER"),
-    ];
-    steps.into_iter().flatten().collect::<Vec<_>>().join(", or ")
+fn keys(number: u64) -> String {
+    if number == 1 { "1 key".into() } else { format!("{number} keys") }
+}
+
+/// What an operator can do if those that may know what was acknowledged do not come back.
+fn last_resort(silent: &[String], gone: &[String], leader: &str) -> String {
+    let back =
+        if gone.is_empty() { String::new() } else { format!("put {} back into FOLLOWERS, or ", gone.join(" and ")) };
+    let condition = match silent {
+        [] => "if nobody else can remember it,".to_owned(),
+        silent => format!("if {} will not come back with what was stored,", silent.join(" and ")),
+    };
+    format!(
+        "{back}{condition} accept that it is lost: semisync admin accept-loss {leader} (with --dry-run it is only shown what that would \
+         mean; in a container: docker-compose exec leader semisync admin accept-loss)"
+    )
 }
 
 /// How many keys a follower is known to lack, or to have in an older version.
@@ -226,7 +289,7 @@ fn name_of(progress: Progress) -> &'static str {
 mod tests {
     use super::*;
     use crate::net::http::Traffic;
-    use crate::node::contacts::{Transfer, Trouble};
+    use crate::node::contacts::Transfer;
 
     const NOW: Duration = Duration::from_secs(100);
 
@@ -238,6 +301,7 @@ mod tests {
             current: true,
             legacy: false,
             progress: Progress::Current,
+            remembers: None,
             heard_at: Some(NOW - RECENT),
         }
     }
@@ -250,7 +314,17 @@ mod tests {
         let contacts = vec![contact, Contact::default(), Contact::default()];
         let status = vec![first, second, current()];
         let max_body = 16 << 20;
-        Followers { now: NOW, names: &names, status, contacts, write_quorum: 2, max_body, waiting: None }.readiness()
+        Followers {
+            now: NOW,
+            own_address: "l:0",
+            names: &names,
+            status,
+            contacts,
+            write_quorum: 2,
+            max_body,
+            waiting: None,
+        }
+        .readiness()
     }
 
     #[test]
@@ -285,7 +359,17 @@ mod tests {
             let asked = if matches!(waiting, Waiting::Quorum { .. }) { None } else { question };
             let contacts = vec![Contact { question: asked, ..Contact::default() }];
             let waiting = Some(waiting);
-            Followers { now: NOW, names: &names, status, contacts, write_quorum: 1, max_body: 1, waiting }.readiness()
+            Followers {
+                now: NOW,
+                own_address: "l:0",
+                names: &names,
+                status,
+                contacts,
+                write_quorum: 1,
+                max_body: 1,
+                waiting,
+            }
+            .readiness()
         };
         let nobody = || (Vec::new(), Vec::new(), Vec::new());
         let (forgetful, foreign, gone) = nobody();
@@ -293,18 +377,13 @@ mod tests {
         let Ready { ready, detail } =
             says(Waiting::Survivors { normal: 0, needed: 1, silent, forgetful, foreign, gone });
         assert!(!ready && detail.contains("a:1: cannot connect: refused (so for 0 s); start it"), "{detail}");
-        assert!(
-            detail.ends_with("semisync admin accept-loss LEADER") && !detail.contains("brought up to date"),
-            "{detail}"
-        );
+        let resort = "; if a:1 will not come back with what was stored, accept that it is lost: semisync admin accept-loss l:0 (";
+        assert!(detail.contains(resort) && !detail.contains("brought up to date"), "{detail}");
         let Ready { ready, detail } = says(Waiting::Quorum { current: 0, needed: 1 });
         assert!(!ready && detail.ends_with("a:1: is being brought up to date: 3 keys to go"), "{detail}");
-        let accept = "accept that what no other follower remembers is lost: semisync admin accept-loss LEADER";
-        assert_eq!(remedy(false, false), accept);
-        assert!(
-            remedy(true, true)
-                .starts_with("start those that do not answer, or put the earlier names back into FOLLOWERS, or accept")
-        );
+        assert!(last_resort(&[], &[], "l:0").starts_with("if nobody else can remember it, accept that it is lost: "));
+        let gone = last_resort(&["a:1".to_owned()], &["b:2".to_owned()], "l:0");
+        assert!(gone.starts_with("put b:2 back into FOLLOWERS, or if a:1 will not come back"), "{gone}");
     }
 
     /// What does not keep a follower from counting, and a person should know.
@@ -328,12 +407,44 @@ mod tests {
         let limited = says(current(), Contact { takes: Some(FollowerLimit(1 << 20)), ..Contact::default() }, true);
         assert!(
             limited.ready
-                && limited.detail.contains("a:1: larger values do not reach it, because it has MAX_BODY=1.0 MiB"),
+                && limited
+                    .detail
+                    .contains("a:1: it has MAX_BODY=1.0 MiB, and the leader MAX_BODY=16.0 MiB: values over 9.0 MiB"),
             "{}",
             limited.detail
         );
         let equal = says(current(), Contact { takes: Some(FollowerLimit(16 << 20)), ..Contact::default() }, true);
         assert_eq!(equal.detail, "3 of 3 followers count, 2 must for a write");
+    }
+
+    #[test]
+    fn an_operator_is_shown_what_a_loss_would_be() {
+        let names = ["a:1", "b:2", "c:3"].map(String::from);
+        let remembers = FollowerStatus { remembers: Some(12), ..current() };
+        let would = |status: [FollowerStatus; 3], forgetful: Vec<String>| {
+            let (silent, foreign, gone) = (vec!["c:3".to_owned()], Vec::new(), vec!["d:4".to_owned()]);
+            let waiting = Some(Waiting::Survivors { normal: 1, needed: 2, silent, forgetful, foreign, gone });
+            let contacts = vec![Contact::default(); 3];
+            let status = status.to_vec();
+            Followers {
+                now: NOW,
+                own_address: "l:0",
+                names: &names,
+                status,
+                contacts,
+                write_quorum: 2,
+                max_body: 1,
+                waiting,
+            }
+            .loss_to_accept()
+            .unwrap()
+        };
+        assert_eq!(
+            would([remembers, current(), current()], vec!["b:2".into()]),
+            "the leader would go on with what is remembered by a:1 (12 keys); lost would be every acknowledged write that only these \
+             have: c:3 (have not joined), b:2 (are new, or restarted empty), d:4 (are not in FOLLOWERS any more)"
+        );
+        assert!(would([current(); 3], Vec::new()).starts_with("the leader would begin empty, because nobody"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::base::trace::{Event, LossReason, Observer, Rpc, WriteId};
 use crate::base::{FollowerId, FollowerSet, Key, NodeId, Value};
 use crate::core::{
     Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
-    ReadId, Readable, Rejected, Reply, Terms, Waiting,
+    Progress, ReadId, Readable, Rejected, Reply, Terms, Waiting,
 };
 use crate::net::http::Traffic;
 use crate::net::{Fate, Netem, RpcFate, RpcSender};
@@ -34,6 +35,8 @@ pub(super) struct Replicator {
     requests: Vec<AtomicU64>,
     /// What each follower is to be asked.
     questions: Vec<Questions>,
+    /// Where people reach this leader.
+    own_address: String,
     /// The followers' addresses, for people.
     names: Arc<[String]>,
     /// How many must confirm a write.
@@ -76,7 +79,14 @@ pub(super) enum Delivery {
 }
 
 impl Replicator {
-    pub(super) fn new(role: &LeaderRole, config: &Config, clock: Clock, metrics: Arc<Metrics>) -> Self {
+    /// `address` is where it listens.
+    pub(super) fn new(
+        role: &LeaderRole,
+        config: &Config,
+        address: SocketAddr,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let names: Arc<[String]> = role.followers.iter().map(ToString::to_string).collect();
         let leader = LeaderConfig {
             id: LeaderId(config.incarnation.number),
@@ -89,7 +99,13 @@ impl Replicator {
             rules: config.rules,
         };
         let leader = Leader::new(leader);
+        let own_address = match &role.advertise {
+            Some(advertised) => advertised.to_string(),
+            None if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
+            None => address.to_string(),
+        };
         let replicator = Self {
+            own_address,
             serves: watch::Sender::new(leader.serves()),
             state: Mutex::new(State {
                 serves: leader.serves(),
@@ -133,14 +149,14 @@ impl Replicator {
         let (status, waiting) = self.read(|leader| (leader.status().collect::<Vec<_>>(), leader.waiting_for()));
         let contacts = FollowerId::first(self.names.len()).map(|id| self.contacts.with(id)).collect();
         let (now, names, write_quorum, max_body) = (self.clock.now(), &*self.names, self.write_quorum, self.max_body);
-        Followers { now, names, status, contacts, write_quorum, max_body, waiting }
+        Followers { now, own_address: &self.own_address, names, status, contacts, write_quorum, max_body, waiting }
     }
 
     /// Looks which followers lack keys, so that it is known since when they do.
     pub(super) fn look_for_lag(&self) {
         let (status, now) = (self.status(), self.clock.now());
         for (id, status) in FollowerId::first(status.len()).zip(&status) {
-            self.contacts.looked(id, now, keys_behind(status) > 0);
+            self.contacts.looked(id, now, status.progress == Progress::Current, keys_behind(status) > 0);
         }
     }
 
@@ -439,9 +455,26 @@ impl Replicator {
         }
         let name = |id: &FollowerId| self.names[id.index()].as_str();
         match news {
-            News::Recovered { epoch, keys, from, anew: true } if !from.is_empty() => {
-                let (epoch, followers) = (epoch.get(), from.len());
-                info!(epoch, keys, followers, "the loss is accepted: going on with what these followers remember");
+            News::Recovered { epoch, keys, from, accepted: Some(loss), .. } => {
+                let named = |ids: &FollowerSet| ids.iter().map(|id| name(&id)).collect::<Vec<_>>().join(",");
+                let (silent, restarted_empty) = (named(&loss.silent), named(&loss.forgetful));
+                if from.is_empty() {
+                    warn!(
+                        epoch = epoch.get(),
+                        silent,
+                        restarted_empty,
+                        "the loss is accepted, and nobody remembers anything: all that was acknowledged is lost, and the cluster begins empty"
+                    );
+                } else {
+                    warn!(
+                        epoch = epoch.get(),
+                        keys,
+                        from = named(from),
+                        silent,
+                        restarted_empty,
+                        "the loss is accepted: what was acknowledged and only silent or restarted followers had is lost"
+                    );
+                }
             }
             News::Recovered { epoch, anew: true, .. } => {
                 info!(
@@ -461,7 +494,7 @@ impl Replicator {
             News::Forgot { follower, .. } => {
                 warn!(
                     follower = name(follower),
-                    "the follower has started anew, without its memory, or another node has its name; it is brought up to date"
+                    "the follower restarted empty, or another node has its name: it counts again once it has been brought up to date"
                 );
             }
             News::Astray { follower, by, .. } => warn!(

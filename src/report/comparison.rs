@@ -20,7 +20,7 @@ impl fmt::Display for ComparisonReport<'_> {
         f.write_str(&table::plain(header, std::iter::once(leader).chain(rows)))?;
         for (node, counts) in followers {
             if let Some(why) = &counts.unreadable {
-                writeln!(f, "{node} could not be read to its end: {why}")?;
+                writeln!(f, "{node} was not compared to the end: {why}")?;
             }
         }
         let all: u64 = followers.iter().map(|(_, counts)| counts.differences()).sum();
@@ -35,7 +35,11 @@ impl fmt::Display for ComparisonReport<'_> {
         for KeyDifference { node, key, leader, follower, .. } in differences {
             writeln!(f, "  {key:?}: leader has {}, {node} has {}", side(leader.as_ref()), side(follower.as_ref()))?;
         }
-        f.write_str(if self.0.is_equal() { "EQUAL" } else { "DIFFERENT" })
+        f.write_str(match all {
+            0 if self.0.is_equal() => "EQUAL",
+            0 => "NOT ALL COMPARED",
+            _ => "DIFFERENT",
+        })
     }
 }
 

@@ -40,12 +40,21 @@ impl fmt::Display for StatusReport<'_> {
             let rows = status.followers.iter().map(of_follower);
             f.write_str(&table::left([header.map(str::to_owned)].into_iter().chain(rows)))?;
         }
-        let leaders: Vec<&str> = self.leaders().collect();
-        let rivals = (leaders.len() > 1).then(|| {
-            let names = leaders.join(" and ");
-            format!("{names} are all leaders: each deposes the other again and again; stop all but one")
+        let rivals = self.rivals();
+        let rivals = (rivals.len() > 1).then(|| {
+            let names = rivals.join(" and ");
+            format!(
+                "{names} are leaders of the same followers: each deposes the other again and again; stop all but one"
+            )
         });
-        let mut problems = rivals.into_iter().chain(self.0.iter().filter_map(problem)).peekable();
+        let misplaced = self.answers().flat_map(|(leader, status)| {
+            let is_leader = |follower: &&FollowerReport| self.leaders().any(|other| other == follower.address);
+            status.followers.iter().filter(is_leader).map(move |follower| {
+                let address = &follower.address;
+                format!("{address} is a leader, and {leader} lists it as a follower: correct FOLLOWERS of {leader}")
+            })
+        });
+        let mut problems = rivals.into_iter().chain(misplaced).chain(self.0.iter().filter_map(problem)).peekable();
         if problems.peek().is_some() {
             f.write_str("\n")?;
         }
@@ -57,6 +66,16 @@ impl StatusReport<'_> {
     /// The addresses of the nodes that were started as leaders, in a cluster that has one.
     pub fn leaders(&self) -> impl Iterator<Item = &str> {
         self.answers().filter(|(_, status)| status.serves.is_some()).map(|(address, _)| address)
+    }
+
+    /// The leaders that have a follower in common with another one.
+    fn rivals(&self) -> Vec<&str> {
+        let shares = |(leader, status): &(&str, &Status)| {
+            let mut others =
+                self.answers().filter(|(other, _)| other != leader).flat_map(|(_, other)| &other.followers);
+            others.any(|other| status.followers.iter().any(|follower| follower.address == other.address))
+        };
+        self.answers().filter(shares).map(|(leader, _)| leader).collect()
     }
 
     fn answers(&self) -> impl Iterator<Item = (&str, &Status)> {
@@ -74,12 +93,26 @@ fn of_follower(report: &FollowerReport) -> [String; 8] {
         follower.clone(),
         address.clone(),
         counts.into(),
-        progress.clone(),
+        in_words(progress).into(),
         in_flight.to_string(),
         keys_behind.to_string(),
         behind_for,
         ago(*heard_ago_s),
     ]
+}
+
+/// How far a follower is, for people.
+fn in_words(progress: &str) -> &str {
+    match progress {
+        "current" => "up to date",
+        "behind" => "catching up",
+        "unconfirmed" => "restarted empty",
+        "unpromised" => "has not joined",
+        "doubted" => "no answer",
+        "elsewhere" => "another node",
+        "legacy" => "no epochs",
+        other => other,
+    }
 }
 
 fn ago(seconds: Option<f64>) -> String {
@@ -168,8 +201,8 @@ mod tests {
   b:2   –         no answer
 
 Followers of l:0, of which 2 must confirm a write
-      address  counts  progress     in flight  keys behind  for  last heard
-  f1  a:1      no      unconfirmed  0          12           7 s  0.2 s ago
+      address  counts  progress         in flight  keys behind  for  last heard
+  f1  a:1      no      restarted empty  0          12           7 s  0.2 s ago
 
 l:0 is not ready: 1 of 2 followers count, 2 must for a write; a:1: has restarted
 b:2: cannot connect
@@ -189,7 +222,22 @@ b:2: cannot connect
     fn two_leaders_are_named() {
         let node = |address: &str| AskedNode { address: address.into(), answer: Ok(leader(vec![follower(true)])) };
         let nodes = [node("l:0"), node("m:0")];
-        assert!(StatusReport(&nodes).to_string().contains("\nl:0 and m:0 are all leaders: each deposes the other"));
+        assert!(StatusReport(&nodes).to_string().contains("\nl:0 and m:0 are leaders of the same followers: each"));
+    }
+
+    /// Another cluster's leader was listed by mistake, and is none of this one's business.
+    #[test]
+    fn a_leader_that_is_listed_as_a_follower_is_named() {
+        let listed = FollowerReport { address: "m:0".into(), ..follower(false) };
+        let other = FollowerReport { address: "b:2".into(), ..follower(true) };
+        let nodes = [("l:0", listed), ("m:0", other)]
+            .map(|(address, follower)| AskedNode { address: address.into(), answer: Ok(leader(vec![follower])) });
+        let report = StatusReport(&nodes).to_string();
+        assert!(
+            report.contains("m:0 is a leader, and l:0 lists it as a follower: correct FOLLOWERS of l:0\n"),
+            "{report}"
+        );
+        assert!(!report.contains("deposes"), "{report}");
     }
 
     #[test]

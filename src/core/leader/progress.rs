@@ -22,6 +22,8 @@ pub struct FollowerStatus {
     pub legacy: bool,
     /// How far the leader has come with it.
     pub progress: Progress,
+    /// How many keys it remembered when it promised the leader's epoch. None if it has not, or may have forgotten everything.
+    pub remembers: Option<u64>,
     /// When something came from it last, on the leader's clock. None if nothing has since the leader was started.
     pub heard_at: Option<Duration>,
 }
@@ -63,6 +65,11 @@ impl Leader {
             current: self.counts(peer),
             legacy: peer.link.is_legacy(),
             progress: self.progress(id, peer),
+            remembers: peer
+                .link
+                .promised
+                .as_ref()
+                .and_then(|promised| (promised.standing == Standing::Normal).then_some(promised.summary.keys)),
             heard_at: peer.link.heard_at(),
         })
     }

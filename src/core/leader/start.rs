@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use super::catch_up::Sync;
 use super::upkeep::Promised;
-use super::vocabulary::{News, Output, Waiting};
+use super::vocabulary::{AcceptedLoss, News, Output, Waiting};
 use super::{Leader, Phase};
 use crate::base::{Epoch, FollowerId, FollowerSet};
 use crate::core::ask::{Configuration, Item, Question, Standing};
@@ -434,10 +434,16 @@ impl Leader {
             store.drop_those(|_, entry| entry.stamp.epoch < since);
         }
         start.found = store.summary();
+        let accepts_loss = start.accepts_loss && basis.anew;
         (start.stage, start.source) = (Stage::Quorum, None);
         if self.config.rules.restamp {
             store.restamp(self.epoch);
         }
+        let promised = self.promised_by(|_| true);
+        let accepted = accepts_loss.then(|| AcceptedLoss {
+            silent: self.followers().filter(|id| !promised.contains(*id)).collect(),
+            forgetful: self.promised_by(|promised| promised.standing == Standing::Recovering),
+        });
         // Whoever is to be given a memory waits for a round that begins now at the latest.
         let rounds = self.peers.iter().filter_map(|peer| Some(peer.link.promised.as_ref()?.needs_round));
         self.round = rounds.fold(self.round, u64::max);
@@ -453,7 +459,8 @@ impl Leader {
         self.written_in.clear();
         self.hold_all_tombstones(now);
         let Basis { from, anew } = *basis;
-        self.outputs.push_back(Output::Tell(News::Recovered { epoch: self.epoch, keys, from, anew }));
+        let epoch = self.epoch;
+        self.outputs.push_back(Output::Tell(News::Recovered { epoch, keys, from, anew, accepted }));
     }
 
     /// Whether a follower stores what was recovered, but for the stamps.

@@ -158,6 +158,8 @@ pub enum News {
         from: FollowerSet,
         /// Whether nothing had survived anywhere, or the operator accepted the loss of what may have.
         anew: bool,
+        /// The followers whose memory was given up, if the operator accepted a loss.
+        accepted: Option<AcceptedLoss>,
     },
     /// It serves.
     Serving(Epoch),
@@ -199,6 +201,15 @@ pub enum News {
     Legacy(FollowerId),
 }
 
+/// Whose memory an operator has given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptedLoss {
+    /// The followers that had not answered.
+    pub silent: FollowerSet,
+    /// Those that had, and may have forgotten everything.
+    pub forgetful: FollowerSet,
+}
+
 impl News {
     /// How a trace tells it, of a leader with this store.
     pub fn events(&self, store: &Store) -> Vec<Event> {
@@ -232,10 +243,15 @@ impl News {
 pub enum Waiting {
     /// Enough followers that remember what was acknowledged.
     #[error(
-        "recovering: {normal} of the {needed} followers that are needed to know every acknowledged write have answered with \
-         their memory intact{}{}{}{}",
-        listed("; without an answer: ", .silent),
-        listed("; restarted, and may have lost their memory: ", .forgetful),
+        "recovering: {normal} of the {needed} followers that are needed to know every acknowledged write have joined and remember \
+         it{}{}{}{}{}",
+        listed("; have not joined: ", .silent),
+        listed("; are new, or restarted empty: ", .forgetful),
+        if *.normal == 0 && !.forgetful.is_empty() && !.silent.is_empty() {
+            "; if none remembers anything, the cluster begins empty when all have joined"
+        } else {
+            ""
+        },
         listed("; do not answer what a leader asks, and may be another program: ", .foreign),
         listed("; counted before under names that are none of the followers' now: ", .gone)
     )]

@@ -9,6 +9,15 @@ use super::error::ApiError;
 use super::{App, Duty, json};
 use crate::base::wire::AcceptedLoss;
 
+/// `GET /admin/accept-loss`: what it would mean to accept the loss, without accepting it.
+pub(super) async fn show_loss(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let Duty::Leader(replicator) = &app.duty else { return Err(ApiError::NotWaiting) };
+    let followers = replicator.followers();
+    let nothing = || ApiError::NothingToAccept { state: followers.readiness().detail };
+    let detail = followers.loss_to_accept().ok_or_else(nothing)?;
+    Ok(json(StatusCode::OK, &AcceptedLoss { accepted: false, detail }))
+}
+
 /// `POST /admin/accept-loss`: an operator accepts that what only missing or forgetful followers know is lost.
 pub(super) async fn accept_loss(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let Duty::Leader(replicator) = &app.duty else { return Err(ApiError::NotWaiting) };

@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::Body as _;
 
-use super::App;
 use super::error::{ApiError, Refusal};
+use super::standby::LeaderRefused;
+use super::{App, Duty};
 use crate::base::wire::EPOCH_HEADER;
+use crate::node::body_limit::FollowerLimit;
 
 /// Checks what every request must have, counts refusals, and adds the headers that do not depend on the path.
 pub(super) async fn envelope(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let has_body = !request.body().is_end_stream();
     let is_about_a_key = is_about_a_key(request.uri().path());
+    let is_of_a_leader = matches!(request.uri().path(), "/peer" | "/replicate");
     let mut response = match check_host(request.version(), request.headers())
         .and_then(|()| check_target(request.method(), request.uri()))
     {
@@ -25,6 +28,9 @@ pub(super) async fn envelope(State(app): State<Arc<App>>, request: Request, next
     };
     if let Some(refusal) = response.extensions().get::<Refusal>().copied() {
         app.metrics.refused(refusal.reason);
+        if is_of_a_leader {
+            note_refusal(&app, response.status());
+        }
         // What the client still sends is no request.
         if has_body && refusal.leaves_body {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -34,6 +40,17 @@ pub(super) async fn envelope(State(app): State<Arc<App>>, request: Request, next
         response.headers_mut().insert(EPOCH_HEADER, HeaderValue::from(app.epoch().get()));
     }
     response
+}
+
+/// Keeps why a leader's request was refused, for people.
+fn note_refusal(app: &App, status: StatusCode) {
+    let Duty::Follower(standby) = &app.duty else { return };
+    let why = match status {
+        StatusCode::UNAUTHORIZED => LeaderRefused::WrongToken,
+        StatusCode::PAYLOAD_TOO_LARGE => LeaderRefused::TooLarge { limit: FollowerLimit(app.max_body) },
+        _ => return,
+    };
+    standby.refuses_a_leader(app.clock.now(), why);
 }
 
 /// Whether a path reads or writes a key.

@@ -9,10 +9,11 @@ mod error;
 mod peer;
 mod read;
 mod request;
+mod standby;
 mod status;
 mod write;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -24,24 +25,19 @@ use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::clock::Clock;
-use super::config::Config;
 use super::cors::CorsOrigins;
 use super::metrics::Metrics;
 use super::peer::PeerToken;
-use super::readiness::RECENT;
 use super::replicator::Replicator;
-use crate::base::trace::{Event, Observer};
 use crate::base::wire::{EPOCH_HEADER, Ready};
 use crate::base::{Epoch, Key, Version};
-use crate::core::{Entry, Follower, Incarnation, Leader, Standing};
+use crate::core::{Entry, Follower, Leader, Standing};
 use crate::net::HostPort;
 pub(super) use awaited::Awaited;
 pub(super) use bodies::Bodies;
 use envelope::envelope;
 use error::ApiError;
-
-/// How far an epoch may be ahead of what a follower knows. Epochs are milliseconds.
-const YEAR_IN_MS: u64 = 366 * 24 * 60 * 60 * 1000;
+pub(super) use standby::Standby;
 
 /// What the handlers share.
 pub(super) struct App {
@@ -64,90 +60,6 @@ pub(super) struct App {
 pub(super) enum Duty {
     Leader(Arc<Replicator>),
     Follower(Box<Standby>),
-}
-
-/// A follower's state machine, and who is told what happens to it.
-pub(super) struct Standby {
-    follower: Mutex<Follower>,
-    /// Where clients reach the leader that was promised last, if it says so.
-    leader: Mutex<Option<HostPort>>,
-    /// When a leader that it has promised was last heard of.
-    heard_at: Mutex<Option<Duration>>,
-    /// The epoch that a leader would take that was started when this node was. None where a token keeps others out.
-    first_epoch: Option<Epoch>,
-    observer: Option<Arc<dyn Observer>>,
-}
-
-impl Standby {
-    pub(super) fn new(config: &Config) -> Self {
-        let follower = Follower::new(Incarnation(config.incarnation.number), config.rules);
-        Self {
-            follower: Mutex::new(follower),
-            leader: Mutex::default(),
-            heard_at: Mutex::default(),
-            first_epoch: config.peer_token.is_none().then_some(config.incarnation.first_epoch),
-            observer: config.observer.clone(),
-        }
-    }
-
-    /// Where clients reach the leader, as far as it is known.
-    fn leader(&self) -> Option<HostPort> {
-        self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The greatest epoch that can be asked of it now. Epochs are times, so a leader's is never far ahead of the own clock and of what
-    /// was promised before; an epoch near the last one would leave none for any later leader. Whoever has the token may ask for any.
-    fn greatest_epoch(&self, now: Duration, promised: Epoch) -> Epoch {
-        let Some(first) = self.first_epoch else { return Epoch::new(u64::MAX) };
-        let elapsed = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let own = first.get().saturating_add(elapsed);
-        Epoch::new(own.max(promised.get()).saturating_add(YEAR_IN_MS))
-    }
-
-    /// Its leader has asked or sent something.
-    fn hears_its_leader(&self, now: Duration) {
-        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-    }
-
-    /// How long ago that was, if ever.
-    fn heard_ago(&self, now: Duration) -> Option<Duration> {
-        let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
-        heard_at.map(|at| now.saturating_sub(at))
-    }
-
-    fn readiness(&self, now: Duration) -> Ready {
-        let silent = self.heard_ago(now);
-        let is_recent = silent.is_some_and(|silent| silent <= RECENT);
-        let silence = match silent {
-            Some(silent) => format!("its leader has not been heard of for {} s", silent.as_secs()),
-            None => "no leader has asked it anything yet".into(),
-        };
-        let look = "see whether the leader runs, has this node among its FOLLOWERS, and reaches it";
-        let (ready, detail) = match (self.lock().identity().standing, is_recent) {
-            (Standing::Normal, true) => (true, "follows its leader".into()),
-            (Standing::Normal, false) => (false, format!("up to date as far as it knows, but {silence}; {look}")),
-            (Standing::Recovering, true) => (
-                false,
-                "it has just started and is not up to date yet; the leader's /ready says what that waits for".into(),
-            ),
-            (Standing::Recovering, false) => (false, format!("it has started with nothing, and {silence}; {look}")),
-        };
-        Ready { ready, detail }
-    }
-
-    fn set_leader(&self, leader: Option<HostPort>) {
-        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Follower> {
-        self.follower.lock().expect("the follower's state machine has panicked; its state cannot be trusted")
-    }
-
-    fn observe(&self, event: impl FnOnce() -> Event) {
-        if let Some(observer) = &self.observer {
-            observer.record(event());
-        }
-    }
 }
 
 impl App {
@@ -187,9 +99,18 @@ impl App {
 
     /// Whether the node can do its work, and if not, why and what to do.
     pub(super) fn readiness(&self) -> Ready {
+        self.situation().0
+    }
+
+    /// The same, and whether there is something else that a person should know.
+    pub(super) fn situation(&self) -> (Ready, bool) {
         match &self.duty {
-            Duty::Leader(replicator) => replicator.followers().readiness(),
-            Duty::Follower(standby) => standby.readiness(self.clock.now()),
+            Duty::Leader(replicator) => {
+                let followers = replicator.followers();
+                let has_notes = followers.notes().next().is_some();
+                (followers.readiness(), has_notes)
+            }
+            Duty::Follower(standby) => standby.situation(self.clock.now()),
         }
     }
 }
@@ -282,7 +203,7 @@ fn for_peers(token: Option<PeerToken>) -> Router<Arc<App>> {
     let paths = Router::new()
         .route("/replicate", post(write::replicate))
         .route("/peer", post(peer::ask))
-        .route("/admin/accept-loss", post(admin::accept_loss));
+        .route("/admin/accept-loss", post(admin::accept_loss).get(admin::show_loss));
     let paths = match token {
         None => paths,
         Some(token) => paths.route_layer(middleware::from_fn_with_state(token, admit)),

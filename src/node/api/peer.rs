@@ -15,6 +15,7 @@ use crate::node::body_limit::REPLICATION_ALLOWANCE;
 /// `POST /peer`: a leader asks its follower something.
 pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
+    standby.look_at_token(request.headers());
     let address = header_in(request.headers(), wire::LEADER_HEADER);
     let body = json_body(&app.bodies, request, app.max_body + REPLICATION_ALLOWANCE).await?;
     let ask: Ask = wire::parse_object(&body)?;
