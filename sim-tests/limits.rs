@@ -198,7 +198,7 @@ async fn a_value_that_too_few_followers_would_take_is_refused() {
             assert!(get(leader.address, "/get/x").await.1.contains("small"), "the refused write left something behind");
         }
         let ready = get(leader.address, "/ready").await.1;
-        assert!(ready.contains("larger values do not reach it, because it has MAX_BODY=2.0 KiB"), "{ready}");
+        assert!(ready.contains("it has MAX_BODY=2.0 KiB, and the leader MAX_BODY=16.0 MiB: values over"), "{ready}");
         let report = &get(leader.address, "/status").await.1;
         assert!(report.contains("\"max_body\":2048"), "{report}");
         leader.kill().await;

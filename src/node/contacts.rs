@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::body_limit::FollowerLimit;
 use crate::base::FollowerId;
+use crate::net::HostPort;
 use crate::net::http::{HttpError, Traffic};
 
 /// What a request was for. One kind can get through where another does not.
@@ -18,6 +19,9 @@ pub(super) enum Purpose {
     /// It sends writes.
     Writes,
 }
+
+/// For how long what has happened is of interest.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// Why a follower did not do what it was asked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +78,9 @@ impl Trouble {
     pub(super) fn remedy(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "start it, or correct its address in FOLLOWERS",
-            Self::Silent(_) => "see whether it is stopped, overloaded, or cut off from the leader",
+            Self::Silent(_) => {
+                "see whether it is stopped, overloaded, or cut off from the leader, or its link takes longer than REPL_TIMEOUT"
+            }
             Self::WrongToken { .. } => "start both with the same PEER_TOKEN",
             Self::TooLarge => "start it with a MAX_BODY that is not below the leader's",
             Self::NotHttp(_) => "correct its address in FOLLOWERS",
@@ -168,6 +174,10 @@ pub(super) struct Contact {
     pub(super) behind_since: Option<Duration>,
     /// Since when it has not been up to date, as far as somebody looked.
     pub(super) not_current_since: Option<Duration>,
+    /// When it was found to have restarted empty, in the last minute.
+    pub(super) restarts: Vec<Duration>,
+    /// Where the other leader is that it has promised, if it says so.
+    pub(super) follows: Option<HostPort>,
     /// The large requests that are on their way to it.
     pub(super) transfers: Vec<Transfer>,
     /// The largest body that it takes, in bytes, if it has said so.
@@ -223,6 +233,19 @@ impl Contacts {
         let traffic = transfer.traffic.clone();
         self.change(to, |contact| contact.transfers.push(transfer));
         Sending { contacts: self, to, traffic }
+    }
+
+    /// A follower was found to have restarted empty.
+    pub(super) fn restarted(&self, follower: FollowerId, now: Duration) {
+        self.change(follower, |contact| {
+            contact.restarts.retain(|at| now.saturating_sub(*at) <= MINUTE);
+            contact.restarts.push(now);
+        });
+    }
+
+    /// A follower has promised another leader, which says that it is there; or none.
+    pub(super) fn follows(&self, follower: FollowerId, other: Option<HostPort>) {
+        self.change(follower, |contact| contact.follows = other);
     }
 
     /// A follower has said how large a body it takes. True if it had not said so before.

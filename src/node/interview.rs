@@ -202,6 +202,9 @@ impl<T: Transport> Interview<T> {
                     if !std::mem::replace(admits, true) {
                         info!(%follower, "the follower admits this leader now");
                     }
+                    let other =
+                        answer.headers.get(wire::LEADER_HEADER).and_then(|header| header.to_str().ok()?.parse().ok());
+                    self.replicator.follows(self.to, other);
                     self.replicator.was_answered(self.to, Purpose::Question);
                     Asked::Answered(said)
                 }

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use super::body_limit::FollowerLimit;
-use super::contacts::{Contact, Problem, Trouble};
+use super::contacts::{Contact, MINUTE, Problem, Trouble};
 use crate::base::wire::{FollowerReport, Ready};
 use crate::base::{FollowerId, FollowerSet};
 use crate::core::{FollowerStatus, Progress, Waiting};
+use crate::net::HostPort;
 
 /// How recently something must have come from a follower for it to count, and from its leader for a follower to be ready.
 pub(super) const RECENT: Duration = Duration::from_secs(2);
@@ -19,6 +20,8 @@ pub(super) struct Followers<'a> {
     pub(super) now: Duration,
     /// Where people reach the leader.
     pub(super) own_address: &'a str,
+    /// When another leader has deposed it, in the last minute.
+    pub(super) deposed: Vec<Duration>,
     /// Their addresses.
     pub(super) names: &'a [String],
     pub(super) status: Vec<FollowerStatus>,
@@ -44,6 +47,9 @@ impl Followers<'_> {
             }
             Some(waiting) => {
                 sentences.push(waiting.to_string());
+                if matches!(waiting, Waiting::OtherLeader { .. }) {
+                    sentences.extend(self.other_leader().map(|other| format!("the other one is at {other}")));
+                }
                 sentences.extend(self.obstacles());
             }
         }
@@ -55,7 +61,22 @@ impl Followers<'_> {
 
     /// What a person should know of the followers of a leader that serves.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.obstacles().into_iter().chain(self.slow_transfers()).chain(self.limits())
+        self.rival().into_iter().chain(self.obstacles()).chain(self.slow_transfers()).chain(self.limits())
+    }
+
+    /// Where the leader is that has deposed this one, if a follower says so.
+    fn other_leader(&self) -> Option<&HostPort> {
+        self.contacts.iter().find_map(|contact| contact.follows.as_ref())
+    }
+
+    /// That another leader has deposed this one lately.
+    fn rival(&self) -> Option<String> {
+        let recent = self.deposed.iter().map(|at| self.now.saturating_sub(*at)).filter(|ago| *ago <= MINUTE);
+        let (ago, times) = (recent.clone().min()?.as_secs(), recent.count());
+        let other = self.other_leader().map(|other| format!(", {other},")).unwrap_or_default();
+        Some(format!(
+            "another leader{other} has deposed this one {times} times in the last minute, {ago} s ago for the last time; stop one of the two"
+        ))
     }
 
     /// What it would mean to accept the loss of what the followers know that the leader waits for. None if it waits for none.
@@ -153,14 +174,15 @@ impl Followers<'_> {
             Progress::Unconfirmed { silent } => {
                 let others = self.named(silent);
                 format!(
-                    "restarted empty{}; it is brought up to date when {others} can be asked, so that no promise to another leader is \
+                    "restarted empty{}{}; it is brought up to date when {others} can be asked, so that no promise to another leader is \
                      forgotten; start {others}, or start an empty follower in place of what is gone for good",
-                    self.so_long(contact)
+                    self.so_long(contact),
+                    self.restarts(contact)
                 )
             }
             Progress::Behind { keys } => {
-                let since = self.so_long(contact);
-                format!("is being brought up to date{since}: {} to go{}", count(keys), self.transfer(contact))
+                let (since, restarts) = (self.so_long(contact), self.restarts(contact));
+                format!("is being brought up to date{since}{restarts}: {} to go{}", count(keys), self.transfer(contact))
             }
             // What it answered to a question is a problem with it, until it is another program that answers.
             Progress::Legacy => "does not know epochs: it gets writes and counts for nothing".into(),
@@ -219,6 +241,12 @@ impl Followers<'_> {
             (Some(_), _) => ("", ""),
         };
         format!("{trouble} (so for {since} s{never}); {}{other}", trouble.remedy())
+    }
+
+    /// That it restarts again and again.
+    fn restarts(&self, contact: &Contact) -> String {
+        let recent = contact.restarts.iter().filter(|at| self.now.saturating_sub(**at) <= MINUTE).count();
+        if recent < 2 { String::new() } else { format!(", restarted {recent} times in the last minute (see its log)") }
     }
 
     /// For how long it has not been up to date.
@@ -317,6 +345,7 @@ mod tests {
         Followers {
             now: NOW,
             own_address: "l:0",
+            deposed: Vec::new(),
             names: &names,
             status,
             contacts,
@@ -362,6 +391,7 @@ mod tests {
             Followers {
                 now: NOW,
                 own_address: "l:0",
+                deposed: Vec::new(),
                 names: &names,
                 status,
                 contacts,
@@ -429,6 +459,7 @@ mod tests {
             Followers {
                 now: NOW,
                 own_address: "l:0",
+                deposed: Vec::new(),
                 names: &names,
                 status,
                 contacts,

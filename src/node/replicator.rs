@@ -1,18 +1,20 @@
+mod news;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use super::body_limit::FollowerLimit;
 use super::clock::Clock;
 use super::config::Config;
-use super::contacts::{Contacts, Purpose, Sending, Transfer, Trouble};
+use super::contacts::{Contacts, MINUTE, Purpose, Sending, Transfer, Trouble};
 use super::interview::Questions;
 use super::metrics::{Metrics, Tally};
 use super::outbox::{Lane, Lanes, SharedOutbox};
@@ -21,11 +23,11 @@ use super::role::LeaderRole;
 use crate::base::trace::{Event, LossReason, Observer, Rpc, WriteId};
 use crate::base::{FollowerId, FollowerSet, Key, NodeId, Value};
 use crate::core::{
-    Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, News, Output,
-    Progress, ReadId, Readable, Rejected, Reply, Terms, Waiting,
+    Asked, Completion, Configuration, Entry, FollowerStatus, Leader, LeaderConfig, LeaderId, Message, Output, Progress,
+    ReadId, Readable, Rejected, Reply, Terms, Waiting,
 };
 use crate::net::http::Traffic;
-use crate::net::{Fate, Netem, RpcFate, RpcSender};
+use crate::net::{Fate, HostPort, Netem, RpcFate, RpcSender};
 
 /// Drives the leader's state machine: hands it what happens, and does what it asks for.
 pub(super) struct Replicator {
@@ -43,6 +45,8 @@ pub(super) struct Replicator {
     write_quorum: usize,
     /// The largest body that clients may send.
     max_body: usize,
+    /// When another leader has deposed this one, in the last minute.
+    deposed: Mutex<Vec<Duration>>,
     /// How the last requests to each follower went.
     contacts: Contacts,
     /// Whether the leader serves.
@@ -119,6 +123,7 @@ impl Replicator {
             write_quorum: role.write_quorum,
             max_body: config.max_body,
             requests: role.followers.iter().map(|_| AtomicU64::new(0)).collect(),
+            deposed: Mutex::default(),
             contacts: Contacts::new(names.len()),
             names,
             netem: Netem::new(role.netem, config.message_faults.clone(), config.seed),
@@ -149,7 +154,9 @@ impl Replicator {
         let (status, waiting) = self.read(|leader| (leader.status().collect::<Vec<_>>(), leader.waiting_for()));
         let contacts = FollowerId::first(self.names.len()).map(|id| self.contacts.with(id)).collect();
         let (now, names, write_quorum, max_body) = (self.clock.now(), &*self.names, self.write_quorum, self.max_body);
-        Followers { now, own_address: &self.own_address, names, status, contacts, write_quorum, max_body, waiting }
+        let deposed = self.deposed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let own_address = self.own_address.as_str();
+        Followers { now, own_address, deposed, names, status, contacts, write_quorum, max_body, waiting }
     }
 
     /// Looks which followers lack keys, so that it is known since when they do.
@@ -158,6 +165,19 @@ impl Replicator {
         for (id, status) in FollowerId::first(status.len()).zip(&status) {
             self.contacts.looked(id, now, status.progress == Progress::Current, keys_behind(status) > 0);
         }
+    }
+
+    /// Another leader has deposed this one.
+    fn was_deposed(&self) {
+        let now = self.clock.now();
+        let mut deposed = self.deposed.lock().unwrap_or_else(PoisonError::into_inner);
+        deposed.retain(|at| now.saturating_sub(*at) <= MINUTE);
+        deposed.push(now);
+    }
+
+    /// A follower has promised another leader, which says that it is there; or none.
+    pub(super) fn follows(&self, follower: FollowerId, other: Option<HostPort>) {
+        self.contacts.follows(follower, other);
     }
 
     /// A request to a follower went well.
@@ -440,75 +460,6 @@ impl Replicator {
                     }
                 }
             }
-        }
-    }
-
-    /// Says what a person or a checker wants to know.
-    fn tell(&self, state: &State, news: &News) {
-        if self.observer.is_some() {
-            news.events(state.leader.store()).into_iter().for_each(|event| self.observe(|| event));
-        }
-        match news {
-            News::Recovered { .. } => drop(self.metrics.recoveries.inc()),
-            News::SteppedDown { .. } => drop(self.metrics.step_downs.inc()),
-            _ => {}
-        }
-        let name = |id: &FollowerId| self.names[id.index()].as_str();
-        match news {
-            News::Recovered { epoch, keys, from, accepted: Some(loss), .. } => {
-                let named = |ids: &FollowerSet| ids.iter().map(|id| name(&id)).collect::<Vec<_>>().join(",");
-                let (silent, restarted_empty) = (named(&loss.silent), named(&loss.forgetful));
-                if from.is_empty() {
-                    warn!(
-                        epoch = epoch.get(),
-                        silent,
-                        restarted_empty,
-                        "the loss is accepted, and nobody remembers anything: all that was acknowledged is lost, and the cluster begins empty"
-                    );
-                } else {
-                    warn!(
-                        epoch = epoch.get(),
-                        keys,
-                        from = named(from),
-                        silent,
-                        restarted_empty,
-                        "the loss is accepted: what was acknowledged and only silent or restarted followers had is lost"
-                    );
-                }
-            }
-            News::Recovered { epoch, anew: true, .. } => {
-                info!(
-                    epoch = epoch.get(),
-                    "no follower remembers anything: the cluster begins empty, as at a first start"
-                );
-            }
-            News::Recovered { epoch, keys, from, .. } => {
-                let (epoch, followers) = (epoch.get(), from.len());
-                info!(epoch, keys, followers, "recovered what was acknowledged; bringing it to a quorum");
-            }
-            News::Serving(epoch) => info!(epoch = epoch.get(), "serving writes and reads"),
-            News::SteppedDown { promised, .. } => {
-                warn!(promised = promised.get(), "there is another leader: writes under way are left open");
-            }
-            News::CaughtUp { follower, .. } => info!(follower = name(follower), "the follower is up to date"),
-            News::Forgot { follower, .. } => {
-                warn!(
-                    follower = name(follower),
-                    "the follower restarted empty, or another node has its name: it counts again once it has been brought up to date"
-                );
-            }
-            News::Astray { follower, by, .. } => warn!(
-                follower = name(follower),
-                answered_by = name(by),
-                "another follower answers under this one's name, and is not taken for it; is it listed twice?"
-            ),
-            News::Collected(deletions) => {
-                debug!(keys = deletions.len(), "all followers know of deletions: they are forgotten")
-            }
-            News::Legacy(follower) => warn!(
-                follower = name(follower),
-                "the follower does not know epochs: it gets writes, and counts neither for a quorum nor for a recovery"
-            ),
         }
     }
 

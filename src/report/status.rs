@@ -54,7 +54,12 @@ impl fmt::Display for StatusReport<'_> {
                 format!("{address} is a leader, and {leader} lists it as a follower: correct FOLLOWERS of {leader}")
             })
         });
-        let mut problems = rivals.into_iter().chain(misplaced).chain(self.0.iter().filter_map(problem)).peekable();
+        let is_headless = !self.0.is_empty() && self.leaders().next().is_none();
+        let headless = is_headless.then(|| {
+            "none of these nodes is a leader: start one with ROLE=leader and their addresses in FOLLOWERS, or name the one there is".to_owned()
+        });
+        let mut problems =
+            headless.into_iter().chain(rivals).chain(misplaced).chain(self.0.iter().filter_map(problem)).peekable();
         if problems.peek().is_some() {
             f.write_str("\n")?;
         }
@@ -216,6 +221,13 @@ b:2: cannot connect
         assert!(!attention(follower(true)));
         assert!(attention(FollowerReport { sending: Some("12.6 MB are being sent to it".into()), ..follower(true) }));
         assert!(attention(FollowerReport { max_body: Some(1 << 20), ..follower(true) }));
+    }
+
+    #[test]
+    fn that_there_is_no_leader_is_said() {
+        let alone = Status { role: "follower".into(), serves: None, ..leader(Vec::new()) };
+        let nodes = [AskedNode { address: "a:1".into(), answer: Ok(alone) }];
+        assert!(StatusReport(&nodes).to_string().contains("\nnone of these nodes is a leader: start one"));
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub(super) enum ApiError {
     #[error("{0}")]
     NotServing(String),
     #[error(
-        "this follower has just started, and may have forgotten what it stored; a leader has not brought it up to date yet"
+        "this follower has just started, and may have forgotten what it stored; a leader has not brought it up to date yet: GET /ready \
+         says why, and what to do"
     )]
     Recovering,
     #[error(

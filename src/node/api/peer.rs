@@ -7,16 +7,16 @@ use axum::response::Response;
 
 use super::error::ApiError;
 use super::request::{header_in, json_body};
-use super::{App, Duty, json};
-use crate::base::wire::{self, MAX_BODY_HEADER};
-use crate::core::{Ask, NoEvents, Promise};
+use super::{App, Duty, address_in_header, json};
+use crate::base::wire::{self, LEADER_HEADER, MAX_BODY_HEADER};
+use crate::core::{Ask, NoEvents, Promise, Said};
 use crate::node::body_limit::REPLICATION_ALLOWANCE;
 
 /// `POST /peer`: a leader asks its follower something.
 pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> Result<Response, ApiError> {
     let Duty::Follower(standby) = &app.duty else { return Err(ApiError::NotFollower) };
     standby.look_at_token(request.headers());
-    let address = header_in(request.headers(), wire::LEADER_HEADER);
+    let address = header_in(request.headers(), LEADER_HEADER);
     let body = json_body(&app.bodies, request, app.max_body + REPLICATION_ALLOWANCE).await?;
     let ask: Ask = wire::parse_object(&body)?;
     drop(body);
@@ -39,8 +39,13 @@ pub(super) async fn ask(State(app): State<Arc<App>>, request: Request<Body>) -> 
         standby.set_leader(address);
         standby.hears_its_leader(app.clock.now());
     }
+    // A leader that is refused is told of the one that is not.
+    let other = matches!(answer.said, Said::Refused).then(|| standby.leader()).flatten();
     drop(follower);
     let mut response = json(StatusCode::OK, &answer);
     response.headers_mut().insert(MAX_BODY_HEADER, HeaderValue::from(app.max_body));
+    if let Some(other) = other.as_ref().and_then(address_in_header) {
+        response.headers_mut().insert(LEADER_HEADER, other);
+    }
     Ok(response)
 }

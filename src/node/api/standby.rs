@@ -123,7 +123,10 @@ impl Standby {
         let look = || "see whether the leader runs, has this node among its FOLLOWERS, and reaches it";
         let silence = match (silent, &refusal) {
             (_, Some(refusal)) => refusal.clone(),
-            (Some(silent), None) => format!("its leader has not been heard of for {} s; {}", silent.as_secs(), look()),
+            (Some(silent), None) => {
+                let address = self.leader().map(|leader| format!(" {leader}")).unwrap_or_default();
+                format!("its leader{address} has not been heard of for {} s; {}", silent.as_secs(), look())
+            }
             (None, None) => format!("no leader has asked it anything yet; {}", look()),
         };
         let (ready, detail) = match (self.lock().identity().standing, is_recent) {
