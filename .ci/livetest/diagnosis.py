@@ -1,7 +1,7 @@
-"""Broken clusters: each node that an operator may ask names the cause and the remedy, with the address of the node concerned.
+"""Broken clusters: every place where an operator looks names the cause, the remedy and the node.
 
-Every check brings a cluster of its own into one state. It looks at GET /ready, `semisync health --ready`, `semisync status`,
-the log and the `detail` of a write. It looks for essential words, not for sentences.
+Each check brings a cluster of its own into one state. It reads GET /ready, `semisync health --ready`,
+`semisync status`, the log and the `detail` of a write, and expects essential words, not sentences.
 """
 
 from . import diagnosis_followers, diagnosis_leaders, diagnosis_limits

@@ -216,7 +216,7 @@ def words_explained(ground):
 
 
 def progress_words(topology, not_counting):
-    """Returns the progress of each follower, once the leader has noticed that this many do not count."""
+    """Returns the progress of the followers. Fails unless this many of them do not count."""
     followers = topology.leader.request("GET", "/status").json["followers"]
     expect_same(sum(not follower["counts"] for follower in followers), not_counting, "the number of those that do not count")
     return {follower["progress"] for follower in followers}

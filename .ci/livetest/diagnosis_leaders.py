@@ -18,7 +18,7 @@ def two_leaders(ground):
         first, second = topology.leader, Node("second", topology.free_port)
         topology.start_leader(second)
         topology.wait_until_alive(second)
-        # Both depose each other for as long as both run, so each has to report the other also while it serves.
+        # They depose each other in turn, so each must report the other also while it serves.
         for leader, other in ((first, second), (second, first)):
             patterns = ["another leader", "stop", address_of(other), r"\d+ s ago|for \d+ s"]
             expect_reported(Sources(topology, leader), patterns)
@@ -90,7 +90,10 @@ def restarts_without_leader(ground):
 
 
 def expect_no_leader(topology, patterns):
-    """Every follower reports this, refuses a write, and the status of all followers says that none of them leads."""
+    """Every follower reports these patterns and refuses a write.
+
+    The status of all followers says that none of them leads.
+    """
     for follower in topology.followers:
         expect_reported(Sources(topology, follower), patterns)
         answer = follower.set("no leader", 1)

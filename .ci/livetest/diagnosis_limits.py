@@ -1,4 +1,4 @@
-"""Followers that are up and cannot take everything: smaller limits, slow links, too little memory."""
+"""Followers that run and cannot take everything: small limits, slow links, too little memory."""
 
 import re
 import threading
@@ -15,10 +15,10 @@ from .topology import address_of
 suite = Suite("diagnosis of limits")
 
 MIB = 1 << 20
-# Below what a leader of this version sends in one request, so that MAX_BODY + 8 MiB is exceeded by a value of 9 MiB.
+# A follower takes MAX_BODY + 8 MiB from its leader, so this one refuses a value of 9 MiB.
 SMALL = {"MAX_BODY": "64KiB"}
 TOO_LARGE = "v" * (9 * MIB)
-# For a node that has just started it is enough, also with a thread for each of many cores.
+# Enough for a node to start, also with a thread for each of many cores.
 LITTLE_MEMORY = 320 * MIB
 SMALL_BODY = [r"MAX_BODY=64", "start it with a MAX_BODY"]
 

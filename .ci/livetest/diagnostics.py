@@ -17,12 +17,11 @@ ADDRESS = re.compile(r"(?=127\.0\.0\.1:\d+: )")
 
 
 class Sources:
-    """The places where `node` reports its state: each by name, with a function that returns the lines there."""
+    """The places where `node` reports its state. Each method returns the lines that stand there."""
 
-    def __init__(self, topology, node, others=()):
-        self.node = node
+    def __init__(self, topology, node):
         self.topology = topology
-        self.others = others
+        self.node = node
 
     def ready(self):
         return [self.node.request("GET", "/ready").json["detail"]]
@@ -31,13 +30,13 @@ class Sources:
         return self.topology.command("health", "--ready", address_of(self.node))[1].splitlines()
 
     def table(self):
-        nodes = [address_of(node) for node in (self.node, *self.others)]
-        return self.topology.command("status", *nodes)[1].splitlines()
+        return self.topology.command("status", address_of(self.node))[1].splitlines()
 
     def log(self):
         return self.topology.log(self.node).splitlines()
 
     def all(self):
+        """Returns the method for each place by the place's name."""
         return {
             "GET /ready": self.ready,
             "semisync health --ready": self.health,
@@ -47,8 +46,11 @@ class Sources:
 
 
 def about(address, lines):
-    """Returns for each line what it says about this address: its parts from `address: ` to the next address, or the whole
-    line if it names the address in another way."""
+    """Returns for each line what it says about this address.
+
+    That is what stands between `address: ` and the next address, or the whole line if it names the
+    address in another way.
+    """
     for line in lines:
         parts = ADDRESS.split(line)
         of_address = [part for part in parts if part.startswith(f"{address}: ")]
@@ -65,9 +67,10 @@ def missing(patterns, texts):
 
 
 def expect_reported(sources, patterns, address=None):
-    """Every source has all patterns, in one line; with `address`, in what the line says about that node.
+    """Every source has all patterns in one line; with `address`, in what the line says about it.
 
-    Polls until each has been seen to. On failure, names every source that lacks a pattern, and quotes the best that it said.
+    Polls each source until it has. A failure names every source that never did, and quotes the line
+    that lacked least.
     """
     eventually(sources.node.health)
     deadline = time.monotonic() + BOUND
@@ -89,7 +92,7 @@ def expect_reported(sources, patterns, address=None):
 
 
 def expect_explained(answer, patterns, address=None):
-    """The `detail` of the answer to a write has all patterns; with `address`, in what it says about that node."""
+    """The `detail` of an answer has all patterns; with `address`, in what it says about it."""
     detail = answer.json.get("detail", "")
     lacking, _ = missing(patterns, about(address, [detail]) if address else [detail])
     expect(not lacking, f"the answer to a write lacks {lacking}: {answer.status} {answer.text.strip()}")

@@ -39,7 +39,7 @@ def web_server(port, status):
 
 @contextlib.contextmanager
 def mail_server(port):
-    """A program that does not speak HTTP: it greets each connection and closes it when something arrives."""
+    """A program that does not speak HTTP: it answers the first bytes with a greeting and closes."""
 
     def greet(connection):
         with contextlib.suppress(OSError), connection:

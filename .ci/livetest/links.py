@@ -9,14 +9,17 @@ import time
 from .foreign import accepting
 from .topology import HOST
 
-# How much the proxy reads at a time, and how much the kernel may hold on its way to the proxy, in bytes.
+# Sizes of a read and of the kernel's receive buffer, in bytes.
 PIECE = 16 << 10
 BUFFER = 64 << 10
 
 
 class SlowLink:
-    """Passes connections to `port` on to `target`. `rate` in bytes per second for both directions together, `latency` in
-    seconds each way; both can be changed while it runs. A context manager."""
+    """A context manager that forwards connections from `port` to `target`.
+
+    `rate` is in bytes per second, for both directions together; `latency` is in seconds, each way.
+    Both can be changed while it runs.
+    """
 
     def __init__(self, port, target, rate=None, latency=0.0):
         self.port = port

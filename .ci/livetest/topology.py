@@ -1,4 +1,4 @@
-"""Clusters of any size whose nodes are started and stopped one by one, each with a log file of its own."""
+"""Clusters of any size whose nodes start and stop one by one, each with its own log file."""
 
 import itertools
 import pathlib
@@ -37,7 +37,8 @@ class Ground:
 class Topology:
     """A leader at `port` and followers at the ports after it. Nothing runs until it is started.
 
-    `settings` are environment variables of the leader. This is a context manager; on exit it kills the nodes that run.
+    `settings` are environment variables of the leader. As a context manager it kills all nodes on
+    exit.
     """
 
     def __init__(self, binary, port, followers, **settings):
@@ -62,7 +63,7 @@ class Topology:
         return self.leader.port + Ground.PORTS_EACH - 1
 
     def start(self, *nodes, address_space=None, **settings):
-        """Starts nodes with these environment variables besides HOST and PORT; followers, unless ROLE says otherwise.
+        """Starts nodes with these environment variables besides HOST and PORT.
 
         `address_space` limits what each can allocate, in bytes.
         """
