@@ -113,9 +113,9 @@ def expect_leader_reports(topology, patterns, *nodes):
 
 
 def expect_logged(topology, pattern, node):
-    """The leader's log has a line with this pattern about this node."""
-    lines = [line for line in topology.log(topology.leader).splitlines() if address_of(node) in line]
-    expect(any(re.search(pattern, line) for line in lines), f"the leader's log lacks {pattern!r} about {address_of(node)}: {lines[-4:]}")
+    """The lines of the leader's log that name this node have this pattern, which may span lines."""
+    lines = "\n".join(line for line in topology.log(topology.leader).splitlines() if address_of(node) in line)
+    expect(re.search(pattern, lines), f"the leader's log lacks {pattern!r} about {address_of(node)}: {quote(lines)}")
 
 
 def expect_write_missed(topology, patterns, *nodes):
