@@ -1,14 +1,24 @@
 """Checks that report in a line each, and what they are written with."""
 
+import concurrent.futures
 import time
 
 
 class Suite:
-    """Checks of one subject. Each is a function whose first argument is the cluster."""
+    """Checks of one subject. Each is a function whose first argument is the cluster.
 
-    def __init__(self, subject):
+    With more than one worker, that many checks run at a time, so each must bring nodes of its own.
+    """
+
+    def __init__(self, subject, workers=1):
         self.subject = subject
+        self.workers = workers
         self.checks = []  # (name, function, arguments after the cluster)
+
+    def include(self, *suites):
+        """Takes over the checks of other suites."""
+        for suite in suites:
+            self.checks += suite.checks
 
     def check(self, name):
         """Registers a function as a check."""
@@ -43,21 +53,22 @@ class Report:
             return
         title = " ".join([suite.subject, *map(str, arguments)]) if arguments else suite.subject
         print(f"-- {title}, on {cluster}", flush=True)
-        for name, function, row in suite.checks:
-            self._run(name, function, (cluster, *arguments, *row))
-
-    def _run(self, name, function, arguments):
-        began = time.monotonic()
+        checks = [(name, function, (cluster, *arguments, *row)) for name, function, row in suite.checks]
+        if suite.workers == 1:
+            for check in checks:
+                self._add(*judge(*check))
+            return
+        pool = concurrent.futures.ThreadPoolExecutor(suite.workers)
         try:
-            note = function(*arguments)
-        except Exception as error:  # whatever goes wrong in one check, the others still run
-            self.failed += 1
-            verdict, note = "FAIL", f"{type(error).__name__}: {error}"
-        else:
-            self.passed += 1
-            verdict = "ok  "
-        seconds = time.monotonic() - began
-        print(f"{verdict} {name}" + (f": {note}" if note else "") + f"  ({seconds:.1f} s)", flush=True)
+            for outcome in pool.map(judge, *zip(*checks)):
+                self._add(*outcome)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _add(self, passed, line):
+        self.passed += passed
+        self.failed += not passed
+        print(line, flush=True)
 
     def failed_outside(self, error):
         """Counts what went wrong between the checks."""
@@ -67,6 +78,17 @@ class Report:
     def close(self):
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         return 1 if self.failed or not self.passed else 0
+
+
+def judge(name, function, arguments):
+    """Runs a check. Returns whether it passed, and its line of the report."""
+    began = time.monotonic()
+    try:
+        passed, note = True, function(*arguments)
+    except Exception as error:  # whatever goes wrong in one check, the others still run
+        passed, note = False, f"{type(error).__name__}: {error}"
+    seconds = time.monotonic() - began
+    return passed, f"{'ok  ' if passed else 'FAIL'} {name}" + (f": {note}" if note else "") + f"  ({seconds:.1f} s)"
 
 
 def expect(condition, otherwise):
@@ -86,7 +108,7 @@ def clip(value, longest=300):
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
 
 
-def eventually(probe, *arguments, seconds=30.0):
+def eventually(probe, *arguments, seconds=30.0, pause=0.05):
     """Tries `probe` until it does not raise, or the time is up. Its last error is then the reason given."""
     deadline = time.monotonic() + seconds
     while True:
@@ -95,4 +117,4 @@ def eventually(probe, *arguments, seconds=30.0):
         except Exception as error:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not within {seconds:g} s: {error}") from error
-        time.sleep(0.05)
+        time.sleep(pause)
