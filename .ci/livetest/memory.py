@@ -5,7 +5,9 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
+import time
 
 from .clusters import ROOT, environment
 from .disturbances import expect_given_up
@@ -61,4 +63,44 @@ def stays_flat(cluster, binary):
     told = f"{written / mib:.0f} MiB written; {before / mib:.0f} MiB before, and {grown / mib:+.1f} MiB after"
     expect(grown < written / 10, told)
     eventually(lambda: expect(silent.dump().json == cluster.leader.dump().json, "the dumps differ"))
+    return told
+
+
+READERS = 500
+LARGE = 15 << 20
+# How much each reader takes at a time, and for how many rounds of a quarter of a second.
+SIP = 4096
+SIPS = 24
+
+
+@suite.check("five hundred slow readers of a value of 15 MiB cost memory for their connections, and small writes do not wait for them")
+def slow_readers(cluster, binary):
+    leader, process = cluster.leader, cluster.running[cluster.leader]
+    expect(leader.set("large", "v" * LARGE).json["ok"], "the value was not acknowledged")
+    before = resident(process)
+    request = b"GET /get/large HTTP/1.1\r\nhost: x\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        readers = []
+        for _ in range(READERS):
+            reader = stack.enter_context(socket.socket())
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+            reader.connect(("127.0.0.1", leader.port))
+            reader.sendall(request)
+            reader.setblocking(False)
+            readers.append(reader)
+        taken, slowest = 0, 0.0
+        for _ in range(SIPS):
+            for reader in readers:
+                with contextlib.suppress(BlockingIOError):
+                    taken += len(reader.recv(SIP))
+            began = time.monotonic()
+            expect(leader.set("small", 1).json["ok"], "a small write was not acknowledged")
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.25)
+        grown = resident(process) - before
+    mib = 1 << 20
+    told = f"{grown / mib:+.0f} MiB for {READERS} readers that took {taken / mib:.0f} MiB; the slowest small write took {slowest * 1000:.0f} ms"
+    expect(taken > READERS * SIP, told)
+    # What is documented: up to 128 KiB for each, and some room for the kernel's and the allocator's ways.
+    expect(grown < READERS * (128 << 10) + (32 << 20), told)
     return told

@@ -29,6 +29,9 @@ const GATHERING_TURNS: usize = 2;
 /// How long after it was said that a link is slow until it may be said again.
 const SLOW_LINK_PAUSE: Duration = Duration::from_secs(30);
 
+/// Of how many lost messages the leader is told in one turn of the event loop.
+const LOST_AT_ONCE: usize = 512;
+
 /// How a follower of this program says that it stored a write.
 const APPLIED: &[u8] = br#"{"ok":true,"applied":true}"#;
 
@@ -114,7 +117,7 @@ impl<T: Transport> Pipeline<T> {
             tokio::select! {
                 biased;
                 Some(exchange) = in_flight.next(), if !in_flight.is_empty() => {
-                    self.settle(&mut learnt, &mut lost, exchange);
+                    self.settle(&mut learnt, &mut lost, exchange).await;
                 }
                 () = outbox.head_changed() => {}
                 () = clock.sleep_until(wake_at) => {}
@@ -170,7 +173,7 @@ impl<T: Transport> Pipeline<T> {
         }
     }
 
-    fn settle(&self, learnt: &mut Learnt, lost: &mut Lost, exchange: Exchange) {
+    async fn settle(&self, learnt: &mut Learnt, lost: &mut Lost, exchange: Exchange) {
         let Exchange { batch, sent_at, result, size, traffic } = exchange;
         if result.is_ok() {
             self.log_slow_link(learnt, size, &traffic);
@@ -218,7 +221,12 @@ impl<T: Transport> Pipeline<T> {
                     unanswered.extend(self.replicator.outbox(self.to, self.lane).take_due(now, all_due));
                 }
                 let lost = |parcel: Parcel| (parcel.message, Delivery::Lost(reason));
-                self.replicator.delivered(self.to, unanswered.into_iter().map(lost));
+                let mut unanswered = unanswered.into_iter().map(lost).peekable();
+                while unanswered.peek().is_some() {
+                    self.replicator.delivered(self.to, unanswered.by_ref().take(LOST_AT_ONCE));
+                    // While a follower was not reached, twenty thousand writes a second may have come together.
+                    yield_now().await;
+                }
                 if error.is_silence() {
                     self.replicator.unanswered(self.to);
                 }

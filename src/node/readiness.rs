@@ -48,7 +48,8 @@ impl Followers<'_> {
             Some(waiting) => {
                 sentences.push(waiting.to_string());
                 if matches!(waiting, Waiting::OtherLeader { .. }) {
-                    sentences.extend(self.other_leader().map(|other| format!("the other one is at {other}")));
+                    let address = || self.other_leader().map(|other| format!("the other one is at {other}"));
+                    sentences.extend(self.rival().or_else(address));
                 }
                 sentences.extend(self.obstacles());
             }

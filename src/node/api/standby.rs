@@ -127,7 +127,9 @@ impl Standby {
                 let address = self.leader().map(|leader| format!(" {leader}")).unwrap_or_default();
                 format!("its leader{address} has not been heard of for {} s; {}", silent.as_secs(), look())
             }
-            (None, None) => format!("no leader has asked it anything yet; {}", look()),
+            (None, None) => {
+                format!("no leader has asked it anything in the {} s since it was started; {}", now.as_secs(), look())
+            }
         };
         let (ready, detail) = match (self.lock().identity().standing, is_recent) {
             (Standing::Normal, true) => {
