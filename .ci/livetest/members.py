@@ -50,4 +50,4 @@ def expect_waits_for(cluster, follower):
     detail = answer.json["detail"]
     gone, _, remedy = detail.partition("counted before under names that are none of the followers' now: ")[2].partition("; ")
     expect(gone == cluster.names_of([follower])[0], f"it does not name {follower}: {detail}")
-    expect("put the earlier names back into FOLLOWERS" in remedy, f"it does not say what to do: {detail}")
+    expect(f"put {gone} back into FOLLOWERS" in remedy, f"it does not say what to do: {detail}")

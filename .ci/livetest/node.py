@@ -19,7 +19,9 @@ class Answer:
 
     @property
     def text(self):
-        return self.body.decode()
+        """The body; of JSON without the newline at its end, which answers of other programs do not have."""
+        text = self.body.decode()
+        return text.removesuffix("\n") if self.headers.get("content-type") == JSON["content-type"] else text
 
     @property
     def json(self):

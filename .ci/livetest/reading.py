@@ -182,10 +182,18 @@ def connections(cluster):
         for _ in range(3):
             connection.sendall(get)
             received = b""
-            while not received.endswith(b"}"):
-                received += connection.recv(4096) or b"}"
+            while not received.endswith(b"}\n"):
+                received += connection.recv(4096) or b"}\n"
             expect(received.startswith(b"HTTP/1.1 200"), received)
     expect_same(cluster.leader.send(b"GET /health HTTP/1.0\r\n\r\n").status, 200, "status for HTTP/1.0")
+
+
+@suite.check("answers in JSON end with a newline")
+def newlines(cluster):
+    for node in [cluster.leader, cluster.followers[0]]:
+        for path in ["/health", "/ready", "/status", "/dump", "/get/nothing", "/nowhere"]:
+            body = node.request("GET", path).body
+            expect(body.endswith(b"}\n") and not body.endswith(b"\n\n"), f"{node} answers {body[-40:]!r} to {path}")
 
 
 @suite.check("unknown fields are ignored")

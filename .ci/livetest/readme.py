@@ -46,4 +46,4 @@ def expect_answer(command, answer):
     if answer is None:
         expect(status == "200", f"status {status}, and the answer is {body[:200]}")
     else:
-        expect_same(body, answer)
+        expect_same(body.removesuffix("\n"), answer)

@@ -176,8 +176,8 @@ pub(super) struct Contact {
     pub(super) not_current_since: Option<Duration>,
     /// When it was found to have restarted empty, in the last minute.
     pub(super) restarts: Vec<Duration>,
-    /// Where the other leader is that it has promised, if it says so.
-    pub(super) follows: Option<HostPort>,
+    /// Where the other leader is that it has promised, as it said then.
+    pub(super) follows: Option<(Duration, HostPort)>,
     /// The large requests that are on their way to it.
     pub(super) transfers: Vec<Transfer>,
     /// The largest body that it takes, in bytes, if it has said so.
@@ -243,9 +243,9 @@ impl Contacts {
         });
     }
 
-    /// A follower has promised another leader, which says that it is there; or none.
-    pub(super) fn follows(&self, follower: FollowerId, other: Option<HostPort>) {
-        self.change(follower, |contact| contact.follows = other);
+    /// A follower has promised another leader, which says that it is there.
+    pub(super) fn follows(&self, follower: FollowerId, now: Duration, other: HostPort) {
+        self.change(follower, |contact| contact.follows = Some((now, other)));
     }
 
     /// A follower has said how large a body it takes. True if it had not said so before.

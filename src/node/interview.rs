@@ -204,7 +204,9 @@ impl<T: Transport> Interview<T> {
                     }
                     let other =
                         answer.headers.get(wire::LEADER_HEADER).and_then(|header| header.to_str().ok()?.parse().ok());
-                    self.replicator.follows(self.to, other);
+                    if let Some(other) = other {
+                        self.replicator.follows(self.to, other);
+                    }
                     self.replicator.was_answered(self.to, Purpose::Question);
                     Asked::Answered(said)
                 }

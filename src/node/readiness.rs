@@ -67,7 +67,9 @@ impl Followers<'_> {
 
     /// Where the leader is that has deposed this one, if a follower says so.
     fn other_leader(&self) -> Option<&HostPort> {
-        self.contacts.iter().find_map(|contact| contact.follows.as_ref())
+        let said = self.contacts.iter().filter_map(|contact| contact.follows.as_ref());
+        let recent = said.filter(|(at, _)| self.now.saturating_sub(*at) <= MINUTE);
+        recent.max_by_key(|(at, _)| *at).map(|(_, other)| other)
     }
 
     /// That another leader has deposed this one lately.

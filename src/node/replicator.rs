@@ -175,9 +175,9 @@ impl Replicator {
         deposed.push(now);
     }
 
-    /// A follower has promised another leader, which says that it is there; or none.
-    pub(super) fn follows(&self, follower: FollowerId, other: Option<HostPort>) {
-        self.contacts.follows(follower, other);
+    /// A follower has promised another leader, which says that it is there.
+    pub(super) fn follows(&self, follower: FollowerId, other: HostPort) {
+        self.contacts.follows(follower, self.clock.now(), other);
     }
 
     /// A request to a follower went well.
