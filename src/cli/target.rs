@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use semisync::client::{Client, Cluster};
@@ -49,9 +50,10 @@ pub(super) fn parse_seconds(text: &str) -> Result<Duration, &'static str> {
 
 /// Something that is done to a cluster over whatever network it is on.
 pub(super) trait Task: Send + 'static {
-    /// What comes of it.
     /// Whether it has something to say of a cluster some of whose followers do not answer.
     const DOES_WITHOUT_FOLLOWERS: bool = false;
+
+    /// What comes of it.
     type Output: Send + 'static;
 
     /// Does it.
@@ -136,12 +138,23 @@ impl TargetArgs {
         }
         let cluster = self.addresses.cluster()?;
         runtime()?.block_on(async {
-            if let Err(mut unfit) = preflight(&cluster).await {
-                unfit.retain(|unfit| !(K::DOES_WITHOUT_FOLLOWERS && unfit.is_missing_follower()));
-                if !unfit.is_empty() {
-                    return Err(refuse(&unfit));
-                }
+            if K::DOES_WITHOUT_FOLLOWERS {
+                // It finds out by itself who does not answer, and need not wait for that twice.
+                let (mut examined, mut work) = (pin!(preflight(&cluster)), pin!(task.run(cluster.clone())));
+                let (unfit, output) = tokio::select! {
+                    biased;
+                    examined = examined.as_mut() => (examined, None),
+                    output = work.as_mut() => (examined.await, Some(output)),
+                };
+                let mut unfit = unfit.err().unwrap_or_default();
+                unfit.retain(|unfit| !unfit.is_missing_follower());
+                return match output {
+                    _ if !unfit.is_empty() => Err(refuse(&unfit)),
+                    Some(output) => Ok(output),
+                    None => Ok(work.await),
+                };
             }
+            preflight(&cluster).await.map_err(|unfit| refuse(&unfit))?;
             Ok(task.run(cluster).await)
         })
     }

@@ -82,7 +82,7 @@ impl Trouble {
                 "see whether it is stopped, overloaded, or cut off from the leader, or its link takes longer than REPL_TIMEOUT"
             }
             Self::WrongToken { .. } => "start both with the same PEER_TOKEN",
-            Self::TooLarge => "start it with a MAX_BODY that is not below the leader's",
+            Self::TooLarge => "start it with a larger MAX_BODY",
             Self::NotHttp(_) => "correct its address in FOLLOWERS",
             Self::NoFollower(_) => "correct its address in FOLLOWERS, or start it with ROLE=follower",
             Self::Unreadable(_) => "correct its address in FOLLOWERS, or start it in the same version as the leader",
@@ -104,7 +104,9 @@ impl fmt::Display for Trouble {
             Self::WrongToken { shows_one: false } => {
                 f.write_str("it refuses this leader with 401, because it has a PEER_TOKEN and the leader has none")
             }
-            Self::TooLarge => f.write_str("it refuses a request with 413, because its MAX_BODY is below the leader's"),
+            Self::TooLarge => {
+                f.write_str("it refuses a request with 413, because that is larger than its MAX_BODY allows")
+            }
             Self::NotHttp(error) => {
                 write!(f, "what answers there does not speak HTTP, so it is another program: {error}")
             }

@@ -189,6 +189,8 @@ const SHORTEST_GRACE: Duration = Duration::from_secs(6);
 
 /// How often it is looked whether the node is ready.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long at least between two lines of the log about that.
+const PAUSE: Duration = Duration::from_secs(5);
 /// How often the log says that it is not.
 const REMINDER: Duration = Duration::from_secs(30);
 
@@ -196,7 +198,7 @@ const REMINDER: Duration = Duration::from_secs(30);
 /// returns.
 async fn tell_readiness(app: Arc<App>) {
     // A start takes a moment.
-    let (mut was_well, mut told, mut told_at) = (true, String::new(), app.clock.now());
+    let (mut was_well, mut told, mut told_at) = (true, String::new(), None);
     loop {
         sleep(LOOK).await;
         if let Duty::Leader(replicator) = &app.duty {
@@ -206,7 +208,11 @@ async fn tell_readiness(app: Arc<App>) {
         let (now, is_well) = (app.clock.now(), ready && !has_notes);
         // A sentence that differs from the last in a number only says nothing new.
         let gist: String = detail.chars().filter(|c| !c.is_ascii_digit()).collect();
-        let is_due = now.saturating_sub(told_at) >= REMINDER;
+        let is_due = told_at.is_none_or(|at| now.saturating_sub(at) >= REMINDER);
+        // What comes and goes is told of now and then.
+        if told_at.is_some_and(|at| now.saturating_sub(at) < PAUSE) {
+            continue;
+        }
         match (is_well, gist == told) {
             (true, _) if was_well => continue,
             (false, true) if !is_due => continue,
@@ -216,7 +222,7 @@ async fn tell_readiness(app: Arc<App>) {
             (false, true) => warn!("still not ready: {detail}"),
             (false, false) => warn!("not ready: {detail}"),
         }
-        (was_well, told, told_at) = (is_well, gist, now);
+        (was_well, told, told_at) = (is_well, gist, Some(now));
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) struct Followers<'a> {
     pub(super) write_quorum: usize,
     /// The largest body that the leader takes, in bytes.
     pub(super) max_body: usize,
+    /// The longest emulated delay of a message, and how long a write may wait.
+    pub(super) max_delay: Duration,
+    pub(super) repl_timeout: Duration,
     /// What the leader waits for, unless it serves.
     pub(super) waiting: Option<Waiting>,
 }
@@ -62,7 +65,30 @@ impl Followers<'_> {
 
     /// What a person should know of the followers of a leader that serves.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.rival().into_iter().chain(self.obstacles()).chain(self.slow_transfers()).chain(self.limits())
+        let notes = self.rival().into_iter().chain(self.delays()).chain(self.obstacles()).chain(self.crash_loops());
+        notes.chain(self.slow_transfers()).chain(self.limits())
+    }
+
+    /// That the emulated delays leave no time for a write.
+    fn delays(&self) -> Option<String> {
+        let (longest, timeout) = (self.max_delay, self.repl_timeout);
+        (longest >= timeout).then(|| {
+            format!(
+                "MAX_DELAY is {} ms and REPL_TIMEOUT {} ms, so writes miss their quorum for that: lower the one or raise the other",
+                longest.as_millis(),
+                timeout.as_millis()
+            )
+        })
+    }
+
+    /// Those that count now, and restart again and again.
+    fn crash_loops(&self) -> impl Iterator<Item = String> {
+        let looping = |id: FollowerId| {
+            let restarts = self.restarts(&self.contacts[id.index()]);
+            (self.counts(id) && !restarts.is_empty())
+                .then(|| format!("{}: up to date{restarts}", self.names[id.index()]))
+        };
+        self.ids().filter_map(looping)
     }
 
     /// Where the leader is that has deposed this one, if a follower says so.
@@ -101,8 +127,15 @@ impl Followers<'_> {
         ];
         let given_up = groups.iter().filter(|(_, names)| !names.is_empty());
         let given_up: Vec<String> = given_up.map(|(what, names)| format!("{} ({what})", names.join(" and "))).collect();
+        let replacement = match (silent.as_slice(), forgetful.as_slice()) {
+            ([], _) | (_, []) => String::new(),
+            (silent, _) => format!(
+                "; those that are empty are brought up to date once all followers have joined, so start an empty one in place of {}",
+                silent.join(" and ")
+            ),
+        };
         Some(format!(
-            "the leader would {kept}; lost would be every acknowledged write that only these have: {}",
+            "the leader would {kept}; lost would be every acknowledged write that only these have: {}{replacement}",
             given_up.join(", ")
         ))
     }

@@ -45,6 +45,8 @@ pub(super) struct Replicator {
     write_quorum: usize,
     /// The largest body that clients may send.
     max_body: usize,
+    /// The longest emulated delay of a message, and how long a write may wait.
+    times: (Duration, Duration),
     /// When another leader has deposed this one, in the last minute.
     deposed: Mutex<Vec<Duration>>,
     /// How the last requests to each follower went.
@@ -122,6 +124,7 @@ impl Replicator {
             questions: role.followers.iter().map(|_| Questions::default()).collect(),
             write_quorum: role.write_quorum,
             max_body: config.max_body,
+            times: (role.netem.max_delay, role.repl_timeout),
             requests: role.followers.iter().map(|_| AtomicU64::new(0)).collect(),
             deposed: Mutex::default(),
             contacts: Contacts::new(names.len()),
@@ -156,7 +159,20 @@ impl Replicator {
         let (now, names, write_quorum, max_body) = (self.clock.now(), &*self.names, self.write_quorum, self.max_body);
         let deposed = self.deposed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let own_address = self.own_address.as_str();
-        Followers { now, own_address, deposed, names, status, contacts, write_quorum, max_body, waiting }
+        let (max_delay, repl_timeout) = self.times;
+        Followers {
+            now,
+            own_address,
+            deposed,
+            names,
+            status,
+            contacts,
+            write_quorum,
+            max_body,
+            max_delay,
+            repl_timeout,
+            waiting,
+        }
     }
 
     /// Looks which followers lack keys, so that it is known since when they do.

@@ -8,9 +8,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -31,14 +31,20 @@ const MAX_BUFFER: usize = 64 << 10;
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// After the system could not give us a connection (too many open files), how long until the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the log says so while it lasts.
+const ACCEPT_REMINDER: Duration = Duration::from_secs(10);
 /// What a connection over the limit is told before it is closed.
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 34\r\n\r\n{\"detail\":\"Too many connections\"}\n";
-/// How long a connection over the limit may take to show that it is a leader's, and then to take the refusal if it is not.
+/// How long a connection over the limit may take to read that it is refused.
 const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
 /// Connections beyond the limit that a leader may have, so that clients cannot keep a follower from its leader. It is enough
 /// for three leaders at a time: each has at most ten requests to a follower in flight, and one question.
 pub(super) const PLACES_FOR_LEADERS: usize = 33;
+/// How many connections over the limit may be listened to at a time, to see whether they are a leader's.
+const MAX_UNDECIDED: usize = 128;
+/// How long each of them is. A leader sends its request as soon as it is connected.
+const DECISION_DEADLINE: Duration = Duration::from_millis(250);
 /// How the requests begin that leaders send.
 const LEADERS_REQUESTS: [&[u8]; 2] = [b"POST /replicate ", b"POST /peer "];
 
@@ -75,7 +81,9 @@ impl Server {
     {
         let places = Arc::new(Semaphore::new(self.max_connections));
         let places_for_leaders = Arc::new(Semaphore::new(PLACES_FOR_LEADERS));
+        let undecided = Arc::new(Semaphore::new(MAX_UNDECIDED));
         let mut open = JoinSet::new();
+        let mut refused_at: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -88,7 +96,10 @@ impl Server {
                 // The client was gone before it was accepted; the next one is none the worse for it.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
-                    warn!(%error, "cannot accept a connection");
+                    if refused_at.is_none_or(|at| at.elapsed() >= ACCEPT_REMINDER) {
+                        warn!(%error, "cannot accept a connection");
+                        refused_at = Some(Instant::now());
+                    }
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -102,33 +113,39 @@ impl Server {
                     });
                 }
                 Err(_) => {
-                    let place = Arc::clone(&places_for_leaders).try_acquire_owned();
-                    let connection = self.serve_leader(stream, place.is_ok());
-                    open.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
+                    let undecided = Arc::clone(&undecided).try_acquire_owned().ok();
+                    open.spawn(self.serve_leader(stream, undecided, Arc::clone(&places_for_leaders)));
                 }
             }
         }
         Connections { open }
     }
 
-    /// Serves a connection over the limit if it is a leader's and there is a place for it, and refuses it otherwise.
-    fn serve_leader<S>(&self, stream: S, has_place: bool) -> impl Future<Output = ()> + use<S>
+    /// Serves a connection over the limit if it is a leader's and there is a place for it, and refuses it otherwise. Without
+    /// `undecided` too many others are listened to already.
+    fn serve_leader<S>(
+        &self,
+        stream: S,
+        undecided: Option<OwnedSemaphorePermit>,
+        places: Arc<Semaphore>,
+    ) -> impl Future<Output = ()> + use<S>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let server = self.clone();
         async move {
             let mut stream = BufReader::with_capacity(MAX_HEADER, stream);
-            if has_place {
-                let beginning = timeout(REFUSAL_DEADLINE, stream.fill_buf()).await;
+            if undecided.is_some() {
+                let beginning = timeout(DECISION_DEADLINE, stream.fill_buf()).await;
                 let is_leaders = |text: &[u8]| LEADERS_REQUESTS.iter().any(|request| text.starts_with(request));
-                if matches!(beginning, Ok(Ok(text)) if is_leaders(text)) {
+                if matches!(beginning, Ok(Ok(text)) if is_leaders(text))
+                    && let Ok(_place) = places.try_acquire()
+                {
+                    drop(undecided);
                     return server.serve(stream).await;
                 }
             }
+            drop(undecided);
             debug!("refused a connection over the limit");
             refuse(Lingering::new(stream, server.stop)).await;
         }

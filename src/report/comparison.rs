@@ -14,7 +14,9 @@ impl fmt::Display for ComparisonReport<'_> {
         let leader = ["leader".to_owned(), keys.to_string()].into_iter().chain(vec![String::new(); 4]).collect();
         let rows = followers.iter().map(|(node, counts)| {
             let numbers = [counts.keys, counts.missing, counts.extra, counts.version, counts.value];
-            [node.to_string()].into_iter().chain(numbers.map(|number| number.to_string())).collect::<Vec<_>>()
+            let is_unknown = counts.unreadable.is_some() && counts.keys == 0;
+            let shown = numbers.map(|number| if is_unknown { "–".to_owned() } else { number.to_string() });
+            [node.to_string()].into_iter().chain(shown).collect::<Vec<_>>()
         });
         let header = ["", "keys", "missing", "extra", "other version", "other value"].map(str::to_owned);
         f.write_str(&table::plain(header, std::iter::once(leader).chain(rows)))?;

@@ -98,7 +98,7 @@ fn of_follower(report: &FollowerReport) -> [String; 8] {
         follower.clone(),
         address.clone(),
         counts.into(),
-        in_words(progress).into(),
+        if progress == "current" && *keys_behind > 0 { "behind" } else { in_words(progress) }.into(),
         in_flight.to_string(),
         keys_behind.to_string(),
         behind_for,
@@ -130,17 +130,9 @@ fn problem(node: &AskedNode) -> Option<String> {
         Err(why) => Some(format!("{}: {why}", node.address)),
         Ok(status) if !status.ready => Some(format!("{} is not ready: {}", node.address, status.detail)),
         // A leader that is ready may have followers all the same that do not count, or to which not all goes well.
-        Ok(status) if status.followers.iter().any(|follower| needs_attention(follower, status.max_body)) => {
-            Some(format!("{} is ready: {}", node.address, status.detail))
-        }
+        Ok(status) if status.attention => Some(format!("{} is ready: {}", node.address, status.detail)),
         Ok(_) => None,
     }
-}
-
-/// Whether a person should know of something that concerns a follower.
-fn needs_attention(follower: &FollowerReport, leader_max_body: usize) -> bool {
-    let takes_less = follower.max_body.is_some_and(|max_body| max_body < leader_max_body);
-    !follower.counts || follower.sending.is_some() || takes_less
 }
 
 #[cfg(test)]
@@ -173,6 +165,7 @@ mod tests {
             role: "leader".into(),
             ready,
             detail,
+            attention: !ready,
             epoch: 3,
             keys: 12,
             max_body: 16 << 20,
@@ -216,11 +209,13 @@ b:2: cannot connect
     }
 
     #[test]
-    fn a_slow_link_and_a_small_limit_are_worth_a_word() {
-        let attention = |follower: FollowerReport| needs_attention(&follower, 16 << 20);
-        assert!(!attention(follower(true)));
-        assert!(attention(FollowerReport { sending: Some("12.6 MB are being sent to it".into()), ..follower(true) }));
-        assert!(attention(FollowerReport { max_body: Some(1 << 20), ..follower(true) }));
+    fn what_a_person_should_look_at_is_shown_of_a_node_that_is_ready() {
+        let shown = |attention| {
+            let status = Status { attention, detail: "a:1: restarted 3 times".into(), ..leader(vec![follower(true)]) };
+            StatusReport(&[AskedNode { address: "l:0".into(), answer: Ok(status) }]).to_string()
+        };
+        assert!(shown(true).ends_with("\nl:0 is ready: a:1: restarted 3 times\n"));
+        assert!(!shown(false).contains("restarted"));
     }
 
     #[test]

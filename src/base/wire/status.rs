@@ -11,6 +11,9 @@ pub struct Status {
     pub ready: bool,
     /// Why, or why not, and what can be done about it.
     pub detail: String,
+    /// Whether `detail` says something that a person should look at, though the node may be ready.
+    #[serde(default)]
+    pub attention: bool,
     /// The leader's epoch; on a follower the one that it has promised, 0 if none.
     pub epoch: u64,
     /// How many keys the node stores.

@@ -106,6 +106,11 @@ fn parse_seeds(text: &str) -> Result<SeedRange, String> {
 const INERT: u8 = 4;
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    // The parser does not ask for what conflicts with an option that is there.
+    if args.seeds.is_none() && (args.jobs.is_some() || args.junit.is_some()) {
+        let option = if args.jobs.is_some() { "--jobs" } else { "--junit" };
+        return Err(Failure::Usage(format!("{option} goes with --seeds")));
+    }
     let written = [("--save", &args.save), ("--trace", &args.trace), ("--history", &args.history)];
     require_different(&[("FILE", args.file.as_deref())], &written.map(|(option, path)| (option, path.as_deref())))?;
     let mut scenario = match &args.file {

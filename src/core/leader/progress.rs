@@ -101,7 +101,7 @@ impl Leader {
         let needs = self.peers[id].link.promised.as_ref().map_or(0, |promised| promised.needs_round);
         let has_confirmed = |peer: &Peer| {
             let promised = peer.link.promised.as_ref();
-            promised.is_some_and(|promised| promised.round >= needs && promised.standing == Standing::Normal)
+            promised.is_some_and(|promised| promised.round >= needs)
         };
         let others = self.peers.enumerate().filter(|(other, peer)| *other != id && !has_confirmed(peer));
         others.map(|(other, _)| other).collect()

@@ -99,7 +99,7 @@ impl Standby {
             ),
             LeaderRefused::TooLarge { limit } => format!(
                 "a leader's request was refused with 413 {ago} s ago, because it is larger than this node takes ({limit}); start it with a \
-                 MAX_BODY that is not below the leader's"
+                 larger MAX_BODY"
             ),
         })
     }

@@ -46,7 +46,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
 
 impl App {
     fn status(&self) -> Status {
-        let Ready { ready, detail } = self.readiness();
+        let (Ready { ready, detail }, attention) = self.situation();
         let keys = self.read(|contents| contents.len());
         match &self.duty {
             Duty::Leader(replicator) => {
@@ -55,6 +55,7 @@ impl App {
                     role: "leader".into(),
                     ready,
                     detail,
+                    attention,
                     epoch: replicator.read(|leader| leader.epoch().get()),
                     keys,
                     max_body: self.max_body,
@@ -68,6 +69,7 @@ impl App {
                 role: "follower".into(),
                 ready,
                 detail,
+                attention,
                 epoch: standby.lock().promised().epoch.get(),
                 keys,
                 max_body: self.max_body,

@@ -34,6 +34,8 @@ fn says(first: FollowerStatus, contact: Contact, second_counts: bool) -> Ready {
         contacts,
         write_quorum: 2,
         max_body,
+        max_delay: Duration::ZERO,
+        repl_timeout: Duration::from_secs(5),
         waiting: None,
     }
     .readiness()
@@ -80,6 +82,8 @@ fn a_leader_that_does_not_serve_says_what_it_waits_for_and_what_to_do() {
             contacts,
             write_quorum: 1,
             max_body: 1,
+            max_delay: Duration::ZERO,
+            repl_timeout: Duration::from_secs(5),
             waiting,
         }
         .readiness()
@@ -146,6 +150,8 @@ fn an_operator_is_shown_what_a_loss_would_be() {
             contacts,
             write_quorum: 2,
             max_body: 1,
+            max_delay: Duration::ZERO,
+            repl_timeout: Duration::from_secs(5),
             waiting,
         }
         .loss_to_accept()
