@@ -411,6 +411,28 @@ async fn a_status_tells_of_each_follower() {
     );
 }
 
+/// Deletions that cannot be forgotten, because a follower is down, are passed over, however many they are.
+#[tokio::test]
+async fn a_dump_leaves_out_what_was_deleted() {
+    let mut nodes = TcpCluster::start(2, 1, (0, 0)).await;
+    nodes.followers.remove(1).kill().await;
+    let leader = nodes.leader.address;
+    for number in 0..1500 {
+        assert_eq!(post_json(leader, "/delete", &format!(r#"{{"key":"{number:04}"}}"#)).await.0, 200);
+    }
+    let follower = nodes.followers[0].address;
+    for node in [leader, follower] {
+        assert_eq!(get(node, "/dump").await, (200, "{}".into()));
+    }
+    for key in ["0000", "zzzz"] {
+        assert_eq!(post_json(leader, "/set", &format!(r#"{{"key":"{key}","value":1}}"#)).await.0, 200);
+    }
+    let dump = get(leader, "/dump").await.1;
+    let keys: Vec<String> =
+        serde_json::from_str::<serde_json::Map<String, Value>>(&dump).unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["0000", "zzzz"]);
+}
+
 #[tokio::test]
 async fn a_dump_of_many_keys_is_whole_and_sorted() {
     let follower = Running::follower().await;

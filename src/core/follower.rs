@@ -57,7 +57,7 @@ struct Staged {
     installed: bool,
 }
 
-/// The most bytes of keys and values of a page or part, but for the last of them.
+/// The most bytes of keys and values of a page or part. A single entry may be larger, and is then alone in it.
 pub(super) const PART_BYTES: usize = 256 << 10;
 /// The most keys of a page, whatever is asked for.
 const MOST_KEYS: usize = 1024;
@@ -107,12 +107,12 @@ impl Follower {
         self.by_hand.get(key).or_else(|| self.store.entry(key))
     }
 
-    /// What a reader finds of the keys after this one, or of all, in order.
+    /// The entries of the keys after this one, or of all, in order, tombstones included.
     pub fn after(&self, key: Option<&Key>) -> impl Iterator<Item = (&Key, &Entry)> {
         let start = key.map_or(Bound::Unbounded, Bound::Excluded);
         let mut by_hand = self.by_hand.range::<Key, _>((start, Bound::Unbounded)).peekable();
         let mut stored = self.store.after(key).peekable();
-        let all = std::iter::from_fn(move || {
+        std::iter::from_fn(move || {
             let first_by_hand = match (by_hand.peek(), stored.peek()) {
                 (Some((written, _)), Some((key, _))) => {
                     if written == key {
@@ -125,8 +125,7 @@ impl Follower {
                 (written, _) => written.is_some(),
             };
             if first_by_hand { by_hand.next() } else { stored.next() }
-        });
-        all.filter(|(_, entry)| !entry.is_tombstone())
+        })
     }
 
     /// How many keys a reader can find.
@@ -302,7 +301,7 @@ impl Follower {
         if staged.installed {
             return Said::Installed;
         }
-        if staged.parts != part + 1 || staged.store.summary() != last.summary {
+        if part.checked_add(1) != Some(staged.parts) || staged.store.summary() != last.summary {
             self.staged = None;
             return Said::Again;
         }
@@ -426,10 +425,11 @@ pub(super) fn page(store: &Store, after: Option<&Key>, most_keys: usize) -> (Vec
     let mut entries = Vec::new();
     let mut bytes = 0;
     for (key, entry) in store.after(after) {
-        if entries.len() == most_keys || bytes >= PART_BYTES {
+        let size = key.as_str().len() + entry.size();
+        if entries.len() == most_keys || (!entries.is_empty() && bytes + size > PART_BYTES) {
             return (entries, true);
         }
-        bytes += key.as_str().len() + entry.size();
+        bytes += size;
         entries.push(Item::new(key.clone(), entry.clone()));
     }
     (entries, false)
@@ -460,7 +460,8 @@ mod tests {
         follower.replicate_by_hand(&key("absent"), version(1), None);
         let names = |follower: &Follower, after: Option<&str>| -> Vec<String> {
             let after = after.map(key);
-            follower.after(after.as_ref()).map(|(key, _)| key.as_str().to_owned()).collect()
+            let shown = follower.after(after.as_ref()).filter(|(_, entry)| !entry.is_tombstone());
+            shown.map(|(key, _)| key.as_str().to_owned()).collect()
         };
         assert_eq!(names(follower, None), ["added", "replaced", "untouched"]);
         assert_eq!(names(follower, Some("added")), ["replaced", "untouched"]);

@@ -12,6 +12,8 @@ use super::{Message, Update};
 use crate::base::trace::WriteId;
 use crate::base::{FollowerId, Key, Seed, Stamp};
 
+/// How many keys that were missed during a snapshot are remembered at the most.
+const MOST_SINCE: usize = 16_384;
 /// How many keys are freed at a time.
 const SWEEP: usize = 8192;
 /// The most messages of one round.
@@ -114,6 +116,10 @@ impl Resender {
         }
         if let Some(since) = &mut self.since_snapshot {
             since.insert(update.key.clone());
+            // A snapshot that was given up, or one that has taken very long: all are looked through at its end.
+            if since.len() > MOST_SINCE {
+                self.since_snapshot = None;
+            }
         }
         self.schedule(now);
     }
@@ -159,12 +165,14 @@ impl Resender {
 
     /// The follower was given everything up to this write, or only some of it if that is 0.
     pub(super) fn caught_up(&mut self, now: Duration, covers: WriteId) {
-        if let Some(since) = self.since_snapshot.take()
-            && covers > 0
-        {
+        if covers == 0 {
+            self.since_snapshot = None;
+        } else if let Some(since) = self.since_snapshot.take() {
             let is_left = |key: Key| self.missed.remove_entry(&key).filter(|(_, missed)| missed.update.write > covers);
             let left: BTreeMap<Key, Missed> = since.into_iter().filter_map(is_left).collect();
             self.garbage.push(mem::replace(&mut self.missed, left));
+        } else {
+            self.missed.retain(|_, missed| missed.update.write > covers);
         }
         self.failed_rounds = 0;
         self.next_round = None;

@@ -392,8 +392,14 @@ impl<T: Transport> HttpClient<T> {
 
 /// Why an exchange is given up.
 fn overdue(deadline: Deadline, traffic: &Traffic) -> HttpError {
-    let is_large = traffic.moved().0 > 1_000_000;
-    HttpError::Deadline(Overdue { patience: deadline.patience(), moved: is_large.then(|| traffic.to_string()) })
+    let (bytes, took) = traffic.moved();
+    if bytes < 1_000_000 {
+        return HttpError::Deadline(Overdue { patience: deadline.patience(), moved: None });
+    }
+    let moved = format!("{:.1} MB, which took {:.0} s", bytes as f64 / 1e6, took.as_secs_f64());
+    // Whole seconds are enough.
+    let patience = Duration::from_secs(traffic.idle().as_secs());
+    HttpError::Deadline(Overdue { patience, moved: Some(moved) })
 }
 
 impl<T> Shared<T> {

@@ -18,6 +18,8 @@ pub(super) enum Purpose {
     Question,
     /// It sends writes.
     Writes,
+    /// It sends large values, in requests of their own.
+    LargeWrites,
 }
 
 /// For how long what has happened is of interest.
@@ -172,6 +174,7 @@ impl fmt::Display for Transfer {
 pub(super) struct Contact {
     pub(super) question: Option<Problem>,
     pub(super) writes: Option<Problem>,
+    pub(super) large_writes: Option<Problem>,
     /// Since when it has lacked some key, as far as somebody looked.
     pub(super) behind_since: Option<Duration>,
     /// Since when it has not been up to date, as far as somebody looked.
@@ -189,7 +192,7 @@ pub(super) struct Contact {
 impl Contact {
     /// Why the last request failed that did.
     pub(super) fn last_error(&self) -> Option<&Trouble> {
-        self.question.iter().chain(&self.writes).next().map(|problem| &problem.trouble)
+        self.question.iter().chain(&self.writes).chain(&self.large_writes).next().map(|problem| &problem.trouble)
     }
 
     /// The transfer that has gone on for the longest, if it is slow.
@@ -201,6 +204,7 @@ impl Contact {
         match purpose {
             Purpose::Question => &mut self.question,
             Purpose::Writes => &mut self.writes,
+            Purpose::LargeWrites => &mut self.large_writes,
         }
     }
 }
@@ -264,7 +268,7 @@ impl Contacts {
             contact.behind_since = is_behind.then(|| contact.behind_since.unwrap_or(now));
             // What went wrong with writes has been made good.
             if !is_behind && contact.question.is_none() {
-                contact.writes = None;
+                (contact.writes, contact.large_writes) = (None, None);
             }
         });
     }

@@ -206,8 +206,9 @@ async fn tell_readiness(app: Arc<App>) {
         }
         let (Ready { ready, detail }, has_notes) = app.situation();
         let (now, is_well) = (app.clock.now(), ready && !has_notes);
-        // A sentence that differs from the last in a number only says nothing new.
-        let gist: String = detail.chars().filter(|c| !c.is_ascii_digit()).collect();
+        // A sentence that differs from the last in a number only says nothing new. Addresses have more than digits.
+        let is_number = |word: &&str| word.chars().all(|c| c.is_ascii_digit() || c.is_ascii_punctuation());
+        let gist: String = detail.split(' ').filter(|word| word.contains(':') || !is_number(word)).collect();
         let is_due = told_at.is_none_or(|at| now.saturating_sub(at) >= REMINDER);
         // What comes and goes is told of now and then.
         if told_at.is_some_and(|at| now.saturating_sub(at) < PAUSE) {

@@ -232,17 +232,24 @@ impl<T: Transport> Pipeline<T> {
         }
     }
 
+    fn purpose(&self) -> Purpose {
+        match self.lane {
+            Lane::Small => Purpose::Writes,
+            Lane::Large => Purpose::LargeWrites,
+        }
+    }
+
     /// Keeps why a request did not go well, for people.
     fn note(&self, outcome: &Result<Verdict, HttpError>, status: Option<StatusCode>, batch: usize) {
         let trouble = match (outcome, status) {
-            (Ok(Verdict::Replies(_)), _) => return self.replicator.was_answered(self.to, Purpose::Writes),
+            (Ok(Verdict::Replies(_)), _) => return self.replicator.was_answered(self.to, self.purpose()),
             // They are sent again, each by itself.
             (Ok(Verdict::WrongForm), _) if batch > 1 => return,
             (Ok(_), Some(status)) => Trouble::of_status(status, self.token.is_some()),
             (Err(error), _) => Trouble::from(error),
             (Ok(_), None) => return,
         };
-        self.replicator.was_not_answered(self.to, Purpose::Writes, trouble);
+        self.replicator.was_not_answered(self.to, self.purpose(), trouble);
     }
 
     /// Says that a request took longer than a small one may, now and then.

@@ -95,7 +95,9 @@ impl Followers<'_> {
     fn other_leader(&self) -> Option<&HostPort> {
         let said = self.contacts.iter().filter_map(|contact| contact.follows.as_ref());
         let recent = said.filter(|(at, _)| self.now.saturating_sub(*at) <= MINUTE);
-        recent.max_by_key(|(at, _)| *at).map(|(_, other)| other)
+        let latest = recent.max_by_key(|(at, _)| *at).map(|(_, other)| other);
+        // A former life of this leader has the same address.
+        latest.filter(|other| other.to_string() != self.own_address)
     }
 
     /// That another leader has deposed this one lately.
@@ -222,7 +224,7 @@ impl Followers<'_> {
             }
             // What it answered to a question is a problem with it, until it is another program that answers.
             Progress::Legacy => "does not know epochs: it gets writes and counts for nothing".into(),
-            Progress::Doubted | Progress::Current => match &contact.writes {
+            Progress::Doubted | Progress::Current => match contact.writes.as_ref().or(contact.large_writes.as_ref()) {
                 Some(problem) if status.missed > 0 => {
                     format!("is behind by {}: {}", count(status.missed), self.tell(problem, status.heard_at))
                 }
@@ -251,7 +253,7 @@ impl Followers<'_> {
         let named = move |id: FollowerId| Some((id, limit(id)?));
         self.ids().filter_map(named).map(|(id, limit)| {
             let (status, own) = (&self.status[id.index()], FollowerLimit(self.max_body));
-            let writes = &self.contacts[id.index()].writes;
+            let writes = &self.contacts[id.index()].large_writes;
             let is_refused = writes.as_ref().is_some_and(|problem| problem.trouble == Trouble::TooLarge);
             let lacks = match status.missed {
                 missed @ 1.. if is_refused => format!("lacks {}, whose values are too large for it: ", count(missed)),

@@ -17,6 +17,7 @@ impl Leader {
             self.fire(now, Timer::Read);
         }
         for to in self.followers() {
+            self.peers[to].resender.sweep();
             if self.resend_at(to).is_some_and(|at| at <= now) {
                 self.fire(now, Timer::Resend(to));
             }

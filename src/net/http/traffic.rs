@@ -14,6 +14,10 @@ use tokio::time::{Instant, timeout_at};
 const BUFFERED: u64 = 64 << 10;
 /// How fast what buffers on the way hold is taken to leave them, in bytes per second.
 const DRAIN_RATE: u64 = 1_000_000;
+/// How much they are taken to hold at the most, in bytes.
+const MOST_BUFFERED: u64 = 8_000_000;
+/// How fast an exchange must be at the least, on average, in bytes per second.
+const SLOWEST: u64 = 10_000;
 
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +25,8 @@ pub enum Deadline {
     /// This long altogether.
     Total(Duration),
     /// This long for an exchange of up to 64 KiB. A larger one may take longer as long as bytes move: it is given up when none has
-    /// moved for this long, and for a second per megabyte besides, because buffers on the way may hold what was sent.
+    /// moved for this long, and for a second per megabyte besides, up to 8, because buffers on the way may hold what was sent; or when
+    /// it is slower than 10 kB/s on average.
     Idle(Duration),
 }
 
@@ -58,6 +63,11 @@ impl Traffic {
         self.with(|moved| (moved.bytes, moved.last - moved.began))
     }
 
+    /// For how long no byte has moved.
+    pub fn idle(&self) -> Duration {
+        self.with(|moved| moved.last.elapsed())
+    }
+
     /// For how long the exchange has gone on.
     pub fn elapsed(&self) -> Duration {
         self.with(|moved| moved.began.elapsed())
@@ -79,7 +89,9 @@ impl Traffic {
     fn ends_at(&self, deadline: Deadline) -> Instant {
         self.with(|moved| match deadline {
             Deadline::Idle(patience) if moved.bytes > BUFFERED => {
-                moved.last + patience + Duration::from_millis(moved.bytes / (DRAIN_RATE / 1000))
+                let idle = patience + Duration::from_millis(moved.bytes.min(MOST_BUFFERED) / (DRAIN_RATE / 1000));
+                let longest = patience + Duration::from_millis(moved.bytes / (SLOWEST / 1000));
+                (moved.last + idle).min(moved.began + longest)
             }
             Deadline::Total(patience) | Deadline::Idle(patience) => moved.began + patience,
         })
@@ -221,16 +233,27 @@ mod tests {
         assert_eq!(given_up_after(Deadline::Total(PATIENCE), moving(1_000_000, 60)).await, PATIENCE);
     }
 
-    /// Twelve megabytes at one a second, and then nothing more: twelve seconds, the patience, and a second for each megabyte.
+    /// Twelve megabytes at one a second, and then nothing more: twelve seconds, the patience, and a second for each megabyte up to 8.
     #[tokio::test(start_paused = true)]
     async fn a_large_exchange_is_waited_for_as_long_as_bytes_move() {
-        let expected = Duration::from_secs(12) + PATIENCE + Duration::from_secs(12);
+        let expected = Duration::from_secs(12) + PATIENCE + Duration::from_secs(8);
         let traffic = moving(1_000_000, 12);
         assert_eq!(given_up_after(Deadline::Idle(PATIENCE), traffic.clone()).await, expected);
         assert_eq!(traffic.moved(), (12_000_000, Duration::from_secs(12)));
         let answered = moving(1_000_000, 12);
         let answer = answered.wait_for(Deadline::Idle(PATIENCE), sleep(Duration::from_secs(20)));
         assert!(answer.await.is_some());
+        // 100 kB in five seconds, and then a trickle.
+        let slowing = moving(20_000, 5);
+        let trickle = slowing.clone();
+        tokio::spawn(async move {
+            for _ in 0..3600 {
+                sleep(Duration::from_secs(1)).await;
+                trickle.add(100);
+            }
+        });
+        let given_up = given_up_after(Deadline::Idle(PATIENCE), slowing).await;
+        assert!((15..17).contains(&given_up.as_secs()), "{given_up:?}");
         assert_eq!(answered.to_string(), "12.0 MB in 20 s, 0.6 MB/s");
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn dump(State(app): State<Arc<App>>) -> Result<Response, ApiErr
             HeaderValue::try_from(follower.identity().to_string()).ok()
         }
     };
-    let dump = Dump { app, cursor: Some(Cursor::Start), ready: VecDeque::new() };
+    let dump = Dump { app, cursor: Some(Cursor::Start), ready: VecDeque::new(), has_entries: false };
     let pieces = stream::unfold(dump, async |mut dump| Some((Ok::<_, Infallible>(dump.next().await?), dump)));
     let mut response = ([(header::CONTENT_TYPE, JSON)], Body::from_stream(pieces)).into_response();
     // A leader whose questions are refused on the way knows by this that the follower may remember something.
@@ -49,6 +49,9 @@ pub(super) async fn dump(State(app): State<Arc<App>>) -> Result<Response, ApiErr
     Ok(response)
 }
 
+/// How many keys are looked at for that, deleted ones among them.
+const MOST_KEYS: usize = 1024;
+
 /// A dump that is being sent.
 struct Dump {
     app: Arc<App>,
@@ -56,6 +59,8 @@ struct Dump {
     cursor: Option<Cursor>,
     /// What was put together and not sent.
     ready: VecDeque<Bytes>,
+    /// Whether any key was put in.
+    has_entries: bool,
 }
 
 /// Up to where a dump has come.
@@ -67,7 +72,7 @@ enum Cursor {
 impl Dump {
     /// The next piece; none after the last.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.ready.is_empty() {
+        while self.ready.is_empty() {
             let cursor = self.cursor.take()?;
             // A reader that is fast would have the node put together one chunk after the other, and do nothing else.
             yield_now().await;
@@ -83,24 +88,29 @@ impl Dump {
             Cursor::Start => None,
             Cursor::After(key) => Some(key),
         };
-        let mut separator = if after.is_some() { b',' } else { b'{' };
-        let mut size = 0;
+        let (mut size, mut has_entries) = (0, self.has_entries);
+        if !has_entries && after.is_none() {
+            chunk.text.push(b'{');
+        }
         let last = self.app.read(|contents| {
-            for (key, entry) in contents.after(after.as_ref()) {
-                let Some(value) = &entry.value else { continue };
-                chunk.text.push(separator);
-                separator = b',';
-                chunk.push(key, value, entry.stamp.version);
-                size += key.as_str().len() + value.as_json().len();
-                if size >= CHUNK {
+            // Deleted keys are passed over, and take their time too.
+            for (visited, (key, entry)) in (1..).zip(contents.after(after.as_ref())) {
+                if let Some(value) = &entry.value {
+                    if mem::replace(&mut has_entries, true) {
+                        chunk.text.push(b',');
+                    }
+                    chunk.push(key, value, entry.stamp.version);
+                    size += key.as_str().len() + value.as_json().len();
+                }
+                if size >= CHUNK || visited == MOST_KEYS {
                     return Some(key.clone());
                 }
             }
             None
         });
+        self.has_entries = has_entries;
         if last.is_none() {
-            let is_empty = separator == b'{';
-            chunk.text.extend_from_slice(if is_empty { b"{}\n" } else { b"}\n" });
+            chunk.text.extend_from_slice(b"}\n");
         }
         chunk.flush();
         last.map(Cursor::After)

@@ -141,6 +141,8 @@ impl ApiError {
         matches!(
             self,
             Self::NotLeader { .. }
+                | Self::NotWaiting
+                | Self::NothingToAccept { .. }
                 | Self::NotFollower
                 | Self::NotPeer
                 | Self::NotFound

@@ -147,9 +147,10 @@ impl<'a> Contents<'a> {
         }
     }
 
+    /// The keys after this one, or all, in order, those that were deleted among them.
     fn after<'k: 'a>(&self, key: Option<&'k Key>) -> Box<dyn Iterator<Item = (&'a Key, &'a Entry)> + 'a> {
         match self {
-            Self::Leader(leader) => Box::new(leader.store().after(key).filter(|(_, entry)| !entry.is_tombstone())),
+            Self::Leader(leader) => Box::new(leader.store().after(key)),
             Self::Follower(follower) => Box::new(follower.after(key)),
         }
     }

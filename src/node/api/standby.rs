@@ -88,9 +88,10 @@ impl Standby {
     }
 
     /// Why a leader's request was refused lately, and what to do.
-    fn refusal(&self, now: Duration) -> Option<String> {
+    fn refusal(&self, now: Duration, is_of_interest: impl Fn(LeaderRefused) -> bool) -> Option<String> {
         let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, why) = refused.filter(|(at, _)| now.saturating_sub(*at) <= REFUSAL_MEMORY)?;
+        let is_recent = |at: Duration| now.saturating_sub(at) <= REFUSAL_MEMORY;
+        let (at, why) = refused.filter(|(at, why)| is_recent(*at) && is_of_interest(*why))?;
         let ago = now.saturating_sub(at).as_secs();
         Some(match why {
             LeaderRefused::WrongToken => format!(
@@ -119,7 +120,9 @@ impl Standby {
     pub(super) fn situation(&self, now: Duration) -> (Ready, bool) {
         let silent = self.heard_ago(now);
         let is_recent = silent.is_some_and(|silent| silent <= RECENT);
-        let refusal = self.refusal(now);
+        // Anybody may ask with a wrong token. It says something only where the leader is missed.
+        let is_of_interest = |why: LeaderRefused| !is_recent || why != LeaderRefused::WrongToken;
+        let refusal = self.refusal(now, is_of_interest);
         let look = || "see whether the leader runs, has this node among its FOLLOWERS, and reaches it";
         let silence = match (silent, &refusal) {
             (_, Some(refusal)) => refusal.clone(),

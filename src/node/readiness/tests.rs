@@ -160,7 +160,8 @@ fn an_operator_is_shown_what_a_loss_would_be() {
     assert_eq!(
         would([remembers, current(), current()], vec!["b:2".into()]),
         "the leader would go on with what is remembered by a:1 (12 keys); lost would be every acknowledged write that only these \
-         have: c:3 (have not joined), b:2 (are new, or restarted empty), d:4 (are not in FOLLOWERS any more)"
+         have: c:3 (have not joined), b:2 (are new, or restarted empty), d:4 (are not in FOLLOWERS any more); those that are empty are brought up to date once all \
+         followers have joined, so start an empty one in place of c:3"
     );
     assert!(would([current(); 3], Vec::new()).starts_with("the leader would begin empty, because nobody"));
 }
