@@ -5,7 +5,7 @@
 //! cargo bench --bench turns -- --quick
 //! ```
 //!
-//! A node does everything in one thread, so whatever takes long in one turn stops everybody else for as long. A leader with two
+//! A node does everything in one thread, so a long turn delays every other request. A leader with two
 //! followers is filled; then three clients read the whole store at a time while others write; then a follower that has nothing
 //! is brought up to date. Each turn is measured in processor time of the node's thread, so that other work on the machine does not
 //! count. If one takes longer than the limit, the exit status is 1.
@@ -33,7 +33,7 @@ use writers::{Writers, median};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What ends the benchmark early.
+/// An error that ends the benchmark early.
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// The longest turn of a node's event loop, by the number of keys.
@@ -99,7 +99,7 @@ async fn measure(args: &Args) -> Result<Duration, Failure> {
     let empty = BusyNode::follower(returning.port()).await?;
     until_all_count(&client, &leader).await?;
     empty.stop();
-    // What the machine adds to a turn: interrupts, and what a hypervisor takes.
+    // Interrupts and the hypervisor add to every turn; this shows by how much.
     leader.take_longest();
     sleep(IDLE).await;
     println!("the longest turn while nothing happens: {:.1} ms", leader.take_longest().as_secs_f64() * 1e3);

@@ -22,7 +22,7 @@ pub(super) struct BusyNode {
     stop: oneshot::Sender<()>,
 }
 
-/// A port on which nobody listens now.
+/// Returns an address whose port is free at the moment.
 pub(super) fn free_port() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
@@ -81,7 +81,7 @@ impl BusyNode {
 
     /// Kills it.
     pub(super) fn stop(self) {
-        // It is gone already if nobody listens.
+        // Fails only if the node has ended already.
         let _ = self.stop.send(());
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use crate::base::trace::LostPart;
 use crate::core::{BatchLimit, Message, Outbox, Parcel};
 
-/// Which way a message takes to its follower. Each has its own requests, so that a small value does not wait behind large ones on a
+/// The queue of a message, by its size. Each queue has its own requests, so that small values do not wait behind large ones on a
 /// slow link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -23,7 +23,7 @@ impl Lane {
         if message.update.size() < Self::LARGE { Self::Small } else { Self::Large }
     }
 
-    /// The most requests of this lane that are on their way to a follower at a time.
+    /// The maximum number of requests of this lane in flight to one follower.
     pub(super) fn max_in_flight(self) -> usize {
         match self {
             Self::Small => Outbox::MAX_IN_FLIGHT,
@@ -33,7 +33,7 @@ impl Lane {
     }
 }
 
-/// What waits to be sent to a follower.
+/// The messages queued for one follower.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     small: SharedOutbox,

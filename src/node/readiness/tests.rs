@@ -17,28 +17,30 @@ fn current() -> FollowerStatus {
     }
 }
 
-/// What a leader of three followers that needs two says, of which the first is like this and the second counts or does not.
+/// A leader of these followers, two of which must confirm a write.
+fn leader_of<'a>(names: &'a [String], status: Vec<FollowerStatus>, contacts: Vec<Contact>) -> Followers<'a> {
+    Followers {
+        now: NOW,
+        own_address: "l:0",
+        deposed: Vec::new(),
+        names,
+        status,
+        contacts,
+        write_quorum: 2,
+        max_body: 16 << 20,
+        max_delay: Duration::ZERO,
+        repl_timeout: Duration::from_secs(5),
+        waiting: None,
+    }
+}
+
+/// Returns the readiness of a leader of three followers, the first of which is like this. The second counts or does not.
 fn says(first: FollowerStatus, contact: Contact, second_counts: bool) -> Ready {
     let names = ["a:1", "b:2", "c:3"].map(String::from);
     let silent = FollowerStatus { heard_at: Some(Duration::from_secs(88)), ..current() };
     let second = if second_counts { current() } else { silent };
     let contacts = vec![contact, Contact::default(), Contact::default()];
-    let status = vec![first, second, current()];
-    let max_body = 16 << 20;
-    Followers {
-        now: NOW,
-        own_address: "l:0",
-        deposed: Vec::new(),
-        names: &names,
-        status,
-        contacts,
-        write_quorum: 2,
-        max_body,
-        max_delay: Duration::ZERO,
-        repl_timeout: Duration::from_secs(5),
-        waiting: None,
-    }
-    .readiness()
+    leader_of(&names, vec![first, second, current()], contacts).readiness()
 }
 
 #[test]
@@ -139,23 +141,8 @@ fn an_operator_is_shown_what_a_loss_would_be() {
     let would = |status: [FollowerStatus; 3], forgetful: Vec<String>| {
         let (silent, foreign, gone) = (vec!["c:3".to_owned()], Vec::new(), vec!["d:4".to_owned()]);
         let waiting = Some(Waiting::Survivors { normal: 1, needed: 2, silent, forgetful, foreign, gone });
-        let contacts = vec![Contact::default(); 3];
-        let status = status.to_vec();
-        Followers {
-            now: NOW,
-            own_address: "l:0",
-            deposed: Vec::new(),
-            names: &names,
-            status,
-            contacts,
-            write_quorum: 2,
-            max_body: 1,
-            max_delay: Duration::ZERO,
-            repl_timeout: Duration::from_secs(5),
-            waiting,
-        }
-        .loss_to_accept()
-        .unwrap()
+        let leader = leader_of(&names, status.to_vec(), vec![Contact::default(); 3]);
+        Followers { waiting, ..leader }.loss_to_accept().unwrap()
     };
     assert_eq!(
         would([remembers, current(), current()], vec!["b:2".into()]),
