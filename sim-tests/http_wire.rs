@@ -277,6 +277,10 @@ async fn a_leader_finds_a_place_where_clients_do_not() {
         clients.push(client);
     }
     assert_eq!(get(follower.address, "/health").await, (503, r#"{"detail":"Too many connections"}"#.into()));
+    // More than there are places for leaders, and none of them says anything.
+    for _ in 0..60 {
+        clients.push(TcpStream::connect(follower.address).await.expect("the kernel takes it"));
+    }
     let leader = Running::start(leader_config(vec![follower.address.into()], 1, (0, 0))).await;
     let set = post_json(leader.address, "/set", r#"{"key":"x","value":1}"#).await;
     assert_eq!(set, (200, r#"{"ok":true,"confirmations":1,"required":1,"version":1}"#.into()));
